@@ -1,0 +1,52 @@
+# make play [GAME=pong] [MODEL=embedded] [ARGS="--episodes 5"]   play and write a replay page
+# make test                                                     everything CI runs
+# make bench                                                    the benchmarks, one after the other
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+GAME ?= pong
+MODEL ?= embedded
+ARGS ?=
+
+# Two busy threads on two cores can be fifty times slower than one.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: play test check bench browser clean
+
+play: $(VENV)/base
+	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
+
+test: $(VENV)/dev browser check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/dev
+	$(BIN)/python benchmarks/harness.py
+	$(BIN)/python benchmarks/environment.py
+	$(BIN)/python benchmarks/embedded_decision.py
+	$(BIN)/python benchmarks/footprint.py
+
+# The replay page is tested in a real browser; where Debian's packages are to be had, take its own.
+browser:
+	@command -v chromedriver >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; } \
+	  || echo "No chromedriver and no way to install it: browser tests will say they were skipped."
+
+$(VENV)/base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/base
+
+clean:
+	rm -rf $(VENV) runs dist build

@@ -1,0 +1,165 @@
+"""What the terminal shows: live play, score tables, the catalogue."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from types import TracebackType
+
+from rich import box
+from rich.color import Color
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from atari_vlm import images
+from atari_vlm.games import SUGGESTED, Game
+from atari_vlm.trainer import Summary
+from atari_vlm.types import Frame, Step
+
+LINE_EVERY = 5.0
+"""Seconds between progress lines where there is no terminal to redraw."""
+
+
+class Board:
+    """Live progress of a run; use as a context manager and pass `watch` to the trainer.
+
+    On a terminal the newest screen, the model's last words and the score are redrawn ten times a
+    second; in a log a line is printed every few seconds and at the end of each episode.
+    """
+
+    def __init__(self, console: Console, game: Game, title: str, *, screen: bool = True) -> None:
+        self.console, self.game, self.title, self.screen = console, game, title, screen
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._drawn = self._started = time.monotonic()
+        self._scores: dict[int, float] = {}
+        self._sources: Counter[str] = Counter()
+        self._decisions = 0
+
+    def __enter__(self) -> Board:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def watch(self, episode: int, step: Step) -> None:
+        """Take note of a step, and redraw if it is time."""
+        self._decisions += 1
+        self._sources[step.decision.source] += 1
+        self._scores[episode] = step.observation.score + step.reward
+        now, ended = time.monotonic(), step.terminated or step.truncated
+        if self.console.is_terminal:
+            if ended or now - self._drawn > 0.1:
+                self._drawn = now
+                self._live.update(self._panel(episode, step), refresh=True)
+        elif ended or now - self._drawn > LINE_EVERY:
+            self._drawn = now
+            self.console.print(f"episode {episode}: {self._numbers(episode, step)}", highlight=False)
+
+    def _numbers(self, episode: int, step: Step) -> str:
+        rate = self._decisions / max(1e-9, time.monotonic() - self._started)
+        fallbacks = self._sources["fallback"]
+        return (
+            f"score {self._scores[episode]:g} after {step.observation.step + 1} decisions "
+            f"({rate:.0f}/s{f', {fallbacks} fallbacks' if fallbacks else ''})"
+        )
+
+    def _panel(self, episode: int, step: Step) -> RenderableType:
+        decision = step.decision
+        lines = Text()
+        lines.append(f"episode {episode}: {self._numbers(episode, step)}\n", "bold")
+        lines.append(f"{decision.action} x{decision.frames}", "bold cyan")
+        lines.append(f"  ({decision.source})\n", "dim")
+        lines.append(" ".join((decision.reply or decision.reason).split())[:300])
+        parts: list[RenderableType] = [lines]
+        if self.screen and self.console.height >= 34 and step.observation.frames:
+            parts.insert(0, blocks(step.observation.frames[-1], 80, 26))
+        return Panel(Group(*parts), title=self.title, box=box.ROUNDED, width=84)
+
+
+def blocks(frame: Frame, columns: int, rows: int) -> Text:
+    """A screen as coloured half-block characters, two pixels high each."""
+    small = images.rgb(frame, (columns, rows * 2))
+    text = Text(no_wrap=True)
+    for top, bottom in zip(small[::2], small[1::2], strict=True):
+        for upper, lower in zip(top.tolist(), bottom.tolist(), strict=True):
+            text.append("▀", Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
+        text.append("\n")
+    return text
+
+
+def score_table(summary: Summary) -> Table:
+    """The score of a run beside random and human, with everything needed to read it."""
+    game = summary.game
+    table = Table(box=box.SIMPLE_HEAD, title=f"{game.title}: {summary.model}")
+    table.add_column("player")
+    table.add_column("mean score", justify="right")
+    table.add_column("95% interval", justify="right")
+    table.add_column("episodes", justify="right")
+    table.add_column("human-normalised", justify="right")
+    if game.random_score is not None:
+        table.add_row("random (table)", f"{game.random_score:g}", "", "", "0")
+    mean, normalised = summary.mean, summary.human_normalised
+    name = summary.model + (f" (uses {', '.join(summary.privileges)})" if summary.privileges else "")
+    table.add_row(
+        f"[bold]{name}[/bold]",
+        f"[bold]{mean.value:.4g}[/bold]",
+        "" if mean.low is None else f"{mean.low:.4g} to {mean.high:.4g}",
+        str(len(summary.scores)),
+        "" if normalised is None else f"{normalised:.2f}",
+    )
+    if game.human_score is not None:
+        table.add_row("human (table)", f"{game.human_score:g}", "", "", "1")
+    return table
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """The score table, then what the play cost and how the decisions came about."""
+    console.print(score_table(summary))
+    if len(summary.scores) > 1:
+        scores = ", ".join(f"{score:g}" for score in summary.scores)
+        console.print(f"Scores: {scores}", highlight=False)
+    decisions = sum(row.decisions or 0 for row in summary.episodes)
+    sources = ", ".join(f"{count} {source}" for source, count in sorted(summary.sources.items()))
+    console.print(f"Decisions: {decisions} ({sources}) in {summary.seconds:.1f} s", highlight=False)
+    usage = summary.usage
+    if usage.calls:
+        cost = "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"
+        console.print(
+            f"Calls: {usage.calls}; tokens {usage.input_tokens} in ({usage.cached_tokens} cached), "
+            f"{usage.output_tokens} out; {cost}",
+            highlight=False,
+        )
+    console.print(f"Run folder: {summary.folder}", highlight=False, soft_wrap=True)
+
+
+def games_table(games: list[Game]) -> Table:
+    """The catalogue: suggested games first, with tier and reason."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("game")
+    table.add_column("tier")
+    table.add_column("random", justify="right")
+    table.add_column("human", justify="right")
+    table.add_column("what it asks for, or what it is")
+    order = {name: place for place, name in enumerate(SUGGESTED)}
+    for game in sorted(games, key=lambda game: (order.get(game.name, 99), game.name)):
+        table.add_row(
+            game.name,
+            str(game.tier or ""),
+            _number(game.random_score),
+            _number(game.human_score),
+            game.tier_reason or game.rules,
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"

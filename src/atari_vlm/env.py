@@ -1,0 +1,209 @@
+"""The Gymnasium face of the emulator, and the one place where its screens become Observations."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, ClassVar, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from atari_vlm import images
+from atari_vlm.emulator import Emulator, Snapshot
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.games import GAMES, get_game
+from atari_vlm.types import Frame, Observation, Pixels
+
+
+class AtariVLMEnvironment(gym.Env[Pixels, Any]):
+    """An Atari game as stacked screens, with the dynamics of `ALE/<Game>-v5`.
+
+    Observations are the screens before the last `frame_stack` decisions, oldest first: uint8 of
+    shape (frame_stack, height, width, 3), or (frame_stack, height, width) in greyscale.
+
+    Args:
+        game_name: any spelling `games.get_game` understands, e.g. "Pong-v5".
+        frame_stack: how many screens an observation holds, at least 1.
+        resize_shape: (width, height) of the screens; None keeps the native 160 x 210.
+        frame_skip: emulator frames from one decision to the next, in all (60 a second).
+        grayscale: luminance instead of colour.
+        repeat_action_probability: sticky actions, drawn for each emulator frame.
+        pool_frames: show the brighter of the last two raw screens, so that sprites drawn on every
+            other frame are seen; False shows the last raw screen, as `ALE/<Game>-v5` does.
+        plans: actions are (action, frames - 1): held for that long, NOOP until the next decision.
+        full_action_space: all 18 actions instead of the game's minimal set.
+        max_frames: emulator frames until the episode is truncated.
+        mode: ALE game mode.
+        difficulty: ALE difficulty switch.
+        render_mode: only "rgb_array": `render()` returns the native screen in colour.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 15}
+
+    def __init__(
+        self,
+        game_name: str,
+        frame_stack: int = 4,
+        resize_shape: tuple[int, int] | None = (224, 224),
+        frame_skip: int = 4,
+        grayscale: bool = False,
+        repeat_action_probability: float = 0.25,
+        *,
+        pool_frames: bool = True,
+        plans: bool = False,
+        full_action_space: bool = False,
+        max_frames: int = 108_000,
+        mode: int | None = None,
+        difficulty: int | None = None,
+        render_mode: Literal["rgb_array"] | None = "rgb_array",
+    ) -> None:
+        _at_least_one("frame_stack", frame_stack)
+        _at_least_one("frame_skip", frame_skip)
+        if resize_shape is not None:
+            images.check_size(resize_shape)
+        if render_mode not in (None, "rgb_array"):
+            raise InvalidSetting(f"render_mode is 'rgb_array' or None, not {render_mode!r}.")
+        self.game = get_game(game_name)
+        self.emulator = Emulator(
+            self.game,
+            sticky=repeat_action_probability,
+            full_action_space=full_action_space,
+            max_frames=max_frames,
+            mode=mode,
+            difficulty=difficulty,
+        )
+        self.frame_skip, self.pool_frames, self.plans = frame_skip, pool_frames, plans
+        self.grayscale, self.resize_shape, self.render_mode = grayscale, resize_shape, render_mode
+        self.legal = self.emulator.legal
+        self._frames: deque[Frame] = deque(maxlen=frame_stack)
+        self._drawn: deque[Pixels] = deque(maxlen=frame_stack)
+        self._episode = self._step = 0
+        self._score = 0.0
+        width, height = resize_shape or (self.emulator.width, self.emulator.height)
+        colour = () if grayscale else (3,)
+        shape = (frame_stack, height, width, *colour)
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        count = len(self.legal)
+        self.action_space = (
+            spaces.MultiDiscrete([count, frame_skip]) if plans else spaces.Discrete(count)
+        )
+
+    # -- what the loop uses: values -------------------------------------------------------------
+
+    def begin(self, *, seed: int, episode: int = 0) -> None:
+        """Start an episode; the seed decides every sticky action of it."""
+        self.emulator.reset(seed=seed)
+        self._episode, self._step, self._score = episode, 0, 0.0
+        frame = self._look()
+        self._frames.extend([frame] * (self._frames.maxlen or 1))
+        self._drawn.clear()
+
+    def observe(self, privileges: frozenset[str] = frozenset()) -> Observation:
+        """What a policy may see now; RAM and state only with the privilege."""
+        return Observation(
+            game=self.game.name,
+            frames=tuple(self._frames),
+            legal=self.legal,
+            interval=self.frame_skip,
+            step=self._step,
+            lives=self.emulator.lives,
+            score=self._score,
+            ram=self.emulator.ram if "ram" in privileges else None,
+            state=self.emulator.save().without_dice() if "state" in privileges else None,
+        )
+
+    def advance(self, action: int, frames: int) -> float:
+        """Hold the action for `frames` emulator frames, then NOOP; returns the raw reward."""
+        reward = self.emulator.play(action, frames, self.frame_skip)
+        self._step += 1
+        self._score += reward
+        self._frames.append(self._look())
+        return reward
+
+    def save(self) -> Snapshot:
+        """The exact state of the machine; see `Emulator.restore`."""
+        return self.emulator.save()
+
+    def _look(self) -> Frame:
+        pixels = self.emulator.screen(pooled=self.pool_frames)
+        return Frame(pixels, self._episode, self._step, "pal" if self.game.pal else "ntsc")
+
+    # -- what Gymnasium uses: arrays ------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Pixels, dict[str, Any]]:
+        """Start an episode and return (observation, info)."""
+        super().reset(seed=seed, options=options)
+        self.begin(seed=int(self.np_random.integers(2**63)), episode=self._episode + 1)
+        return self._stacked(), self._info()
+
+    def step(self, action: Any) -> tuple[Pixels, float, bool, bool, dict[str, Any]]:
+        """Play one decision.
+
+        Args:
+            action: place of the action in `legal`; with `plans`, (place, frames - 1).
+
+        Returns:
+            Observation, raw reward, terminated (game over), truncated (frame limit), info.
+        """
+        place, frames = (action[0], action[1] + 1) if self.plans else (action, self.frame_skip)
+        reward = self.advance(place, frames)
+        return self._stacked(), reward, self.emulator.over, self.emulator.truncated, self._info()
+
+    def render(self) -> Pixels | None:  # type: ignore[override]
+        """The native screen in colour, (height, width, 3) uint8."""
+        if self.render_mode is None:
+            return None
+        if not self._frames:
+            raise InvalidSetting("Call reset() before render(): there is no screen yet.")
+        return images.rgb(self._frames[-1])
+
+    def get_vlm_prompt(self, kind: str = "basic") -> str:
+        """The plain words to send with the current screens.
+
+        Args:
+            kind: "basic", "cot" or "expert".
+        """
+        from atari_vlm.prompts.strategies import seed_prompt
+
+        return seed_prompt(self.game.name, kind, self.legal)
+
+    def _stacked(self) -> NDArray[np.uint8]:
+        newest = self._draw(self._frames[-1])
+        if not self._drawn:
+            self._drawn.extend([newest] * (self._drawn.maxlen or 1))
+        else:
+            self._drawn.append(newest)
+        return np.stack(self._drawn) if len(self._drawn) > 1 else newest[None]
+
+    def _draw(self, frame: Frame) -> Pixels:
+        if self.grayscale:
+            return images.grey(frame, self.resize_shape)
+        if self.resize_shape is None:
+            return self.emulator.colour(pooled=self.pool_frames)
+        return images.rgb(frame, self.resize_shape)
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "lives": self.emulator.lives,
+            "episode_frame_number": self.emulator.frame,
+            "score": self._score,
+        }
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidSetting(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
+def register() -> None:
+    """Register `AtariVLM/<Game>-v5` for every game; Gymnasium calls this by entry point."""
+    for game in GAMES.values():
+        gym.register(
+            f"{game.title}-v5",
+            entry_point="atari_vlm.env:AtariVLMEnvironment",
+            kwargs={"game_name": game.name},
+        )

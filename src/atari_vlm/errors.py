@@ -1,0 +1,84 @@
+"""Every error a user can meet, and the one function that words an unknown name.
+
+    AtariVLMError
+    ├── UnknownName      no game, model, prompt or policy is called that
+    ├── InvalidSetting   a value that cannot work (frame_stack=0, resize_shape=(0, 0))
+    ├── IllegalAction    an action outside the game's legal list
+    ├── UnsafeGame       a ROM that would end the whole process
+    ├── MissingExtra     an optional package is not installed
+    ├── ModelUnusable    the model cannot answer at all: stops the run, which can be resumed
+    ├── ModelFault       one answer failed after its retries: counted, the run goes on
+    ├── RunInvalid       too many fallbacks in a row: the model is dead, this is no score
+    └── StoreError       the run folder cannot be read, written or continued
+
+Each message is one sentence or two: what was asked, the nearest match, what would work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AtariVLMError(Exception):
+    """Base class: catch this to catch everything the package raises on purpose."""
+
+
+class UnknownName(AtariVLMError, LookupError):
+    """Nothing answers to this name."""
+
+
+class InvalidSetting(AtariVLMError, ValueError):
+    """A setting that cannot work."""
+
+
+class IllegalAction(AtariVLMError, ValueError):
+    """An action that the game does not offer."""
+
+
+class UnsafeGame(AtariVLMError):
+    """A ROM that ends the process when it is loaded."""
+
+
+class MissingExtra(AtariVLMError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class ModelUnusable(AtariVLMError):
+    """The model cannot answer at all: a wrong key, an unreachable server, missing weights."""
+
+
+class ModelFault(AtariVLMError):
+    """One answer failed after its retries; `kind` is what the report counts it under."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class RunInvalid(AtariVLMError):
+    """The model stopped naming legal actions, so what was played says nothing about it."""
+
+
+class StoreError(AtariVLMError):
+    """The run folder cannot be read, written or continued."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> UnknownName:
+    """Word an UnknownName: what was asked for, the nearest match, and the choices.
+
+    >>> str(unknown("game", "pongg", ["pong", "breakout"]))
+    "No game is called 'pongg'. Did you mean 'pong'? Choose from: breakout, pong."
+    """
+    choices = sorted(known)
+    near = get_close_matches(str(name).lower(), [choice.lower() for choice in choices], n=1)
+    hint = "".join(
+        f" Did you mean {choice!r}?" for choice in choices if near and choice.lower() == near[0]
+    )
+    tail = more or f"Choose from: {', '.join(choices)}."
+    return UnknownName(f"No {kind} is called {name!r}.{hint} {tail}")
+
+
+def missing_extra(what: str, package: str, extra: str) -> MissingExtra:
+    """Word a MissingExtra: what needs it, and the exact command that installs it."""
+    return MissingExtra(f"{what} needs {package}. Run: pip install 'atari-vlm[{extra}]'")

@@ -1,0 +1,50 @@
+"""Policies that need no model: the floor every score is read against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atari_vlm.errors import IllegalAction
+from atari_vlm.types import Decision, Observation, Privilege, Step
+
+
+@dataclass(frozen=True)
+class RandomPolicy:
+    """Plays a uniformly random legal action, held for the whole interval."""
+
+    name: str = "random"
+    privileges: frozenset[Privilege] = frozenset()
+
+    async def decide(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        """Draw an action."""
+        action = observation.legal[int(rng.integers(len(observation.legal)))]
+        return Decision(action=action, frames=observation.interval, source="scripted")
+
+
+@dataclass(frozen=True)
+class ConstantPolicy:
+    """Plays one action for ever; NOOP is the laziest baseline."""
+
+    action: str = "NOOP"
+    privileges: frozenset[Privilege] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Named after the action."""
+        return f"always {self.action}"
+
+    async def decide(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        """Return the action."""
+        if self.action not in observation.legal:
+            raise IllegalAction(
+                f"{observation.game} has no action {self.action!r}. "
+                f"Choose from: {', '.join(observation.legal)}."
+            )
+        return Decision(action=self.action, frames=observation.interval, source="scripted")

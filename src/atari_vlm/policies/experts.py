@@ -1,0 +1,137 @@
+"""Scripted experts that read RAM: labelled baselines, and the teachers of the embedded model.
+
+An expert looks at the memory before this decision and before the last one, and at nothing else:
+whatever it says can be computed from the two pictures a student is shown. Where memory holds what
+was found by watching the bytes while playing, and checked against the pixels of unpooled screens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.types import Decision, Observation, Pixels, Privilege, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What an expert sees and would play."""
+
+    words: str
+    """Objects in view, in pixels of the 160 x 210 screen: "ball 72 66 moving right 5 down 3"."""
+    plans: dict[tuple[str, int], float]
+    """Probability of each (action, frames) worth playing; they sum to 1."""
+    weight: float = 1.0
+    """How much hangs on this moment, relative to others of the game."""
+
+
+Advise = Callable[[Pixels | None, Pixels, int], Advice]
+"""(memory before the last decision, memory now, longest plan) -> advice."""
+
+
+@dataclass(frozen=True)
+class ExpertPolicy:
+    """Plays what `advise` says; a stateless function of the memory now and one decision ago."""
+
+    game: str
+    advise: Advise
+    name: str = "expert"
+    privileges: frozenset[Privilege] = frozenset({"ram"})
+
+    async def decide(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        """Draw a plan from the advice, and say in the note what was seen."""
+        if observation.ram is None or observation.game != self.game:
+            raise InvalidSetting(
+                f"The {self.game} expert needs an observation of {self.game} with its memory."
+            )
+        before = history[-1].observation.ram if history else None
+        advice = self.advise(before, observation.ram, observation.interval)
+        action, frames = draw(advice, rng)
+        return Decision(action=action, frames=frames, source="scripted", note=advice.words)
+
+
+def draw(advice: Advice, rng: np.random.Generator) -> tuple[str, int]:
+    """A plan, drawn with the advice's probabilities."""
+    plans = list(advice.plans)
+    return plans[int(rng.choice(len(plans), p=list(advice.plans.values())))]
+
+
+def steer(push: float, negative: str, positive: str, longest: int) -> dict[tuple[str, int], float]:
+    """Plans that push `push` frames on average: the two whole numbers around it.
+
+    Drawing between the two, instead of rounding, keeps the mean exact and play out of loops.
+    """
+    push = max(-float(longest), min(float(longest), push))
+    low = int(np.floor(push))
+    plans: dict[tuple[str, int], float] = {}
+    for frames, probability in ((low, low + 1 - push), (low + 1, push - low)):
+        if probability > 0:
+            plan = (
+                (positive if frames > 0 else negative, abs(frames)) if frames else ("NOOP", longest)
+            )
+            plans[plan] = probability
+    return plans
+
+
+def moving(dx: int, dy: int) -> str:
+    """A displacement since the last decision in words: "moving right 5 down 3"."""
+    across = f"{'right' if dx > 0 else 'left'} {abs(dx)}" if dx else "straight"
+    along = f"{'down' if dy > 0 else 'up'} {abs(dy)}" if dy else "level"
+    return f"moving {across} {along}"
+
+
+def fold(value: float, low: float, high: float) -> float:
+    """Where something that bounces between two walls ends up."""
+    span = high - low
+    value = (value - low) % (2 * span)
+    return low + min(value, 2 * span - value)
+
+
+@dataclass(frozen=True, slots=True)
+class PongAim:
+    """Where the Pong expert puts its paddle; found by playing full episodes."""
+
+    offset: float = 3.5
+    """The paddle's centre goes this far below the ball's, for returns that are hard to reach."""
+    contact: int = 145
+    """Ball x at which heights are compared: behind the paddle's edge, which is at 140."""
+    push: float = 6.0
+    """Pixels the paddle moves for each frame it is pushed."""
+
+
+_AIM = PongAim()
+_PONG_TOP, _PONG_BOTTOM, _PONG_CENTRE = 32, 195, 120
+
+
+def advise_pong(before: Pixels | None, now: Pixels, longest: int, aim: PongAim = _AIM) -> Advice:
+    """Meet the ball where it will cross the paddle's line; wait in the middle otherwise.
+
+    Bytes: 49 and 54 the ball's x and y (y is 0 while there is no ball), 51 the paddle's y.
+    """
+    paddle = int(now[51]) - 5
+    target, words, weight = float(_PONG_CENTRE), "no ball", 0.5
+    if now[54]:
+        x, y = int(now[49]) - 48, int(now[54]) - 12
+        words = f"ball {max(0, min(159, x))} {y} new"
+        if before is not None and before[54]:
+            dx, dy = x - (int(before[49]) - 48), y - (int(before[54]) - 12)
+            words = f"ball {max(0, min(159, x))} {y} {moving(dx, dy)}"
+            if dx > 0:
+                flight = max(0, aim.contact - x) / dx
+                target = fold(y + dy * flight, _PONG_TOP, _PONG_BOTTOM) + aim.offset
+                weight = 2.0 if x < 70 else 3.0
+    push = (target - paddle) / aim.push
+    plans = steer(push, "RIGHT", "LEFT", longest)
+    words += f", paddle {paddle}, aim {round(target)}"
+    return Advice(words, plans, weight)
+
+
+EXPERTS: dict[str, ExpertPolicy] = {
+    expert.game: expert for expert in (ExpertPolicy("pong", advise_pong),)
+}
+"""Game -> the expert that plays it."""

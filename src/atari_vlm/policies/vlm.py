@@ -1,0 +1,81 @@
+"""The plain policy: build a prompt, ask the model, read the answer; repair once, then fall back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atari_vlm.actions import read
+from atari_vlm.errors import ModelFault
+from atari_vlm.prompts.strategies import repair
+from atari_vlm.types import (
+    Call,
+    Decision,
+    Lessons,
+    Model,
+    Observation,
+    Privilege,
+    Reply,
+    Step,
+    Strategy,
+)
+
+
+@dataclass(frozen=True)
+class VLMPolicy:
+    """Shows a model the screen and plays what it names.
+
+    An answer that names no legal action gets one repair turn that says why; after that NOOP is
+    played, marked as a fallback and counted. A call that failed for good is a fallback at once.
+    """
+
+    model: Model
+    strategy: Strategy
+    lessons: Lessons = Lessons()
+    repairs: int = 1
+    privileges: frozenset[Privilege] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    async def decide(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        """Ask until the answer is legal, at most `repairs` + 1 times."""
+        prompt = self.strategy(observation, history, self.lessons)
+        calls: list[Call] = []
+        reason = ""
+        for attempt in range(self.repairs + 1):
+            seed = int(rng.integers(2**63))
+            try:
+                reply = await self.model.answer(prompt, seed=seed)
+            except ModelFault as fault:
+                reason = f"{fault.kind}: {fault}"
+                calls.append(Call(prompt, Reply(text="", finish=fault.kind), seed, reason))
+                break
+            reading = read(reply.text, observation.legal, observation.interval)
+            calls.append(Call(prompt, reply, seed, reading.fault))
+            if reading.action is not None:
+                return Decision(
+                    action=reading.action,
+                    frames=reading.frames if prompt.plans else observation.interval,
+                    source="repaired" if attempt else "parsed",
+                    reason=reason or reading.note,
+                    calls=tuple(calls),
+                )
+            reason = reading.fault
+            if reply.finish == "content_filter":
+                reason = "The model refused to answer."
+                break
+            prompt = repair(prompt, reply.text, reading.fault)
+        return Decision(
+            action="NOOP",
+            frames=observation.interval,
+            source="fallback",
+            reason=reason,
+            calls=tuple(calls),
+        )

@@ -1,0 +1,119 @@
+"""Prompts and replies as JSON for the store, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from atari_vlm.types import (
+    Call,
+    Decision,
+    Frame,
+    Message,
+    Observation,
+    Prompt,
+    Reply,
+    Source,
+    Step,
+    Usage,
+)
+
+_NO_PIXELS = np.zeros((0, 0), np.uint8)
+
+
+def prompt_to_json(prompt: Prompt, text_id: Callable[[str], int]) -> str:
+    """A prompt with its texts as numbers and its frames as [episode, step]."""
+    messages = [
+        [
+            message.role,
+            [
+                [part.episode, part.step] if isinstance(part, Frame) else text_id(part)
+                for part in message.parts
+            ],
+        ]
+        for message in prompt.messages
+    ]
+    rest = [list(prompt.legal), prompt.longest, prompt.plans, prompt.image_size]
+    return json.dumps([messages, text_id(json.dumps(rest))], separators=(",", ":"))
+
+
+def prompt_from_json(blob: str, texts: Mapping[int, str]) -> Prompt:
+    """The prompt `prompt_to_json` wrote; its frames carry their place and no pixels."""
+    messages, rest = json.loads(blob)
+    legal, longest, plans, size = json.loads(texts[rest])
+    return Prompt(
+        messages=tuple(
+            Message(
+                role,
+                tuple(
+                    Frame(_NO_PIXELS, *part) if isinstance(part, list) else texts[part]
+                    for part in parts
+                ),
+            )
+            for role, parts in messages
+        ),
+        legal=tuple(legal),
+        longest=longest,
+        plans=plans,
+        image_size=tuple(size) if size else None,
+    )
+
+
+def storable(text: str) -> str:
+    """The text with what UTF-8 cannot hold (half a surrogate pair in a model's JSON) spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def reply_to_json(reply: Reply) -> str:
+    """Everything of a reply, its usage included."""
+    return json.dumps(asdict(reply))
+
+
+def reply_from_json(blob: str) -> Reply:
+    """The reply `reply_to_json` wrote."""
+    values: dict[str, Any] = json.loads(blob)
+    return Reply(**{**values, "usage": Usage(**values["usage"])})
+
+
+def call_from_row(
+    seed: int, prompt: str, fault: str, texts: Mapping[int, str], reply: Reply | None
+) -> Call:
+    """One stored call."""
+    return Call(prompt_from_json(prompt, texts), reply or Reply(text=""), seed, fault)
+
+
+def step_from_row(
+    settings: Mapping[str, Any],
+    number: int,
+    action: str,
+    frames: int,
+    source: Source,
+    reason: str,
+    note: str,
+    lives: int,
+    score: float,
+    reward: float | None,
+    terminated: int,
+    truncated: int,
+) -> Step:
+    """One stored step, without frames and calls."""
+    observation = Observation(
+        game=settings["game"],
+        frames=(),
+        legal=(),
+        interval=settings["frame_skip"],
+        step=number,
+        lives=lives,
+        score=score,
+    )
+    return Step(
+        observation=observation,
+        decision=Decision(action=action, frames=frames, source=source, reason=reason, note=note),
+        reward=reward or 0.0,
+        terminated=bool(terminated),
+        truncated=bool(truncated),
+    )

@@ -1,0 +1,189 @@
+"""A Replay as the numbers and compressed chunks its page carries.
+
+Numbers are plain columns, one entry a decision, so that the timeline draws at once. Screens and
+words come in chunks of 64 decisions, unpacked when somebody looks: screens as palette indices, each
+XORed with the one before (40 to 430 bytes a frame), words as JSON, both deflated and in base64. A
+text that several chunks share lies once in `texts`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from atari_vlm.images import PALETTES
+from atari_vlm.types import Pixels, Source, Usage
+
+if TYPE_CHECKING:
+    from atari_vlm.report.replay import (
+        FrameRef,
+        Replay,
+        ReplayCall,
+        ReplayChoice,
+        ReplayDecision,
+        ReplayEpisode,
+    )
+
+CHUNK = 64
+"""Decisions that are packed, and unpacked in the browser, together."""
+
+_SHARED = 3
+"""A text in this many chunks is kept once for all of them."""
+
+
+def pack(replay: Replay) -> dict[str, Any]:
+    """Everything the page knows, as values that JSON can hold."""
+    packed = [_words(episode.decisions) for episode in replay.episodes]
+    uses = Counter(text for chunks in packed for chunk in chunks for text in chunk["texts"])
+    shared = {text: k for k, text in enumerate(t for t, n in uses.items() if n >= _SHARED)}
+    return {
+        "title": replay.title,
+        "game": replay.game,
+        "policy": replay.policy,
+        "model": replay.model,
+        "settings": list(replay.settings.items()),
+        "facts": list(replay.facts),
+        "random": replay.random_score,
+        "human": replay.human_score,
+        "palette": base64.b64encode(PALETTES[replay.standard].tobytes()).decode(),
+        "chunk": CHUNK,
+        "sources": get_args(Source),
+        "texts": list(shared),
+        "episodes": [
+            _episode(episode, chunks, shared)
+            for episode, chunks in zip(replay.episodes, packed, strict=True)
+        ],
+    }
+
+
+def _episode(
+    episode: ReplayEpisode, words: Sequence[dict[str, Any]], shared: dict[str, int]
+) -> dict[str, Any]:
+    decisions, sources = episode.decisions, get_args(Source)
+    actions = list(dict.fromkeys(decision.action for decision in decisions))
+    screens, count, shape = _screens(episode.screens())
+    if count - len(decisions) not in (0, 1):
+        raise ValueError(f"{len(decisions)} decisions cannot have {count} screens.")
+    for chunk in words:
+        chunk["texts"] = [shared.get(text, text) for text in chunk["texts"]]
+    return {
+        "number": episode.number,
+        "seed": episode.seed,
+        "status": episode.status,
+        "score": _short(episode.score),
+        "names": actions,
+        "actions": [actions.index(decision.action) for decision in decisions],
+        "frames": [decision.frames for decision in decisions],
+        "intervals": [decision.interval for decision in decisions],
+        "sources": [sources.index(decision.source) for decision in decisions],
+        "rewards": [_short(decision.reward) for decision in decisions],
+        "scores": [_short(decision.score) for decision in decisions],
+        "lives": [decision.lives for decision in decisions],
+        "usage": _bill(sum((_usage(decision) for decision in decisions), Usage())),
+        "shape": shape,
+        "count": count,
+        "screens": screens,
+        "words": [_deflate(json.dumps(chunk, separators=(",", ":")).encode()) for chunk in words],
+    }
+
+
+def _usage(choice: ReplayChoice) -> Usage:
+    """What a choice cost, its candidates included."""
+    calls = [
+        Usage(
+            calls=1,
+            input_tokens=call.input_tokens,
+            output_tokens=call.output_tokens,
+            dollars=call.dollars,
+            seconds=call.seconds,
+        )
+        for call in choice.calls
+    ]
+    return sum(calls + [_usage(other) for other in choice.considered], Usage())
+
+
+def _bill(usage: Usage) -> dict[str, float | None]:
+    return {
+        "calls": usage.calls,
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "price": usage.dollars,
+        "wait": round(usage.seconds, 3),
+    }
+
+
+def _short(number: float | None) -> float | None:
+    return int(number) if number is not None and number == int(number) else number
+
+
+def _deflate(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 6)).decode()
+
+
+def _screens(screens: Iterable[Pixels]) -> tuple[list[str], int, tuple[int, ...]]:
+    """Chunks of XOR deltas, how many screens they hold, and (height, width)."""
+    chunks, count, shape = [], 0, (0, 0)
+    for batch in _batches(iter(screens)):
+        stack = np.stack(batch)
+        count, shape = count + len(batch), stack.shape[1:]
+        stack[1:] ^= stack[:-1].copy()
+        chunks.append(_deflate(stack.tobytes()))
+    return chunks, count, shape
+
+
+def _batches(screens: Iterator[Pixels]) -> Iterator[list[Pixels]]:
+    while batch := list(islice(screens, CHUNK)):
+        yield batch
+
+
+def _words(decisions: Sequence[ReplayDecision]) -> list[dict[str, Any]]:
+    """What was said, in chunks; a text is its place in the chunk's own list of texts."""
+    chunks = []
+    for start in range(0, len(decisions), CHUNK):
+        texts: dict[str, int] = {}
+        chosen = decisions[start : start + CHUNK]
+        chunks.append({"rows": [_choice(choice, texts) for choice in chosen], "texts": texts})
+    return chunks
+
+
+def _choice(choice: ReplayChoice, texts: dict[str, int]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "action": choice.action,
+        "frames": choice.frames,
+        "source": choice.source,
+        "reason": _place(choice.reason, texts),
+        "note": _place(choice.note, texts),
+        "calls": [_call(call, texts) for call in choice.calls],
+    }
+    if choice.considered:
+        row["considered"] = [_choice(other, texts) for other in choice.considered]
+    return row
+
+
+def _call(call: ReplayCall, texts: dict[str, int]) -> dict[str, Any]:
+    return {
+        "messages": [
+            [message.role, [_place(part, texts) for part in message.parts]]
+            for message in call.messages
+        ],
+        "size": call.image_size,
+        **{name: _place(getattr(call, name), texts) for name in _TEXTS},
+        "tokens": [call.input_tokens, call.output_tokens],
+        "dollars": call.dollars,
+        "seconds": round(call.seconds, 4),
+    }
+
+
+_TEXTS = ("reply", "thinking", "model", "fault")
+
+
+def _place(part: str | FrameRef, texts: dict[str, int]) -> int | FrameRef:
+    """A text's place in the list of texts, added if new; a frame stays (episode, step)."""
+    return texts.setdefault(part, len(texts)) if isinstance(part, str) else part

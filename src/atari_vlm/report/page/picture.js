@@ -1,0 +1,74 @@
+// Palette indices to pixels, at the size a model was sent them.
+
+const palette = bytes(replay.palette);
+const colours = new Uint32Array(256);
+{
+  const channels = new Uint8ClampedArray(colours.buffer);
+  for (let k = 0; k < 256; k++) channels.set([...palette.subarray(3 * k, 3 * k + 3), 255], 4 * k);
+}
+
+/** RGBA pixels of a screen. */
+function coloured(pixels) {
+  return new Uint8ClampedArray(Uint32Array.from(pixels, (index) => colours[index]).buffer);
+}
+
+/** Draw a screen; its canvas gets exactly the pixels that were sent. */
+function paint(canvas, pixels, [height, width], size) {
+  const [toWidth, toHeight] = size ?? [width, height];
+  if (canvas.width !== toWidth) canvas.width = toWidth;
+  if (canvas.height !== toHeight) canvas.height = toHeight;
+  const data = scaled(coloured(pixels), [width, height], [toWidth, toHeight]);
+  canvas.getContext("2d").putImageData(new ImageData(data, toWidth, toHeight), 0, 0);
+}
+
+/** As Pillow does for the model: enlarging repeats pixels, shrinking averages whole ones. */
+function scaled(data, from, to) {
+  if (from[0] === to[0] && from[1] === to[1]) return data;
+  const taps = to[0] >= from[0] && to[1] >= from[1] ? nearest : box;
+  const across = filtered(data, from[1], taps(from[0], to[0]), 4, 4 * from[0], 4, 4 * to[0]);
+  return filtered(across, to[0], taps(from[1], to[1]), 4 * to[0], 4, 4 * to[0], 4);
+}
+
+/** For each target pixel the source pixels it is the mean of, as [first, count]. */
+function box(from, to) {
+  const scale = from / to;
+  const reach = Math.max(scale, 1);
+  return Array.from({ length: to }, (_, place) => {
+    const centre = (place + 0.5) * scale;
+    let first = Math.max(Math.trunc(centre - reach / 2 + 0.5), 0);
+    let end = Math.min(Math.trunc(centre + reach / 2 + 0.5), from);
+    // A pixel counts when its middle lies in the box; the box is open on its left.
+    const inside = (k) => -0.5 < (k - centre + 0.5) / reach && (k - centre + 0.5) / reach <= 0.5;
+    while (first < end - 1 && !inside(first)) first++;
+    while (end > first + 1 && !inside(end - 1)) end--;
+    return [first, end - first];
+  });
+}
+
+function nearest(from, to) {
+  const step = from / to;
+  let place = step / 2;
+  return Array.from({ length: to }, () => {
+    const first = Math.floor(place);
+    place += step; // added up, not multiplied: rounds where Pillow rounds
+    return [Math.min(first, from - 1), 1];
+  });
+}
+
+/** One pass of a separable filter along one axis. */
+function filtered(data, lines, taps, step, lineStep, toStep, toLineStep) {
+  const out = new Uint8ClampedArray(taps.length * lines * 4);
+  taps.forEach(([first, count], place) => {
+    const weight = Math.floor(0.5 + (1 / count) * 2 ** 22); // Pillow's fixed point
+    for (let line = 0; line < lines; line++) {
+      const start = line * lineStep + first * step;
+      const target = line * toLineStep + place * toStep;
+      for (let channel = 0; channel < 4; channel++) {
+        let sum = 0;
+        for (let k = 0; k < count; k++) sum += data[start + k * step + channel];
+        out[target + channel] = count === 1 ? sum : Math.floor((sum * weight + 2 ** 21) / 2 ** 22);
+      }
+    }
+  });
+  return out;
+}

@@ -1,0 +1,168 @@
+// The score curve of an episode, what happened on the way, and where we are in it.
+
+const MARGIN = 7; // half the slider's thumb: the curve and the thumb agree on every place
+const LANE = 17; // height of the events' lane and of the source strip under the curve
+const SEVERITY = ["scripted", "parsed", "searched", "repaired", "fallback"];
+
+/** The page's colours as the theme has them now, in words a canvas understands. */
+function themeTints() {
+  const probe = document.body.appendChild(document.createElement("i"));
+  const tint = (name) => {
+    probe.style.color = `var(--${name})`;
+    return [name, getComputedStyle(probe).color];
+  };
+  const tints = Object.fromEntries(TINTS.map(tint));
+  probe.remove();
+  return tints;
+}
+
+const TINTS = ["ink", "muted", "line", "accent", "parsed", "repaired", "fallback", "searched", "scripted", "life", "gain"];
+
+function drawTimeline(canvas, episode, events) {
+  const ratio = window.devicePixelRatio || 1;
+  const { width, height } = canvas.getBoundingClientRect();
+  if (!width) return;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const pen = canvas.getContext("2d");
+  pen.scale(ratio, ratio);
+  const paper = {
+    pen,
+    width,
+    top: 10,
+    floor: height - LANE - 6,
+    height,
+    tints: themeTints(),
+    across: (at) => MARGIN + (at / Math.max(episode.count - 1, 1)) * (width - 2 * MARGIN),
+  };
+  const values = scoreLine(episode);
+  paper.up = scale(values, paper);
+  references(paper, values);
+  curve(paper, values);
+  rewards(paper, values, events.reward, episode);
+  sources(paper, episode);
+  marks(paper, events);
+}
+
+/** The score at every place of the slider, the end included. */
+function scoreLine(episode) {
+  const values = episode.scores.slice(0, episode.count);
+  if (episode.count > episode.scores.length) values.push(episode.score);
+  return values;
+}
+
+/** Scores a run is held against, where they do not flatten the curve. */
+function landmarks(values) {
+  const [low, high] = bounds(values);
+  const reach = Math.max(high - low, 1);
+  return [["random", replay.random], ["human", replay.human]].filter(
+    ([, value]) => value !== null && value > low - 2.5 * reach && value < high + 2.5 * reach,
+  );
+}
+
+function bounds(values) {
+  return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [0, 0]);
+}
+
+function scale(values, { top, floor }) {
+  const [low, high] = bounds([...landmarks(values).map(([, value]) => value), ...bounds(values)]);
+  return (value) => floor - ((value - low) / (high - low || 1)) * (floor - top);
+}
+
+function references({ pen, width, up, tints }, values) {
+  pen.font = "11px system-ui, sans-serif";
+  pen.textBaseline = "bottom";
+  for (const [name, value] of [["", 0], ...landmarks(values)]) {
+    const y = Math.round(up(value)) + 0.5;
+    pen.strokeStyle = tints.line;
+    pen.setLineDash(name ? [4, 4] : []);
+    pen.beginPath();
+    pen.moveTo(MARGIN, y);
+    pen.lineTo(width - MARGIN, y);
+    pen.stroke();
+    if (!name) continue;
+    pen.fillStyle = tints.muted;
+    pen.textAlign = "right";
+    pen.fillText(`${name} ${number(value)}`, width - MARGIN, y > 14 ? y - 1 : y + 13);
+  }
+  pen.setLineDash([]);
+}
+
+function curve({ pen, across, up, tints }, values) {
+  const path = new Path2D();
+  path.moveTo(across(0), up(values[0]));
+  values.forEach((value, at) => {
+    if (at && value === values[at - 1] && value === values[at + 1]) return;
+    if (at) path.lineTo(across(at), up(values[at - 1]));
+    path.lineTo(across(at), up(value));
+  });
+  const area = new Path2D(path);
+  area.lineTo(across(values.length - 1), up(0));
+  area.lineTo(across(0), up(0));
+  pen.globalAlpha = 0.13;
+  pen.fillStyle = tints.accent;
+  pen.fill(area);
+  pen.globalAlpha = 1;
+  pen.strokeStyle = tints.accent;
+  pen.lineWidth = 1.5;
+  pen.lineJoin = "round";
+  pen.stroke(path);
+  pen.lineWidth = 1;
+}
+
+function rewards({ pen, across, up, tints }, values, places, episode) {
+  thinned(places, across, 5).forEach((at) => {
+    const gained = episode.rewards[at] > 0;
+    pen.beginPath();
+    pen.arc(across(at), up(values[at + 1] ?? values[at]), 2.6, 0, 7);
+    pen.fillStyle = gained ? tints.gain : tints.fallback;
+    pen.fill();
+  });
+}
+
+/** A strip in the colours of where decisions came from; the worst in a pixel shows. */
+function sources({ pen, width, height, across, tints }, episode) {
+  const strip = new Array(Math.ceil(width)).fill(-1);
+  const rank = replay.sources.map((name) => SEVERITY.indexOf(name));
+  episode.sources.forEach((source, at) => {
+    const end = Math.max(Math.floor(across(at + 1)), Math.floor(across(at)) + 1);
+    for (let x = Math.floor(across(at)); x < Math.min(end, strip.length); x++) {
+      strip[x] = Math.max(strip[x], rank[source]);
+    }
+  });
+  strip.forEach((worst, x) => {
+    if (worst < 0) return;
+    pen.fillStyle = tints[SEVERITY[worst]];
+    pen.globalAlpha = worst < 3 ? 0.45 : 1;
+    pen.fillRect(x, height - 4, 1, 3);
+  });
+  pen.globalAlpha = 1;
+}
+
+const SHAPES = {
+  repair: ["repaired", [[0, -4.5], [4.5, 0], [0, 4.5], [-4.5, 0]]],
+  fallback: ["fallback", [[0, -4.5], [5, 4], [-5, 4]]],
+  life: ["life", [[-4, -4], [4, -4], [4, 0], [0, 4.5], [-4, 0]]],
+};
+
+function marks({ pen, height, across, tints }, events) {
+  const middle = height - LANE / 2 - 5;
+  for (const [kind, [name, corners]] of Object.entries(SHAPES)) {
+    pen.fillStyle = tints[name];
+    for (const at of thinned(events[kind], across, 6)) {
+      pen.beginPath();
+      corners.forEach(([x, y]) => pen.lineTo(across(at) + x, middle + y));
+      pen.fill();
+    }
+  }
+}
+
+/** Places at least so many pixels apart: a mark hidden under another need not be drawn. */
+function thinned(places, across, apart) {
+  let last = -Infinity;
+  return places.filter((at) => {
+    if (across(at) - last < apart) return false;
+    last = across(at);
+    return true;
+  });
+}

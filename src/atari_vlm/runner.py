@@ -1,0 +1,111 @@
+"""Many episodes of one run: in parallel, resumed where they stopped, learning from one another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from atari_vlm.errors import AtariVLMError, RunInvalid, StoreError
+from atari_vlm.playback import environment, pictures
+from atari_vlm.policies.recorded import Recorded
+from atari_vlm.rollout import steps
+from atari_vlm.store import EpisodeLog, Run
+from atari_vlm.types import Learner, Lessons, Limits, Policy, Step
+
+Watcher = Callable[[int, Step], None]
+"""Told of every step as it happens: (episode, step)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be played."""
+
+    policy: Callable[[Lessons], Policy]
+    """The player, given what earlier episodes taught."""
+    seeds: Sequence[int]
+    """The seed of each episode of the run."""
+    limits: Limits
+    learner: Learner | None = None
+    parallel: int = 1
+    """Episodes played at the same time in this process."""
+
+
+async def play(run: Run, plan: Plan, watch: Watcher) -> None:
+    """Play every episode of the plan that is not finished yet.
+
+    With a learner, episodes are played in waves of `parallel`, each wave taught by all the waves
+    before it, so that what is learned does not depend on which episode happens to end first.
+
+    Raises:
+        RunInvalid, ModelUnusable, StoreError: the first of them that any episode met; the others
+            are stopped cleanly, and everything played is in the run.
+    """
+    for row in run.episodes():
+        if row.status == "invalid":
+            raise RunInvalid(f"{run.folder} is invalid: {row.message} Start a new run.")
+    wave = plan.parallel if plan.learner else max(1, len(plan.seeds))
+    for start in range(0, len(plan.seeds), wave):
+        policy = plan.policy(_lessons(run, plan, start))
+        gate = asyncio.Semaphore(plan.parallel)
+        jobs = [
+            _gated(gate, run, plan, policy, episode, watch)
+            for episode in range(start, min(start + wave, len(plan.seeds)))
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in jobs:
+                    group.create_task(job)
+        except* AtariVLMError as errors:
+            raise _first(errors) from None
+
+
+def _lessons(run: Run, plan: Plan, before: int) -> Lessons:
+    if plan.learner is None:
+        return Lessons()
+    return plan.learner.learn([run.trajectory(k) for k in range(before)], pictures(run))
+
+
+async def _gated(
+    gate: asyncio.Semaphore, run: Run, plan: Plan, policy: Policy, episode: int, watch: Watcher
+) -> None:
+    async with gate:
+        if not any(row.episode == episode and row.status == "finished" for row in run.episodes()):
+            await _episode(run, plan, policy, episode, watch)
+
+
+async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Watcher) -> None:
+    seed = plan.seeds[episode]
+    log = run.log(episode, seed)
+    env = environment(run.settings)
+    resumed = Recorded(policy, tuple(run.decisions(episode)))
+    score = 0.0
+    try:
+        async for step in steps(
+            env, resumed, log, seed=seed, episode=episode, limits=plan.limits
+        ):
+            score += step.reward
+            watch(episode, step)
+            # A model that never waits would keep Ctrl-C and the other episodes out.
+            await asyncio.sleep(0)
+    except RunInvalid as error:
+        log.finish("invalid", score=score, frames=env.emulator.frame, message=str(error))
+        raise
+    except BaseException:
+        _pause(log)
+        raise
+    log.finish("finished", score=score, frames=env.emulator.frame)
+
+
+def _pause(log: EpisodeLog) -> None:
+    with suppress(StoreError):  # what stopped the episode is the error to tell
+        log.pause()
+
+
+def _first(errors: BaseExceptionGroup[AtariVLMError]) -> AtariVLMError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, AtariVLMError)
+    return error

@@ -1,0 +1,67 @@
+"""Scores of a few episodes, and how sure they make us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Reduces the last axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A statistic with its 95% interval."""
+
+    value: float
+    low: float | None
+    """None below two scores: one episode says nothing about the spread."""
+    high: float | None
+
+    def __str__(self) -> str:
+        """E.g. "12.4 [10.1, 14.2]"."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.4g}"
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+def mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over the last axis."""
+    return np.asarray(scores.mean(axis=-1))
+
+
+def iqm(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interquartile mean over the last axis: the mean of the middle half.
+
+    Agarwal et al. 2021, arXiv:2108.13264. A quarter of the scores is cut from each end, rounded
+    down to whole scores.
+    """
+    ordered = np.sort(scores, axis=-1)
+    cut = scores.shape[-1] // 4
+    return np.asarray(ordered[..., cut : scores.shape[-1] - cut].mean(axis=-1))
+
+
+def bootstrap(
+    scores: Sequence[float], statistic: Statistic = mean, *, rng: Generator, resamples: int = 10_000
+) -> Interval:
+    """A statistic with its percentile bootstrap 95% interval.
+
+    Args:
+        scores: one per episode, at least one.
+        statistic: `mean` or `iqm`.
+        rng: draws the resamples.
+        resamples: how many.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("An interval needs at least one score.")
+    value = float(statistic(values))
+    if values.size < 2:
+        return Interval(value, None, None)
+    drawn = statistic(values[rng.integers(values.size, size=(resamples, values.size))])
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Interval(value, float(low), float(high))

@@ -1,0 +1,230 @@
+"""How the loopback server speaks as OpenAI, Anthropic and Google do, and what it refuses.
+
+A wire turns an Answer into that vendor's JSON, and reads a request as strictly as the vendor would:
+a malformed body gets a 400 that says why, so no test can pass on a request a vendor would refuse.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server does with one request."""
+
+    text: str = '{"reasoning": "The ball falls to the left.", "action": "LEFT", "frames": 2}'
+    status: int = 200
+    code: str = ""
+    """The vendor's machine-readable error code, e.g. "insufficient_quota"."""
+    message: str = "no"
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    """Seconds before the answer."""
+    raw: str | None = None
+    """Sent as the body, whatever it is, in place of the vendor's JSON."""
+    drop: bool = False
+    """Close the connection without an answer."""
+    finish: str = "stop"
+    """"stop", "length" or "refusal"."""
+    thinking: str = ""
+    tokens: tuple[int, int, int] | None = (900, 300, 40)
+    """Tokens read (cached ones included), cached, written; None sends no usage."""
+    model: str | None = None
+    """The model the server says it used; None repeats the one asked for."""
+
+
+class BadRequest(Exception):
+    """The vendor would answer 400 to this body."""
+
+
+def need(condition: object, complaint: str) -> None:
+    if not condition:
+        raise BadRequest(complaint)
+
+
+def check_png(data: str) -> None:
+    # Google's client writes url-safe base64, the others the standard alphabet.
+    need(base64.b64decode(data, altchars=b"-_" if "-" in data or "_" in data else None)[:8] == PNG,
+         "image is not a PNG")  # fmt: skip
+
+
+class OpenAI:
+    """POST {base}/chat/completions."""
+
+    key_header = "authorization"
+
+    @staticmethod
+    def check(path: str, body: dict[str, Any]) -> None:
+        need(isinstance(body.get("model"), str), "model must be a string")
+        need(body.get("messages"), "messages must not be empty")
+        for message in body["messages"]:
+            need(message["role"] in {"system", "user", "assistant"}, "unknown role")
+            parts = message["content"] if isinstance(message["content"], list) else []
+            need(parts or message["content"], "content must not be empty")
+            for part in parts:
+                need(part["type"] in {"text", "image_url"}, "unknown part type")
+                if part["type"] == "image_url":
+                    need(message["role"] == "user", "only a user may send images")
+                    head, _, data = part["image_url"]["url"].partition(",")
+                    need(head == "data:image/png;base64", "image must be a PNG data URI")
+                    check_png(data)
+        if wanted := body.get("response_format"):
+            need(wanted["type"] == "json_schema", "unknown response_format")
+            schema = wanted["json_schema"]["schema"]
+            need(wanted["json_schema"]["name"], "a schema needs a name")
+            need(schema["additionalProperties"] is False, "strict: additionalProperties")
+            need(set(schema["required"]) == set(schema["properties"]), "strict: required")
+
+    @staticmethod
+    def model(path: str, body: dict[str, Any]) -> str:
+        return str(body["model"])
+
+    @staticmethod
+    def render(answer: Answer, model: str, number: int) -> dict[str, Any]:
+        if answer.status >= 400:
+            error = {"message": answer.message, "type": "error", "code": answer.code or None}
+            return {"error": error | {"param": None}}
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+        if answer.thinking:
+            message["reasoning_content"] = answer.thinking
+        if answer.finish == "refusal":
+            message |= {"content": None, "refusal": answer.text}
+        reply: dict[str, Any] = {
+            "id": f"chatcmpl-{number}",
+            "object": "chat.completion",
+            "created": 1_790_000_000,
+            "model": model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": message,
+                    "finish_reason": "length" if answer.finish == "length" else "stop",
+                }
+            ],
+        }
+        if answer.tokens:
+            read, cached, written = answer.tokens
+            reply["usage"] = {
+                "prompt_tokens": read,
+                "completion_tokens": written,
+                "total_tokens": read + written,
+                "prompt_tokens_details": {"cached_tokens": cached},
+            }
+        return reply
+
+
+class Anthropic:
+    """POST {base}/v1/messages."""
+
+    key_header = "x-api-key"
+
+    @staticmethod
+    def check(path: str, body: dict[str, Any]) -> None:
+        need(isinstance(body.get("model"), str), "model must be a string")
+        need(isinstance(body.get("max_tokens"), int), "max_tokens is required")
+        need(body.get("messages"), "messages must not be empty")
+        need(body["messages"][0]["role"] == "user", "the first message must be the user's")
+        for message in body["messages"]:
+            need(message["role"] in {"user", "assistant"}, "unknown role")
+            need(message["content"], "content must not be empty")
+            for part in message["content"] if isinstance(message["content"], list) else []:
+                if part["type"] == "image":
+                    need(part["source"]["media_type"] == "image/png", "image must be a PNG")
+                    check_png(part["source"]["data"])
+                else:
+                    need(part["type"] == "text" and part["text"], "text must not be empty")
+
+    model = OpenAI.model
+
+    @staticmethod
+    def render(answer: Answer, model: str, number: int) -> dict[str, Any]:
+        if answer.status >= 400:
+            error = {"type": answer.code or "error", "message": answer.message}
+            return {"type": "error", "error": error, "request_id": f"req_{number}"}
+        content = [{"type": "text", "text": answer.text}] if answer.text else []
+        if answer.thinking:
+            thought = {"type": "thinking", "thinking": answer.thinking, "signature": "c2ln"}
+            content.insert(0, thought)
+        read, cached, written = answer.tokens or (0, 0, 0)
+        stop = {"stop": "end_turn", "length": "max_tokens", "refusal": "refusal"}[answer.finish]
+        return {
+            "id": f"msg_{number}",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": content,
+            "stop_reason": stop,
+            "stop_sequence": None,
+            "usage": {
+                "input_tokens": read - cached,
+                "cache_read_input_tokens": cached,
+                "cache_creation_input_tokens": 0,
+                "output_tokens": written,
+            },
+        }
+
+
+class Google:
+    """POST {base}/v1beta/models/MODEL:generateContent."""
+
+    key_header = "x-goog-api-key"
+
+    @staticmethod
+    def check(path: str, body: dict[str, Any]) -> None:
+        need(body.get("contents"), "contents must not be empty")
+        for content in body["contents"]:
+            need(content["role"] in {"user", "model"}, "unknown role")
+            need(content["parts"], "parts must not be empty")
+            for part in content["parts"]:
+                need("text" in part or "inlineData" in part, "unknown part")
+                if "inlineData" in part:
+                    need(part["inlineData"]["mimeType"] == "image/png", "image must be a PNG")
+                    check_png(part["inlineData"]["data"])
+
+    @staticmethod
+    def model(path: str, body: dict[str, Any]) -> str:
+        return path.rpartition("/")[2].partition(":")[0]
+
+    @staticmethod
+    def render(answer: Answer, model: str, number: int) -> dict[str, Any]:
+        if answer.status >= 400:
+            error = {"code": answer.status, "message": answer.message, "status": answer.code}
+            return {"error": error}
+        parts: list[dict[str, Any]] = [{"text": answer.text}]
+        if answer.thinking:
+            parts.insert(0, {"text": answer.thinking, "thought": True})
+        read, cached, written = answer.tokens or (0, 0, 0)
+        stop = {"stop": "STOP", "length": "MAX_TOKENS", "refusal": "SAFETY"}[answer.finish]
+        return {
+            "candidates": [
+                {"content": {"role": "model", "parts": parts}, "finishReason": stop, "index": 0}
+            ],
+            "usageMetadata": {
+                "promptTokenCount": read,
+                "cachedContentTokenCount": cached,
+                "candidatesTokenCount": written,
+                "totalTokenCount": read + written,
+            },
+            "modelVersion": model,
+            "responseId": f"resp-{number}",
+        }
+
+
+def wire_for(path: str) -> type[OpenAI] | type[Anthropic] | type[Google] | None:
+    """Whose address a path is; None for a path that no vendor serves."""
+    path = path.partition("?")[0]
+    if path.endswith("/chat/completions"):
+        return OpenAI
+    if path.endswith("/v1/messages"):
+        return Anthropic
+    return Google if path.endswith(":generateContent") else None
+
+
+def encode(payload: dict[str, Any]) -> bytes:
+    return json.dumps(payload).encode()
