@@ -23,6 +23,9 @@ HOSTILE = (
     'TEST </script><img src=x onerror="window.hacked=1"><script>window.hacked=2</script>'
     "<!-- <script> --> &lt;b&gt; ]]> \u2028\u2029 \u202eright to left\u202c \x00 \ud800 end"
 )
+FENCED = """```json
+{"reasoning": "TEST: first line\\nsecond <b>line</b>", "action": "NOOP", "frames": 4}
+```"""
 UNICODE = "TEST REPLY: Ünïcödé, 日本語, \U0001f47e, العربية. So DOWN for 2 frames."
 SYSTEM = "\n".join(
     [
@@ -125,7 +128,8 @@ def choose(step: int, episode: int, action: str, frames: int) -> ReplayChoice:
         return ReplayChoice(action=action, frames=frames, source="searched", considered=votes)
     if step == 14:
         return ReplayChoice(action=action, frames=frames, source="scripted")
-    words = UNICODE if step == 7 else f"TEST REPLY {step}: following the ball. {plan}"
+    other = {7: UNICODE, 9: FENCED}
+    words = other.get(step, f"TEST REPLY {step}: following the ball. {plan}")
     note = "TEST NOTE: stay near the middle." if step % 50 == 3 else ""
     return ReplayChoice(
         action=action,
@@ -156,7 +160,13 @@ def play(game: str, episode: int, seed: int, most: int) -> tuple[ReplayEpisode, 
     status = "game over" if emulator.over else f"cut short after {most} decisions"
     shown: Callable[[], list[Pixels]] = lambda: screens  # noqa: E731
     recorded = ReplayEpisode(
-        number=episode, seed=seed, status=status, score=score, decisions=decisions, screens=shown
+        number=episode,
+        seed=seed,
+        status=status,
+        whole=emulator.over,
+        score=score,
+        decisions=decisions,
+        screens=shown,
     )
     return recorded, screens
 

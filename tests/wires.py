@@ -57,8 +57,6 @@ def check_png(data: str) -> None:
 class OpenAI:
     """POST {base}/chat/completions."""
 
-    key_header = "authorization"
-
     @staticmethod
     def check(path: str, body: dict[str, Any]) -> None:
         need(isinstance(body.get("model"), str), "model must be a string")
@@ -122,8 +120,6 @@ class OpenAI:
 class Anthropic:
     """POST {base}/v1/messages."""
 
-    key_header = "x-api-key"
-
     @staticmethod
     def check(path: str, body: dict[str, Any]) -> None:
         need(isinstance(body.get("model"), str), "model must be a string")
@@ -173,8 +169,6 @@ class Anthropic:
 class Google:
     """POST {base}/v1beta/models/MODEL:generateContent."""
 
-    key_header = "x-goog-api-key"
-
     @staticmethod
     def check(path: str, body: dict[str, Any]) -> None:
         need(body.get("contents"), "contents must not be empty")
@@ -183,9 +177,11 @@ class Google:
             need(content["parts"], "parts must not be empty")
             for part in content["parts"]:
                 need("text" in part or "inlineData" in part, "unknown part")
-                if "inlineData" in part:
-                    need(part["inlineData"]["mimeType"] == "image/png", "image must be a PNG")
-                    check_png(part["inlineData"]["data"])
+                if picture := part.get("inlineData"):
+                    # Google reads either spelling of a field; its own client writes both.
+                    kind = picture.get("mimeType", picture.get("mime_type"))
+                    need(kind == "image/png", "image must be a PNG")
+                    check_png(picture["data"])
 
     @staticmethod
     def model(path: str, body: dict[str, Any]) -> str:

@@ -1,12 +1,15 @@
 """Pretrained vision-language models play Atari games, and get better at it.
 
-The names below load on first use, so that `import atari_vlm` stays light.
+Importing the package registers its environments with Gymnasium; the names below load on first use,
+so that it stays light.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from atari_vlm.registration import register
 
 if TYPE_CHECKING:
     from atari_vlm.env import AtariVLMEnvironment as AtariVLMEnvironment
@@ -29,3 +32,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+register()

@@ -1,16 +1,16 @@
-"""A model's reply to a legal plan: tolerant of form, and never a guess.
+r"""A model's reply to a legal plan: tolerant of form, and never a guess.
 
 Read, in this order:
 
 1. explicit answers: a JSON object with an "action", a line "ACTION: LEFT x3" (also "Answer:",
-   "Decide:", `<action>`, `\\boxed{}`); the last one in the reply wins, so a model may think aloud;
+   "Decide:", `<action>`, `\boxed{}`); the last one in the reply wins, so a model may think aloud;
 2. a reply that is nothing but an answer: "right.", "3", "(LEFT, 3)", "move up for 2 frames";
-3. a last line that ends in an answer after a colon: "ball 45 30, paddle 52: LEFT for 3 frames";
-4. prose that chooses exactly one action, in capitals, in a plain statement: "I will press FIRE."
+3. a last line that ends in a timed answer: "ball 45 30, paddle 52: LEFT for 3 frames";
+4. prose that plainly chooses exactly one action, in capitals: "So I will press FIRE."
 
 Everything else is a fault, worded so that it can be shown to the model: lower-case directions in
-prose, questions, negations, numbers of lists, two answers of which none is final. Every pattern is
-bounded, so reading takes time linear in the reply.
+prose, questions, negations, the numbers of a list, two answers of which none is final. Every
+pattern is bounded, so the time is linear in the length of the reply.
 """
 
 from __future__ import annotations
@@ -20,9 +20,19 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
+
+from atari_vlm.phrases import (
+    CHORD,
+    ENDS,
+    Phrases,
+    Plan,
+    Unclear,
+    after_colon,
+    alone,
+    prose,
+    quoted,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,84 +61,229 @@ def read(text: str, legal: Sequence[str], longest: int) -> Reading:
     >>> read("The ball falls. ACTION: LEFT x2", ["NOOP", "FIRE", "RIGHT", "LEFT"], 4)
     Reading(action='LEFT', frames=2, fault='', note='')
     """
+    phrases = Phrases(legal, longest)
     try:
-        return _Reader(tuple(legal), longest).read(text)
-    except _Unclear as fault:
+        words = _plain(text)
+        objects = list(_objects(words))
+        words = _blanked(words, objects)
+        action, frames, note = _explicit(phrases, words, objects) or _implicit(
+            phrases, words, objects
+        )
+    except Unclear as fault:
         return Reading(None, 0, str(fault))
+    return Reading(action, frames, "", note)
 
 
-class _Unclear(Exception):
-    """The reply cannot be read; the message is the fault."""
+_PLAIN = str.maketrans(
+    "\u00d7\u2715\u2716\u2010\u2011\u2013\u2014\u2212\u2018\u2019\u201c\u201d`$", "xxx-----''''  "
+)
 
 
-_ATOM = r"(?:NO[ _-]?OP|FIRE|UP|DOWN|LEFT|RIGHT)"
-_CHORD = rf"{_ATOM}(?:(?:[ ]?[-_+][ ]?|[ ])?{_ATOM}){{0,5}}"
-_WORDS = {word: n for n, word in enumerate("one two three four five six seven eight".split(), 1)}
-_DURATION = rf"""
-    [ ]{{0,2}}[,;|]?[ ]{{0,2}}(?P<paren>[(]?)[ ]?
-    (?P<how>(?:hold|held)(?:[ ]for)?|for|x|(?:frames?|duration)[ ]?[:=])?[ ]{{0,2}}
-    (?P<n>-?[0-9][0-9.]{{0,9}}|{"|".join(_WORDS)})(?:[ ]?(?P<unit>frames?|times|f))?(?![0-9A-Za-z])
-    [ ]?[)]?"""
-_PHRASE = re.compile(
-    rf"""[\s("'\[<]{{0,8}}
-    (?:(?:I|I'll|will|let's|please|the|my|best|final|next|action|move|press|push|go|hold|choose
-        |select|option|number|is)(?:[ ]{{1,3}}|:[ ]?)){{0,6}}[\#"'(]{{0,3}}
-    (?:(?P<index>-?[0-9]{{1,9}})(?![0-9]|[.][0-9]|[ ]?frames?\b|[ ]?x)
-        (?:[ ]?[-:=.)]{{0,2}}[ ]?["'(]{{0,2}}(?P<also>{_CHORD})(?![\w-])[)]?)?
-      |(?P<name>{_CHORD})(?![A-Za-z_]))
-    ["']{{0,2}}(?:[ ](?:action|button)\b)?["']{{0,2}}(?:{_DURATION})?""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_LOUD = re.compile(rf"(?<![\w+-]){_CHORD}(?!_|[-+]?[A-Za-z])")
-_AFTERWARDS = re.compile(_DURATION, re.VERBOSE | re.IGNORECASE)
-_LABEL = re.compile(
-    r"""(?<![\w"'])(?P<word>action|answer|decision|decide|move)[ ]{0,2}(?:[:=]|->|→|[ ]-[ ])
-    |<(?P<tag>action|answer)>|(?P<boxed>\\boxed\{(?:\\text\{)?)""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_FRAMES_LABEL = re.compile(
-    r"(?:^|\n)[ #>-]{0,4}(?:frames|duration)[ ]?[:=][ ]{0,3}([^\s]{1,12})", re.IGNORECASE
-)
-_LEADS = frozenset(
-    "so thus therefore hence my the your final next best chosen recommended selected optimal "
-    "immediate step decide decision here is and".split()
-)
-_NOT_LEADS = frozenset(
-    "last previous recent prior earlier past legal possible available example example's not wrong "
-    "opponent's old first".split()
-)
-_OTHER = re.compile(
-    rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by)[ ,]{{1,2}}){{0,3}}"
-    rf"(?:(?:go|move|press)[ ])?{_CHORD}(?![\w-])",
-    re.IGNORECASE,
-)
-_GOES_ON = re.compile(
-    r"""[\s)\]"'}>]{0,6}(?:$|[\n.,;!(<]|[ ]?-[ ]|(?:because|since|as|so|to|while|until)\b)""",
-    re.IGNORECASE,
-)
-_ENDS = re.compile(r"""[\s.!)\]"'}>]{0,12}$""")
-_CHOOSES = re.compile(
-    r"""(?:^|\b(?:(?:choose|press|pick|select|play|push|hold|tap|so|then|therefore|go(?:ing)?[ ]with
-    |(?:action|answer|move|choice|decision|option)(?:[ ]is|[ ]to[ ]take[ ]is)?
-    |(?:I|we|I'll|should|let's|to|will)[ ](?:move|go|head|steer))(?:[ ]to)?))
-    [\s,:]{0,2}["'(]{0,2}$""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_DOUBT = re.compile(
-    r"""\b(?:not|never|avoid\w*|instead|rather|than|without|cannot|nor|neither|unless|if|except|against
-    |wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|or|either|maybe|perhaps
-    |might|could|opponent|enemy)\b|n't\b|\bno[ ](?:more[ ])?$""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_AFTER = re.compile(
-    r"[ ]?(?:is|was|are|side|of|edge|wall|half|corner|paddle|will|would|seems|looks|has|[A-Z]{2,})\b"
-)
-_PAIR = re.compile(
-    r"""[{,]\s{0,20}["']?(\w{1,20})["']?\s{0,4}[:=]\s{0,4}["']?([^"',{}\n]{0,40})["']?\s{0,20}(?=[,}])"""
-)
-_FLAT = re.compile(r"\{[^{}]*\}")
-_ACTION_KEYS = ("action", "next_action", "final_action", "answer", "decision", "move")
+def _plain(text: str) -> str:
+    """The words after any thinking block, without typographic and Markdown dress."""
+    text = text.rpartition("</think>")[2]
+    if "<think>" in text:
+        raise Unclear("The reply breaks off while thinking, before an answer.")
+    text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
+    text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text).replace("*", "")
+    text = re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text)
+    if not text.strip():
+        raise Unclear("The reply is empty.")
+    return text
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+_ACTION_KEYS = ("action", "next_action", "final_action", "answer", "decision", "move", "name")
 _FRAMES_KEYS = ("frames", "duration", "num_frames", "hold")
-_PLAIN = str.maketrans({"×": "x", "✕": "x", "✖": "x", "’": "'", "‘": "'", "“": '"', "”": '"'}) | (
-    dict.fromkeys(map(ord, "–—−‐‑"), "-") | {ord("`"): None}
+_FLAT = re.compile(r"\{[^{}]*\}")
+_UNFINISHED = re.compile(r"\{\s{0,20}[\"']")
+_PAIR = re.compile(
+    r"""[{,]\s{0,20}["']?([A-Za-z_]{1,20})["']?\s{0,4}[:=]\s{0,4}["']?([^"',{}\n]{0,40})["']?"""
+    r"\s{0,20}(?=[,}])"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    start: int
+    end: int
+    action: Any = None
+    frames: Any = None
+
+
+def _objects(text: str) -> Iterator[_Object]:
+    """Every complete JSON object, outermost only, and flat ones that are almost JSON."""
+    decode = json.JSONDecoder(strict=False, object_pairs_hook=_unambiguous).raw_decode
+    at, failures = text.find("{"), 0
+    while at >= 0:
+        try:
+            value, end = decode(text, at)
+        except (ValueError, RecursionError):
+            failures += 1
+            flat = _FLAT.match(text, at)
+            value, end = _pairs(flat[0]) if flat else {}, flat.end() if flat else at + 1
+        if failures > 500:
+            raise Unclear("The reply holds too many braces to be read.")
+        if value:
+            yield _object(at, end, value)
+        at = text.find("{", end)
+
+
+def _object(start: int, end: int, value: dict[str, Any]) -> _Object:
+    action, frames = _first(value, _ACTION_KEYS), _first(value, _FRAMES_KEYS)
+    if isinstance(action, dict):  # {"action": {"name": "LEFT", "frames": 3}}
+        frames = _first(action, _FRAMES_KEYS) if frames is None else frames
+        action = _first(action, _ACTION_KEYS)
+    return _Object(start, end, action, frames)
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object with lower-case keys, none of which has two values."""
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        key = key.lower()
+        if key in value and value[key] != item:
+            raise Unclear(f"The JSON of the reply gives {quoted(key)} twice.")
+        value[key] = item
+    return value
+
+
+def _pairs(flat: str) -> dict[str, Any]:
+    """What can be read of {'action': 'LEFT', frames: 3,}."""
+    pairs = _unambiguous(_PAIR.findall(flat))
+    return pairs if not pairs.keys().isdisjoint(_ACTION_KEYS) else {}
+
+
+def _first(value: dict[str, Any], keys: Sequence[str]) -> Any:
+    return next((value[key] for key in keys if value.get(key) is not None), None)
+
+
+def _blanked(text: str, objects: Sequence[_Object]) -> str:
+    """The text with spaces in place of the objects."""
+    parts, at = [], 0
+    for found in objects:
+        parts += [text[at : found.start], " " * (found.end - found.start)]
+        at = found.end
+    return "".join(parts) + text[at:]
+
+
+def _from_object(phrases: Phrases, found: _Object) -> Plan:
+    timed = False
+    if isinstance(found.action, str):
+        phrase = phrases.match(found.action)
+        if phrase is None or not ENDS.match(found.action, phrase.end()):
+            raise phrases.refusal(found.action)
+        timed = phrase["n"] is not None
+        action, frames, note = phrases.plan(phrase)
+    else:
+        number = found.action
+        if isinstance(number, bool) or not isinstance(number, int | float) or number % 1 != 0:
+            raise Unclear('The "action" of the JSON must be the name or number of an action.')
+        action, frames, note = phrases.numbered(int(number)), phrases.longest, ""
+    if found.frames is None:
+        return action, frames, note
+    asked, note = phrases.frames(found.frames)
+    if timed and asked != frames:
+        raise Unclear("The reply gives two different numbers of frames.")
+    return action, asked, note
+
+
+# --- ACTION lines --------------------------------------------------------------------------------
+
+_LABEL = re.compile(
+    r"""(?<![\w"'])(?P<word>action|answer|choice|decision|decide|move|output)
+        [ ]{0,2}(?:[:=]|->|→|[ ]-[ ])
+    |<(?:action|answer)>|\\boxed\{(?:\\text\{)?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_LEADS = re.compile(
+    r"(?:[^a-z]|\b(?:so|thus|therefore|hence|my|the|your|final|next|best|chosen|recommended|selected"
+    r"|optimal|step|immediate|decide|decision|here|is|and)\b)*",
+    re.I,
+)
+_NOT_LEADS = re.compile(
+    r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|option|example|not|wrong|old"
+    r"|first|opponent|enemy)\b",
+    re.I,
+)
+_APART = re.compile(r"(?:^|\n)[ #>-]{0,4}(?:frames|duration)[ ]?[:=][ ]{0,3}(\S{1,12})", re.I)
+_MAY_FOLLOW = re.compile(
+    r"""[ )\]"'}>]{0,6}(?:$|[.,;!(<]|[ ]?-[ ]|(?:because|since|as|so|to|while|until)\b)""", re.I
+)
+_ANOTHER = re.compile(
+    rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by)[ ,]{{1,2}}){{0,3}}"
+    rf"(?:(?:go|move|press)[ ])?{CHORD}(?![\w-])",
+    re.I,
+)
+
+
+def _explicit(phrases: Phrases, words: str, objects: Sequence[_Object]) -> Plan | None:
+    """The last JSON answer or ACTION line."""
+    answers: list[tuple[int, _Object | re.Match[str]]] = [
+        *((found.start, found) for found in objects if found.action is not None),
+        *((label.start(), label) for label in _LABEL.finditer(words) if _leads(label, words)),
+    ]
+    unfinished = max((found.start() for found in _UNFINISHED.finditer(words)), default=-1)
+    for start, answer in sorted(answers, key=lambda pair: pair[0], reverse=True):
+        if start < unfinished:
+            raise Unclear("The JSON of the reply is incomplete.")
+        if isinstance(answer, _Object):
+            _check_last(answer, objects, words)
+            return _from_object(phrases, answer)
+        plan = _from_label(phrases, answer, words)
+        if plan is not None:
+            return plan
+    return None
+
+
+def _check_last(answer: _Object, objects: Sequence[_Object], words: str) -> None:
+    """Raise Unclear for [{"action": "LEFT"}, {"action": "RIGHT"}]: a list has no final answer."""
+    before = objects[: objects.index(answer)]
+    if not before or before[-1].action == answer.action:
+        return
+    if words[before[-1].end : answer.start].strip() == ",":
+        raise Unclear("The reply lists several actions; name the one to play now.")
+
+
+def _leads(label: re.Match[str], words: str) -> bool:
+    """Whether the words before a label introduce an answer, unlike "Last action:"."""
+    if not label.lastgroup:
+        return True
+    before = re.split(r"[\n.;!?>]", words[max(0, label.start() - 60) : label.start()])[-1]
+    if label["word"].isupper():
+        return not _NOT_LEADS.search(before)
+    return bool(_LEADS.fullmatch(before))
+
+
+def _from_label(phrases: Phrases, label: re.Match[str], words: str) -> Plan | None:
+    line = words[label.end() : label.end() + 240].lstrip().partition("\n")[0]
+    phrase = phrases.match(line)
+    if phrase is None:
+        if (label["word"] or "action").lower() != "action":
+            return None
+        raise phrases.refusal(line) if line else Unclear("The reply ends before its action.")
+    if not _settled(phrase, line[phrase.end() :]):
+        raise Unclear(f"It is not clear which action {quoted(line)} means.")
+    action, frames, note = phrases.plan(phrase)
+    apart = _APART.findall(words) if phrase["n"] is None else []
+    return (action, *phrases.frames(apart[-1])) if apart else (action, frames, note)
+
+
+def _settled(phrase: re.Match[str], rest: str) -> bool:
+    """Whether the rest of an answer's line leaves the answer as it is."""
+    listed = phrase["index"] and not phrase["also"] and re.match(r"[.)] *[A-Za-z]", rest)
+    idiom = phrase["name"] and not phrase["name"].isupper() and re.match(r" (?:to|as|so)\b", rest)
+    frames_later = phrase["n"] is None and re.search(r"[0-9] ?frames?", rest)
+    return bool(_MAY_FOLLOW.match(rest)) and not (
+        listed or idiom or frames_later or _ANOTHER.match(rest) or re.match(r"[^.!]*[?]", rest)
+    )
+
+
+def _implicit(phrases: Phrases, words: str, objects: Sequence[_Object]) -> Plan:
+    """An answer that nothing announces."""
+    if objects:
+        raise Unclear('The JSON of the reply has no "action".')
+    if _UNFINISHED.search(words):
+        raise Unclear("The JSON of the reply is incomplete.")
+    return alone(phrases, words) or after_colon(phrases, words) or prose(phrases, words)

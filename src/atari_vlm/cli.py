@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -25,57 +25,68 @@ ModelOption = Annotated[
     str, typer.Option(help="A model (see `models`), or a baseline: random, noop, expert.")
 ]
 PromptOption = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(help="basic, cot, expert, adaptive or specialist; default: the model's own."),
 ]
 KeyOption = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(help="API key; default: the vendor's environment variable. Never written."),
 ]
 UrlOption = Annotated[
-    Optional[str], typer.Option(help="An OpenAI-compatible server, e.g. http://localhost:8000/v1.")
+    str | None, typer.Option(help="An OpenAI-compatible server, e.g. http://localhost:8000/v1.")
 ]
+IclOption = Annotated[bool, typer.Option(help="Show the best moments of earlier episodes.")]
 SeedOption = Annotated[int, typer.Option(help="Episode k plays seed 1,000,000 x this + k.", min=0)]
-RunOption = Annotated[
-    Optional[Path], typer.Option("--run", help="Run folder; default: runs/, named by settings.")
-]
+PlansOption = Annotated[bool, typer.Option(help="Let the model say how long to hold an action.")]
+SkipOption = Annotated[int, typer.Option(help="Emulator frames (60 a second) a decision.")]
+StackOption = Annotated[int, typer.Option(help="Screens the policy sees.")]
+FramesOption = Annotated[int, typer.Option(help="Screens in the prompt, newest last.", min=1)]
+HistoryOption = Annotated[int, typer.Option(help="Recent actions in the prompt.", min=0)]
 SizeOption = Annotated[
-    Optional[str], typer.Option(help="Size of the pictures sent, e.g. 224x224; default: native.")
+    str | None, typer.Option(help="Size of the pictures sent, e.g. 224x224; default: native.")
 ]
+StickyOption = Annotated[float, typer.Option(help="Probability that a frame repeats an action.")]
+TemperatureOption = Annotated[float | None, typer.Option(help="Sampling temperature.")]
+TokensOption = Annotated[int | None, typer.Option(help="Longest answer, in tokens.")]
+CutOption = Annotated[int | None, typer.Option(help="End episodes after this many decisions.")]
+ParallelOption = Annotated[int, typer.Option(help="Episodes at the same time.", min=1)]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="Run folder; default: named after the settings.")
+]
+SaveOption = Annotated[Path, typer.Option(help="Where run folders go.")]
 
 
-@app.command("play")
-def play_(
+@app.command()
+def play(
     game: GameOption = "pong",
     model: ModelOption = "embedded",
     prompt: PromptOption = None,
-    episodes: Annotated[int, typer.Option(help="Whole games to play.", min=1)] = 1,
+    episodes: Annotated[int, typer.Option(help="Episodes of the run, in all.", min=1)] = 1,
+    icl: IclOption = False,
     seed: SeedOption = 0,
-    icl: Annotated[bool, typer.Option(help="Learn in context from the best moments.")] = False,
-    plans: Annotated[bool, typer.Option(help="Let the model say how long to hold.")] = True,
-    frame_skip: Annotated[int, typer.Option(help="Emulator frames a decision.")] = 4,
-    sticky: Annotated[float, typer.Option(help="Sticky-action probability.")] = 0.25,
-    frames: Annotated[Optional[int], typer.Option(help="Frames in the prompt.")] = None,
-    frame_stack: Annotated[int, typer.Option(help="Screens the policy sees.")] = 4,
-    history: Annotated[int, typer.Option(help="Recent actions in the prompt.")] = 8,
+    plans: PlansOption = True,
+    frame_skip: SkipOption = 4,
+    frame_stack: StackOption = 4,
+    frames: FramesOption = 1,
+    history: HistoryOption = 8,
     image_size: SizeOption = None,
-    temperature: Annotated[Optional[float], typer.Option(help="Sampling temperature.")] = None,
-    max_tokens: Annotated[Optional[int], typer.Option(help="Longest answer.")] = None,
-    max_decisions: Annotated[Optional[int], typer.Option(help="Cut episodes short.")] = None,
-    parallel: Annotated[int, typer.Option(help="Episodes at the same time.", min=1)] = 1,
+    sticky: StickyOption = 0.25,
+    temperature: TemperatureOption = None,
+    max_tokens: TokensOption = None,
+    max_decisions: CutOption = None,
+    parallel: ParallelOption = 1,
     api_key: KeyOption = None,
     base_url: UrlOption = None,
     run: RunOption = None,
-    save_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    save_dir: SaveOption = Path("runs"),
     screen: Annotated[bool, typer.Option(help="Draw the game in the terminal.")] = True,
     replay: Annotated[bool, typer.Option(help="Write the replay page.")] = True,
 ) -> None:
     """Play, show it live, and write the replay. The same command continues what was stopped."""
     from atari_vlm.display import Board, print_summary
-    from atari_vlm.games import get_game
     from atari_vlm.trainer import VLMTrainer
 
-    with Board(console, get_game(game), f"{game} · {model}", screen=screen) as board:
+    with Board(console, f"{game} · {model}", screen=screen) as board:
         trainer = VLMTrainer(
             game,
             model,
@@ -99,15 +110,51 @@ def play_(
             base_url=base_url,
             watch=board.watch,
         )
-        summary = trainer.train(episodes)
+        summary = uninterrupted(lambda: trainer.train(episodes))
     print_summary(console, summary)
     if replay:
-        _replay(summary.folder, None)
+        _write_replay(summary.folder, None)
 
 
-app.command("train", help="Learn in context: `play` with --icl and more episodes.")(
-    lambda: None
-)  # replaced below
+@app.command()
+def train(
+    game: GameOption = "pong",
+    model: ModelOption = "embedded",
+    prompt: PromptOption = None,
+    episodes: Annotated[int, typer.Option(help="Episodes to learn from.", min=1)] = 10,
+    evaluations: Annotated[int, typer.Option(help="Episodes to evaluate on, after.", min=1)] = 5,
+    icl: IclOption = True,
+    seed: SeedOption = 0,
+    api_key: KeyOption = None,
+    base_url: UrlOption = None,
+    temperature: TemperatureOption = None,
+    max_decisions: CutOption = None,
+    save_dir: SaveOption = Path("runs"),
+) -> None:
+    """Learn in context over some episodes, then evaluate on seeds that were never trained on."""
+    from atari_vlm.display import Board, print_summary
+    from atari_vlm.trainer import VLMTrainer
+
+    with Board(console, f"{game} · {model} · training", screen=False) as board:
+        trainer = VLMTrainer(
+            game,
+            model,
+            api_key,
+            prompt,
+            icl,
+            temperature=temperature,
+            max_decisions=max_decisions,
+            seed=seed,
+            save_dir=save_dir,
+            base_url=base_url,
+            watch=board.watch,
+        )
+        trained = uninterrupted(lambda: trainer.train(episodes))
+        evaluated = uninterrupted(lambda: trainer.evaluate(evaluations))
+    console.print("Training", style="bold")
+    print_summary(console, trained)
+    console.print("Evaluation, on fresh seeds", style="bold")
+    print_summary(console, evaluated)
 
 
 @app.command()
@@ -118,19 +165,31 @@ def games(
     from atari_vlm.display import games_table
     from atari_vlm.games import GAMES, SUGGESTED
 
-    console.print(games_table([GAMES[name] for name in (GAMES if every else SUGGESTED)]))
+    chosen = list(GAMES) if every else list(SUGGESTED)
+    console.print(games_table([GAMES[name] for name in chosen]))
+    if not every:
+        console.print(f"{len(GAMES)} games in all: atari-vlm games --all", highlight=False)
+
+
+@app.command()
+def models() -> None:
+    """List the models: what they are asked for by, what they need, what they cost."""
+    from atari_vlm.display import models_table, recommendations_table
+
+    console.print(models_table())
+    console.print(recommendations_table())
 
 
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Optional[Path], typer.Option(help="Default: replay.html in the run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: replay.html in the run.")] = None,
 ) -> None:
     """Write the replay page of a run: one HTML file."""
-    _replay(run, out)
+    _write_replay(run, out)
 
 
-def _replay(folder: Path, out: Path | None) -> None:
+def _write_replay(folder: Path, out: Path | None) -> None:
     from atari_vlm.report.run_page import write_replay
 
     path = write_replay(folder, out)
@@ -147,18 +206,27 @@ def read_size(text: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def run_app(command: Callable[[], Any]) -> None:
+Result = TypeVar("Result")
+
+
+def uninterrupted(work: Callable[[], Result]) -> Result:
+    """Do the work; Ctrl-C ends in a sentence and exit code 130."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What was played is kept; the same command continues.", err=True)
+        raise typer.Exit(130) from None
+
+
+def run_app(command: typer.Typer) -> None:
     """Run a command line; what is the user's to mend ends in one sentence and exit code 1."""
     try:
         command()
     except AtariVLMError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("Stopped; nothing is lost. The same command continues.", err=True)
-        sys.exit(130)
 
 
 def main() -> None:
     """Entry point of `atari-vlm`."""
-    run_app(lambda: app(standalone_mode=True))
+    run_app(app)

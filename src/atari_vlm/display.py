@@ -31,8 +31,8 @@ class Board:
     second; in a log a line is printed every few seconds and at the end of each episode.
     """
 
-    def __init__(self, console: Console, game: Game, title: str, *, screen: bool = True) -> None:
-        self.console, self.game, self.title, self.screen = console, game, title, screen
+    def __init__(self, console: Console, title: str, *, screen: bool = True) -> None:
+        self.console, self.title, self.screen = console, title, screen
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._drawn = self._started = time.monotonic()
         self._scores: dict[int, float] = {}
@@ -45,7 +45,10 @@ class Board:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         if self.console.is_terminal:
             self._live.stop()
@@ -62,7 +65,9 @@ class Board:
                 self._live.update(self._panel(episode, step), refresh=True)
         elif ended or now - self._drawn > LINE_EVERY:
             self._drawn = now
-            self.console.print(f"episode {episode}: {self._numbers(episode, step)}", highlight=False)
+            self.console.print(
+                f"episode {episode}: {self._numbers(episode, step)}", highlight=False
+            )
 
     def _numbers(self, episode: int, step: Step) -> str:
         rate = self._decisions / max(1e-9, time.monotonic() - self._started)
@@ -108,7 +113,9 @@ def score_table(summary: Summary) -> Table:
     if game.random_score is not None:
         table.add_row("random (table)", f"{game.random_score:g}", "", "", "0")
     mean, normalised = summary.mean, summary.human_normalised
-    name = summary.model + (f" (uses {', '.join(summary.privileges)})" if summary.privileges else "")
+    name = summary.model + (
+        f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
+    )
     table.add_row(
         f"[bold]{name}[/bold]",
         f"[bold]{mean.value:.4g}[/bold]",
@@ -163,3 +170,54 @@ def games_table(games: list[Game]) -> Table:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
+
+
+def models_table() -> Table:
+    """What `--model` may name, with prices and the day they were true."""
+    from atari_vlm.models.catalogue import AS_OF, MODELS
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"Models, as of {AS_OF}", title_justify="left")
+    table.add_column("name")
+    table.add_column("where")
+    table.add_column("$/M in, cached, out", justify="right")
+    table.add_column("needs")
+    table.add_column("status")
+    for spec in MODELS.values():
+        price = spec.price
+        table.add_row(
+            spec.name,
+            spec.provider,
+            f"{price.input:g}, {price.cached:g}, {price.output:g}" if price else "",
+            spec.key_variable or spec.hardware,
+            spec.status or spec.best_for,
+        )
+    return table
+
+
+def recommendations_table() -> Table:
+    """The comparison the project was asked for with, beside what is known today."""
+    from atari_vlm.models.catalogue import recommendations
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title="The comparison this project was asked for with, checked",
+        title_justify="left",
+        caption="Stars and scores are that document's claims; nothing here was measured by it.",
+        caption_justify="left",
+    )
+    for heading in ("model", "--vlm", "type", "claimed", "speed", "cost", "hardware", "best for"):
+        table.add_column(heading)
+    table.add_column("claimed score, and the evidence", ratio=1)
+    for row in recommendations():
+        table.add_row(
+            row.model,
+            row.ask,
+            row.kind,
+            "*" * row.performance,
+            row.speed,
+            row.cost,
+            row.hardware,
+            row.best_for,
+            f"{row.claim} [{row.verdict}] {row.evidence} Today: {row.today}.",
+        )
+    return table

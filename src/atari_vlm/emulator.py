@@ -99,6 +99,7 @@ class Emulator:
         """Legal action names; a name's place is its integer in `play`."""
         self._codes: list[int] = [action.value for action in actions]
         self._noop, self._warm = 0, False
+        self._pool: tuple[Pixels, NDArray[np.intp]] | None = None
         self.height, self.width = ale.getScreenDims()
         self.reset(seed=0)
 
@@ -183,7 +184,8 @@ class Emulator:
 
         Args:
             pooled: the brighter of the last two raw screens, pixel by pixel. Many games draw a
-                sprite on every other frame; unpooled, Asteroids' ship is in 2% of the pictures.
+                sprite on every other frame: Asteroids never shows ship and rocks in one raw screen
+                at 4 frames a decision.
         """
         return self._pooled()[0] if pooled else self._screens[1]
 
@@ -211,7 +213,7 @@ class Emulator:
     def _show(self, older: Pixels, newer: Pixels) -> None:
         newer.flags.writeable = False
         self._screens: tuple[Pixels, Pixels] = (older, newer)
-        self._pool: tuple[Pixels, NDArray[np.intp]] | None = None
+        self._pool = None
 
     def save(self) -> Snapshot:
         """The whole machine as a value; about 0.1 ms."""
@@ -222,7 +224,7 @@ class Emulator:
             self._screens,
             self.frame,
             self.over,
-            self._dice.bit_generator.state,
+            dict(self._dice.bit_generator.state),
         )
 
     def restore(self, snapshot: Snapshot, *, seed: int | None = None) -> None:

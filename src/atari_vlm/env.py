@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from atari_vlm import images
 from atari_vlm.emulator import Emulator, Snapshot
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.games import GAMES, get_game
+from atari_vlm.games import get_game
 from atari_vlm.types import Frame, Observation, Pixels
 
 
@@ -40,7 +40,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         render_mode: only "rgb_array": `render()` returns the native screen in colour.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 15}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         reward = self.advance(place, frames)
         return self._stacked(), reward, self.emulator.over, self.emulator.truncated, self._info()
 
-    def render(self) -> Pixels | None:  # type: ignore[override]
+    def render(self) -> Pixels | None:
         """The native screen in colour, (height, width, 3) uint8."""
         if self.render_mode is None:
             return None
@@ -197,13 +197,3 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
 def _at_least_one(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InvalidSetting(f"{name} must be a whole number of at least 1, not {value!r}.")
-
-
-def register() -> None:
-    """Register `AtariVLM/<Game>-v5` for every game; Gymnasium calls this by entry point."""
-    for game in GAMES.values():
-        gym.register(
-            f"{game.title}-v5",
-            entry_point="atari_vlm.env:AtariVLMEnvironment",
-            kwargs={"game_name": game.name},
-        )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from itertools import islice
+from typing import Any
 
 Plan = tuple[str, int, str]
 """(legal action, frames to hold it, note on what was adjusted)."""
@@ -24,24 +25,26 @@ _ATOM = r"(?:NO[ _-]?OP|FIRE|UP|DOWN|LEFT|RIGHT)"
 CHORD = rf"{_ATOM}(?:(?:[ ]?[-_+][ ]?|[ ])?{_ATOM}){{0,5}}"
 """An action name, its parts joined or apart: UPRIGHTFIRE, up-right, NO OP."""
 
-_NUMBERS = {word: n for n, word in enumerate("one two three four five six seven eight".split(), 1)}
-DURATION = rf"""
+_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+_DURATION = rf"""
     [ ]{{0,2}}[,;|]?[ ]{{0,2}}(?P<paren>[(]?)[ ]?
-    (?P<how>(?:hold|held)(?:[ ]for)?|for|x|(?:frames?|duration)[ ]?[:=])?[ ]{{0,2}}
-    (?P<n>-?[0-9][0-9.]{{0,9}}|{"|".join(_NUMBERS)})(?:[ ]?(?P<unit>frames?|times|f))?
-    (?![0-9A-Za-z])[ ]?[)]?"""
+    (?P<how>(?:hold|held)(?:[ ]for)?|for|x|(?:frames?|duration)[ ]?[:=])?[ ]{{0,2}}[<\[]?
+    (?P<n>-?[0-9]{{1,9}}(?:[.][0-9]{{1,6}})?|{"|".join(_NUMBERS)})(?:[ ]?(?P<unit>frames?|times|f))?
+    (?![0-9A-Za-z]|[.][0-9])[ ]?[)>\]]?"""
 """How long to hold it: x3, for 3 frames, (two frames), , 3."""
 
 _PHRASE = re.compile(
     rf"""[\s("'\[<]{{0,8}}
-    (?:(?:I|I'll|I'd|will|would|let's|please|the|my|best|final|next|action|move|press|push|go|hold
+    (?:(?:I|I'll|I'd|will|would|let's|please|the|my|best|final|next|answer|action|move|press|push|go|hold
         |choose|select|option|number|is)(?:[ ]{{1,3}}|:[ ]?)){{0,6}}[\#"'(]{{0,3}}
     (?:(?P<index>-?[0-9]{{1,9}})(?![0-9]|[.][0-9]|[ ]?frames?\b|[ ]?x[ ]?[A-Z])
         (?:[ ]?[-:=.)]{{0,2}}[ ]?["'(]{{0,2}}(?P<also>{CHORD})(?![\w-])[)]?)?
-      |(?P<name>{CHORD})(?![A-Za-z_]|-[A-Za-z]))
-    ["']{{0,2}}(?:[ ](?:action|button)\b)?["']{{0,2}}(?:{DURATION})?""",
+      |(?P<name>{CHORD})(?!(?!x[ ]?[0-9])[A-Za-z_]|-[A-Za-z]))
+    ["'>\]]{{0,2}}(?:[ ](?:action|button)\b)?["']{{0,2}}(?:{_DURATION})?""",
     re.IGNORECASE | re.VERBOSE,
 )
+ENDS = re.compile(r"""[\s.!)\]"'}>]{0,12}$""")
+"""What may stand between an answer and the end of the text."""
 _COUNT = re.compile(r"(?:x|for)? ?(-?[0-9]{1,12}(?:[.][0-9]{1,12})?|[a-z]{3,5}) ?(?:frames?|x|f)?")
 
 
@@ -86,7 +89,8 @@ class Phrases:
         """The legal action in that place."""
         if not 0 <= index < len(self.legal):
             last = len(self.legal) - 1
-            raise Unclear(f"There is no action number {index}: numbers go from 0 to {last}.")
+            asked = str(index)[:12]
+            raise Unclear(f"There is no action number {asked}: numbers go from 0 to {last}.")
         return self.legal[index]
 
     def frames(self, value: Any) -> tuple[int, str]:
@@ -143,3 +147,97 @@ def _count(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if value == value and abs(value) < 1e15 and value == int(value) else None
+
+
+_LOUD = re.compile(rf"(?<![\w+-]){CHORD}(?!_|[-+]?[A-Za-z])")
+_AFTERWARDS = re.compile(_DURATION, re.I | re.VERBOSE)
+_NOT_NOW = re.compile(r"\b(?:last|previous\w*|earlier|avoid|never|not|cannot|if|or)\b|n't\b", re.I)
+_PRESS = r"(?:choose|press|pick|select|play|push|hold|tap)"
+_CHOOSES = re.compile(
+    rf"""(?:^(?:move|go|steer)?|\b(?:{_PRESS}|so|then|therefore|go(?:ing)?[ ]with
+    |(?:(?:action|answer|choice|decision|option)(?:[ ]here)?|move(?=[ ](?:is|would|should|will)[ ]))
+        (?:[ ](?:is|(?:would|should|will)[ ]be))?
+        (?:[ ]to[ ](?:move|go|steer))?
+    |(?:I|we|I'll|I'd|let's)[ ](?:(?:will|would|should|must|(?:need|want|have)[ ]to)[ ])?
+        (?:move|go|steer))(?:[ ]to)?(?:[ ]the)?)
+    [ ,:]{{0,2}}["'(]{{0,2}}$""",
+    re.I | re.VERBOSE,
+)
+_DOUBT = re.compile(
+    r"""\b(?:not|never|avoid\w*|instead|rather|than|without|cannot|nor|neither|unless|if|except
+    |against|wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|or|either|maybe
+    |perhaps|might|could|says?|reads?|message|displays?)\b|n't\b""",
+    re.I | re.VERBOSE,
+)
+_DOUBT_BEFORE = re.compile(
+    rf"\b(?:[Nn]o(?: more)?|[A-Z]{{2,}}(?<!ACTION)"
+    rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: \w+)? {_PRESS})[ ,:]*[\"'(]*$"
+)
+_DOUBT_AFTER = re.compile(
+    r"[ ]?(?:(?:is|was|are|side|of|edge|wall|half|corner|paddle|will|would|seems|looks|has)\b"
+    r"|[A-Z]{2,}\b)"
+)
+_COUNTED = re.compile(
+    rf"\b(?:[0-9]+|{'|'.join(_NUMBERS)}|few|some|several|many|more) ?frames?\b", re.I
+)
+_STOP = re.compile(r"[.!?\n;]")
+
+
+def alone(phrases: Phrases, words: str) -> Plan | None:
+    """A reply that is an answer and nothing else."""
+    words = words.strip()
+    phrase = phrases.match(words) if len(words) <= 100 else None
+    return phrases.plan(phrase) if phrase and ENDS.match(words, phrase.end()) else None
+
+
+def after_colon(phrases: Phrases, words: str) -> Plan | None:
+    """A timed answer in capitals at the end of the last line, after a colon."""
+    head, colon, tail = words.rstrip()[-400:].rpartition("\n")[2].rpartition(":")
+    phrase = phrases.match(tail)
+    if not (colon and phrase and phrase["name"] and phrase["n"]) or _NOT_NOW.search(head):
+        return None
+    if not all(same(other[0], phrase["name"]) for other in _LOUD.finditer(words)):
+        return None
+    loud = phrase["name"].isupper() and ENDS.match(tail, phrase.end())
+    return phrases.plan(phrase) if loud else None
+
+
+def prose(phrases: Phrases, words: str) -> Plan:
+    """One action in capitals, plainly chosen."""
+    mentions = list(islice(_LOUD.finditer(words), 21))
+    if not mentions:
+        raise Unclear("The reply names no legal action.")
+    name = mentions[0][0]
+    if len(mentions) > 20 or not all(same(mention[0], name) for mention in mentions):
+        listed = ", ".join(dict.fromkeys(mention[0] for mention in mentions[:6]))
+        raise Unclear(f"The reply names {listed} and does not say which is its final action.")
+    action = phrases.named(name)
+    if not all(_chosen(words, mention) for mention in mentions):
+        raise Unclear(f"It is not clear whether the reply chooses {action}.")
+    times = {phrases.frames(n) for mention in mentions if (n := _time(words, mention.end()))}
+    if len(times) > 1 or (not times and _COUNTED.search(words)):
+        raise Unclear(f"It is not clear for how many frames the reply holds {action}.")
+    return (action, *(times.pop() if times else phrases.frames(None)))
+
+
+def _chosen(words: str, mention: re.Match[str]) -> bool:
+    """Whether the sentence around a name plainly chooses it."""
+    before = _STOP.split(words[max(0, mention.start() - 300) : mention.start()])[-1].lstrip(" -#>")
+    after = words[mention.end() : mention.end() + 300]
+    stop = _STOP.search(after)
+    if stop:
+        after = after[: stop.end()]
+    doubt = (
+        _DOUBT.search(before)
+        or _DOUBT_BEFORE.search(before)
+        or _DOUBT.search(after)
+        or _DOUBT_AFTER.match(after)
+        or after.endswith("?")
+    )
+    return bool(_CHOOSES.search(before)) and not doubt
+
+
+def _time(words: str, at: int) -> str | None:
+    """The duration right after a name in prose, which needs its "for", "x" or "frames"."""
+    found = _AFTERWARDS.match(words, at)
+    return found["n"] if found and (found["how"] or found["unit"]) else None

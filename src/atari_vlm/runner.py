@@ -82,9 +82,7 @@ async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Wa
     resumed = Recorded(policy, tuple(run.decisions(episode)))
     score = 0.0
     try:
-        async for step in steps(
-            env, resumed, log, seed=seed, episode=episode, limits=plan.limits
-        ):
+        async for step in steps(env, resumed, log, seed=seed, episode=episode, limits=plan.limits):
             score += step.reward
             watch(episode, step)
             # A model that never waits would keep Ctrl-C and the other episodes out.

@@ -21,7 +21,7 @@ from atari_vlm import records
 from atari_vlm.errors import StoreError
 from atari_vlm.types import Decision, Observation, Reply, Step, Trajectory, Usage
 
-Setting: TypeAlias = str | int | float | bool | None | list[Any]
+Setting: TypeAlias = str | int | float | bool | list[Any] | None
 
 FILE = "run.sqlite"
 FORMAT = 1

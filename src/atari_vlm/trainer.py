@@ -93,7 +93,7 @@ class VLMTrainer:
         use_in_context_learning: show the best moments of earlier episodes in the prompt.
         num_examples: how many.
         frame_stack: screens the policy sees, oldest first.
-        frames_in_prompt: how many of them are sent; None for the prompt's own number.
+        frames_in_prompt: how many of them are sent; the "specialist" prompt always sends two.
         resize_shape: (width, height) of the pictures sent; None for the native 160 x 210.
         frame_skip: emulator frames from one decision to the next, in all.
         repeat_action_probability: sticky actions.
@@ -122,7 +122,7 @@ class VLMTrainer:
         *,
         num_examples: int = 3,
         frame_stack: int = 4,
-        frames_in_prompt: int | None = None,
+        frames_in_prompt: int = 1,
         resize_shape: tuple[int, int] | None = None,
         frame_skip: int = 4,
         repeat_action_probability: float = 0.25,
@@ -145,6 +145,11 @@ class VLMTrainer:
         _whole("seed", seed, 0)
         if max_decisions is not None:
             _whole("max_decisions", max_decisions, 1)
+        if frames_in_prompt > frame_stack:
+            raise InvalidSetting(
+                f"A prompt cannot show {frames_in_prompt} frames of a stack of {frame_stack}; "
+                f"raise frame_stack."
+            )
         self.game = get_game(game_name)
         self.save_dir, self.run_folder = Path(save_dir), run_folder and Path(run_folder)
         self.parallel, self.seed = parallel, seed
@@ -177,13 +182,13 @@ class VLMTrainer:
             self._learner = BestMoments(num_examples)
         elif self.prompt_type == "adaptive":
             self._learner = Progress()
+        learner = self._learner.name if self._learner else None
         self.settings: dict[str, Any] = {
             "game": self.game.name,
             "model": vlm_type,
             "base_url": _host(base_url),
             "prompt": self.prompt_type,
-            "learner": f"{self._learner.name} x{num_examples}" if use_in_context_learning
-            else self._learner.name if self._learner else None,
+            "learner": f"{learner} x{num_examples}" if use_in_context_learning else learner,
             "frame_stack": frame_stack,
             "frames_in_prompt": frames_in_prompt,
             "resize_shape": list(resize_shape) if resize_shape else None,

@@ -57,9 +57,7 @@ class BestMoments:
         return replace(Progress().learn(experience, picture), examples=chosen)
 
 
-def _example(
-    trajectory: Trajectory, number: int, picture: Callable[[int, int], Frame]
-) -> Example:
+def _example(trajectory: Trajectory, number: int, picture: Callable[[int, int], Frame]) -> Example:
     start = max(0, number - LEAD)
     steps = trajectory.steps[start : number + 1]
     plans = ", then ".join(_plan(step) for step in steps)

@@ -10,6 +10,7 @@ reference to the vendor's exception, which carries the request and with it the k
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -40,7 +41,9 @@ class Respondent:
     key_advice: str
     """How to give a key, e.g. "Set OPENAI_API_KEY or pass --api-key."."""
     base_url: str | None = None
-    """The user's server; None where the vendor's own address is asked."""
+    """The address the user gave; None where the vendor's own is asked."""
+    compatible: bool = False
+    """Whether it is a server of the user's that speaks as OpenAI does."""
     advice: str = ""
     """What to use when the model is gone."""
     key: str = field(default="", repr=False)
@@ -73,6 +76,7 @@ def judge(error: Exception, who: Respondent) -> Verdict:
         (told.ModelUnavailableError, _server_error),
         (told.ModelRequestTimeout, _timeout),
         (told.ModelConnectionError, _connection),
+        (told.ModelContextWindowExceededError, _too_long),
         (told.ModelHTTPError, _rejected),
         (told.UserError, _unsupported),
     )
@@ -123,7 +127,7 @@ def _key(error: Exception, who: Respondent) -> Verdict:
 
 
 def _unknown_model(error: Exception, who: Respondent) -> Verdict:
-    if who.base_url:
+    if who.compatible:
         return _unusable(
             f"{who.name} answered 404 for the model {who.model_id!r}. {who.base_url}/models lists"
             f" what it serves; such an address usually ends in /v1.{_said(error, who)}"
@@ -140,6 +144,13 @@ def _rejected(error: Exception, who: Respondent) -> Verdict:
         return _key(error, who)  # Google's word for a wrong key
     return _unusable(
         f"{who.name} rejected the request for {who.model_id!r} ({status}).{_said(error, who)}"
+    )
+
+
+def _too_long(error: Exception, who: Respondent) -> Verdict:
+    return _unusable(
+        f"The prompt is longer than {who.model_id!r} can read ({_status(error)}). Send fewer or "
+        f"smaller frames, or a shorter history.{_said(error, who)}"
     )
 
 
@@ -191,12 +202,11 @@ def _connection(error: Exception, who: Respondent) -> Verdict:
 
 
 def _garbage(error: Exception, who: Respondent) -> Verdict:
-    shown = who.blot(f"{error}")
-    hint = " Does --base-url end in /v1?" if who.base_url else ""
-    return Verdict(
-        ModelFault("garbage", f"{who.name} did not answer in its own format.{hint} ({shown})"),
-        passing=True,
-    )
+    astray = who.compatible and not (who.base_url or "").rstrip("/").endswith("/v1")
+    hint = " Such an address usually ends in /v1." if astray else ""
+    words = who.blot(str(error).partition("\n")[0])
+    sentence = f"{who.name} did not answer as its API should ({words}).{hint}"
+    return Verdict(ModelFault("garbage", sentence), passing=True)
 
 
 def _reason(error: Exception, slow: bool) -> str:
@@ -206,6 +216,9 @@ def _reason(error: Exception, slow: bool) -> str:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
+            # asyncio puts "Connect call failed" and the address in place of the system's word.
+            if cause.errno and cause.strerror.startswith("Connect call"):
+                return os.strerror(cause.errno).lower()
             return cause.strerror.lower()
     return str(causes[-1]) or type(causes[-1]).__name__
 

@@ -11,13 +11,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelFault, ModelUnusable
 from atari_vlm.models import wire
 from atari_vlm.models.faults import Respondent, Verdict, judge
-from atari_vlm.models.vendors import VENDORS, Detail, Provider
+from atari_vlm.models.vendors import VENDORS, Detail, Effort, Endpoint, Provider
 from atari_vlm.types import Prompt, Reply
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model as Backend
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.settings import ModelSettings
-
-Effort = Literal["low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +76,19 @@ class HostedSettings:
 
 
 def _check_address(base_url: str | None) -> None:
-    address = urlsplit(base_url or "")
-    if address.scheme not in ("http", "https") or not address.hostname:
+    if "@" in (base_url or ""):
+        raise InvalidSetting(
+            "Keep name and password out of --base-url, which is written into the record of the "
+            "run; pass the key as --api-key."
+        )
+    try:
+        address = urlsplit(base_url or "")
+        usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
         raise InvalidSetting(
             f"{base_url!r} is no address of a server; --base-url http://localhost:8000/v1 is one."
-        )
-    if address.username or address.password:
-        raise InvalidSetting(
-            "Keep the password out of --base-url, which is written into the record of the run; "
-            "pass it as --api-key."
         )
 
 
@@ -112,20 +114,22 @@ class HostedModel:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         vendor = VENDORS[settings.provider]
-        vendor.check_installed(settings.name)
         self.settings = settings
         self._vendor = vendor
         self._who = Respondent(
             vendor=vendor.label,
             model_id=settings.model_id,
             base_url=settings.base_url,
+            compatible=settings.provider == "openai-compatible",
             key_advice=vendor.key_advice,
             advice=settings.advice,
             key=vendor.key(settings.name, api_key),
         )
+        vendor.check_installed(settings.name)
         self._sleep = sleep
         self._picture = vendor.picture(settings.model_id, settings.detail)
         self._line: _Line | None = None
+        self._proven = False
 
     def __repr__(self) -> str:
         return f"HostedModel({self.settings!r})"
@@ -159,33 +163,41 @@ class HostedModel:
         form = wire.answer_format(legal, prompt.longest, prompt.plans)
         options = self._options(seed)
         jitter = Random(seed)
+        backend = self._connected()
         start = time.perf_counter()
         for attempt in range(self.settings.tries):
-            outcome = await self._ask(messages, form, options)
+            outcome = await self._ask(backend, messages, form, options)
             if not isinstance(outcome, Verdict):
+                self._proven = True
                 seconds = time.perf_counter() - start
                 return wire.to_reply(outcome, seconds, self.settings.price, self._vendor.listed)
             if not outcome.passing or attempt == self.settings.tries - 1:
-                raise outcome.error
+                raise self._final(outcome.error)
             await self._sleep(self._pause(attempt, outcome.wait, jitter))
         raise AssertionError("unreachable: tries is at least 1")
 
     async def _ask(
-        self, messages: list[ModelMessage], form: ModelRequestParameters, options: ModelSettings
+        self,
+        backend: Backend,
+        messages: list[ModelMessage],
+        form: ModelRequestParameters,
+        options: ModelSettings,
     ) -> ModelResponse | Verdict:
         """One request: the answer, or what is wrong."""
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UserError
 
-        backend = self._connected()
         # A body that is JSON, but not the vendor's, trips the SDKs wherever they first look.
-        broken = (LookupError, TypeError, AttributeError, ValueError)
+        broken = (LookupError, TypeError, AttributeError, ValueError, AssertionError)
         try:
-            return await model_request(
+            response = await model_request(
                 backend, messages, model_settings=options, model_request_parameters=form
             )
         except (AgentRunError, UserError, *broken) as error:
             return judge(error, self._who)
+        if not response.parts and response.finish_reason is None:
+            return judge(ValueError("nothing was in the answer"), self._who)
+        return response
 
     def _options(self, seed: int) -> ModelSettings:
         options: dict[str, Any] = {
@@ -195,7 +207,7 @@ class HostedModel:
         if self.settings.temperature is not None:
             options["temperature"] = self.settings.temperature
         if self.settings.effort is not None:
-            options["thinking"] = self.settings.effort
+            options |= self._vendor.think(self.settings.effort)
         if self.settings.provider == "openai-compatible":
             options["seed"] = seed % 2**31
         else:
@@ -210,6 +222,11 @@ class HostedModel:
             wanted = 0.5 * 2.0**attempt * jitter.uniform(0.75, 1.25)
         return min(wanted, self.settings.longest_wait_s)
 
+    def _final(self, error: AtariVLMError) -> AtariVLMError:
+        """The error, or that the address is wrong: it never gave an answer one could read."""
+        never = isinstance(error, ModelFault) and error.kind == "garbage" and not self._proven
+        return ModelUnusable(str(error)) if never else error
+
     def _connected(self) -> Backend:
         """The backend of the running event loop; connections cannot move between loops."""
         loop = asyncio.get_running_loop()
@@ -217,13 +234,14 @@ class HostedModel:
             from pydantic_ai.models import create_async_httpx2_client
 
             http = create_async_httpx2_client()
-            backend = self._vendor.connect(
-                self.settings.model_id,
-                self.settings.base_url,
-                self._who.key,
-                http,
-                self.settings.effort is not None,
+            endpoint = Endpoint(
+                model_id=self.settings.model_id,
+                base_url=self.settings.base_url,
+                key=self._who.key,
+                http=http,
+                reasons=self.settings.effort is not None,
             )
+            backend = self._vendor.connect(endpoint)
             self._line = _Line(loop, http, backend)
         return self._line.backend
 

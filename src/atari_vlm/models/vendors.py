@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-from atari_vlm.errors import ModelUnusable, missing_extra
+from atari_vlm.errors import MissingExtra, ModelUnusable, missing_extra
 from atari_vlm.models.wire import Picture
 
 if TYPE_CHECKING:
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 Provider = Literal["openai", "anthropic", "google", "openai-compatible"]
 Detail = Literal["auto", "low", "high"]
+Effort = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where one model is reached."""
+
+    model_id: str
+    base_url: str | None
+    """None for the vendor's own address."""
+    key: str = field(repr=False)
+    http: AsyncClient
+    reasons: bool
+    """Whether the model thinks before it answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +49,9 @@ class Vendor:
     """The importable package of its client."""
     extra: str
     """The extra of atari-vlm that installs it; empty for the base install."""
-    connect: Callable[[str, str | None, str, AsyncClient, bool], Backend]
-    """(model id, base address, key, HTTP client, whether the model reasons) -> backend."""
+    connect: Callable[[Endpoint], Backend]
+    think: Callable[[Effort], dict[str, Any]]
+    """The request settings that make a model reason this long, and tell what it thought."""
     picture: Callable[[str, Detail], Picture]
     """(model id, detail) -> what to say beside every picture."""
     listed: bool = True
@@ -51,77 +66,99 @@ class Vendor:
         """The key: as given, or from the environment.
 
         Raises:
-            ModelUnusable: the vendor wants one and there is none.
+            ModelUnusable: the vendor wants one and there is none, or it can be no key.
         """
         found = given or next((k for v in self.key_variables if (k := os.environ.get(v))), "")
-        if self.needs_key and not found.strip():
+        key = found.strip()
+        if self.needs_key and not key:
             raise ModelUnusable(f"{name} needs a key from {self.label}. {self.key_advice}")
-        return found.strip()
+        if not key.isascii() or any(c.isspace() or not c.isprintable() for c in key):
+            raise ModelUnusable(
+                f"The key for {name} holds characters that no key has; copy it again."
+            )
+        return key
 
     def check_installed(self, name: str) -> None:
         """Raise MissingExtra unless the vendor's client can be imported."""
-        top = self.package.partition(".")[0]
-        if find_spec(top) is None or find_spec(self.package) is None:
-            raise missing_extra(name, self.package, self.extra)
+        try:
+            import_module(self.package)
+        except ImportError:
+            package = self.package.replace(".", "-")
+            if self.extra:
+                raise missing_extra(name, package, self.extra) from None
+            message = f"{name} needs {package}. Run: pip install {package}"
+            raise MissingExtra(message) from None
 
 
-def _openai(
-    model_id: str, base_url: str | None, key: str, http: AsyncClient, reasons: bool
-) -> Backend:
+def _openai(to: Endpoint) -> Backend:
     from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    client = AsyncOpenAI(api_key=key, base_url=base_url, http_client=http, max_retries=0)
-    # Models newer than the library's table would have their effort dropped without a word.
-    known = OpenAIModelProfile(supports_thinking=True, openai_supports_reasoning=True)
+    client = AsyncOpenAI(api_key=to.key, base_url=to.base_url, http_client=to.http, max_retries=0)
+    # A model newer than the library's table would lose its effort and cache settings unnoticed.
+    known = OpenAIModelProfile(
+        supports_thinking=True,
+        openai_supports_reasoning=True,
+        supports_cache=True,
+        supported_cache_retentions=("30m",),
+        openai_supports_prompt_cache_breakpoints=True,
+    )
     return OpenAIChatModel(
-        model_id,
+        to.model_id,
         provider=OpenAIProvider(openai_client=client),
-        profile=known if reasons else None,
+        profile=known if to.reasons else None,
     )
 
 
-def _compatible(
-    model_id: str, base_url: str | None, key: str, http: AsyncClient, reasons: bool
-) -> Backend:
+def _compatible(to: Endpoint) -> Backend:
     from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
     # The client refuses to be without a key, and would take OPENAI_API_KEY to a stranger's server.
-    client = AsyncOpenAI(api_key=key or "none", base_url=base_url, http_client=http, max_retries=0)
+    client = AsyncOpenAI(
+        api_key=to.key or "none", base_url=to.base_url, http_client=to.http, max_retries=0
+    )
     profile = OpenAIModelProfile(
         supports_json_schema_output=True,
         openai_chat_supports_max_completion_tokens=False,
         openai_chat_supports_multiple_system_messages=False,
     )
     provider = OpenAICompatibleProvider("openai-compatible", openai_client=client)
-    return OpenAIChatModel(model_id, provider=provider, profile=profile)
+    return OpenAIChatModel(to.model_id, provider=provider, profile=profile)
 
 
-def _anthropic(
-    model_id: str, base_url: str | None, key: str, http: AsyncClient, reasons: bool
-) -> Backend:
+def _anthropic(to: Endpoint) -> Backend:
     from anthropic import AsyncAnthropic
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    client = AsyncAnthropic(api_key=key, base_url=base_url, http_client=http, max_retries=0)
-    return AnthropicModel(model_id, provider=AnthropicProvider(anthropic_client=client))
+    client = AsyncAnthropic(
+        api_key=to.key, base_url=to.base_url, http_client=to.http, max_retries=0
+    )
+    return AnthropicModel(to.model_id, provider=AnthropicProvider(anthropic_client=client))
 
 
-def _google(
-    model_id: str, base_url: str | None, key: str, http: AsyncClient, reasons: bool
-) -> Backend:
+def _google(to: Endpoint) -> Backend:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
     # google-genai makes no retries unless told to.
-    provider = GoogleProvider(api_key=key, base_url=base_url, http_client=http)
-    return GoogleModel(model_id, provider=provider)
+    provider = GoogleProvider(api_key=to.key, base_url=to.base_url, http_client=to.http)
+    return GoogleModel(to.model_id, provider=provider)
+
+
+def _effort(effort: Effort) -> dict[str, Any]:
+    return {"thinking": effort}
+
+
+def _anthropic_effort(effort: Effort) -> dict[str, Any]:
+    # Without `display` the thoughts stay with Anthropic.
+    thinking = {"type": "adaptive", "display": "summarized"}
+    return {"anthropic_thinking": thinking, "anthropic_effort": effort}
 
 
 def _openai_picture(model_id: str, detail: Detail) -> Picture:
@@ -147,8 +184,9 @@ VENDORS: dict[Provider, Vendor] = {
         key_variables=("OPENAI_API_KEY",),
         needs_key=True,
         package="openai",
-        extra="openai",
+        extra="",
         connect=_openai,
+        think=_effort,
         picture=_openai_picture,
     ),
     "anthropic": Vendor(
@@ -158,6 +196,7 @@ VENDORS: dict[Provider, Vendor] = {
         package="anthropic",
         extra="anthropic",
         connect=_anthropic,
+        think=_anthropic_effort,
         picture=_no_picture,
     ),
     "google": Vendor(
@@ -167,6 +206,7 @@ VENDORS: dict[Provider, Vendor] = {
         package="google.genai",
         extra="google",
         connect=_google,
+        think=_effort,
         picture=_google_picture,
     ),
     "openai-compatible": Vendor(
@@ -174,8 +214,9 @@ VENDORS: dict[Provider, Vendor] = {
         key_variables=("ATARI_VLM_API_KEY",),
         needs_key=False,
         package="openai",
-        extra="openai",
+        extra="",
         connect=_compatible,
+        think=_effort,
         picture=_openai_picture,
         listed=False,
     ),

@@ -78,8 +78,13 @@ def steer(push: float, negative: str, positive: str, longest: int) -> dict[tuple
     return plans
 
 
+MOST_MOVED = 48
+"""The longest displacement that is named, in pixels."""
+
+
 def moving(dx: int, dy: int) -> str:
     """A displacement since the last decision in words: "moving right 5 down 3"."""
+    dx, dy = (max(-MOST_MOVED, min(MOST_MOVED, d)) for d in (dx, dy))
     across = f"{'right' if dx > 0 else 'left'} {abs(dx)}" if dx else "straight"
     along = f"{'down' if dy > 0 else 'up'} {abs(dy)}" if dy else "level"
     return f"moving {across} {along}"
@@ -96,9 +101,9 @@ def fold(value: float, low: float, high: float) -> float:
 class PongAim:
     """Where the Pong expert puts its paddle; found by playing full episodes."""
 
-    offset: float = 3.5
+    offset: float = 4.5
     """The paddle's centre goes this far below the ball's, for returns that are hard to reach."""
-    contact: int = 145
+    contact: int = 144
     """Ball x at which heights are compared: behind the paddle's edge, which is at 140."""
     push: float = 6.0
     """Pixels the paddle moves for each frame it is pushed."""

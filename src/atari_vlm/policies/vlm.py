@@ -23,17 +23,21 @@ from atari_vlm.types import (
 )
 
 
+NO_LESSONS = Lessons()
+
+
 @dataclass(frozen=True)
 class VLMPolicy:
     """Shows a model the screen and plays what it names.
 
     An answer that names no legal action gets one repair turn that says why; after that NOOP is
-    played, marked as a fallback and counted. A call that failed for good is a fallback at once.
+    played (the first action in the two games that offer no NOOP), marked as a fallback and counted.
+    A call that failed for good is a fallback at once.
     """
 
     model: Model
     strategy: Strategy
-    lessons: Lessons = Lessons()
+    lessons: Lessons = NO_LESSONS
     repairs: int = 1
     privileges: frozenset[Privilege] = frozenset()
 
@@ -72,8 +76,9 @@ class VLMPolicy:
                 reason = "The model refused to answer."
                 break
             prompt = repair(prompt, reply.text, reading.fault)
+        legal = observation.legal
         return Decision(
-            action="NOOP",
+            action="NOOP" if "NOOP" in legal else legal[0],
             frames=observation.interval,
             source="fallback",
             reason=reason,

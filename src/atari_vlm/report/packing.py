@@ -77,6 +77,7 @@ def _episode(
         "number": episode.number,
         "seed": episode.seed,
         "status": episode.status,
+        "whole": episode.whole,
         "score": _short(episode.score),
         "names": actions,
         "actions": [actions.index(decision.action) for decision in decisions],

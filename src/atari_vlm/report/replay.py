@@ -12,7 +12,6 @@ import html
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -92,6 +91,8 @@ class ReplayEpisode:
     seed: int
     status: str
     """How it ended, in a word or two for the reader: "game over", "interrupted", ..."""
+    whole: bool = True
+    """Whether the game was played to its end: only then is the score held against a human's."""
     score: float
     decisions: Sequence[ReplayDecision]
     screens: Callable[[], Iterable[Pixels]]
@@ -129,30 +130,24 @@ def write(replay: Replay, path: Path) -> None:
         StoreError: the file cannot be written.
     """
     page = render(replay)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="ascii"
-        ) as file:
-            _keep(file.name, file.write, page)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(page, "utf-8")
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise StoreError(
             f"The replay page cannot be written to {path}: {error.strerror}. "
-            "Name a file in a folder that exists, on a disk with room."
+            "Name a file that may be written, on a disk with room."
         ) from error
 
 
-def _keep(name: str, put: Callable[[str], int], page: str) -> None:
-    try:
-        put(page)
-    except OSError:
-        os.unlink(name)
-        raise
-
-
 def render(replay: Replay) -> str:
-    """The page as ASCII text.
+    """The page as text.
 
     Raises:
         InvalidSetting: there is no episode to show.
@@ -163,7 +158,7 @@ def render(replay: Replay) -> str:
     style = (folder / "page.css").read_text("utf-8")
     script = "\n".join((folder / name).read_text("utf-8") for name in _SCRIPTS)
     parts = {
-        "title": html.escape(replay.title),
+        "title": html.escape(replay.title.encode("utf-8", "replace").decode()),
         "policy": (
             # Even if a text found its way into the markup, nothing could run or leave the page.
             f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -174,11 +169,19 @@ def render(replay: Replay) -> str:
         "data": _inert(pack(replay)),
     }
     template = (folder / "page.html").read_text("utf-8")
-    page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
-    return page.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
 
 
-_SCRIPTS = ("data.js", "picture.js", "prompt.js", "timeline.js", "page.js", "controls.js")
+_SCRIPTS = (
+    "data.js",
+    "picture.js",
+    "prompt.js",
+    "timeline.js",
+    "page.js",
+    "panels.js",
+    "about.js",
+    "controls.js",
+)
 
 
 def _digest(text: str) -> str:

@@ -24,7 +24,10 @@ class Shelf {
   get(episode, chunk) {
     const key = `${episode}/${chunk}`;
     const entry = this.kept.get(key) ?? { value: undefined };
-    entry.promise ??= this.load(replay.episodes[episode], chunk).then((value) => (entry.value = value));
+    entry.promise ??= this.load(replay.episodes[episode], chunk).then((value) => {
+      entry.value = value;
+      return value;
+    });
     this.kept.delete(key); // put last: the first in the map is the one not asked for the longest
     this.kept.set(key, entry);
     if (this.kept.size > this.room) this.kept.delete(this.kept.keys().next().value);
@@ -51,8 +54,8 @@ const screens = new Shelf(12, async (episode, chunk) => {
 /** Everything said in a chunk of decisions, its texts put back in their places. */
 const words = new Shelf(8, async (episode, chunk) => {
   const { rows, texts } = JSON.parse(new TextDecoder().decode(await inflate(episode.words[chunk])));
-  const text = (place) => (typeof texts[place] === "number" ? replay.texts[texts[place]] : texts[place]);
-  rows.forEach((row) => spell(row, text));
+  const known = texts.map((text) => (typeof text === "number" ? replay.texts[text] : text));
+  rows.forEach((row) => spell(row, (place) => known[place]));
   return rows;
 });
 

@@ -12,31 +12,42 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const folding = { whole: false, open: new Set() };
+const folding = { whole: false, exact: false, open: new Set() };
 const SHORT = 3; // unchanged lines in a row that are not worth folding
 
 /** The messages of a call; `before` is what the lines are compared with, or null for the first. */
 function promptView(call, before, here) {
-  const known = before && lineCounts(before.messages);
   const repeated = before && here.repair ? sameStart(before.messages, call.messages) : 0;
-  const rest = call.messages.slice(repeated);
+  const known = before && lineCounts(repeated ? [] : before.messages);
   const view = make("div", { class: "prompt" });
-  if (repeated) view.append(make("p", { class: "again" }, `${count(repeated, "message")} as above, then:`));
-  for (const [role, parts] of rest) {
-    const body = make("div", { class: "parts" });
-    let strip = null;
-    for (const part of parts) {
-      if (typeof part === "string") {
-        body.append(textView(part, known));
-        strip = null;
-      } else {
-        if (!strip) body.append((strip = make("div", { class: "strip" })));
-        strip.append(frameView(part, call.size, here));
-      }
-    }
-    view.append(make("section", { class: "message", "data-role": role }, make("h3", {}, role), body));
+  if (repeated) {
+    const note = `${count(repeated, "message")} as above, then:`;
+    view.append(make("p", { class: "again" }, note));
   }
+  for (const [role, parts] of call.messages.slice(repeated)) {
+    const body = partsView(parts, known, call.size, here);
+    const message = make("section", { class: "message" }, make("h3", {}, role), body);
+    message.dataset.role = role;
+    view.append(message);
+  }
+  const [height, width] = now().shape;
+  const sent = `sent at ${(call.size ?? [width, height]).join(" × ")}`;
+  view.querySelector(".strip")?.append(make("p", { class: "sent" }, sent));
   return view;
+}
+
+/** Texts and frames in reading order; frames that follow one another share a row. */
+function partsView(parts, known, size, here) {
+  const body = make("div", { class: "parts" });
+  for (const part of parts) {
+    if (typeof part === "string") {
+      body.append(textView(part, known));
+      continue;
+    }
+    if (body.lastChild?.className !== "strip") body.append(make("div", { class: "strip" }));
+    body.lastChild.append(frameView(part, size, here));
+  }
+  return body;
 }
 
 function sameStart(before, messages) {
@@ -79,9 +90,12 @@ function textView(text, known) {
 }
 
 function quietView(lines, compared) {
-  const views = lines.map((line) => make("div", { class: compared ? "line" : "line first" }, line || "\u200b"));
-  if (!compared || folding.whole || lines.length <= SHORT + 1 || folding.open.has(lines[0])) return views;
-  const more = make("button", { type: "button", class: "fold" }, `${lines.length - 1} more lines, as before`);
+  const name = compared ? "line" : "line first";
+  const views = lines.map((line) => make("div", { class: name }, line || "\u200b"));
+  const open = folding.whole || folding.open.has(lines[0]);
+  if (!compared || open || lines.length <= SHORT + 1) return views;
+  const label = `${lines.length - 1} more lines, as before`;
+  const more = make("button", { type: "button", class: "fold" }, label);
   more.addEventListener("click", () => {
     folding.open.add(lines[0]);
     more.replaceWith(...views.slice(1));
@@ -93,16 +107,23 @@ function quietView(lines, compared) {
 function frameView([number, step], size, here) {
   const episode = replay.episodes.findIndex((other) => other.number === number);
   const name = frameName(number, step, here);
+  const caption = make("figcaption", {}, name);
   if (episode < 0 || step >= replay.episodes[episode].count) {
-    return make("figure", { class: "frame" }, make("div", { class: "missing" }, "not in this page"), make("figcaption", {}, name));
+    const missing = make("div", { class: "missing" }, "not in this page");
+    return make("figure", { class: "frame" }, missing, caption);
   }
-  const shape = replay.episodes[episode].shape;
+  const { shape } = replay.episodes[episode];
   const [width, height] = size ?? [shape[1], shape[0]];
   const canvas = make("canvas", { width, height, "data-step": step, "data-episode": number });
-  const label = `Enlarge: ${name}, ${width} by ${height} pixels`;
-  const button = make("button", { type: "button", "aria-label": label, onclick: () => enlarge(canvas, `${name}, as sent: ${width} × ${height}`) }, canvas);
-  here.frames.push(look(screens, episode, step).then((pixels) => paint(canvas, pixels, shape, size)));
-  return make("figure", { class: "frame" }, button, make("figcaption", {}, name));
+  const attributes = {
+    type: "button",
+    "aria-label": `Enlarge: ${name}, ${width} by ${height} pixels`,
+    onclick: () => enlarge(canvas, `${name}, as sent: ${width} × ${height}`),
+  };
+  const painted = look(screens, episode, step).then((pixels) => paint(canvas, pixels, shape, size));
+  here.frames.push(painted);
+  const kind = number === here.number ? "frame" : "frame aside";
+  return make("figure", { class: kind }, make("button", attributes, canvas), caption);
 }
 
 function frameName(number, step, here) {
@@ -123,21 +144,47 @@ function enlarge(canvas, name) {
 function replyView(call) {
   const view = make("div", { class: "reply" });
   if (call.thinking) {
-    view.append(make("details", { class: "thinking", open: "" }, make("summary", {}, "Reasoning"), make("div", { class: "words" }, call.thinking)));
+    const title = make("summary", {}, "Reasoning");
+    const thoughts = make("div", { class: "words" }, call.thinking);
+    view.append(make("details", { class: "thinking", open: "" }, title, thoughts));
   }
-  if (call.reply) view.append(make("div", { class: "words" }, call.reply));
-  else view.append(make("p", { class: "nothing" }, call.thinking ? "No answer after the reasoning." : "No words came back."));
+  const silence = call.thinking ? "No answer after the reasoning." : "No words came back.";
+  if (call.reply) view.append(wordsView(call.reply));
+  else view.append(make("p", { class: "nothing" }, silence));
   if (call.fault) view.append(make("p", { class: "fault" }, call.fault));
   view.append(make("p", { class: "bill" }, ...bill(call)));
   return view;
 }
 
-function bill(call) {
+/** The reply letter for letter, or the fields of its JSON one under the other. */
+function wordsView(reply) {
+  const fields = folding.exact ? null : jsonFields(reply);
+  if (!fields) return make("div", { class: "words" }, reply);
+  const rows = fields.map(([name, value]) =>
+    make("div", {}, make("dt", {}, name), make("dd", { class: "words" }, String(value))),
+  );
+  return make("dl", { class: "fields" }, ...rows);
+}
+
+/** The (name, value) pairs of a reply that is one flat JSON object, fenced or not; else null. */
+function jsonFields(reply) {
+  const bare = reply.trim().replace(/^```(?:json)?\s*|\s*```$/g, "");
+  if (!bare.startsWith("{")) return null;
+  try {
+    const fields = Object.entries(JSON.parse(bare));
+    return fields.every(([, value]) => Object(value) !== value) ? fields : null;
+  } catch {
+    return null;
+  }
+}
+
+function bill({ model, tokens, seconds: wait, dollars: price }) {
+  const [input, output] = tokens;
   const items = [
-    call.model,
-    call.tokens[0] || call.tokens[1] ? `${number(call.tokens[0])} tokens in, ${number(call.tokens[1])} out` : "",
-    seconds(call.seconds),
-    call.dollars === null ? "price unknown" : call.dollars ? dollars(call.dollars) : "",
+    model,
+    input || output ? `${number(input)} tokens in, ${number(output)} out` : "",
+    wait ? seconds(wait) : "",
+    price === null ? "price unknown" : price ? dollars(price) : "",
   ];
   return items.filter(Boolean).map((item) => make("span", {}, item));
 }
@@ -152,7 +199,8 @@ function count(many, noun) {
 
 function seconds(value) {
   if (value >= 100) return `${Math.round(value)} s`;
-  return value >= 0.9995 ? `${value.toFixed(2)} s` : `${(value * 1000).toFixed(value < 0.00995 ? 1 : 0)} ms`;
+  if (value >= 0.9995) return `${value.toFixed(2)} s`;
+  return `${(1000 * value).toFixed(value < 0.00995 ? 1 : 0)} ms`;
 }
 
 function dollars(value) {

@@ -16,7 +16,7 @@ function themeTints() {
   return tints;
 }
 
-const TINTS = ["ink", "muted", "line", "accent", "parsed", "repaired", "fallback", "searched", "scripted", "life", "gain"];
+const TINTS = ["muted", "line", "accent", "life", "gain", ...SEVERITY];
 
 function drawTimeline(canvas, episode, events) {
   const ratio = window.devicePixelRatio || 1;
@@ -29,7 +29,7 @@ function drawTimeline(canvas, episode, events) {
   const paper = {
     pen,
     width,
-    top: 10,
+    top: 16,
     floor: height - LANE - 6,
     height,
     tints: themeTints(),
@@ -55,13 +55,17 @@ function scoreLine(episode) {
 function landmarks(values) {
   const [low, high] = bounds(values);
   const reach = Math.max(high - low, 1);
-  return [["random", replay.random], ["human", replay.human]].filter(
+  return [
+    ["random", replay.random],
+    ["human", replay.human],
+  ].filter(
     ([, value]) => value !== null && value > low - 2.5 * reach && value < high + 2.5 * reach,
   );
 }
 
 function bounds(values) {
-  return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [0, 0]);
+  const widen = ([low, high], value) => [Math.min(low, value), Math.max(high, value)];
+  return values.reduce(widen, [0, 0]);
 }
 
 function scale(values, { top, floor }) {
@@ -86,6 +90,18 @@ function references({ pen, width, up, tints }, values) {
     pen.fillText(`${name} ${number(value)}`, width - MARGIN, y > 14 ? y - 1 : y + 13);
   }
   pen.setLineDash([]);
+  extremes(pen, up, values, tints);
+}
+
+/** The highest and the lowest score, written where the curve reaches them. */
+function extremes(pen, up, values, tints) {
+  const [low, high] = bounds(values);
+  pen.fillStyle = tints.muted;
+  pen.textAlign = "left";
+  for (const value of new Set([high, low])) {
+    const y = up(value);
+    if (Math.abs(y - up(0)) > 14) pen.fillText(number(value), MARGIN, y > 14 ? y - 1 : y + 12);
+  }
 }
 
 function curve({ pen, across, up, tints }, values) {
@@ -114,7 +130,8 @@ function rewards({ pen, across, up, tints }, values, places, episode) {
   thinned(places, across, 5).forEach((at) => {
     const gained = episode.rewards[at] > 0;
     pen.beginPath();
-    pen.arc(across(at), up(values[at + 1] ?? values[at]), 2.6, 0, 7);
+    const after = Math.min(at + 1, values.length - 1);
+    pen.arc(across(after), up(values[after]), 2.6, 0, 7);
     pen.fillStyle = gained ? tints.gain : tints.fallback;
     pen.fill();
   });
@@ -140,9 +157,33 @@ function sources({ pen, width, height, across, tints }, episode) {
 }
 
 const SHAPES = {
-  repair: ["repaired", [[0, -4.5], [4.5, 0], [0, 4.5], [-4.5, 0]]],
-  fallback: ["fallback", [[0, -4.5], [5, 4], [-5, 4]]],
-  life: ["life", [[-4, -4], [4, -4], [4, 0], [0, 4.5], [-4, 0]]],
+  repair: [
+    "repaired",
+    [
+      [0, -4.5],
+      [4.5, 0],
+      [0, 4.5],
+      [-4.5, 0],
+    ],
+  ],
+  fallback: [
+    "fallback",
+    [
+      [0, -4.5],
+      [5, 4],
+      [-5, 4],
+    ],
+  ],
+  life: [
+    "life",
+    [
+      [-4, -4],
+      [4, -4],
+      [4, 0],
+      [0, 4.5],
+      [-4, 0],
+    ],
+  ],
 };
 
 function marks({ pen, height, across, tints }, events) {

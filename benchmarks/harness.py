@@ -1,0 +1,108 @@
+"""CPU milliseconds the whole harness spends on one decision, and where they go.
+
+A run of Breakout as `atari-vlm play` plays it: emulator, one native-size frame, prompt, PNG,
+request over HTTP to an OpenAI-compatible server, reading the answer, SQLite. The server is another
+process on the loopback interface and answers at once; its own CPU time is not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from atari_vlm.models.catalogue import build_model
+from atari_vlm.prompts.strategies import PromptSettings, get_strategy
+
+from atari_vlm import images
+from atari_vlm.env import AtariVLMEnvironment
+from atari_vlm.models.journal import JournaledModel
+from atari_vlm.policies.vlm import VLMPolicy
+from atari_vlm.rollout import steps
+from atari_vlm.store import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Limits
+from tests.servers import server_process
+
+WARM, DECISIONS = 100, 1500
+
+
+class Parts:
+    """CPU time by part of the harness, in seconds."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        self.spent[name] += time.process_time() - start
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+    def awaited(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return await function(*args, **kwargs)
+
+        return wrapped
+
+
+async def decisions(base_url: str, folder: Path, parts: Parts) -> AsyncIterator[int]:
+    """Play with every part timed; yields the number of each decision."""
+    trainer = VLMTrainer("breakout", "any", base_url=base_url, plans=True, run_folder=folder)
+    run = Run.play(folder, trainer.settings)
+    model = build_model("any", base_url=base_url)
+    model.answer = parts.awaited("model call, PNG included", model.answer)  # type: ignore
+    journal = JournaledModel(model, run)
+    journal_remember = parts.timed("store: answers", run.remember)
+    run.remember = journal_remember  # type: ignore[method-assign]
+    strategy = get_strategy("basic", PromptSettings(frames=1))
+    policy = VLMPolicy(journal, parts.timed("prompt", strategy))
+    env = AtariVLMEnvironment("breakout", frame_stack=1, resize_shape=None)
+    env.advance = parts.timed("emulator", env.advance)  # type: ignore[method-assign]
+    number = 0
+    for episode in range(1000):
+        log = run.log(episode, episode)
+        log.decided = parts.timed("store: decisions", log.decided)  # type: ignore[method-assign]
+        async for _ in steps(env, policy, log, seed=episode, episode=episode, limits=Limits()):
+            number += 1
+            yield number
+    await model.close()
+
+
+async def measure() -> None:
+    parts = Parts()
+    with server_process() as base_url, tempfile.TemporaryDirectory() as folder:
+        start = 0.0
+        async for number in decisions(base_url, Path(folder) / "run", parts):
+            if number == WARM:
+                parts.spent.clear()
+                images.png.cache_clear()
+                start = time.process_time()
+            if number == WARM + DECISIONS:
+                break
+        total = time.process_time() - start
+    for name, spent in sorted(parts.spent.items(), key=lambda item: -item[1]):
+        print(f"  {name}: {1e3 * spent / DECISIONS:.3f} ms")
+    rest = total - sum(parts.spent.values())
+    print(f"  reading the answer, the loop, the timers: {1e3 * rest / DECISIONS:.3f} ms")
+    print(f"harness: {1e3 * total / DECISIONS:.2f} ms CPU per decision")
+
+
+if __name__ == "__main__":
+    asyncio.run(measure())

@@ -1,0 +1,82 @@
+"""How good the student is: held-out answers, and full episodes, which are what counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from atari_vlm.emulator import Emulator
+from atari_vlm.games import get_game
+from atari_vlm.images import motion
+from atari_vlm.learning.distill.curriculum import LONGEST
+from atari_vlm.learning.distill.settings import Report
+from atari_vlm.types import Frame
+
+if TYPE_CHECKING:
+    from atari_vlm.learning.distill.data import Batch
+    from atari_vlm.learning.distill.train import Trainer
+
+CLOSE = 3
+"""A number is right when it is within this many pixels."""
+FRESH = 500_000
+"""First seed of the evaluation's episodes; no seed from here on is ever trained on."""
+
+
+def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
+    """Field -> share right, each value read after the true values before it."""
+    import torch
+
+    from atari_vlm.learning.distill.train import answer_scores, image_features
+    from atari_vlm.prompts.specialist import SEE
+
+    data = trainer.data[batch.game]
+    said = torch.clamp(batch.answers, min=0)[:, :-1]
+    with torch.inference_mode():
+        features = image_features(trainer.average, batch.pixels)
+        prompt = trainer.prompts[batch.game, SEE]
+        scores = answer_scores(trainer.average, prompt, features, said, trainer.image_id)
+    best = scores.argmax(-1)
+    right: dict[str, list[bool]] = {}
+    for row, answer in enumerate(batch.answers.tolist()):
+        shape = data.shape(answer)
+        for name, ids, places in data.fields:
+            if shape in places:
+                place = places[shape]
+                near = 0 if name == "plan" else CLOSE
+                guess = int(best[row, place])
+                hit = guess in ids and abs(guess - answer[place]) <= near
+                right.setdefault(name, []).append(hit)
+    return {name: float(np.mean(hits)) for name, hits in right.items()}
+
+
+def play_episodes(
+    folder: Path,
+    game: str,
+    episodes: int,
+    *,
+    report: Report | None = None,
+    first_seed: int = FRESH,
+    most_frames: int = 108_000,
+) -> tuple[float, ...]:
+    """Scores of full episodes the student plays alone: sticky 0.25, a decision every 4 frames."""
+    from atari_vlm.models.specialist import Specialist
+
+    student = Specialist(folder)
+    scores = []
+    for seed in range(first_seed, first_seed + episodes):
+        emulator = Emulator(get_game(game), max_frames=most_frames)
+        emulator.reset(seed=seed)
+        rng = np.random.default_rng(seed)
+        before = now = Frame(emulator.screen())
+        score = 0.0
+        while not (emulator.over or emulator.truncated):
+            picture = motion(before, now, (student.side, student.side))
+            action, frames = student.plan(picture, game, rng)
+            score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+            before, now = now, Frame(emulator.screen())
+        scores.append(score)
+        if report is not None:
+            report(f"{game}, seed {seed}: {score:g} in {emulator.frame // LONGEST} decisions")
+    return tuple(scores)

@@ -1,0 +1,201 @@
+"""One distillation from start to end: collect, train, let the student play, export, evaluate."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+
+from atari_vlm.errors import missing_extra
+from atari_vlm.learning.distill.architecture import SIDE, save_pretrained
+from atari_vlm.learning.distill.collect import Shard, collect
+from atari_vlm.learning.distill.data import Dataset
+from atari_vlm.learning.distill.settings import DistillResult, DistillSettings, Report
+from atari_vlm.learning.distill.train import Trainer
+
+HELD_OUT = 99_991
+"""Seed of the decisions that are never trained on."""
+
+
+def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
+    """Train the embedded model; called again with the same settings, a killed run continues.
+
+    Raises:
+        MissingExtra: torch, transformers or onnx is not installed.
+        InvalidSetting: the folder holds a distillation with other settings.
+    """
+    _need_torch()
+    settings.out.mkdir(parents=True, exist_ok=True)
+    (settings.out / "data").mkdir(exist_ok=True)
+    held_out = _open_data(settings, report)
+    trainer = Trainer(settings)
+    for path in sorted((settings.out / "data").glob("*.npz")):
+        if path.stem.split("-")[1] != "held":
+            shard = Shard.load(path)
+            trainer.data[shard.game].add(shard)
+    checkpoint = settings.out / "checkpoint.pt"
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+        report(f"Continuing after {trainer.seconds / 60:.1f} of {settings.minutes:g} minutes.")
+    (settings.out / "settings.json").write_text(settings.to_json())
+    _train(trainer, held_out, checkpoint, report)
+    return _finish(trainer, held_out, report)
+
+
+def _need_torch() -> None:
+    for package in ("torch", "transformers", "onnx", "onnxscript"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise missing_extra("Distilling", package, "train") from error
+
+
+def _open_data(settings: DistillSettings, report: Report) -> dict[str, Shard]:
+    """Have the expert play what is not on disk yet; returns the held-out decisions."""
+    held_out = {}
+    for game in settings.games:
+        wanted = (
+            ("expert", settings.decisions(settings.first_decisions), settings.seed),
+            ("held", settings.decisions(2_000), HELD_OUT),
+        )
+        for name, decisions, seed in wanted:
+            path = settings.out / "data" / f"{game}-{name}.npz"
+            if not path.exists():
+                report(f"The {game} expert plays {decisions} decisions.")
+                collect(game, decisions, seed=seed, side=SIDE).save(path)
+        held_out[game] = Shard.load(settings.out / "data" / f"{game}-held.npz")
+    return held_out
+
+
+@dataclass
+class _Rounds:
+    """The student's own play: one round at a time, beside the training or in its stead."""
+
+    trainer: Trainer
+    report: Report
+    playing: tuple[BaseProcess, list[Path]] | None = None
+
+    def tend(self) -> None:
+        """Take in what was played, and start the next round when it is due."""
+        if self.playing is not None and not self.playing[0].is_alive():
+            process, paths = self.playing
+            process.join()
+            self.playing = None
+            self._take(paths, process.exitcode)
+        trainer, settings = self.trainer, self.trainer.settings
+        trained = trainer.seconds - settings.opening * trainer.total
+        due = int(trained / (settings.round_minutes * 60) + 0.5)
+        if self.playing is not None or trainer.opening or due <= trainer.rounds:
+            return
+        trainer.rounds = due
+        folder = settings.out / "student"
+        save_pretrained(trainer.average, trainer.tokenizer, settings.games, folder)
+        data = settings.out / "data"
+        paths = [data / f"{game}-round-{due:03d}.npz" for game in settings.games]
+        seed = settings.seed + 1_000 * due
+        work = (folder, paths, settings.games, settings.decisions(settings.round_decisions), seed)
+        if settings.workers:
+            # A process for each round, not a pool: killed with its parent gone, a pool hangs.
+            process = get_context("spawn").Process(target=play_round, args=work)
+            process.start()
+            self.playing = (process, paths)
+        else:
+            play_round(*work)
+            self._take(paths, 0)
+
+    def close(self) -> None:
+        """Let the round in play end, so that its decisions are on disk."""
+        if self.playing is not None:
+            self.playing[0].join()
+
+    def _take(self, paths: list[Path], failed: int | None) -> None:
+        if failed:
+            self.report(f"The student's play ended with exit code {failed}; training goes on.")
+            return
+        for path in paths:
+            shard = Shard.load(path)
+            self.trainer.data[shard.game].add(shard)
+            self.report(f"{path.stem}: {len(shard.words)} decisions of the student, labelled.")
+
+
+def play_round(
+    folder: Path, paths: list[Path], games: tuple[str, ...], decisions: int, seed: int
+) -> None:
+    """Let the student in `folder` play each game, the expert labelling, into `paths`."""
+    from atari_vlm.learning.distill.export import export
+    from atari_vlm.models.specialist import Specialist
+
+    export(folder)
+    student = Specialist(folder)
+    for number, (game, path) in enumerate(zip(games, paths, strict=True)):
+        shard = collect(game, decisions, seed=seed + number, side=SIDE, student=student)
+        shard.save(path)
+
+
+def _train(trainer: Trainer, held_out: dict[str, Shard], checkpoint: Path, report: Report) -> None:
+    settings = trainer.settings
+    rng = np.random.default_rng([settings.seed, trainer.steps])
+    exam = {game: _exam(trainer, shard) for game, shard in held_out.items()}
+    saved = told = time.monotonic()
+    rounds = _Rounds(trainer, report)
+    while trainer.seconds < trainer.total:
+        trainer.step(rng)
+        rounds.tend()
+        now = time.monotonic()
+        if now - told > settings.report_seconds:
+            told = now
+            report(
+                f"step {trainer.steps}, {trainer.seconds / 60:.1f} of {settings.minutes:g} "
+                f"minutes, loss {np.mean(trainer.losses):.3f}"
+            )
+        if now - saved > settings.checkpoint_seconds:
+            saved = now
+            trainer.save(checkpoint)
+            if not trainer.opening:
+                report(_grades(trainer, exam))
+    trainer.save(checkpoint)
+    rounds.close()
+
+
+def _exam(trainer: Trainer, shard: Shard) -> Dataset:
+    exam = Dataset(shard.game, trainer.tokenizer)
+    exam.add(shard)
+    return exam
+
+
+def _grades(trainer: Trainer, exam: dict[str, Dataset], count: int = 300) -> str:
+    from atari_vlm.learning.distill.evaluate import held_out_accuracy
+
+    parts = []
+    for game, data in exam.items():
+        rows = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
+        grades = held_out_accuracy(trainer, data.take(rows))
+        parts += [f"{game}/{name} {share:.2f}" for name, share in grades.items()]
+    return "held out: " + ", ".join(parts)
+
+
+def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> DistillResult:
+    from atari_vlm.learning.distill.evaluate import held_out_accuracy, play_episodes
+    from atari_vlm.learning.distill.export import export
+
+    settings = trainer.settings
+    folder = settings.out / "weights"
+    save_pretrained(trainer.average, trainer.tokenizer, settings.games, folder)
+    export(folder)
+    scores, grades = {}, {}
+    for game, shard in held_out.items():
+        data = _exam(trainer, shard)
+        marks = held_out_accuracy(trainer, data.take(np.arange(min(len(data), 1_000))))
+        grades.update({f"{game}/{name}": share for name, share in marks.items()})
+        scores[game] = play_episodes(folder, game, settings.episodes, report=report)
+    return DistillResult(
+        folder=folder,
+        steps=trainer.steps,
+        minutes=trainer.seconds / 60,
+        held_out=grades,
+        scores=scores,
+    )

@@ -1,0 +1,79 @@
+"""What a distillation is asked to do, and what it hands back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.learning.distill.curriculum import get_subject
+
+Report = Callable[[str], None]
+"""Takes one line of progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillSettings:
+    """Settings of one distillation; written beside its results, and needed again to continue."""
+
+    games: tuple[str, ...] = ("pong",)
+    minutes: float = 60.0
+    """Minutes of training; collecting, exporting and the final evaluation come on top."""
+    out: Path = Path("distilled")
+    """Folder of the checkpoint, the data and, at the end, the weights."""
+    seed: int = 0
+    threads: int = 1
+    """Threads of the training process."""
+    workers: int = 1
+    """Processes that let the student play while it trains; 0 plays and trains in turn."""
+    batch: int = 64
+    rate: float = 1e-3
+    """Highest learning rate; warms up, then falls to 3% of it on a cosine."""
+    opening: float = 0.15
+    """Share of the minutes in which only the eyes are trained, through linear heads."""
+    first_decisions: int = 20_000
+    """Decisions the expert plays before training starts, for each game; fewer in short runs."""
+    round_decisions: int = 8_000
+    """Decisions the student plays in each round, for each game; fewer in short runs."""
+    round_minutes: float = 4.0
+    """Training minutes between two rounds in which the student plays."""
+    checkpoint_seconds: float = 60.0
+    report_seconds: float = 10.0
+    episodes: int = 5
+    """Full episodes of the final evaluation, for each game."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not self.games:
+            raise InvalidSetting("Name at least one game to teach.")
+        for game in self.games:
+            get_subject(game)
+        for name in ("minutes", "round_minutes", "batch", "threads", "rate", "episodes"):
+            if getattr(self, name) <= 0:
+                raise InvalidSetting(f"{name} must be above 0, not {getattr(self, name)}.")
+
+    def decisions(self, wanted: int) -> int:
+        """`wanted`, or fewer in a run too short to learn from them."""
+        return max(200, min(wanted, int(2_000 * self.minutes)))
+
+    def to_json(self) -> str:
+        """Every setting that decides what is learned, to be kept in the folder."""
+        free = ("out", "threads", "workers", "checkpoint_seconds", "report_seconds", "episodes")
+        return json.dumps({k: v for k, v in asdict(self).items() if k not in free}, indent=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillResult:
+    """What came out."""
+
+    folder: Path
+    """The weights: transformers format and ONNX."""
+    steps: int
+    minutes: float
+    """Minutes trained, over all continuations."""
+    held_out: dict[str, float]
+    """"<game>/<field>" -> share of held-out decisions answered within a hair of the truth."""
+    scores: dict[str, tuple[float, ...]]
+    """Game -> scores of the final full episodes."""

@@ -1,0 +1,234 @@
+"""The models that can be asked for by name, how to build them, and what is known of them.
+
+The rows are in models.toml; a new model is a new row there.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from typing import Any, Literal
+
+from atari_vlm.errors import InvalidSetting, ModelUnusable, unknown
+from atari_vlm.models.hosted import HostedModel, HostedSettings
+from atari_vlm.models.vendors import VENDORS, Effort, Provider
+from atari_vlm.models.wire import Price
+from atari_vlm.types import Model
+
+Where = Literal["embedded", "local"] | Provider
+"""`local`: open weights on a server of the user's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """One name of the catalogue."""
+
+    name: str
+    provider: Where
+    model_id: str
+    """The vendor's id, or the Hugging Face repository."""
+    title: str
+    """What people call it."""
+    status: str = ""
+    """What to know today: what it replaces, when it goes."""
+    advice: str = ""
+    """What to use once the vendor has withdrawn it."""
+    best_for: str = ""
+    hardware: str = "none"
+    """What you need yourself."""
+    prices: tuple[tuple[date, Price], ...] = ()
+    """US dollars per million tokens from each day on, oldest first; empty when unknown."""
+    price_note: str = ""
+    listed: bool = True
+    """Whether the genai-prices list knows the price."""
+    effort: Effort | None = None
+    """How long it reasons; None for models that do not reason."""
+    temperature: bool = True
+    """Whether it takes one."""
+    serve: str = ""
+    """The command that serves open weights."""
+    port: int = 8000
+    """Where that command listens."""
+
+    def price_on(self, day: date) -> Price | None:
+        """The price of a day, the earliest known for days before it; None when unknown."""
+        known = [price for start, price in self.prices if start <= day]
+        return known[-1] if known else self.prices[0][1] if self.prices else None
+
+    @property
+    def price(self) -> Price | None:
+        """Today's price."""
+        return self.price_on(date.today())
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable that holds the key; empty where none is needed."""
+        if self.provider == "embedded" or self.provider == "local":
+            return ""
+        return VENDORS[self.provider].key_variables[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """One row of the comparison the project was asked for with, beside what is known today."""
+
+    model: str
+    ask: str
+    """The name to ask for it by."""
+    kind: str
+    performance: int
+    """The document's stars, of five: its claim, not ours."""
+    speed: str
+    cost: str
+    hardware: str
+    best_for: str
+    claim: str
+    """What the document says it scores."""
+    verdict: Literal["contradicted", "unsupported", "supported"]
+    evidence: str
+    """What has been published instead."""
+
+    @property
+    def today(self) -> str:
+        """What asking for it gets today."""
+        return MODELS[self.ask].status
+
+
+def _load() -> tuple[date, dict[str, ModelSpec], tuple[Recommendation, ...]]:
+    text = files("atari_vlm.models").joinpath("models.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    specs = {name: _spec(name, row) for name, row in table["models"].items()}
+    return table["as_of"], specs, tuple(Recommendation(**row) for row in table["compared"])
+
+
+def _spec(name: str, row: dict[str, Any]) -> ModelSpec:
+    rest = {key: value for key, value in row.items() if key not in ("id", "prices", "title")}
+    prices = tuple(
+        (p["from"], Price(p["input"], p["cached"], p["output"])) for p in row.get("prices", ())
+    )
+    return ModelSpec(
+        name=name,
+        model_id=row.get("id", name),
+        title=row.get("title", name),
+        prices=prices,
+        **rest,
+    )
+
+
+AS_OF, MODELS, _COMPARED = _load()
+"""The day the rows were checked, every model by name, and the comparison."""
+
+
+def recommendations() -> tuple[Recommendation, ...]:
+    """The nine models the project was asked for with, in that document's order."""
+    return _COMPARED
+
+
+def get_model_spec(name: str) -> ModelSpec:
+    """The model of that name, or PROVIDER:ID for any id a vendor has.
+
+    >>> get_model_spec("claude").model_id, get_model_spec("openai:gpt-7").provider
+    ('claude-sonnet-5-5', 'openai')
+
+    Raises:
+        UnknownName: with the nearest name.
+    """
+    spec = MODELS.get(name.lower())
+    if spec is not None:
+        return spec
+    for provider, vendor in VENDORS.items():
+        model_id = name.removeprefix(f"{provider}:")
+        if vendor.listed and model_id not in ("", name):
+            known = MODELS.get(model_id)
+            if known is not None and (known.provider, known.model_id) == (provider, model_id):
+                return known
+            return ModelSpec(name=name, provider=provider, model_id=model_id, title=model_id)
+    raise unknown(
+        "model",
+        name,
+        MODELS,
+        more=f"Choose from: {', '.join(MODELS)}. Others: PROVIDER:ID (openai, anthropic, google), "
+        f"or any name that a server of yours knows, with --base-url.",
+    )
+
+
+def build_model(
+    name: str,
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    timeout_s: float | None = None,
+) -> Model:
+    """The model of that name, ready to answer.
+
+    Args:
+        name: a name of the catalogue or PROVIDER:ID; with `base_url`, also any name that server
+            knows.
+        api_key: None takes it from the vendor's environment variable.
+        base_url: an OpenAI-compatible server that serves it.
+        temperature: of sampling; None for the vendor's own.
+        max_tokens: longest answer; None for the default.
+        timeout_s: seconds to wait for one answer; None for the default.
+
+    Raises:
+        UnknownName: nothing is called that.
+        InvalidSetting: the model does not take the setting.
+        ModelUnusable: a key or a server is missing.
+        MissingExtra: the vendor's client is not installed.
+    """
+    given = {"temperature": temperature, "max_tokens": max_tokens, "timeout_s": timeout_s}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if base_url is not None:
+        settings = _served(name, base_url, chosen)
+    else:
+        spec = get_model_spec(name)
+        if spec.provider == "embedded":
+            return _embedded(chosen)
+        if spec.provider == "local":
+            raise ModelUnusable(
+                f"This version reaches {name} through an OpenAI-compatible server (vLLM, SGLang, "
+                f"lmdeploy, Ollama, llama.cpp): run `{spec.serve}` where there is "
+                f"{spec.hardware}, then add --base-url http://localhost:{spec.port}/v1."
+            )
+        settings = _hosted(spec, spec.provider, chosen)
+    return HostedModel(settings, api_key=api_key)
+
+
+def _hosted(spec: ModelSpec, provider: Provider, chosen: dict[str, Any]) -> HostedSettings:
+    if "temperature" in chosen and not spec.temperature:
+        raise InvalidSetting(
+            f"{spec.name} takes no temperature, because it reasons; leave --temperature out."
+        )
+    return HostedSettings(
+        name=spec.name,
+        model_id=spec.model_id,
+        provider=provider,
+        effort=spec.effort,
+        price=None if spec.listed else spec.price,
+        advice=spec.advice,
+        **chosen,
+    )
+
+
+def _served(name: str, base_url: str, chosen: dict[str, Any]) -> HostedSettings:
+    """A model on the user's server: the catalogue's id for it, or the name itself."""
+    spec = MODELS.get(name.lower())
+    if spec is not None and spec.provider == "embedded":
+        raise InvalidSetting("The embedded model runs in this process; leave --base-url out.")
+    model_id = spec.model_id if spec is not None else name
+    return HostedSettings(
+        name=name, model_id=model_id, provider="openai-compatible", base_url=base_url, **chosen
+    )
+
+
+def _embedded(chosen: dict[str, Any]) -> Model:
+    if chosen:
+        flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
+        raise InvalidSetting(f"The embedded model takes no {flags}.")
+    from atari_vlm.models.embedded import EmbeddedModel
+
+    return EmbeddedModel()

@@ -1,0 +1,240 @@
+"""The embedded model's runtime: onnxruntime and a tokenizer, one picture, one core, no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atari_vlm.errors import ModelUnusable
+from atari_vlm.models.grammar import Grammar
+from atari_vlm.types import Pixels
+
+FILES = ("eyes.onnx", "words.onnx", "tokenizer.json", "answers.json", "config.json")
+
+
+@dataclass(slots=True)
+class Answer:
+    """What was written, and what it cost."""
+
+    text: str
+    plan: tuple[str, int]
+    read: int
+    """Tokens of the prompt, image tokens included."""
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Game:
+    grammar: Grammar
+    axis: tuple[str, str] | None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An answer being written: the tokens said, the ones not yet read, the memory."""
+
+    logits: NDArray[np.float32]
+    memory: NDArray[np.float32]
+    said: list[int] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+
+
+class Specialist:
+    """Reads one picture and a request, and writes an answer token by token.
+
+    Args:
+        folder: what `distill` wrote: two ONNX graphs, the tokenizer, the sentences of each game.
+
+    Raises:
+        ModelUnusable: a file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise ModelUnusable(
+                f"The embedded model's weights in {folder} lack {', '.join(missing)}. "
+                "Reinstall atari-vlm, or train your own: atari-vlm distill --out FOLDER."
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            rules = json.loads((folder / "answers.json").read_text())
+            config = json.loads((folder / "config.json").read_text())
+            self._eyes, self._words = (
+                onnxruntime.InferenceSession(
+                    str(folder / name), options, providers=["CPUExecutionProvider"]
+                )
+                for name in FILES[:2]
+            )
+            self._read_rules(rules, config)
+        except Exception as error:
+            raise ModelUnusable(
+                f"The embedded model's weights in {folder} are damaged "
+                f"({type(error).__name__}). Reinstall atari-vlm, or train your own: "
+                "atari-vlm distill --out FOLDER."
+            ) from error
+
+    def _read_rules(self, rules: dict[str, Any], config: dict[str, Any]) -> None:
+        self.side: int = rules["side"]
+        """Width and height of the picture it reads."""
+        self.requests: dict[str, str] = rules["requests"]
+        """What it can be asked: "see" for objects and a plan, "act" for the plan alone."""
+        (end,) = self.encode("<end_of_utterance>")
+        self._games = {
+            game: _Game(
+                Grammar.parse(entry["answers"], rules["kinds"], self.encode, end),
+                tuple(entry["axis"]) if entry["axis"] else None,
+            )
+            for game, entry in rules["games"].items()
+        }
+        self._end, self._image = end, int(config["image_token_id"])
+        text = config["text_config"]
+        self._memory_shape = (
+            text["num_hidden_layers"],
+            2,
+            text["num_key_value_heads"],
+            0,
+            text["head_dim"],
+        )
+        self._plans = {
+            self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
+            for words in rules["kinds"]["plan"]
+        }
+
+    @property
+    def games(self) -> tuple[str, ...]:
+        """The games it was trained on."""
+        return tuple(self._games)
+
+    def encode(self, text: str) -> list[int]:
+        """Text -> token ids."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, tokens: list[int]) -> str:
+        """Token ids -> text."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text that it was taught, without the spaces before them."""
+        return [self.decode([token]).strip() for token in self.encode(text)]
+
+    def strange(self, text: str) -> list[str]:
+        """The words of a text that it was never taught."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        unknown = self._tokenizer.token_to_id("<unk>")
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        return [text[start:end].strip() for token, (start, end) in pairs if token == unknown]
+
+    def plan(self, picture: Pixels, game: str, rng: np.random.Generator) -> tuple[str, int]:
+        """The (action, frames) of a whole answer."""
+        return self.answer(picture, self.requests["see"].format(game=game), game, rng).plan
+
+    def answer(
+        self, picture: Pixels, request: str, game: str, rng: np.random.Generator | None
+    ) -> Answer:
+        """Write an answer.
+
+        Args:
+            picture: from `images.motion`, (side, side, 3) uint8.
+            request: the words of the prompt.
+            game: the game the request names.
+            rng: draws the plan around its expected push; None takes the likeliest plan.
+        """
+        rules = self._games[game]
+        draft, read = self._read(picture, request)
+        while True:
+            allowed = rules.grammar.allowed(draft.said)
+            if allowed == (self._end,):
+                break
+            if len(allowed) == 1:
+                token = allowed[0]
+            else:
+                self._catch_up(draft)
+                token = self._choose(draft.logits, allowed, rules, rng)
+            draft.said.append(token)
+            draft.unread.append(token)
+        plan = self._plans[draft.said[-1]]
+        return Answer(self.decode(draft.said), plan, read, len(draft.said) + 1)
+
+    def probabilities(self, picture: Pixels, game: str) -> dict[tuple[str, int], float]:
+        """Probability of every plan of a game, in one pass."""
+        draft, _ = self._read(picture, self.requests["act"].format(game=game))
+        plans = [t for t in self._games[game].grammar.allowed(()) if t in self._plans]
+        chances = _softmax(draft.logits[plans])
+        return {self._plans[t]: float(p) for t, p in zip(plans, chances, strict=True)}
+
+    def _read(self, picture: Pixels, request: str) -> tuple[_Draft, int]:
+        (features,) = self._eyes.run(None, {"picture": picture})
+        self._features = features
+        ids = self.encode(self._prompt(request, features.shape[1]))
+        empty = np.zeros(self._memory_shape, np.float32)
+        logits, memory = self._pass(ids, features, empty)
+        return _Draft(logits, memory), len(ids)
+
+    @staticmethod
+    def _prompt(request: str, image_tokens: int) -> str:
+        fence = "<fake_token_around_image>"
+        image = f"{fence}<global-img>{'<image>' * image_tokens}{fence}"
+        return f"<|im_start|>User: {image}{request}<end_of_utterance>\nAssistant: "
+
+    def _catch_up(self, draft: _Draft) -> None:
+        if draft.unread:
+            draft.logits, draft.memory = self._pass(draft.unread, self._features, draft.memory)
+            draft.unread = []
+
+    def _pass(
+        self, ids: list[int], features: NDArray[np.float32], memory: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        feed = {"ids": np.array([ids], np.int64), "features": features, "past": memory}
+        logits, memory = self._words.run(None, feed)
+        return logits[0], memory
+
+    def _choose(
+        self,
+        logits: NDArray[np.float32],
+        allowed: tuple[int, ...],
+        rules: _Game,
+        rng: np.random.Generator | None,
+    ) -> int:
+        best = allowed[int(np.argmax(logits[list(allowed)]))]
+        if rng is None or rules.axis is None or best not in self._plans:
+            return best
+        return self._steer(logits, allowed, rules.axis, best, rng)
+
+    def _steer(
+        self,
+        logits: NDArray[np.float32],
+        allowed: tuple[int, ...],
+        axis: tuple[str, str],
+        best: int,
+        rng: np.random.Generator,
+    ) -> int:
+        """The plan at the expected push, drawn between the two whole numbers around it."""
+        sign = {axis[0]: -1, axis[1]: 1, "NOOP": 0}
+        if self._plans[best][0] not in sign:
+            return best
+        pushes: dict[int, int] = {}
+        for token in allowed:
+            action, frames = self._plans.get(token, ("", 0))
+            if action in sign:
+                pushes.setdefault(sign[action] * frames, token)
+        chances = _softmax(logits[list(pushes.values())])
+        expected = float(np.dot(chances, list(pushes)))
+        return pushes[math.floor(expected + rng.random())]
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return np.asarray(powers / powers.sum())

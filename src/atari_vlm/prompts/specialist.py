@@ -1,0 +1,29 @@
+"""The prompt of the embedded model: two frames, and one short request it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atari_vlm.types import Lessons, Message, Observation, Prompt, Step
+
+SEE = "Play {game}. Say what you see, then your plan."
+"""Asks for the objects in view, where the game's object will be met, and a plan."""
+ACT = "Play {game}. Say only your plan."
+"""Asks for the plan alone, which takes a single forward pass."""
+
+
+def specialist(observation: Observation, history: Sequence[Step], lessons: Lessons) -> Prompt:
+    """The frame of the last decision, the current one, and what to say about them.
+
+    Lessons are left out: the model is too small to read them.
+    """
+    now = observation.frames[-1]
+    before = observation.frames[-2] if len(observation.frames) > 1 else None
+    if before is None:
+        before = history[-1].observation.frames[-1] if history else now
+    return Prompt(
+        messages=(Message("user", (before, now, SEE.format(game=observation.game))),),
+        legal=observation.legal,
+        longest=observation.interval,
+        plans=True,
+    )

@@ -1,0 +1,226 @@
+"""Strategies: one observation, the steps so far and the lessons, turned into a prompt.
+
+The system turn holds what stays the same over an episode: role, rules, advice, actions, timing and,
+as its last part, the answer format. The user turn holds what changes: examples, lessons, screens,
+score, recent actions, and the question last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+from atari_vlm.errors import InvalidSetting, unknown
+from atari_vlm.games import get_game
+from atari_vlm.images import check_size
+from atari_vlm.prompts import parts
+from atari_vlm.prompts.adaptive import suited
+from atari_vlm.prompts.specialist import specialist
+from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Step, Strategy
+
+LONGEST_REPLY = 2_000
+"""Characters of a faulty reply that a repair turn quotes, from its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSettings:
+    """What a prompt shows besides its strategy's own words."""
+
+    history: int = 4
+    """Most recent actions to list, with what each earned; 0 lists none."""
+    frames: int = 2
+    """Newest screens to show, oldest first; two show motion. The stack of the observation is the
+    limit."""
+    rules: bool = True
+    """Whether to say what the game is about."""
+    examples: bool = True
+    """Whether to show the lessons' examples, with their frames."""
+    lessons: bool = True
+    """Whether to show the lessons' advice."""
+    status: bool = True
+    """Whether to give the score and the lives."""
+    note: bool = True
+    """Whether to show the note that the last decision left."""
+    plans: bool = True
+    """Ask for (action, frames); False asks for an action, held for the whole interval."""
+    image_size: tuple[int, int] | None = None
+    """(width, height) to scale frames to; None keeps the native size."""
+
+    def __post_init__(self) -> None:
+        if self.history < 0:
+            raise InvalidSetting(f"A prompt lists 0 or more recent actions, not {self.history}.")
+        if self.frames < 1:
+            raise InvalidSetting(f"A prompt shows at least 1 frame, not {self.frames}.")
+        if self.image_size is not None:
+            check_size(self.image_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """The words that make one strategy different from another."""
+
+    role: str
+    question: str
+    thinking: str = ""
+    """How to think before the answer; with it the answer is a JSON object that holds the thought,
+    without it one line."""
+    advice: bool = False
+    """Whether to give the game's strategy, risks and patterns."""
+
+
+_STYLES = {
+    "basic": _Style(
+        role="You are playing {game} on the Atari 2600.",
+        question="What action should you take?",
+    ),
+    "cot": _Style(
+        role="You are playing {game} on the Atari 2600.",
+        thinking="""Think in four short steps before you act:
+1. Observe: what is where, and how it moves from screen to screen.
+2. Analyse: what will happen next, and what it means for you.
+3. Plan: what you want to achieve in the next second.
+4. Decide: the action that serves the plan now.""",
+        question="Observe, analyse, plan, decide: what action should you take?",
+    ),
+    "expert": _Style(
+        role="You are an expert at {game} on the Atari 2600.",
+        thinking=(
+            "Think like an expert before you act: recognise the pattern under way, weigh what each "
+            "option can gain against what it risks, and choose what the strategy asks for now."
+        ),
+        question="Which pattern is this, what is the risk, and what action should you take?",
+        advice=True,
+    ),
+}
+
+
+def get_strategy(name: str, settings: PromptSettings | None = None) -> Strategy:
+    """The strategy of that name.
+
+    Args:
+        name: one of `STRATEGIES`.
+        settings: what to show; the defaults where None. "specialist" shows what the embedded model
+            was trained on, whatever the settings.
+    """
+    if name not in STRATEGIES:
+        raise unknown("prompt", name, STRATEGIES)
+    return STRATEGIES[name](settings or PromptSettings())
+
+
+def _styled(
+    style: str,
+    settings: PromptSettings,
+    observation: Observation,
+    history: Sequence[Step],
+    lessons: Lessons,
+) -> Prompt:
+    plans = settings.plans and observation.interval > 1
+    fixed = _system(
+        style, observation.game, observation.legal, observation.interval, plans, settings.rules
+    )
+    changing = (
+        *(parts.examples(lessons.examples) if settings.examples else ()),
+        parts.bullets("Lessons from earlier games", lessons.advice if settings.lessons else ()),
+        *parts.screens(observation, settings.frames),
+        parts.status(observation) if settings.status else "",
+        parts.recent(observation, history, settings.history, plans),
+        parts.last_note(history) if settings.note else "",
+        _question(style, plans),
+    )
+    return Prompt(
+        messages=(
+            Message("system", fixed),
+            Message("user", tuple(part for part in changing if part != "")),
+        ),
+        legal=observation.legal,
+        longest=observation.interval,
+        plans=plans,
+        image_size=settings.image_size,
+    )
+
+
+@lru_cache(maxsize=512)
+def _system(
+    style: str, game: str, legal: tuple[str, ...], interval: int, plans: bool, rules: bool
+) -> tuple[str, str]:
+    """The system turn: everything that is known before the first screen, and the answer format."""
+    words, entry = _STYLES[style], get_game(game)
+    known = (
+        words.role.format(game=entry.cartridge),
+        parts.rules(entry, legal) if rules else "",
+        parts.advice(entry) if words.advice else "",
+        parts.actions(legal),
+        parts.timing(interval, plans),
+        words.thinking,
+    )
+    answer = parts.answer_json if words.thinking else parts.answer_line
+    return "\n".join(part for part in known if part), answer(interval, plans)
+
+
+def _of_style(style: str, settings: PromptSettings) -> Strategy:
+    return partial(_styled, style, settings)
+
+
+def _question(style: str, plans: bool) -> str:
+    plain = style == "basic" and not plans
+    return _STYLES[style].question + (" Respond with action number or name." if plain else "")
+
+
+def _adaptive(
+    settings: PromptSettings, observation: Observation, history: Sequence[Step], lessons: Lessons
+) -> Prompt:
+    style = suited(get_game(observation.game), lessons)
+    return _styled(style, settings, observation, history, lessons)
+
+
+STRATEGIES: dict[str, Callable[[PromptSettings], Strategy]] = {
+    **{style: partial(_of_style, style) for style in _STYLES},
+    "adaptive": lambda settings: partial(_adaptive, settings),
+    "specialist": lambda settings: specialist,
+}
+"""Every strategy by name: what builds it from settings."""
+
+
+def seed_prompt(
+    game: str, kind: str, legal: Sequence[str], *, interval: int = 4, plans: bool = False
+) -> str:
+    """The words of a prompt without its frames, to send beside screens of the caller's own.
+
+    Args:
+        game: any spelling of the game's name.
+        kind: "basic", "cot", "expert" or "adaptive" (which is "basic" before anything was played).
+        legal: legal action names; the answer may be a place in this list.
+        interval: emulator frames between two decisions.
+        plans: ask for (action, frames) instead of an action.
+    """
+    if kind not in STRATEGIES or kind == "specialist":
+        raise unknown("prompt", kind, [name for name in STRATEGIES if name != "specialist"])
+    settings = PromptSettings(plans=plans, status=False)
+    name = get_game(game).name
+    observation = Observation(game=name, frames=(), legal=tuple(legal), interval=interval)
+    return text_of(get_strategy(kind, settings)(observation, (), Lessons()))
+
+
+def text_of(prompt: Prompt) -> str:
+    """All words of a prompt, without its frames."""
+    said = (part for message in prompt.messages for part in message.parts)
+    return "\n".join(part for part in said if not isinstance(part, Frame))
+
+
+def repair(prompt: Prompt, reply: str, fault: str) -> Prompt:
+    """The prompt, the reply it got, and a turn that says what was wrong with it.
+
+    The first turn's last words, which are the answer format, are repeated.
+
+    Args:
+        prompt: what was asked.
+        reply: the model's words; only the last `LONGEST_REPLY` characters are quoted.
+        fault: a sentence for the model, such as `actions.read` gives.
+    """
+    quoted = reply[-LONGEST_REPLY:].strip() or "(no answer)"
+    answer_format = prompt.messages[0].parts[-1]
+    return prompt.followed_by(
+        Message("assistant", (quoted,)),
+        Message("user", (f"{fault} {answer_format}",)),
+    )

@@ -1,0 +1,88 @@
+"""A stretch of an episode as a moving picture, the model's words underneath."""
+
+from __future__ import annotations
+
+import io
+import os
+from itertools import islice
+from pathlib import Path
+from textwrap import wrap
+
+from PIL import Image, ImageDraw, ImageFont
+
+from atari_vlm import images
+from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.playback import observations
+from atari_vlm.store import Run
+from atari_vlm.types import Decision, Frame
+
+SCREEN, PANEL = (480, 420), 92
+"""Size of the game (3 x 2 native pixels, near the shape of a television) and of the words."""
+INK, DIM, PAPER, ACCENT = (236, 236, 236), (150, 156, 166), (20, 22, 26), (110, 200, 255)
+
+
+def write_film(
+    run_folder: Path, out: Path, *, episode: int = 0, start: int = 0, decisions: int = 240
+) -> Path:
+    """Write an animated GIF of an episode, one picture a decision, at the speed of the game.
+
+    Args:
+        run_folder: a run.
+        out: the file; replaced whole.
+        episode: which episode.
+        start: first decision shown.
+        decisions: how many.
+
+    Raises:
+        StoreError: no such run or episode.
+        InvalidSetting: the stretch is empty.
+    """
+    run = Run.read(run_folder)
+    try:
+        made = run.decisions(episode)
+        seen = islice(observations(run, episode), start, start + decisions)
+        pictures = [
+            _picture(shown.frames[-1], decision, shown.score)
+            for shown, decision in zip(seen, made[start:], strict=False)
+        ]
+        interval = run.settings["frame_skip"]
+        seconds = interval / 60 if isinstance(interval, int) else 1 / 15
+    finally:
+        run.close()
+    if not pictures:
+        raise InvalidSetting(f"Episode {episode} has {len(made)} decisions; none from {start} on.")
+    blob = io.BytesIO()
+    pictures[0].save(
+        blob,
+        "GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=max(20, round(1000 * seconds / 10) * 10),
+        loop=0,
+    )
+    draft = out.with_name(out.name + ".new")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(blob.getvalue())
+        os.replace(draft, out)
+    except OSError as error:
+        raise StoreError(f"Cannot write {out}: {error.strerror or error}.") from error
+    return out
+
+
+def _picture(frame: Frame, decision: Decision, score: float) -> Image.Image:
+    sheet = Image.new("RGB", (SCREEN[0], SCREEN[1] + PANEL), PAPER)
+    sheet.paste(images.picture(frame).resize(SCREEN, Image.Resampling.NEAREST), (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    top = SCREEN[1] + 8
+    plan = f"{decision.action} for {decision.frames} frame{'s' * (decision.frames != 1)}"
+    draw.text((12, top), plan, ACCENT, _font(17))
+    draw.text((SCREEN[0] - 12, top), f"score {score:g}", DIM, _font(17), anchor="ra")
+    words = " ".join((decision.reply or decision.reason).split())
+    for number, line in enumerate(wrap(words, 58)[:3]):
+        draw.text((12, top + 24 + 18 * number), line, INK, _font(14))
+    return sheet.quantize(64, dither=Image.Dither.NONE)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,75 @@
+"""`python train_atari_vlm.py`: the command line of the document this project was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from atari_vlm.cli import run_app, uninterrupted
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+console = Console()
+
+
+@app.command()
+def train_atari_vlm(
+    game: Annotated[str, typer.Option(help="e.g. Pong-v5")] = "Pong-v5",
+    vlm: Annotated[str, typer.Option(help="e.g. embedded, gpt-4o, claude, qwen-vl")] = "embedded",
+    num_episodes: Annotated[int, typer.Option(help="Episodes to train on.", min=1)] = 10,
+    use_icl: Annotated[bool, typer.Option("--use-icl", help="In-context learning.")] = False,
+    prompt_type: Annotated[
+        str | None, typer.Option(help="basic, cot, expert, adaptive; default: the model's own.")
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="Default: the vendor's environment variable. Never written.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server that has the model.")
+    ] = None,
+    eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate, do not train.")] = False,
+    num_eval_episodes: Annotated[int, typer.Option(help="Episodes of evaluation.", min=1)] = 5,
+    max_decisions: Annotated[
+        int | None, typer.Option(help="End episodes after this many decisions.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    save_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    show_recommendations: Annotated[
+        bool, typer.Option("--show-recommendations", help="Compare the models, and stop.")
+    ] = False,
+) -> None:
+    """Train a vision-language model on an Atari game, then evaluate it on fresh seeds."""
+    from atari_vlm.display import Board, print_summary, recommendations_table
+
+    if show_recommendations:
+        console.print(recommendations_table())
+        return
+    from atari_vlm.trainer import VLMTrainer
+
+    with Board(console, f"{game} · {vlm}", screen=False) as board:
+        trainer = VLMTrainer(
+            game_name=game,
+            vlm_type=vlm,
+            api_key=api_key,
+            prompt_type=prompt_type,
+            use_in_context_learning=use_icl,
+            max_decisions=max_decisions,
+            seed=seed,
+            save_dir=save_dir,
+            base_url=base_url,
+            watch=board.watch,
+        )
+        trained = None if eval_only else uninterrupted(lambda: trainer.train(num_episodes))
+        evaluated = uninterrupted(lambda: trainer.evaluate(num_eval_episodes))
+    if trained:
+        console.print("Training", style="bold")
+        print_summary(console, trained)
+    console.print("Evaluation, on fresh seeds", style="bold")
+    print_summary(console, evaluated)
+
+
+def main() -> None:
+    """Entry point of `python train_atari_vlm.py`."""
+    run_app(app)

@@ -1,0 +1,103 @@
+"""A replay page opened from its file in a real, headless Chromium that reaches nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for path in map(shutil.which, BROWSERS) if path), None)
+DRIVER = shutil.which("chromedriver")
+
+
+class Page:
+    """A replay page, opened from its file in a real browser."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, place: str = "") -> None:
+        self.driver.get("about:blank")  # a new place in the same file would not load it again
+        self.driver.get(f"{path.as_uri()}{place}")
+        self.wait("document.getElementById('screen').dataset.at !== undefined")
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def wait(self, condition: str) -> None:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, 20, 0.02).until(lambda _: self.run(f"return {condition}"))
+
+    def settled(self, at: int) -> None:
+        """Wait until screen, prompt and reply all show this place."""
+        for part in ("screen", "saw", "said"):
+            self.wait(f"document.getElementById('{part}').dataset.at === '{at}'")
+
+    def text(self, part: str) -> str:
+        return self.run(
+            "return document.getElementById(arguments[0]).textContent.toWellFormed()", part
+        )
+
+    def press(self, *keys: str) -> None:
+        from selenium.webdriver.common.by import By
+
+        self.driver.find_element(By.TAG_NAME, "body").send_keys(*keys)
+
+    def pixels(self, selector: str) -> np.ndarray:
+        """What a canvas holds, (height, width, 3)."""
+        width, height, text = self.run(
+            """const canvas = document.querySelector(arguments[0]);
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return [canvas.width, canvas.height,
+                    Array.from(data, (v) => v.toString(16).padStart(2, "0")).join("")];""",
+            selector,
+        )
+        return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(height, width, 4)[:, :, :3]
+
+    @property
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    @property
+    def requests(self) -> set[str]:
+        """Addresses asked for since the last call."""
+        events = [
+            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
+        ]
+        return {
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        }
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Page]:
+    if not CHROMIUM or not DRIVER:
+        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for flag in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-background-networking",
+        "no-first-run",
+        "window-size=1440,900",
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield Page(driver)
+    driver.quit()

@@ -1,0 +1,118 @@
+"""The page of a run folder: a real run, its replay, opened in a real browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atari_vlm import images
+from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.playback import observations
+from atari_vlm.report.run_page import replay_of, write_replay
+from atari_vlm.store import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Frame, Prompt
+
+pytest_plugins = ["tests.pages"]
+
+
+def sweep(prompt: Prompt) -> str:
+    """An answer that depends on the screen; one in nine names no action."""
+    total = int(prompt.frames[-1].pixels.sum())
+    if total % 9 == 0 and len(prompt.messages) < 3:
+        return "TEST: I wonder."
+    return f"TEST: {total}. ACTION: {prompt.legal[total % len(prompt.legal)]} x{total % 4 + 1}"
+
+
+def train(folder, episodes=2, **settings):
+    model = ScriptedModel(sweep)
+    settings = {"max_decisions": 100, "frames_in_prompt": 2, "run_folder": folder, **settings}
+    trainer = VLMTrainer("breakout", "sweeper", prompt_type="basic", model=model, **settings)
+    return trainer.train(episodes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("runs") / "run", use_in_context_learning=True).folder
+
+
+def test_a_replay_holds_every_decision_and_screen_of_its_run(folder):
+    run = Run.read(folder)
+    replay = replay_of(run)
+    assert [episode.number for episode in replay.episodes] == [0, 1]
+    for episode in replay.episodes:
+        decisions = run.decisions(episode.number)
+        assert [(d.action, d.frames, d.source) for d in episode.decisions] == [
+            (d.action, d.frames, d.source) for d in decisions
+        ]
+        assert [d.reward for d in episode.decisions] == run.rewards(episode.number)
+        shown = [seen.frames[-1].pixels for seen in observations(run, episode.number)]
+        assert all(np.array_equal(a, b) for a, b in zip(episode.screens(), shown, strict=True))
+        assert episode.score == sum(run.rewards(episode.number))
+    run.close()
+
+
+def test_an_episode_cut_short_is_not_held_against_a_human(folder):
+    run = Run.read(folder)
+    episode = replay_of(run).episodes[0]
+    run.close()
+    assert episode.status == "cut short after 100 decisions"
+    assert not episode.whole
+
+
+def test_an_episode_that_was_stopped_is_shown_as_far_as_it_came(tmp_path):
+    def stop(episode, step):
+        if step.observation.step == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, watch=stop)
+    run = Run.read(tmp_path)
+    (episode,) = replay_of(run).episodes
+    run.close()
+    assert episode.status == "not finished"
+    assert len(episode.decisions) == 13
+
+
+def test_a_page_can_show_chosen_episodes_only(folder, tmp_path):
+    run = Run.read(folder)
+    assert [episode.number for episode in replay_of(run, episodes=[1]).episodes] == [1]
+    run.close()
+    with pytest.raises(StoreError, match=r"has no episode 7\. It has: 0, 1\."):
+        write_replay(folder, tmp_path / "page.html", episodes=[7])
+
+
+def test_no_run_and_a_run_without_play_are_said(tmp_path):
+    with pytest.raises(StoreError, match="holds no run"):
+        write_replay(tmp_path)
+    Run.play(tmp_path, {"game": "pong", "model": "none"}).close()
+    with pytest.raises(InvalidSetting, match="nothing to replay"):
+        write_replay(tmp_path)
+    assert not (tmp_path / "replay.html").exists()
+
+
+@pytest.mark.browser
+def test_the_page_of_a_run_shows_what_its_model_saw_and_said(folder, browser):
+    path = write_replay(folder)
+    assert path == folder / "replay.html"
+    run = Run.read(folder)
+    decisions, seen = run.decisions(1), [o.frames[-1] for o in observations(run, 1)]
+    run.close()
+    step = 70
+    browser.open(path, f"#episode=1&decision={step}")
+    browser.settled(step)
+    assert np.array_equal(browser.pixels("#screen"), images.rgb(seen[step]))
+    call = decisions[step].calls[-1]
+    assert call.reply.text in browser.text("said")
+    browser.press("w")
+    browser.wait("!document.querySelector('.fold')")
+    shown = browser.text("saw").replace("\u200b", "")
+    for message in call.prompt.messages[:2]:
+        for part in message.parts:
+            if isinstance(part, Frame):
+                place = f'#saw canvas[data-episode="{part.episode}"][data-step="{part.step}"]'
+                assert browser.pixels(place).size
+            else:
+                assert part.replace("\n", "") in shown
+    assert browser.complaints == []
