@@ -262,6 +262,11 @@ def test_two_answers_or_a_question_are_not_an_answer(text):
         "Last action: FIRE",
         "MY LAST ACTION: FIRE",
         "The opponent may press FIRE.",
+        "The enemy's plan: LEFT for 3 frames",
+        "For example: LEFT for 3 frames",
+        "Do not play: LEFT for 3 frames",
+        "Example: ACTION: LEFT x3",
+        "Option 1 - ACTION: LEFT x3",
     ],
 )
 def test_a_negated_or_past_action_is_not_an_answer(text):

@@ -94,7 +94,7 @@ def prompt(*messages: Message, **more: Any) -> Prompt:
         Message("system", ("You play Breakout.",)),
         Message("user", (*FRAMES[:2], "Which action?")),
     )
-    return Prompt(messages=said, **{"legal": LEGAL, "longest": 4} | more)
+    return Prompt(messages=said, **{"legal": LEGAL, "longest": 4, "json": True} | more)
 
 
 def settings(wire: Wire, server: Server, **more: Any) -> HostedSettings:
@@ -413,3 +413,11 @@ def test_settings_that_cannot_work_are_refused(values, complaint):
     with pytest.raises(InvalidSetting, match=complaint) as caught:
         HostedSettings(**good | values)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.provider)
+def test_a_prompt_that_asks_for_a_line_is_not_held_to_a_schema(wire):
+    with Server(Answer(text="ACTION: LEFT x2")) as server:
+        reply = ask(wire, server, prompt(json=False))
+    assert reply.text == "ACTION: LEFT x2"
+    assert "schema" not in str(server.requests[0].body).lower()

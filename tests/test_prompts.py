@@ -83,7 +83,7 @@ def moment(game):
         (3, 0.0, Decision(action=legal[1], frames=1, source="parsed")),
         (3, 4.0, Decision(action=legal[2], frames=2, source="parsed")),
         (3, -1.0, Decision(action=legal[2], frames=4, source="repaired")),
-        (2, 0.0, Decision(action="NOOP", frames=4, source="fallback")),
+        (2, 0.0, Decision(action=legal[0], frames=4, source="fallback")),
         (2, 1.0, last),
     ]
     history = [

@@ -7,6 +7,7 @@ import pytest
 
 from atari_vlm import images
 from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.games import GAMES
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.playback import observations
 from atari_vlm.report.run_page import replay_of, write_replay
@@ -83,6 +84,22 @@ def test_a_page_can_show_chosen_episodes_only(folder, tmp_path):
         write_replay(folder, tmp_path / "page.html", episodes=[7])
 
 
+def test_a_run_too_long_for_a_page_says_which_episodes_it_shows(folder):
+    run = Run.read(folder)
+    replay = replay_of(run, most=150)
+    run.close()
+    assert [episode.number for episode in replay.episodes] == [0]
+    assert ("In this page", "episode 0, of 2 in the run") in replay.facts
+
+
+def test_a_player_that_reads_memory_is_shown_as_one(tmp_path):
+    trainer = VLMTrainer("pong", "expert", run_folder=tmp_path, max_decisions=3)
+    run = Run.read(trainer.train(1).folder)
+    replay = replay_of(run)
+    run.close()
+    assert ("Reads beyond the screen", "ram") in replay.facts
+
+
 def test_no_run_and_a_run_without_play_are_said(tmp_path):
     with pytest.raises(StoreError, match="holds no run"):
         write_replay(tmp_path)
@@ -116,3 +133,17 @@ def test_the_page_of_a_run_shows_what_its_model_saw_and_said(folder, browser):
             else:
                 assert part.replace("\n", "") in shown
     assert browser.complaints == []
+
+
+@pytest.mark.browser
+def test_a_pal_game_is_shown_in_its_own_colours_and_size(tmp_path, browser):
+    game = next(game for game in GAMES.values() if game.pal)
+    trainer = VLMTrainer(game.name, "random", run_folder=tmp_path, max_decisions=70)
+    path = write_replay(trainer.train(1).folder)
+    run = Run.read(tmp_path)
+    *_, last = observations(run, 0)
+    run.close()
+    browser.open(path, "#episode=0&decision=70")
+    browser.settled(70)
+    assert last.frames[-1].standard == "pal"
+    assert np.array_equal(browser.pixels("#screen"), images.rgb(last.frames[-1]))

@@ -40,7 +40,9 @@ SeedOption = Annotated[int, typer.Option(help="Episode k plays seed 1,000,000 x 
 PlansOption = Annotated[bool, typer.Option(help="Let the model say how long to hold an action.")]
 SkipOption = Annotated[int, typer.Option(help="Emulator frames (60 a second) a decision.")]
 StackOption = Annotated[int, typer.Option(help="Screens the policy sees.")]
-FramesOption = Annotated[int, typer.Option(help="Screens in the prompt, newest last.", min=1)]
+FramesOption = Annotated[
+    int | None, typer.Option(help="Screens in the prompt, newest last; default: 2.", min=1)
+]
 HistoryOption = Annotated[int, typer.Option(help="Recent actions in the prompt.", min=0)]
 SizeOption = Annotated[
     str | None, typer.Option(help="Size of the pictures sent, e.g. 224x224; default: native.")
@@ -67,7 +69,7 @@ def play(
     plans: PlansOption = True,
     frame_skip: SkipOption = 4,
     frame_stack: StackOption = 4,
-    frames: FramesOption = 1,
+    frames: FramesOption = None,
     history: HistoryOption = 8,
     image_size: SizeOption = None,
     sticky: StickyOption = 0.25,
@@ -174,10 +176,10 @@ def games(
 @app.command()
 def models() -> None:
     """List the models: what they are asked for by, what they need, what they cost."""
-    from atari_vlm.display import models_table, recommendations_table
+    from atari_vlm.display import models_table, print_recommendations
 
     console.print(models_table())
-    console.print(recommendations_table())
+    print_recommendations(console)
 
 
 @app.command()
@@ -192,8 +194,9 @@ def report(
 def _write_replay(folder: Path, out: Path | None) -> None:
     from atari_vlm.report.run_page import write_replay
 
-    path = write_replay(folder, out)
-    console.print(f"Replay: {path}", highlight=False, soft_wrap=True)
+    from atari_vlm.display import say
+
+    say(console, f"Replay: {write_replay(folder, out)}")
 
 
 def read_size(text: str | None) -> tuple[int, int] | None:
@@ -230,3 +233,7 @@ def run_app(command: typer.Typer) -> None:
 def main() -> None:
     """Entry point of `atari-vlm`."""
     run_app(app)
+
+
+if __name__ == "__main__":
+    main()

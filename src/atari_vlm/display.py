@@ -10,6 +10,7 @@ from rich import box
 from rich.color import Color
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.style import Style
 from rich.table import Table
@@ -104,7 +105,7 @@ def blocks(frame: Frame, columns: int, rows: int) -> Text:
 def score_table(summary: Summary) -> Table:
     """The score of a run beside random and human, with everything needed to read it."""
     game = summary.game
-    table = Table(box=box.SIMPLE_HEAD, title=f"{game.title}: {summary.model}")
+    table = Table(box=box.SIMPLE_HEAD, title=escape(f"{game.title}: {summary.model}"))
     table.add_column("player")
     table.add_column("mean score", justify="right")
     table.add_column("95% interval", justify="right")
@@ -145,7 +146,12 @@ def print_summary(console: Console, summary: Summary) -> None:
             f"{usage.output_tokens} out; {cost}",
             highlight=False,
         )
-    console.print(f"Run folder: {summary.folder}", highlight=False, soft_wrap=True)
+    say(console, f"Run folder: {summary.folder}")
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: whole, uncoloured, and with brackets that mean nothing."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def games_table(games: list[Game]) -> Table:
@@ -194,30 +200,27 @@ def models_table() -> Table:
     return table
 
 
-def recommendations_table() -> Table:
-    """The comparison the project was asked for with, beside what is known today."""
+def print_recommendations(console: Console) -> None:
+    """The comparison the project was asked for with, and what is known of its claims today."""
     from atari_vlm.models.catalogue import recommendations
 
+    rows = recommendations()
     table = Table(
         box=box.SIMPLE_HEAD,
-        title="The comparison this project was asked for with, checked",
+        title="The comparison this project was asked for with (its stars, not ours)",
         title_justify="left",
-        caption="Stars and scores are that document's claims; nothing here was measured by it.",
-        caption_justify="left",
     )
-    for heading in ("model", "--vlm", "type", "claimed", "speed", "cost", "hardware", "best for"):
+    table.add_column("model", no_wrap=True)
+    for heading in ("type", "stars", "speed", "cost", "hardware", "best for"):
         table.add_column(heading)
-    table.add_column("claimed score, and the evidence", ratio=1)
-    for row in recommendations():
-        table.add_row(
-            row.model,
-            row.ask,
-            row.kind,
-            "*" * row.performance,
-            row.speed,
-            row.cost,
-            row.hardware,
-            row.best_for,
-            f"{row.claim} [{row.verdict}] {row.evidence} Today: {row.today}.",
-        )
-    return table
+    for row in rows:
+        stars = "*" * row.performance
+        facts = (row.kind, stars, row.speed, row.cost, row.hardware, row.best_for)
+        table.add_row(row.model, *facts)
+    console.print(table)
+    console.print("Its claims, checked. Nothing in this list was measured by this project.\n")
+    for row in rows:
+        text = Text()
+        text.append(f"{row.model} (--vlm {row.ask})", "bold")
+        text.append(f': "{row.claim}" is {row.verdict}. {row.evidence} Today: {row.today}.')
+        console.print(text)

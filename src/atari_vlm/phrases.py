@@ -151,7 +151,11 @@ def _count(value: Any) -> int | None:
 
 _LOUD = re.compile(rf"(?<![\w+-]){CHORD}(?!_|[-+]?[A-Za-z])")
 _AFTERWARDS = re.compile(_DURATION, re.I | re.VERBOSE)
-_NOT_NOW = re.compile(r"\b(?:last|previous\w*|earlier|avoid|never|not|cannot|if|or)\b|n't\b", re.I)
+_NOT_NOW = re.compile(
+    r"\b(?:last|previous\w*|earlier|avoid|never|not|cannot|if|or|example|enemy's|opponent's|option)\b"
+    r"|n't\b",
+    re.I,
+)
 _PRESS = r"(?:choose|press|pick|select|play|push|hold|tap)"
 _CHOOSES = re.compile(
     rf"""(?:^(?:move|go|steer)?|\b(?:{_PRESS}|so|then|therefore|go(?:ing)?[ ]with
@@ -166,7 +170,8 @@ _CHOOSES = re.compile(
 _DOUBT = re.compile(
     r"""\b(?:not|never|avoid\w*|instead|rather|than|without|cannot|nor|neither|unless|if|except
     |against|wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|or|either|maybe
-    |perhaps|might|could|says?|reads?|message|displays?)\b|n't\b""",
+    |perhaps|might|could|examples?|legal|possible|recent|prior
+    |option[ ][0-9A-Z]|says?|reads?|message|displays?)\b|n't\b""",
     re.I | re.VERBOSE,
 )
 _DOUBT_BEFORE = re.compile(

@@ -37,14 +37,14 @@ def prompt_to_json(prompt: Prompt, text_id: Callable[[str], int]) -> str:
         ]
         for message in prompt.messages
     ]
-    rest = [list(prompt.legal), prompt.longest, prompt.plans, prompt.image_size]
+    rest = [list(prompt.legal), prompt.longest, prompt.plans, prompt.image_size, prompt.json]
     return json.dumps([messages, text_id(json.dumps(rest))], separators=(",", ":"))
 
 
 def prompt_from_json(blob: str, texts: Mapping[int, str]) -> Prompt:
     """The prompt `prompt_to_json` wrote; its frames carry their place and no pixels."""
     messages, rest = json.loads(blob)
-    legal, longest, plans, size = json.loads(texts[rest])
+    legal, longest, plans, size, structured = json.loads(texts[rest])
     return Prompt(
         messages=tuple(
             Message(
@@ -60,6 +60,7 @@ def prompt_from_json(blob: str, texts: Mapping[int, str]) -> Prompt:
         longest=longest,
         plans=plans,
         image_size=tuple(size) if size else None,
+        json=structured,
     )
 
 

@@ -41,10 +41,10 @@ def train_atari_vlm(
     ] = False,
 ) -> None:
     """Train a vision-language model on an Atari game, then evaluate it on fresh seeds."""
-    from atari_vlm.display import Board, print_summary, recommendations_table
+    from atari_vlm.display import Board, print_recommendations, print_summary
 
     if show_recommendations:
-        console.print(recommendations_table())
+        print_recommendations(console)
         return
     from atari_vlm.trainer import VLMTrainer
 

@@ -40,8 +40,8 @@ CREATE TABLE calls(
     episode INTEGER, step INTEGER, number INTEGER, seed INTEGER, prompt TEXT, fault TEXT,
     PRIMARY KEY(episode, step, number)) WITHOUT ROWID;
 """
-IDENTITY_FREE = frozenset({"ale_py", "atari_vlm", "python", "parallel"})
-"""Settings that may differ when a run is continued: they do not change what is played."""
+IDENTITY_FREE = frozenset({"ale_py", "atari_vlm", "python", "base_url"})
+"""Settings that may differ when a run is continued: a server may have moved since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from numpy.random import default_rng
 from atari_vlm import stats
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.games import Game, get_game
+from atari_vlm.images import check_size
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.catalogue import build_model
 from atari_vlm.models.journal import JournaledModel
@@ -93,7 +94,8 @@ class VLMTrainer:
         use_in_context_learning: show the best moments of earlier episodes in the prompt.
         num_examples: how many.
         frame_stack: screens the policy sees, oldest first.
-        frames_in_prompt: how many of them are sent; the "specialist" prompt always sends two.
+        frames_in_prompt: how many of them are sent, oldest first; None for two, which show motion, or
+            one where the stack has no more.
         resize_shape: (width, height) of the pictures sent; None for the native 160 x 210.
         frame_skip: emulator frames from one decision to the next, in all.
         repeat_action_probability: sticky actions.
@@ -122,7 +124,7 @@ class VLMTrainer:
         *,
         num_examples: int = 3,
         frame_stack: int = 4,
-        frames_in_prompt: int = 1,
+        frames_in_prompt: int | None = None,
         resize_shape: tuple[int, int] | None = None,
         frame_skip: int = 4,
         repeat_action_probability: float = 0.25,
@@ -140,11 +142,24 @@ class VLMTrainer:
         model: Model | None = None,
         watch: Watcher | None = None,
     ) -> None:
-        _whole("num_examples", num_examples, 1)
-        _whole("parallel", parallel, 1)
-        _whole("seed", seed, 0)
+        for name, value, least in (
+            ("num_examples", num_examples, 1),
+            ("frame_stack", frame_stack, 1),
+            ("frame_skip", frame_skip, 1),
+            ("parallel", parallel, 1),
+            ("seed", seed, 0),
+        ):
+            _whole(name, value, least)
+        if not 0 <= repeat_action_probability <= 1:
+            raise InvalidSetting(
+                f"repeat_action_probability is within 0 and 1, not {repeat_action_probability}."
+            )
+        if resize_shape is not None:
+            check_size(resize_shape)
         if max_decisions is not None:
             _whole("max_decisions", max_decisions, 1)
+        if frames_in_prompt is None:
+            frames_in_prompt = min(2, frame_stack)
         if frames_in_prompt > frame_stack:
             raise InvalidSetting(
                 f"A prompt cannot show {frames_in_prompt} frames of a stack of {frame_stack}; "
@@ -165,6 +180,8 @@ class VLMTrainer:
                 max_tokens=max_tokens,
             )
         self._player = None if self._model else player(vlm_type, self.game.name)
+        if self._player and (prompt_type or use_in_context_learning):
+            raise InvalidSetting(f"The baseline {vlm_type!r} reads no prompt and learns nothing.")
         self.prompt_type = prompt_type or (self._model.prompt_type if self._model else "none")
         self._strategy: Strategy | None = None
         if self._model:
@@ -239,7 +256,8 @@ class VLMTrainer:
         """Where a run of these settings lives."""
         if self.run_folder:
             return self.run_folder if purpose == "train" else self.run_folder / purpose
-        identity = json.dumps([self.settings, purpose, seeds_start], sort_keys=True)
+        settings = {**self.settings, "base_url": None}  # a server may move
+        identity = json.dumps([settings, purpose, seeds_start], sort_keys=True)
         tail = hashlib.sha256(identity.encode()).hexdigest()[:8]
         model = "".join(c if c.isalnum() or c in "-._" else "-" for c in self.settings["model"])
         return self.save_dir / f"{self.game.name}-{model}-{self.prompt_type}-{purpose}-{tail}"

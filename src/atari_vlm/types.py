@@ -110,6 +110,9 @@ class Prompt:
     """Whether the answer is (action, frames) or an action alone, held for the interval."""
     image_size: tuple[int, int] | None = None
     """(width, height) frames are scaled to; None sends them at native size."""
+    json: bool = False
+    """Whether one JSON object is asked for, its reasoning before its action; a vendor that can
+    enforce a schema is then held to it."""
 
     @property
     def text(self) -> str:

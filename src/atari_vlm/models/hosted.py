@@ -159,7 +159,7 @@ class HostedModel:
             ModelUnusable: no request of this kind can be answered.
         """
         messages = wire.to_messages(prompt, self._picture)
-        legal = prompt.legal if self.settings.structured else ()
+        legal = prompt.legal if self.settings.structured and prompt.json else ()
         form = wire.answer_format(legal, prompt.longest, prompt.plans)
         options = self._options(seed)
         jitter = Random(seed)

@@ -61,6 +61,10 @@ class VLMPolicy:
                 reason = f"{fault.kind}: {fault}"
                 calls.append(Call(prompt, Reply(text="", finish=fault.kind), seed, reason))
                 break
+            if reply.finish == "content_filter":
+                reason = "The model refused to answer."
+                calls.append(Call(prompt, reply, seed, reason))
+                break
             reading = read(reply.text, observation.legal, observation.interval)
             calls.append(Call(prompt, reply, seed, reading.fault))
             if reading.action is not None:
@@ -72,9 +76,6 @@ class VLMPolicy:
                     calls=tuple(calls),
                 )
             reason = reading.fault
-            if reply.finish == "content_filter":
-                reason = "The model refused to answer."
-                break
             prompt = repair(prompt, reply.text, reading.fault)
         legal = observation.legal
         return Decision(

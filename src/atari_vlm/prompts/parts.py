@@ -59,7 +59,7 @@ def timing(interval: int, plans: bool) -> str:
     unit = "frame" if interval == 1 else f"{interval} frames"
     often = f"You decide every {unit} ({interval / 60:.2g} s)"
     if plans:
-        return f"{often}: name an action and how many frames to hold it; NOOP fills the rest."
+        return f"{often}: name an action and how many of these to hold it before letting go."
     return f"{often}; your action is held until you decide again."
 
 

@@ -137,6 +137,7 @@ def _styled(
         longest=observation.interval,
         plans=plans,
         image_size=settings.image_size,
+        json=bool(_STYLES[style].thinking),
     )
 
 

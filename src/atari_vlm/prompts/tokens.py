@@ -103,7 +103,7 @@ def qwen2_vl(width: int, height: int) -> int:
 
 
 def qwen3_vl(width: int, height: int) -> int:
-    """Qwen3-VL: sides rounded to 32 pixels, enlarged to 256 x 256 or more. Source: its processor."""
+    """Qwen3-VL: sides rounded to 32 pixels, enlarged to at least 256 x 256. Source: as above."""
     across, down = max(1, round(width / 32)), max(1, round(height / 32))
     if across * down >= 64:
         return across * down

@@ -54,12 +54,18 @@ def write_replay(
     return path
 
 
-def replay_of(run: Run, *, episodes: Sequence[int] | None = None) -> Replay:
-    """What a page shows of a run; its screens are drawn when the page is."""
+def replay_of(run: Run, *, episodes: Sequence[int] | None = None, most: int = MOST) -> Replay:
+    """What a page shows of a run; its screens are drawn when the page is.
+
+    Args:
+        run: an open run.
+        episodes: which to show; None for all of them.
+        most: decisions after which no further episode is taken, unless `episodes` asks for it.
+    """
     game, model = get_game(str(run.settings["game"])), str(run.settings["model"])
     prompt = run.settings.get("prompt")
     begun = run.episodes()
-    rows = _chosen(run, begun, episodes)
+    rows = _chosen(run, begun, episodes, most)
     return Replay(
         title=f"{game.cartridge} · {model}",
         game=game.cartridge,
@@ -76,7 +82,9 @@ def replay_of(run: Run, *, episodes: Sequence[int] | None = None) -> Replay:
     )
 
 
-def _chosen(run: Run, begun: Sequence[EpisodeRow], asked: Sequence[int] | None) -> list[EpisodeRow]:
+def _chosen(
+    run: Run, begun: Sequence[EpisodeRow], asked: Sequence[int] | None, most: int
+) -> list[EpisodeRow]:
     if asked is not None:
         rows = {row.episode: row for row in begun}
         if missing := [str(number) for number in asked if number not in rows]:
@@ -87,7 +95,7 @@ def _chosen(run: Run, begun: Sequence[EpisodeRow], asked: Sequence[int] | None) 
     total = 0
     for row in begun:
         total += len(run.plans(row.episode))
-        if chosen and total > MOST:
+        if chosen and total > most:
             break
         chosen.append(row)
     return chosen

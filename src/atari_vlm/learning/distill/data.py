@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,19 +46,19 @@ class Dataset:
         self.grammar = grammars((game,), tokenizer)[game]
         self._plan_ids = [tokenizer.encode(plan_words(*p))[0] for p in plans(get_subject(game))]
         self._blur = plan_blur(game)
-        self.grey: list[NDArray[np.uint8]] = []
-        self.moved: list[NDArray[np.uint8]] = []
-        self.before: list[NDArray[np.int64]] = []
+        self.grey: list[bytes] = []
+        self.moved: list[bytes] = []
+        self.before: list[int] = []
         self.tokens: list[NDArray[np.int64]] = []
         self.soft: list[NDArray[np.float32]] = []
         self._sums = np.zeros(0)
-        self.starts = [0]
+        self._side = 0
 
         self.fields = _fields(self.grammar)
         """(name, its tokens, sentence -> place) of every value an answer can state."""
 
     def __len__(self) -> int:
-        return self.starts[-1]
+        return len(self.grey)
 
     def shape(self, answer: Sequence[int]) -> int:
         """Which sentence of the grammar an answer (padded with -1) is; -1 for none."""
@@ -69,21 +70,22 @@ class Dataset:
 
     def add(self, shard: Shard, *, weight: float = 1.0) -> None:
         """Take in a shard; `weight` makes its decisions more or less likely to be drawn."""
-        rows = np.arange(len(shard.words))
-        self.grey.append(shard.grey)
-        self.moved.append(shard.moved)
-        self.before.append(np.where(shard.first, rows, rows - 1))
+        total = float(self._sums[-1]) if len(self) else 0.0
+        self._sums = np.concatenate([self._sums, total + np.cumsum(shard.weight * weight)])
+        self._side = shard.grey.shape[-1]
+        start = len(self)
+        # Compressed in memory: 1 kB a decision and 30 microseconds to read, instead of 51 kB.
+        self.grey += [zlib.compress(screen.tobytes(), 1) for screen in shard.grey]
+        self.moved += [zlib.compress(screen.tobytes(), 1) for screen in shard.moved]
+        self.before += [start + i - (not first) for i, first in enumerate(shard.first.tolist())]
         answers = [self._tokenizer.encode(words) for words in shard.words]
         width = max(len(places) for places in self.grammar.sentences)
-        padded = np.full((len(rows), width), -1, np.int64)
+        padded = np.full((len(answers), width), -1, np.int64)
         end = self.grammar.sentences[0][-1].tokens[0]
         for row, answer in zip(padded, answers, strict=True):
             row[: len(answer) + 1] = [*answer, end]
-        self.tokens.append(padded)
-        self.soft.append((shard.plans @ self._blur).astype(np.float32))
-        total = float(self._sums[-1]) if len(self) else 0.0
-        self._sums = np.concatenate([self._sums, total + np.cumsum(shard.weight * weight)])
-        self.starts.append(len(self) + len(rows))
+        self.tokens += list(padded)
+        self.soft += list((shard.plans @ self._blur).astype(np.float32))
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         """A random batch, by weight."""
@@ -94,18 +96,15 @@ class Dataset:
         """The batch of these decisions."""
         import torch
 
-        shards = np.searchsorted(self.starts, rows, side="right") - 1
-        inside = rows - np.array(self.starts)[shards]
-        side = self.grey[0].shape[-1]
+        side = self._side
         pixels = np.empty((len(rows), 3, side, side), np.uint8)
         soft = np.zeros((len(rows), len(self._tokenizer)), np.float32)
-        answers = np.empty((len(rows), self.tokens[0].shape[1]), np.int64)
-        for i, (s, j) in enumerate(zip(shards, inside, strict=True)):
-            pixels[i, 0] = self.grey[s][j]
-            pixels[i, 1] = self.grey[s][self.before[s][j]]
-            pixels[i, 2] = self.moved[s][j]
-            answers[i] = self.tokens[s][j]
-            soft[i, self._plan_ids] = self.soft[s][j]
+        for i, row in enumerate(rows.tolist()):
+            screens = (self.grey[row], self.grey[self.before[row]], self.moved[row])
+            for channel, screen in zip(pixels[i], screens, strict=True):
+                channel.flat = np.frombuffer(zlib.decompress(screen), np.uint8)
+            soft[i, self._plan_ids] = self.soft[row]
+        answers = np.array([self.tokens[row] for row in rows.tolist()])
         scaled = torch.from_numpy(pixels).float().div_(127.5).sub_(1.0)
         return Batch(self.game, scaled, torch.from_numpy(answers), torch.from_numpy(soft))
 

@@ -191,7 +191,8 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
         data = _exam(trainer, shard)
         marks = held_out_accuracy(trainer, data.take(np.arange(min(len(data), 1_000))))
         grades.update({f"{game}/{name}": share for name, share in marks.items()})
-        scores[game] = play_episodes(folder, game, settings.episodes, report=report)
+        if settings.episodes:
+            scores[game] = play_episodes(folder, game, settings.episodes, report=report)
     return DistillResult(
         folder=folder,
         steps=trainer.steps,

@@ -16,11 +16,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillSettings:
-    """Settings of one distillation; written beside its results, and needed again to continue."""
+    """Settings of one distillation; those that decide what is learned are kept beside it."""
 
     games: tuple[str, ...] = ("pong",)
     minutes: float = 60.0
-    """Minutes of training; collecting, exporting and the final evaluation come on top."""
+    """Minutes of training; collecting, exporting and the final evaluation come on top. A finished
+    run continues when asked for more minutes."""
     out: Path = Path("distilled")
     """Folder of the checkpoint, the data and, at the end, the weights."""
     seed: int = 0
@@ -42,7 +43,7 @@ class DistillSettings:
     checkpoint_seconds: float = 60.0
     report_seconds: float = 10.0
     episodes: int = 5
-    """Full episodes of the final evaluation, for each game."""
+    """Full episodes of the final evaluation, for each game; 0 for none."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -50,7 +51,7 @@ class DistillSettings:
             raise InvalidSetting("Name at least one game to teach.")
         for game in self.games:
             get_subject(game)
-        for name in ("minutes", "round_minutes", "batch", "threads", "rate", "episodes"):
+        for name in ("minutes", "round_minutes", "batch", "threads", "rate"):
             if getattr(self, name) <= 0:
                 raise InvalidSetting(f"{name} must be above 0, not {getattr(self, name)}.")
 
@@ -60,7 +61,8 @@ class DistillSettings:
 
     def to_json(self) -> str:
         """Every setting that decides what is learned, to be kept in the folder."""
-        free = ("out", "threads", "workers", "checkpoint_seconds", "report_seconds", "episodes")
+        free = {"out", "minutes", "threads", "workers", "episodes"}
+        free |= {"checkpoint_seconds", "report_seconds"}
         return json.dumps({k: v for k, v in asdict(self).items() if k not in free}, indent=1)
 
 

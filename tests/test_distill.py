@@ -1,0 +1,241 @@
+"""Distillation: labels a student can learn from, and a run that ends, or is killed and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from atari_vlm.errors import InvalidSetting, UnknownName
+from atari_vlm.images import motion
+from atari_vlm.learning.distill.collect import Disturbance, Shard, collect
+from atari_vlm.learning.distill.curriculum import LONGEST, SUBJECTS, get_subject, kinds, plans
+from atari_vlm.learning.distill.evaluate import play_episodes
+from atari_vlm.learning.distill.run import distill
+from atari_vlm.learning.distill.settings import DistillSettings
+from atari_vlm.models.embedded import weights
+from atari_vlm.models.specialist import Specialist
+from atari_vlm.policies.experts import EXPERTS
+from atari_vlm.types import Frame
+
+TINY = {
+    "batch": 8,
+    "first_decisions": 300,
+    "round_decisions": 200,
+    "round_minutes": 0.06,
+    "opening": 0.3,
+    "checkpoint_seconds": 0.5,
+    "report_seconds": 0.5,
+    "workers": 0,
+    "episodes": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def shard():
+    return collect("pong", 400, seed=3, side=160)
+
+
+def test_every_decision_is_labelled_with_a_whole_answer(shard):
+    assert len(shard.words) == len(shard.grey) == len(shard.moved) == len(shard.plans) == 400
+    assert np.allclose(shard.plans.sum(1), 1)
+    assert shard.first[0]
+    every = plans(get_subject("pong"))
+    for words, chances in zip(shard.words, shard.plans, strict=True):
+        best = [every[i] for i in np.flatnonzero(chances == chances.max())]
+        assert any(f": {action} for {frames} frame" in words for action, frames in best)
+
+
+def test_the_same_seed_collects_the_same_decisions(shard):
+    again = collect("pong", 400, seed=3, side=160)
+    assert again.words == shard.words
+    assert np.array_equal(again.grey, shard.grey)
+    assert collect("pong", 400, seed=4, side=160).words != shard.words
+
+
+def test_the_picture_before_is_the_decision_before_unless_an_episode_opens(shard):
+    short = Disturbance(length=(20, 30), warm_up=5)
+    many = collect("pong", 100, seed=1, side=160, disturbance=short)
+    assert many.first.sum() >= 4
+    moved = [m.max() for m, first in zip(many.moved, many.first, strict=True) if first]
+    assert max(moved) == 0
+
+
+def test_a_shard_survives_its_file(shard, tmp_path):
+    shard.save(tmp_path / "shard.npz")
+    again = Shard.load(tmp_path / "shard.npz")
+    assert (again.game, again.words) == (shard.game, shard.words)
+    assert np.array_equal(again.moved, shard.moved)
+    assert [path.name for path in tmp_path.iterdir()] == ["shard.npz"]
+    assert (tmp_path / "shard.npz").stat().st_size < 2_000 * len(shard.words)
+
+
+def test_the_student_plays_and_the_expert_labels():
+    class Idle:
+        asked = 0
+
+        def plan(self, picture, game, rng):
+            assert picture.shape == (160, 160, 3)
+            self.asked += 1
+            return ("NOOP", LONGEST)
+
+    idle = Idle()
+    calm = Disturbance(lead=(0.0,), student=(1.0,), warm_up=0)
+    shard = collect("pong", 150, seed=5, side=160, student=idle, disturbance=calm)
+    assert idle.asked == 150
+    assert any(not words.endswith("NOOP for 4 frames") for words in shard.words)
+
+
+def test_every_subject_has_an_expert_whose_words_it_can_say():
+    for game, subject in SUBJECTS.items():
+        assert game in EXPERTS
+        known = {word.strip() for words in kinds((subject,)).values() for word in words}
+        shard = collect(game, 150, seed=0, side=160)
+        assert {words.split(": ")[1] for words in shard.words} <= known
+
+
+def test_a_game_that_cannot_be_taught_is_named():
+    with pytest.raises(UnknownName, match="No game that can be taught is called 'pongg'"):
+        DistillSettings(games=("pongg",))
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"batch": 0}, {"games": ()}, {"threads": -1}])
+def test_settings_that_cannot_work_are_refused(wrong):
+    with pytest.raises(InvalidSetting, match=r"above 0|at least one game"):
+        DistillSettings(**wrong)
+
+
+def test_an_evaluation_plays_the_shipped_model_and_repeats_itself():
+    scores = play_episodes(weights(), "pong", 2, most_frames=400)
+    assert scores == play_episodes(weights(), "pong", 2, most_frames=400)
+    assert len(scores) == 2
+
+
+@pytest.mark.training
+def test_answers_become_tokens_and_come_back(shard):
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.architecture import build_tokenizer, prompt_text
+    from atari_vlm.learning.distill.data import Dataset
+
+    tokenizer = build_tokenizer(("pong",))
+    data = Dataset("pong", tokenizer)
+    data.add(shard)
+    for words, row in zip(shard.words, data.tokens, strict=True):
+        said = [token for token in row.tolist() if token >= 0]
+        assert tokenizer.decode(said, skip_special_tokens=True) == words
+        values = data.grammar.values(said)
+        assert tokenizer.decode([values["plan"]]) == words.split(": ")[1]
+    prompt = prompt_text("Play pong. Say only your plan.")
+    assert tokenizer.unk_token_id not in tokenizer.encode(prompt)
+    assert Specialist(weights()).encode(prompt) == tokenizer.encode(prompt)
+
+
+@pytest.mark.training
+def test_a_batch_shows_the_pictures_that_play_would_show(shard):
+    torch = pytest.importorskip("torch")
+    from atari_vlm.learning.distill.architecture import build_tokenizer
+    from atari_vlm.learning.distill.data import Dataset
+
+    data = Dataset("pong", build_tokenizer(("pong",)))
+    data.add(shard)
+    data.add(shard, weight=0.0)
+    row = int(np.flatnonzero(~shard.first)[100])
+    batch = data.take(np.array([row, row + len(shard.words)]))
+    shown = torch.stack([torch.from_numpy(p) for p in _planes(shard, row)])
+    assert torch.allclose(batch.pixels[0], shown / 127.5 - 1)
+    assert torch.equal(batch.pixels[0], batch.pixels[1])
+    assert batch.plans[0].sum() == pytest.approx(1, abs=1e-5)
+    assert len(data.draw(64, np.random.default_rng(0)).answers) == 64
+
+
+def _planes(shard, row):
+    planes = (shard.grey[row], shard.grey[row - 1], shard.moved[row])
+    return [plane.astype(np.float32) for plane in planes]
+
+
+@pytest.mark.training
+def test_onnx_and_transformers_agree_on_what_is_seen_and_played(shard):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from atari_vlm.learning.distill.train import answer_scores, image_features
+
+    torch.set_num_threads(1)
+    network = transformers.AutoModelForImageTextToText.from_pretrained(weights()).eval()
+    runtime = Specialist(weights())
+    request = runtime.requests["act"].format(game="pong")
+    prompt = torch.tensor(runtime.encode(runtime._prompt(request, 16)))
+    rows = range(1, 400, 4)
+    pictures = [np.stack(_planes(shard, row), -1).astype(np.uint8) for row in rows]
+    pixels = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.inference_mode():
+        features = image_features(network, pixels)
+        nothing = torch.zeros((len(pictures), 0), dtype=torch.long)
+        image = network.config.image_token_id
+        scores = answer_scores(network, prompt, features, nothing, image)[:, 0]
+    words = [runtime.encode(f"{a} for {n} frame{'s' * (n > 1)}")[0] for a, n in _every()]
+    expected = scores[:, words].softmax(-1).numpy()
+    for picture, row in zip(pictures, expected, strict=True):
+        got = runtime.probabilities(picture, "pong")
+        assert np.allclose([got[plan] for plan in _every()], row, atol=1e-4)
+
+
+def _every():
+    return plans(get_subject("pong"))
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
+    pytest.importorskip("torch")
+    told = []
+    settings = DistillSettings(out=tmp_path, minutes=0.08, **TINY)
+    result = distill(settings, told.append)
+    assert result.steps > 3
+    assert set(result.held_out) >= {"pong/ball_x", "pong/aim", "pong/plan"}
+    assert any("decisions of the student" in line for line in told)
+    student = Specialist(result.folder)
+    assert student.games == ("pong",)
+    black = Frame(np.zeros((210, 160), np.uint8))
+    plan = student.plan(motion(black, black), "pong", np.random.default_rng(0))
+    assert plan in _every()
+    with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
+        distill(DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), told.append)
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_killed_run_continues_where_its_checkpoint_is(tmp_path):
+    pytest.importorskip("torch")
+    script = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from atari_vlm.learning.distill.run import distill\n"
+        "from atari_vlm.learning.distill.settings import DistillSettings\n"
+        "settings = json.loads(sys.argv[2])\n"
+        "distill(DistillSettings(out=Path(sys.argv[1]), minutes=60, **settings))\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path), json.dumps(TINY)]
+    source = os.path.dirname(os.path.dirname(weights().parent))
+    running = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": source}, stdout=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(1_200):
+            if (tmp_path / "checkpoint.pt").exists() or running.poll() is not None:
+                break
+            time.sleep(0.1)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    assert (tmp_path / "checkpoint.pt").exists()
+    told = []
+    result = distill(DistillSettings(out=tmp_path, minutes=0.001, **TINY), told.append)
+    assert told[0].startswith("Continuing after")
+    assert result.steps > 1
+    assert (result.folder / "words.onnx").exists()
