@@ -1,7 +1,8 @@
 """Import time, and what a base install (no extras) puts on the disk.
 
-The import is the CPU time of fresh processes over that of processes that import nothing. The size is that of
-a new virtual environment with `pip install .`, over an empty one; pass --no-size to leave it out.
+The import is the CPU time of fresh processes over that of processes that import nothing. The size
+is that of a new virtual environment with `pip install .`, over an empty one; pass --no-size to
+leave it out.
 """
 
 from __future__ import annotations

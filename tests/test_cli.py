@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from atari_vlm.store import Run
 from tests.servers import Server
@@ -177,7 +178,7 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors == "Stopped. What was played is kept; the same command continues.\n"
+    assert errors == "Stopped. What was done is kept; the same command continues.\n"
     done = command("play", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -220,3 +221,19 @@ def test_the_seed_command_evaluates_only_and_recommends(tmp_path):
     for model in ("GPT-4o", "Claude 3.5", "Gemini 1.5 Pro", "CogVLM2", "Idefics2"):
         assert model in advice.stdout
     assert "-22.5" in advice.stdout
+
+
+def test_a_film_shows_a_stretch_and_an_empty_one_says_so(tmp_path):
+    first = play("--model", "random", "--max-decisions", 30, "--run", "r", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    stretch = ["--gif", "film.gif", "--start", 10, "--decisions", 12]
+    film = command("report", "r", *stretch, cwd=tmp_path)
+    assert film.returncode == 0, film.stderr
+    with Image.open(tmp_path / "film.gif") as picture:
+        assert picture.n_frames == 12
+    empty = command("report", "r", "--gif", "film.gif", "--start", 99, cwd=tmp_path)
+    assert empty.returncode == 1
+    assert "has 30 decisions; none from 99 on" in empty.stderr
+    missing = command("report", "r", "--gif", "film.gif", "--episode", 5, cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "has no episode 5" in missing.stderr

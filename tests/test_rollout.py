@@ -208,4 +208,6 @@ def test_frames_of_the_window_are_shared_and_read_only():
     assert first[1:] == second[:-1]
     assert not first[0].pixels.flags.writeable
     assert [frame.step for frame in second] == [2, 3, 4, 5]
-    assert np.array_equal(played[0].observation.frames[0].pixels, played[0].observation.frames[3].pixels)
+    assert np.array_equal(
+        played[0].observation.frames[0].pixels, played[0].observation.frames[3].pixels
+    )

@@ -186,15 +186,59 @@ def models() -> None:
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[Path | None, typer.Option(help="Default: replay.html in the run.")] = None,
+    gif: Annotated[Path | None, typer.Option(help="A moving picture instead of the page.")] = None,
+    episode: Annotated[int, typer.Option(help="Episode of the moving picture.", min=0)] = 0,
+    start: Annotated[int, typer.Option(help="Its first decision.", min=0)] = 0,
+    decisions: Annotated[int, typer.Option(help="How many decisions it shows.", min=1)] = 240,
 ) -> None:
-    """Write the replay page of a run: one HTML file."""
-    _write_replay(run, out)
+    """Write the replay page of a run, one HTML file; or a moving picture of a stretch of it."""
+    if gif is None:
+        _write_replay(run, out)
+        return
+    from atari_vlm.display import say
+    from atari_vlm.report.film import write_film
+
+    film = write_film(run, gif, episode=episode, start=start, decisions=decisions)
+    say(console, f"Film: {film}")
+
+
+@app.command()
+def distill(
+    games: Annotated[str, typer.Option(help="Games to teach, with commas between.")] = "pong",
+    minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 60.0,
+    out: Annotated[Path, typer.Option(help="Folder of data, checkpoint and weights.")] = Path(
+        "distilled"
+    ),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="Threads of the training process.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that play beside it.", min=0)] = 1,
+    episodes: Annotated[int, typer.Option(help="Full episodes of the evaluation.", min=0)] = 5,
+) -> None:
+    """Train an embedded model from scratch; the same command continues what was stopped."""
+    from atari_vlm.display import say
+    from atari_vlm.games import get_game
+    from atari_vlm.learning.distill.run import distill as run_distillation
+    from atari_vlm.learning.distill.settings import DistillSettings
+
+    settings = DistillSettings(
+        games=tuple(get_game(name).name for name in games.split(",")),
+        minutes=minutes,
+        out=out,
+        seed=seed,
+        threads=threads,
+        workers=workers,
+        episodes=episodes,
+    )
+    result = uninterrupted(lambda: run_distillation(settings, lambda line: say(console, line)))
+    for game, scores in result.scores.items():
+        say(console, f"{game}: mean {sum(scores) / len(scores):.2f} over {len(scores)} episodes")
+    say(console, f"Weights: {result.folder}")
+    say(console, f"Play it: atari-vlm play --game {settings.games[0]} --model {result.folder}")
 
 
 def _write_replay(folder: Path, out: Path | None) -> None:
-    from atari_vlm.report.run_page import write_replay
-
     from atari_vlm.display import say
+    from atari_vlm.report.run_page import write_replay
 
     say(console, f"Replay: {write_replay(folder, out)}")
 
@@ -217,7 +261,7 @@ def uninterrupted(work: Callable[[], Result]) -> Result:
     try:
         return work()
     except KeyboardInterrupt:
-        typer.echo("Stopped. What was played is kept; the same command continues.", err=True)
+        typer.echo("Stopped. What was done is kept; the same command continues.", err=True)
         raise typer.Exit(130) from None
 
 

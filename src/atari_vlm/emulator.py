@@ -18,7 +18,7 @@ import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
-from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError
+from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName
 from atari_vlm.games import Game
 from atari_vlm.images import PALETTES
 from atari_vlm.types import Pixels
@@ -91,7 +91,12 @@ class Emulator:
         ale.setFloat("repeat_action_probability", 0.0)  # ours instead; must precede loadROM
         ale.setInt("random_seed", 0)
         ale.setInt("max_num_frames_per_episode", 0)  # counted here, where a snapshot holds it
-        ale.loadROM(ale_py.roms.get_rom_path(game.name))
+        rom = ale_py.roms.get_rom_path(game.name)
+        if rom is None:
+            raise UnknownName(
+                f"ale-py has no ROM for {game.name!r}. Unset ALE_ROMS_DIR, or put the ROM there."
+            )
+        ale.loadROM(rom)
         _choose("mode", mode, ale.getAvailableModes(), ale.setMode)
         _choose("difficulty", difficulty, ale.getAvailableDifficulties(), ale.setDifficulty)
         actions = ale.getLegalActionSet() if full_action_space else ale.getMinimalActionSet()

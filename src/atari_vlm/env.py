@@ -165,11 +165,13 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         """The plain words to send with the current screens.
 
         Args:
-            kind: "basic", "cot" or "expert".
+            kind: "basic", "cot", "expert" or "adaptive".
         """
         from atari_vlm.prompts.strategies import seed_prompt
 
-        return seed_prompt(self.game.name, kind, self.legal)
+        return seed_prompt(
+            self.game.name, kind, self.legal, interval=self.frame_skip, plans=self.plans
+        )
 
     def _stacked(self) -> NDArray[np.uint8]:
         newest = self._draw(self._frames[-1])

@@ -94,8 +94,8 @@ class VLMTrainer:
         use_in_context_learning: show the best moments of earlier episodes in the prompt.
         num_examples: how many.
         frame_stack: screens the policy sees, oldest first.
-        frames_in_prompt: how many of them are sent, oldest first; None for two, which show motion, or
-            one where the stack has no more.
+        frames_in_prompt: how many of them are sent, oldest first; None for two, which show motion,
+            or one where the stack has no more.
         resize_shape: (width, height) of the pictures sent; None for the native 160 x 210.
         frame_skip: emulator frames from one decision to the next, in all.
         repeat_action_probability: sticky actions.
@@ -142,29 +142,18 @@ class VLMTrainer:
         model: Model | None = None,
         watch: Watcher | None = None,
     ) -> None:
-        for name, value, least in (
-            ("num_examples", num_examples, 1),
-            ("frame_stack", frame_stack, 1),
-            ("frame_skip", frame_skip, 1),
-            ("parallel", parallel, 1),
-            ("seed", seed, 0),
-        ):
-            _whole(name, value, least)
-        if not 0 <= repeat_action_probability <= 1:
-            raise InvalidSetting(
-                f"repeat_action_probability is within 0 and 1, not {repeat_action_probability}."
-            )
-        if resize_shape is not None:
-            check_size(resize_shape)
-        if max_decisions is not None:
-            _whole("max_decisions", max_decisions, 1)
         if frames_in_prompt is None:
             frames_in_prompt = min(2, frame_stack)
-        if frames_in_prompt > frame_stack:
-            raise InvalidSetting(
-                f"A prompt cannot show {frames_in_prompt} frames of a stack of {frame_stack}; "
-                f"raise frame_stack."
-            )
+        _check_counts(
+            num_examples=num_examples,
+            frame_stack=frame_stack,
+            frames_in_prompt=frames_in_prompt,
+            frame_skip=frame_skip,
+            max_decisions=1 if max_decisions is None else max_decisions,
+            parallel=parallel,
+        )
+        _check_emulation(repeat_action_probability, frames_in_prompt, frame_stack, resize_shape)
+        _whole("seed", seed, 0)
         self.game = get_game(game_name)
         self.save_dir, self.run_folder = Path(save_dir), run_folder and Path(run_folder)
         self.parallel, self.seed = parallel, seed
@@ -339,6 +328,24 @@ class VLMTrainer:
 def _whole(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidSetting(f"{name} must be a whole number of at least {least}, not {value!r}.")
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        _whole(name, value, 1)
+
+
+def _check_emulation(
+    sticky: float, frames: int, stack: int, resize_shape: tuple[int, int] | None
+) -> None:
+    if not 0 <= sticky <= 1:
+        raise InvalidSetting(f"repeat_action_probability is within 0 and 1, not {sticky}.")
+    if frames > stack:
+        raise InvalidSetting(
+            f"A prompt cannot show {frames} frames of a stack of {stack}; raise frame_stack."
+        )
+    if resize_shape is not None:
+        check_size(resize_shape)
 
 
 def _host(url: str | None) -> str | None:

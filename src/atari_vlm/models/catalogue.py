@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, unknown
@@ -166,8 +167,8 @@ def build_model(
     """The model of that name, ready to answer.
 
     Args:
-        name: a name of the catalogue or PROVIDER:ID; with `base_url`, also any name that server
-            knows.
+        name: a name of the catalogue, PROVIDER:ID, or the folder of an embedded model of your own
+            (`atari-vlm distill`); with `base_url`, also any name that server knows.
         api_key: None takes it from the vendor's environment variable.
         base_url: an OpenAI-compatible server that serves it.
         temperature: of sampling; None for the vendor's own.
@@ -184,10 +185,12 @@ def build_model(
     chosen = {key: value for key, value in given.items() if value is not None}
     if base_url is not None:
         settings = _served(name, base_url, chosen)
+    elif name and name.lower() not in MODELS and Path(name).is_dir():
+        return _embedded(chosen, Path(name))
     else:
         spec = get_model_spec(name)
         if spec.provider == "embedded":
-            return _embedded(chosen)
+            return _embedded(chosen, None)
         if spec.provider == "local":
             raise ModelUnusable(
                 f"This version reaches {name} through an OpenAI-compatible server (vLLM, SGLang, "
@@ -225,10 +228,10 @@ def _served(name: str, base_url: str, chosen: dict[str, Any]) -> HostedSettings:
     )
 
 
-def _embedded(chosen: dict[str, Any]) -> Model:
+def _embedded(chosen: dict[str, Any], folder: Path | None) -> Model:
     if chosen:
         flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
         raise InvalidSetting(f"The embedded model takes no {flags}.")
     from atari_vlm.models.embedded import EmbeddedModel
 
-    return EmbeddedModel()
+    return EmbeddedModel(folder)

@@ -101,9 +101,9 @@ def fold(value: float, low: float, high: float) -> float:
 class PongAim:
     """Where the Pong expert puts its paddle; found by playing full episodes."""
 
-    offset: float = 4.5
+    offset: float = 2.5
     """The paddle's centre goes this far below the ball's, for returns that are hard to reach."""
-    contact: int = 144
+    contact: int = 143
     """Ball x at which heights are compared: behind the paddle's edge, which is at 140."""
     push: float = 6.0
     """Pixels the paddle moves for each frame it is pushed."""

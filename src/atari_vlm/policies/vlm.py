@@ -22,7 +22,6 @@ from atari_vlm.types import (
     Strategy,
 )
 
-
 NO_LESSONS = Lessons()
 
 

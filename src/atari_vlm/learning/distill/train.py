@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ACT_SHARE = 4
 """Every fourth decision of a batch is asked for its plan alone."""
 HEADS_WEIGHT, PLAN_WEIGHT = 0.3, 2.0
-MISHEARD = 0.3
+MISHEARD = 0.1
 """Chance that a value of the answer is fed back as one of its neighbours, as when playing."""
 KEEP = 0.998
 """Decay of the averaged weights, which are the ones that play."""
