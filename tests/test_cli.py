@@ -237,3 +237,27 @@ def test_a_film_shows_a_stretch_and_an_empty_one_says_so(tmp_path):
     missing = command("report", "r", "--gif", "film.gif", "--episode", 5, cwd=tmp_path)
     assert missing.returncode == 1
     assert "has no episode 5" in missing.stderr
+
+
+def test_playing_again_plays_another_seed_and_a_named_seed_is_not_played_twice(tmp_path):
+    arguments = ["--model", "random", "--max-decisions", 5, "--no-replay"]
+    first, second = (play(*arguments, cwd=tmp_path) for _ in range(2))
+    assert "Played now: 5 decisions" in first.stdout
+    assert "Played now: 5 decisions" in second.stdout
+    seeds = set()
+    for folder in (tmp_path / "runs").iterdir():
+        run = Run.read(folder)
+        seeds.add(run.episodes()[0].seed)
+        run.close()
+    assert seeds == {0, 1_000_000}
+    named = play(*arguments, "--seed", 1, cwd=tmp_path)
+    assert "nothing was played now" in named.stdout
+
+
+def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(tmp_path):
+    quick = ["--max-decisions", 4, "--episodes", 1, "--evaluations", 1]
+    embedded = command("train", "--game", "pong", *quick, cwd=tmp_path)
+    assert embedded.returncode == 0, embedded.stderr
+    refused = command("train", "--game", "pong", "--icl", *quick, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "'specialist' prompt shows no examples" in refused.stderr

@@ -59,6 +59,34 @@ def test_the_pong_expert_scores_well_above_its_opponent():
     assert score >= 4
 
 
+def rewards(game, decisions, seed=0):
+    """Score and lives lost of a game's expert over a stretch."""
+    emulator = Emulator(get_game(game))
+    emulator.reset(seed=seed)
+    rng, before, score = np.random.default_rng(seed), None, 0.0
+    for _ in range(decisions):
+        memory = emulator.ram.copy()
+        action, frames = draw(EXPERTS[game].advise(before, memory, LONGEST), rng)
+        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        before = memory
+    return score, emulator
+
+
+def test_the_breakout_expert_keeps_the_ball_in_play():
+    score, emulator = rewards("breakout", 700)
+    assert score >= 20
+    assert emulator.lives >= 4
+
+
+def test_the_freeway_expert_crosses_more_often_than_walking_straight_up():
+    score, _ = rewards("freeway", 1_024)
+    straight = Emulator(get_game("freeway"))
+    straight.reset(seed=0)
+    up = straight.legal.index("UP")
+    walked = sum(straight.play(up, LONGEST, LONGEST) for _ in range(1_024))
+    assert score >= walked + 3
+
+
 def test_the_ball_it_names_is_where_the_pixels_change():
     seen = 0
     for emulator, _, advice in play(seed=1, decisions=400):

@@ -65,7 +65,10 @@ def play(
     prompt: PromptOption = None,
     episodes: Annotated[int, typer.Option(help="Episodes of the run, in all.", min=1)] = 1,
     icl: IclOption = False,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Episode k plays seed 1,000,000 x this + k; default: first not played."),
+    ] = None,
     plans: PlansOption = True,
     frame_skip: SkipOption = 4,
     frame_stack: StackOption = 4,
@@ -105,13 +108,15 @@ def play(
             temperature=temperature,
             max_tokens=max_tokens,
             max_decisions=max_decisions,
-            seed=seed,
+            seed=seed or 0,
             parallel=parallel,
             save_dir=save_dir,
             run_folder=run,
             base_url=base_url,
             watch=board.watch,
         )
+        if seed is None and run is None:
+            trainer.seed = trainer.unplayed_seed(episodes)
         summary = uninterrupted(lambda: trainer.train(episodes))
     print_summary(console, summary)
     if replay:
@@ -125,7 +130,13 @@ def train(
     prompt: PromptOption = None,
     episodes: Annotated[int, typer.Option(help="Episodes to learn from.", min=1)] = 10,
     evaluations: Annotated[int, typer.Option(help="Episodes to evaluate on, after.", min=1)] = 5,
-    icl: IclOption = True,
+    icl: Annotated[
+        bool | None,
+        typer.Option(
+            "--icl/--no-icl",
+            help="Show the best moments of earlier episodes; default: where the prompt can.",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     api_key: KeyOption = None,
     base_url: UrlOption = None,

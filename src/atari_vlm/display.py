@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import lru_cache
+from itertools import groupby
 from types import TracebackType
 
 from rich import box
@@ -96,10 +98,16 @@ def blocks(frame: Frame, columns: int, rows: int) -> Text:
     small = images.rgb(frame, (columns, rows * 2))
     text = Text(no_wrap=True)
     for top, bottom in zip(small[::2], small[1::2], strict=True):
-        for upper, lower in zip(top.tolist(), bottom.tolist(), strict=True):
-            text.append("▀", Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
+        pairs = zip(map(tuple, top.tolist()), map(tuple, bottom.tolist()), strict=True)
+        for (upper, lower), run in groupby(pairs):
+            text.append("▀" * len(list(run)), _two_colours(upper, lower))
         text.append("\n")
     return text
+
+
+@lru_cache(maxsize=4096)
+def _two_colours(upper: tuple[int, ...], lower: tuple[int, ...]) -> Style:
+    return Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower))
 
 
 def score_table(summary: Summary) -> Table:
@@ -137,7 +145,11 @@ def print_summary(console: Console, summary: Summary) -> None:
         console.print(f"Scores: {scores}", highlight=False)
     decisions = sum(row.decisions or 0 for row in summary.episodes)
     sources = ", ".join(f"{count} {source}" for source, count in sorted(summary.sources.items()))
-    console.print(f"Decisions: {decisions} ({sources}) in {summary.seconds:.1f} s", highlight=False)
+    say(console, f"Decisions: {decisions} ({sources})")
+    if summary.played:
+        say(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
+    else:
+        say(console, "This run was complete: nothing was played now. Another --seed plays anew.")
     usage = summary.usage
     if usage.calls:
         cost = "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"

@@ -44,7 +44,7 @@ async def play(run: Run, plan: Plan, watch: Watcher) -> None:
     """
     for row in run.episodes():
         if row.status == "invalid":
-            raise RunInvalid(f"{run.folder} is invalid: {row.message} Start a new run.")
+            raise RunInvalid(f"{run.folder} is invalid: {row.message} Play another seed or folder.")
     wave = plan.parallel if plan.learner else max(1, len(plan.seeds))
     for start in range(0, len(plan.seeds), wave):
         policy = plan.policy(_lessons(run, plan, start))

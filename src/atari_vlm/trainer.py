@@ -28,7 +28,7 @@ from atari_vlm.policies.players import PLAYERS, player
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.runner import Plan, Watcher, play
-from atari_vlm.store import EpisodeRow, Run
+from atari_vlm.store import FILE, EpisodeRow, Run
 from atari_vlm.types import (
     Learner,
     Lessons,
@@ -60,6 +60,8 @@ class Summary:
     usage: Usage
     seconds: float
     """Wall-clock time of this call; less than the play where a run was resumed."""
+    played: int
+    """Decisions made in this call; 0 when the run was complete before."""
     privileges: tuple[str, ...] = ()
     """What the player read beyond the screen; empty for honest players."""
 
@@ -91,7 +93,8 @@ class VLMTrainer:
             baseline ("random", "noop", "expert"); or with `base_url` any name that server knows.
         api_key: the vendor's key; None takes it from the vendor's environment variable.
         prompt_type: "basic", "cot", "expert", "adaptive" or "specialist"; None for the model's own.
-        use_in_context_learning: show the best moments of earlier episodes in the prompt.
+        use_in_context_learning: show the best moments of earlier episodes in the prompt; None does
+            so where the prompt can show them.
         num_examples: how many.
         frame_stack: screens the policy sees, oldest first.
         frames_in_prompt: how many of them are sent, oldest first; None for two, which show motion,
@@ -120,7 +123,7 @@ class VLMTrainer:
         vlm_type: str = "embedded",
         api_key: str | None = None,
         prompt_type: str | None = None,
-        use_in_context_learning: bool = False,
+        use_in_context_learning: bool | None = False,
         *,
         num_examples: int = 3,
         frame_stack: int = 4,
@@ -183,6 +186,13 @@ class VLMTrainer:
                     image_size=resize_shape,
                 ),
             )
+        if use_in_context_learning is None:
+            use_in_context_learning = self.learns_in_context
+        if use_in_context_learning and not self.learns_in_context:
+            raise InvalidSetting(
+                "The 'specialist' prompt shows no examples, so nothing would be learned in "
+                "context; use the prompt basic, cot, expert or adaptive, and a model that reads it."
+            )
         self._learner: Learner | None = None
         if use_in_context_learning:
             self._learner = BestMoments(num_examples)
@@ -209,6 +219,11 @@ class VLMTrainer:
             "full_action_space": full_action_space,
             "parallel": parallel if self._learner else None,
         }
+
+    @property
+    def learns_in_context(self) -> bool:
+        """Whether the prompt can show examples of earlier play."""
+        return self.prompt_type not in ("specialist", "none")
 
     # -- the three verbs ------------------------------------------------------------------------
 
@@ -241,6 +256,23 @@ class VLMTrainer:
         finally:
             run.close()
 
+    def unplayed_seed(self, num_episodes: int) -> int:
+        """The first seed, from the trainer's own on, whose training run is not complete yet."""
+        seed = self.seed
+        while self._complete(self.folder("train", seed * 1_000_000), num_episodes):
+            seed += 1
+        return seed
+
+    def _complete(self, folder: Path, num_episodes: int) -> bool:
+        if not (folder / FILE).exists():
+            return False
+        run = Run.read(folder)
+        try:
+            finished = [row for row in run.episodes() if row.status == "finished"]
+            return len(finished) >= num_episodes
+        finally:
+            run.close()
+
     def folder(self, purpose: str, seeds_start: int) -> Path:
         """Where a run of these settings lives."""
         if self.run_folder:
@@ -270,6 +302,7 @@ class VLMTrainer:
         if taught is not None:
             settings["taught_by_episodes"] = taught.episodes
         run = Run.play(self.folder(purpose, seeds[0]), settings)
+        before = sum(run.sources().values())
         try:
             plan = Plan(
                 policy=self._policy(run, taught),
@@ -279,7 +312,7 @@ class VLMTrainer:
                 parallel=self.parallel,
             )
             asyncio.run(self._until_done(run, plan))
-            return self.summary(run, seconds=time.monotonic() - start)
+            return self._summary(run, before, time.monotonic() - start)
         finally:
             run.close()
 
@@ -293,7 +326,7 @@ class VLMTrainer:
     def _taught(self) -> Lessons | None:
         """What the training run with these settings taught, if there is one."""
         folder = self.folder("train", self._seeds(0, 1)[0])
-        if self._learner is None or not (folder / "run.sqlite").exists():
+        if self._learner is None or not (folder / FILE).exists():
             return None
         run = Run.read(folder)
         try:
@@ -310,17 +343,18 @@ class VLMTrainer:
         model, strategy = JournaledModel(self._model, run), self._strategy
         return lambda lessons: VLMPolicy(model, strategy, taught or lessons)
 
-    def summary(self, run: Run, *, seconds: float = 0.0) -> Summary:
-        """What is in a run of this trainer."""
+    def _summary(self, run: Run, before: int, seconds: float) -> Summary:
+        sources = run.sources()
         return Summary(
             folder=run.folder,
             game=self.game,
             model=self.settings["model"],
             prompt=self.prompt_type,
             episodes=tuple(row for row in run.episodes() if row.status == "finished"),
-            sources=run.sources(),
+            sources=sources,
             usage=run.usage(),
             seconds=seconds,
+            played=sum(sources.values()) - before,
             privileges=tuple(sorted(self._player.privileges)) if self._player else (),
         )
 

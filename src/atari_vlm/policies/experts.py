@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.types import Decision, Observation, Pixels, Privilege, Step
@@ -136,7 +137,79 @@ def advise_pong(before: Pixels | None, now: Pixels, longest: int, aim: PongAim =
     return Advice(words, plans, weight)
 
 
+def advise_breakout(before: Pixels | None, now: Pixels, longest: int) -> Advice:
+    """Be where the ball will land, a little off-centre; press FIRE when there is no ball.
+
+    Bytes: 99 and 101 the ball's x and y (y is 0 while there is no ball), 72 the paddle's x.
+    """
+    paddle = int(now[72]) - 39
+    if not now[101]:
+        words = f"no ball, paddle {paddle}, aim {paddle}"
+        return Advice(words, {("FIRE", min(2, longest)): 1.0})
+    x, y = int(now[99]) - 47, int(now[101]) + 11
+    target, words, weight = float(x), f"ball {x} {y} new", 1.0
+    if before is not None and before[101]:
+        dx, dy = x - (int(before[99]) - 47), y - (int(before[101]) + 11)
+        words = f"ball {x} {y} {moving(dx, dy)}"
+        if dy > 0:
+            target = fold(x + dx * max(0, 189 - y) / dy, 10, 153)
+            weight = 2.0 if y < 120 else 3.0
+    target = max(16.0, min(152.0, target + 2))
+    coast = 0.0 if before is None else 0.5 * (int(now[72]) - int(before[72]))
+    plans = steer((target - paddle - coast) / 6, "LEFT", "RIGHT", longest)
+    return Advice(f"{words}, paddle {paddle}, aim {round(target)}", plans, weight)
+
+
+_LANES = 27 + 16 * np.arange(10)
+_CHICKEN_LEFT, _CHICKEN_RIGHT = 43, 52
+
+
+def advise_freeway(before: Pixels | None, now: Pixels, longest: int) -> Advice:
+    """Walk up; wait or step back when a car would hit the chicken first.
+
+    Bytes: 14 the chicken's height above the kerb, 108 to 117 the cars' x, bottom lane first. The
+    chicken walks 1 pixel a frame.
+    """
+    y = 193 - int(now[14])
+    cars = _cars(now)
+    speed = np.zeros(10) if before is None else _wrapped(cars - _cars(before)) / longest
+    free = {
+        action: _frames_until_hit(y, step, cars, speed, longest)
+        for action, step in (("UP", -1), ("NOOP", 0), ("DOWN", 1))
+    }
+    best = "UP" if free["UP"] > longest + 3 else max(free, key=lambda action: free[action])
+    lane = int(np.clip((y + 8 - 27) // 16, 0, 9))
+    words = f"chicken {y}, car of its lane {int(cars[lane]) % 160}"
+    return Advice(words, {(best, longest): 1.0})
+
+
+def _cars(memory: Pixels) -> NDArray[np.int64]:
+    return memory[117:107:-1].astype(np.int64) - 3
+
+
+def _wrapped(moved: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (moved + 80) % 160 - 80
+
+
+def _frames_until_hit(
+    y: int, step: int, cars: NDArray[np.int64], speed: NDArray[np.float64], longest: int
+) -> int:
+    """Frames until a car touches the chicken if it walks for `longest` frames and then stands."""
+    for frame in range(1, longest + 9):
+        at = min(187, y + step * min(frame, longest))
+        x = (cars + speed * frame) % 160
+        level = (at + 8 > _LANES - 1) & (at < _LANES + 11)
+        if (level & (x + 9 >= _CHICKEN_LEFT) & (x <= _CHICKEN_RIGHT)).any():
+            return frame
+    return 999
+
+
 EXPERTS: dict[str, ExpertPolicy] = {
-    expert.game: expert for expert in (ExpertPolicy("pong", advise_pong),)
+    expert.game: expert
+    for expert in (
+        ExpertPolicy("pong", advise_pong),
+        ExpertPolicy("breakout", advise_breakout),
+        ExpertPolicy("freeway", advise_freeway),
+    )
 }
 """Game -> the expert that plays it."""

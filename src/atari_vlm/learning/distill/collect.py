@@ -21,6 +21,9 @@ from atari_vlm.learning.distill.curriculum import LONGEST, get_subject, plan_wor
 from atari_vlm.policies.experts import EXPERTS, draw
 from atari_vlm.types import Frame, Pixels
 
+FRESH = 500_000
+"""Training uses seeds below this one only; evaluations start here."""
+
 
 class Student(Protocol):
     """Whoever is being taught."""
@@ -111,7 +114,7 @@ def collect(
     record = _Record()
     emulator = Emulator(get_game(game))
     while len(record.words) < decisions:
-        emulator.reset(seed=int(rng.integers(2**31)))
+        emulator.reset(seed=int(rng.integers(FRESH)))
         _episode(emulator, record, decisions, side, student, stray, rng)
     return Shard(
         game,

@@ -10,6 +10,7 @@ import numpy as np
 from atari_vlm.emulator import Emulator
 from atari_vlm.games import get_game
 from atari_vlm.images import motion
+from atari_vlm.learning.distill.collect import FRESH
 from atari_vlm.learning.distill.curriculum import LONGEST
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.types import Frame
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 CLOSE = 3
 """A number is right when it is within this many pixels."""
-FRESH = 500_000
-"""First seed of the evaluation's episodes; no seed from here on is ever trained on."""
 
 
 def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atari_vlm.errors import missing_extra
+from atari_vlm.errors import StoreError, missing_extra
 from atari_vlm.learning.distill.architecture import SIDE, save_pretrained
 from atari_vlm.learning.distill.collect import Shard, collect
 from atari_vlm.learning.distill.data import Dataset
@@ -27,10 +27,20 @@ def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
     Raises:
         MissingExtra: torch, transformers or onnx is not installed.
         InvalidSetting: the folder holds a distillation with other settings.
+        StoreError: the folder cannot be read or written.
     """
     _need_torch()
-    settings.out.mkdir(parents=True, exist_ok=True)
-    (settings.out / "data").mkdir(exist_ok=True)
+    try:
+        return _distill(settings, report)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot go on in {settings.out}: {error.strerror or error}. What was finished is "
+            "kept; run the same command again to continue."
+        ) from error
+
+
+def _distill(settings: DistillSettings, report: Report) -> DistillResult:
+    (settings.out / "data").mkdir(parents=True, exist_ok=True)
     held_out = _open_data(settings, report)
     trainer = Trainer(settings)
     for path in sorted((settings.out / "data").glob("*.npz")):
@@ -99,17 +109,18 @@ class _Rounds:
         seed = settings.seed + 1_000 * due
         work = (folder, paths, settings.games, settings.decisions(settings.round_decisions), seed)
         if settings.workers:
-            # A process for each round, not a pool: killed with its parent gone, a pool hangs.
-            process = get_context("spawn").Process(target=play_round, args=work)
+            # A process for each round: the worker of a pool outlives a parent that is killed.
+            process = get_context("spawn").Process(target=play_round, args=work, daemon=True)
             process.start()
             self.playing = (process, paths)
         else:
             play_round(*work)
             self._take(paths, 0)
 
-    def close(self) -> None:
-        """Let the round in play end, so that its decisions are on disk."""
+    def stop(self) -> None:
+        """End the round in play; its decisions would come too late."""
         if self.playing is not None:
+            self.playing[0].terminate()
             self.playing[0].join()
 
     def _take(self, paths: list[Path], failed: int | None) -> None:
@@ -137,11 +148,26 @@ def play_round(
 
 
 def _train(trainer: Trainer, held_out: dict[str, Shard], checkpoint: Path, report: Report) -> None:
-    settings = trainer.settings
-    rng = np.random.default_rng([settings.seed, trainer.steps])
+    rng = np.random.default_rng([trainer.settings.seed, trainer.steps])
     exam = {game: _exam(trainer, shard) for game, shard in held_out.items()}
-    saved = told = time.monotonic()
     rounds = _Rounds(trainer, report)
+    try:
+        _loop(trainer, rounds, rng, exam, checkpoint, report)
+    finally:
+        rounds.stop()
+        trainer.save(checkpoint)
+
+
+def _loop(
+    trainer: Trainer,
+    rounds: _Rounds,
+    rng: np.random.Generator,
+    exam: dict[str, Dataset],
+    checkpoint: Path,
+    report: Report,
+) -> None:
+    settings = trainer.settings
+    saved = told = time.monotonic()
     while trainer.seconds < trainer.total:
         trainer.step(rng)
         rounds.tend()
@@ -157,8 +183,6 @@ def _train(trainer: Trainer, held_out: dict[str, Shard], checkpoint: Path, repor
             trainer.save(checkpoint)
             if not trainer.opening:
                 report(_grades(trainer, exam))
-    trainer.save(checkpoint)
-    rounds.close()
 
 
 def _exam(trainer: Trainer, shard: Shard) -> Dataset:
@@ -179,6 +203,7 @@ def _grades(trainer: Trainer, exam: dict[str, Dataset], count: int = 300) -> str
 
 
 def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> DistillResult:
+    from atari_vlm.learning.distill.card import write_card
     from atari_vlm.learning.distill.evaluate import held_out_accuracy, play_episodes
     from atari_vlm.learning.distill.export import export
 
@@ -193,10 +218,13 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
         grades.update({f"{game}/{name}": share for name, share in marks.items()})
         if settings.episodes:
             scores[game] = play_episodes(folder, game, settings.episodes, report=report)
-    return DistillResult(
+    result = DistillResult(
         folder=folder,
         steps=trainer.steps,
         minutes=trainer.seconds / 60,
         held_out=grades,
         scores=scores,
     )
+    decisions = sum(len(data) for data in trainer.data.values())
+    write_card(settings, result, decisions, trainer.model.num_parameters())
+    return result
