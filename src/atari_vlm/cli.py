@@ -171,6 +171,38 @@ def train(
 
 
 @app.command()
+def bench(
+    games: Annotated[str, typer.Option(help="Games, with commas between; or: all12.")] = "pong",
+    models: Annotated[str, typer.Option(help="Models, with commas between.")] = "embedded",
+    episodes: Annotated[int, typer.Option(help="Whole games in each cell.", min=1)] = 10,
+    seed: SeedOption = 0,
+    baselines: Annotated[bool, typer.Option(help="Add random, noop, best-constant.")] = True,
+    processes: Annotated[int, typer.Option(help="Cells played at the same time.", min=1)] = 1,
+    max_decisions: CutOption = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the results.")] = Path("bench"),
+) -> None:
+    """Play games x models with baselines in the same settings; the same command continues."""
+    from atari_vlm.bench import BASELINES, BenchSettings
+    from atari_vlm.bench import bench as run_bench
+    from atari_vlm.display import bench_table, say
+    from atari_vlm.games import SUGGESTED
+
+    players = tuple(models.split(",")) + (BASELINES if baselines else ())
+    settings = BenchSettings(
+        games=SUGGESTED if games == "all12" else tuple(games.split(",")),
+        players=tuple(dict.fromkeys(players)),
+        episodes=episodes,
+        seed=seed,
+        out=out,
+        processes=processes,
+        max_decisions=max_decisions,
+    )
+    cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
+    console.print(bench_table(cells))
+    say(console, f"Results: {out / 'results.csv'}, {out / 'results.json'}")
+
+
+@app.command()
 def games(
     every: Annotated[bool, typer.Option("--all", help="All games, not only the 12.")] = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
 from types import TracebackType
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atari_vlm import images
+from atari_vlm.bench import Cell
 from atari_vlm.games import SUGGESTED, Game
 from atari_vlm.trainer import Summary
 from atari_vlm.types import Frame, Step
@@ -164,6 +166,34 @@ def print_summary(console: Console, summary: Summary) -> None:
 def say(console: Console, text: str) -> None:
     """Print a line as it is: whole, uncoloured, and with brackets that mean nothing."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def bench_table(cells: Sequence[Cell]) -> Table:
+    """Games down, players side by side in rows: raw scores with intervals, then normalised."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("game")
+    table.add_column("player")
+    table.add_column("mean score", justify="right")
+    table.add_column("95% interval", justify="right")
+    table.add_column("episodes", justify="right")
+    table.add_column("human-normalised", justify="right")
+    table.add_column("note")
+    game = ""
+    for cell in cells:
+        uses = f"uses {', '.join(cell.privileges)}" if cell.privileges else ""
+        lost = f"{cell.fallbacks} fallbacks" if cell.fallbacks else ""
+        mean = cell.mean
+        table.add_row(
+            "" if cell.game == game else cell.game,
+            escape(cell.player),
+            f"{mean.value:.4g}",
+            "" if mean.low is None else f"{mean.low:.4g} to {mean.high:.4g}",
+            str(len(cell.scores)),
+            "" if cell.normalised is None else f"{cell.normalised:.2f}",
+            ", ".join(part for part in (uses, lost, cell.note) if part),
+        )
+        game = cell.game
+    return table
 
 
 def games_table(games: list[Game]) -> Table:

@@ -24,7 +24,7 @@ from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.catalogue import build_model
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.playback import pictures
-from atari_vlm.policies.players import PLAYERS, player
+from atari_vlm.policies.players import is_player, player
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.runner import Plan, Watcher, play
@@ -163,7 +163,7 @@ class VLMTrainer:
         self.limits = Limits(decisions=max_decisions)
         self._watch: Watcher = watch or (lambda episode, step: None)
         self._model: Model | None = None
-        if model is not None or vlm_type not in PLAYERS:
+        if model is not None or not is_player(vlm_type):
             self._model = model or build_model(
                 vlm_type,
                 api_key=api_key,
