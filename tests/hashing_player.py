@@ -52,4 +52,4 @@ def play(folder: Path, log: Path, episodes: int, **settings):
 
 
 if __name__ == "__main__":
-    play(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    play(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), parallel=int(sys.argv[4]))

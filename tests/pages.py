@@ -40,6 +40,11 @@ class Page:
         for part in ("screen", "saw", "said"):
             self.wait(f"document.getElementById('{part}').dataset.at === '{at}'")
 
+    def painted(self, selector: str) -> None:
+        """Wait until a canvas holds its picture, which may have to be unpacked first."""
+        corner = "getContext('2d').getImageData(0, 0, 1, 1).data[3] === 255"
+        self.wait(f"document.querySelector({json.dumps(selector)}).{corner}")
+
     def text(self, part: str) -> str:
         return self.run(
             "return document.getElementById(arguments[0]).textContent.toWellFormed()", part

@@ -82,7 +82,7 @@ BAD = [
     (("--game", "combat"), "cannot be played"),
     (("--model", "gpt-4p"), "No model is called 'gpt-4p'. Did you mean 'gpt-4"),
     (("--prompt", "expurt"), "No prompt is called 'expurt'. Did you mean 'expert'?"),
-    (("--model", "random", "--prompt", "cot"), "'random' reads no prompt"),
+    (("--model", "random", "--prompt", "cot"), "The baseline 'random' cannot follow prompt_type"),
     (("--model", "gpt-4o"), "OPENAI_API_KEY"),
     (("--model", "qwen-vl"), "--base-url"),
     (("--model", "x", "--base-url", "http://127.0.0.1:9/v1"), "No server answers at"),
@@ -260,4 +260,35 @@ def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(t
     assert embedded.returncode == 0, embedded.stderr
     refused = command("train", "--game", "pong", "--icl", *quick, cwd=tmp_path)
     assert refused.returncode == 1
-    assert "'specialist' prompt shows no examples" in refused.stderr
+    assert "'specialist' prompt cannot follow use_in_context_learning" in refused.stderr
+
+
+def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):
+    program = f"{sys.executable} -m atari_vlm.cli games --all | head -1"
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_names_with_brackets_and_terminal_codes_are_shown_as_they_are(tmp_path):
+    words = "\x1b]0;owned\x07 ACTION: FIRE [/b]"
+    with Server(Answer(text=words)) as server:
+        done = play(
+            *("--model", "llama[/q4]", "--base-url", server.base_url),
+            *("--max-decisions", 2, "--run", "r"),
+            cwd=tmp_path,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "llama[/q4]" in done.stdout
+    assert "\x1b]0;" not in done.stdout
+
+
+def test_paths_that_cannot_be_are_sentences(tmp_path):
+    long = "x" * 300
+    for arguments in (("report", long), ("play", "--model", "random", "--save-dir", long)):
+        done = command(
+            *arguments, "--max-decisions" if "play" in arguments else "--start", 1, cwd=tmp_path
+        )
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr

@@ -67,6 +67,22 @@ def test_the_picture_before_is_the_decision_before_unless_an_episode_opens(shard
     assert max(moved) == 0
 
 
+def test_scattering_shows_states_that_play_does_not():
+    calm = Disturbance(lead=(0.0,), scatter=0.0, warm_up=0)
+    wild = Disturbance(lead=(0.0,), scatter=0.1, warm_up=0)
+
+    def aims(disturbance):
+        shard = collect("pong", 1_000, seed=2, side=160, disturbance=disturbance)
+        return shard, {words.split("aim ")[1].split(":")[0] for words in shard.words}
+
+    _, few = aims(calm)
+    shard, many = aims(wild)
+    assert len(many) > 2 * len(few)
+    jumps = shard.weight == 0
+    assert 30 < jumps.sum() < 200
+    assert shard.first[jumps].all()
+
+
 def test_a_shard_survives_its_file(shard, tmp_path):
     shard.save(tmp_path / "shard.npz")
     again = Shard.load(tmp_path / "shard.npz")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.emulator import Emulator, Snapshot, pool
-from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError
+from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName
 from atari_vlm.games import SUGGESTED, get_game
 from atari_vlm.images import PALETTES
 
@@ -57,6 +57,47 @@ def test_without_sticky_actions_every_frame_is_that_of_ale_v5(name):
             theirs.reset()
             ours.reset(seed=1)
     theirs.close()
+
+
+CARRY_OVER = ["assault", "demon_attack", "elevator_action", "hangman", "kaboom", "krull", "solaris"]
+"""Games in which the console's reset button leaves memory of the last episode behind."""
+
+
+@pytest.mark.parametrize("name", [*SUGGESTED, *CARRY_OVER])
+def test_an_episode_is_that_of_its_seed_whatever_was_played_before(name):
+    used = Emulator(get_game(name))
+    choices = plans(60, len(used.legal), seed=2)
+    used.reset(seed=5)
+    first = future(used, choices)
+    used.reset(seed=5)
+    assert future(used, choices) == first
+    new = Emulator(get_game(name))
+    new.reset(seed=9)
+    new.reset(seed=5)
+    at_the_start = new.save()
+    assert future(new, choices) == first
+    new.restore(at_the_start)
+    assert future(new, choices) == first
+    used.restore(at_the_start)
+    assert future(used, choices) == first
+
+
+def test_without_a_power_cycle_the_reset_button_keeps_memory():
+    def differs(name):
+        emulator = Emulator(get_game(name))
+        choices = plans(60, len(emulator.legal), seed=2)
+        emulator.reset(seed=5)
+        first = future(emulator, choices)
+        emulator.reset(seed=5, power_cycle=False)
+        return future(emulator, choices) != first
+
+    assert any(differs(name) for name in CARRY_OVER)
+
+
+def test_a_missing_rom_folder_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(UnknownName, match="Unset ALE_ROMS_DIR"):
+        Emulator(get_game("pong"))
 
 
 @pytest.mark.parametrize("name", ["pong", "breakout", "seaquest", "ms_pacman", "qbert", "tetris"])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
+from atari_vlm.errors import InvalidSetting, RunInvalid, StoreError
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.playback import pictures
+from atari_vlm.store import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Decision, Frame, Observation, Step, Trajectory
 
@@ -121,3 +126,97 @@ def test_waves_make_parallel_learning_repeatable(tmp_path):
         return [(row.score, row.frames) for row in trainer.train(4).episodes]
 
     assert play("one") == play("two")
+
+
+def trainer(folder, script=lambda prompt: "ACTION: UP", **more):
+    settings = {"prompt_type": "basic", "use_in_context_learning": True, "max_decisions": 120}
+    model = ScriptedModel(script)
+    return VLMTrainer("freeway", "up", model=model, run_folder=folder, **{**settings, **more})
+
+
+def test_training_on_and_evaluating_again_is_another_evaluation(tmp_path):
+    one = trainer(tmp_path)
+    untaught = one.evaluate(1)
+    one.train(1)
+    first = one.evaluate(1)
+    one.train(2)
+    second = one.evaluate(1)
+    assert [s.taught_by for s in (untaught, first, second)] == [0, 1, 2]
+    assert len({s.folder for s in (untaught, first, second)}) == 3
+
+
+def test_the_frames_of_another_run_are_kept_as_they_were_shown(tmp_path):
+    shown = {}
+
+    def script(prompt):
+        for frame in prompt.frames:
+            shown.setdefault((frame.episode, frame.step), frame.pixels)
+        return "ACTION: UP"
+
+    one = trainer(tmp_path, script)
+    one.train(2)
+    shown.clear()
+    evaluated = one.evaluate(1)
+    foreign = {place: pixels for place, pixels in shown.items() if place[0] < 0}
+    assert foreign
+    run = Run.read(evaluated.folder)
+    frame = pictures(run)
+    for place, pixels in shown.items():
+        assert np.array_equal(frame(*place).pixels, pixels)
+    run.close()
+
+
+def test_a_trainer_works_where_an_event_loop_runs_already(tmp_path):
+    async def notebook():
+        return trainer(tmp_path).train(1)
+
+    assert asyncio.run(notebook()).scores[0] > 0
+
+
+def test_an_error_in_a_model_of_your_own_is_that_error(tmp_path):
+    def script(prompt):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        trainer(tmp_path, script).train(1)
+
+
+def test_other_weights_do_not_continue_a_run(tmp_path):
+    class Versioned(ScriptedModel):
+        version = "1"
+
+    def play(version):
+        model = Versioned(lambda prompt: "ACTION: UP")
+        model.version = version
+        one = VLMTrainer("freeway", "x", model=model, max_decisions=5, run_folder=tmp_path)
+        return one.train(1)
+
+    play("1")
+    with pytest.raises(StoreError, match="version '1', not '2'"):
+        play("2")
+
+
+def test_what_cannot_be_followed_is_refused_and_not_recorded():
+    def with_options(vlm, **more):
+        with pytest.raises(InvalidSetting) as caught:
+            VLMTrainer("pong", vlm, **more)
+        return str(caught.value)
+
+    assert "'specialist' prompt cannot follow plans=False" in with_options("embedded", plans=False)
+    assert "cannot follow resize_shape" in with_options("embedded", resize_shape=(84, 84))
+    assert "cannot follow temperature" in with_options("random", temperature=0.5)
+    assert "cannot follow prompt_type" in with_options("random", prompt_type="cot")
+
+
+def test_half_a_character_in_a_reply_is_stored_and_the_run_ends_invalid(tmp_path):
+    with pytest.raises(RunInvalid):
+        trainer(tmp_path, lambda prompt: "ACTION: \ud83d", max_decisions=None).train(1)
+    run = Run.read(tmp_path)
+    assert run.episodes()[0].status == "invalid"
+    run.close()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, 10**14, True])
+def test_a_seed_that_cannot_be_kept_is_refused(seed):
+    with pytest.raises(InvalidSetting, match="seed must be a whole number"):
+        VLMTrainer("pong", "random", seed=seed)

@@ -14,7 +14,14 @@ import pytest
 
 from atari_vlm import images
 from atari_vlm.errors import InvalidSetting, StoreError
-from atari_vlm.report.replay import ReplayDecision, ReplayEpisode, render, write
+from atari_vlm.report.replay import (
+    ReplayCall,
+    ReplayDecision,
+    ReplayEpisode,
+    ReplayMessage,
+    render,
+    write,
+)
 from atari_vlm.types import Frame
 from tests.recordings import FENCED, HOSTILE, SYSTEM, UNICODE, recording
 
@@ -160,6 +167,33 @@ def test_frames_in_the_prompt_are_the_pixels_that_were_sent(browser, pong, tmp_p
     for step in (130, 131):
         shown = browser.pixels(f'#saw canvas[data-step="{step}"]')
         assert np.array_equal(shown, seen(replay, screens[0], step, size))
+
+
+@pytest.mark.browser
+def test_a_frame_of_another_run_is_shown_where_the_page_has_it_and_missing_where_not(
+    browser, pong, breakout, tmp_path
+):
+    replay, other = pong[0], breakout[1][0]
+    episode, shown, absent = replay.episodes[0], (-4, 120), (-4, 121)
+    message = ReplayMessage(role="user", parts=("TEST.", shown, absent, (0, 0)))
+    asked = ReplayCall(messages=(message,), reply="TEST", image_size=(84, 84))
+    first = replace(episode.decisions[0], calls=(asked,))
+    told = replace(episode, decisions=[first, *episode.decisions[1:]])
+    path = tmp_path / "taught.html"
+    write(replace(replay, episodes=[told], borrowed=[(shown, other[120])]), path)
+    browser.open(path, "#episode=0&decision=0")
+    browser.settled(0)
+    place = '#saw canvas[data-episode="-4"]'
+    browser.painted(place)
+    assert np.array_equal(browser.pixels(place), seen(replay, other, 120, (84, 84)))
+    captions = browser.run(
+        "return [...document.querySelectorAll('#saw figure')].map((f) => f.textContent)"
+    )
+    assert captions == [
+        "training episode 3, decision 120",
+        "not in this pagetraining episode 3, decision 121",
+        "now",
+    ]
 
 
 @pytest.mark.browser

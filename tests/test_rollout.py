@@ -152,6 +152,35 @@ def test_old_steps_give_back_their_pictures():
     assert seen[-1][19:] == [4] * PICTURES
 
 
+def test_the_prompts_of_old_steps_are_given_back_too():
+    seen = []
+
+    def script(prompt):
+        return "FIRE"
+
+    class Watching(VLMPolicy):
+        async def decide(self, observation, history, rng):
+            seen.append([len(step.decision.calls) for step in history])
+            return await super().decide(observation, history, rng)
+
+    play(
+        Watching(ScriptedModel(script), get_strategy("basic")), game="pong", decisions=PICTURES + 9
+    )
+    assert seen[-1] == [0] * 8 + [1] * PICTURES
+
+
+def test_a_policy_does_not_draw_the_dice_of_the_emulator():
+    drawn = []
+
+    class Drawing(RandomPolicy):
+        async def decide(self, observation, history, rng):
+            drawn.append(rng.random(4).tolist())
+            return await super().decide(observation, history, rng)
+
+    play(Drawing(), seed=7, decisions=1)
+    assert drawn[0] != np.random.Generator(np.random.PCG64(7)).random(4).tolist()
+
+
 def test_randomness_comes_from_seed_and_step_alone():
     one, two, other = (
         [s.decision.action for s in play(RandomPolicy(), seed=seed)] for seed in (1, 1, 2)

@@ -9,7 +9,7 @@ from atari_vlm import images
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.games import GAMES
 from atari_vlm.models.scripted import ScriptedModel
-from atari_vlm.playback import observations
+from atari_vlm.playback import observations, pictures
 from atari_vlm.report.run_page import replay_of, write_replay
 from atari_vlm.store import Run
 from atari_vlm.trainer import VLMTrainer
@@ -100,6 +100,17 @@ def test_a_player_that_reads_memory_is_shown_as_one(tmp_path):
     assert ("Reads beyond the screen", "ram") in replay.facts
 
 
+@pytest.mark.parametrize(("model", "told"), [(None, True), (ScriptedModel(sweep), False)])
+def test_a_constant_player_is_told_from_a_model_of_its_name(tmp_path, model, told):
+    trainer = VLMTrainer(
+        "pong", "always-LEFT", run_folder=tmp_path, max_decisions=3, model=model, plans=not model
+    )
+    run = Run.read(trainer.train(1).folder)
+    replay = replay_of(run)
+    run.close()
+    assert (("Reads beyond the screen", "nothing") in replay.facts) == told
+
+
 def test_no_run_and_a_run_without_play_are_said(tmp_path):
     with pytest.raises(StoreError, match="holds no run"):
         write_replay(tmp_path)
@@ -133,6 +144,67 @@ def test_the_page_of_a_run_shows_what_its_model_saw_and_said(folder, browser):
             else:
                 assert part.replace("\n", "") in shown
     assert browser.complaints == []
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A training and an evaluation run; who is shown an example of going up stays where it is."""
+
+    def script(prompt):
+        return "ACTION: NOOP" if "and earned +" in prompt.text else "ACTION: UP"
+
+    trainer = VLMTrainer(
+        "freeway",
+        "contrary",
+        prompt_type="basic",
+        use_in_context_learning=True,
+        model=ScriptedModel(script),
+        max_decisions=120,
+        run_folder=tmp_path_factory.mktemp("taught"),
+    )
+    return trainer.train(2).folder, trainer.evaluate(1).folder
+
+
+@pytest.mark.browser
+def test_an_evaluation_shows_the_frames_of_the_training_run_it_was_taught_with(taught, browser):
+    training, evaluation = (Run.read(folder) for folder in taught)
+    (call,) = evaluation.decisions(0)[100].calls
+    examples = [(frame.episode, frame.step) for frame in call.prompt.frames if frame.episode < 0]
+    assert examples
+    _ = browser.complaints
+    browser.open(write_replay(evaluation.folder), "#episode=0&decision=100")
+    browser.settled(100)
+    for episode, step in examples:
+        place = f'#saw canvas[data-episode="{episode}"][data-step="{step}"]'
+        browser.painted(place)
+        shown = browser.pixels(place)
+        assert np.array_equal(shown, images.rgb(pictures(training)(-1 - episode, step)))
+        assert not np.array_equal(shown, images.rgb(pictures(evaluation)(0, step)))
+        assert f"training episode {-1 - episode}, decision {step}" in browser.text("saw")
+    assert "not in this page" not in browser.text("saw")
+    assert browser.complaints == []
+    training.close()
+    evaluation.close()
+
+
+@pytest.mark.browser
+def test_frames_of_an_episode_left_out_of_the_page_are_said_to_be_missing(
+    taught, tmp_path, browser
+):
+    run = Run.read(taught[0])
+    (call,) = run.decisions(1)[70].calls
+    run.close()
+    left_out = [frame.step for frame in call.prompt.frames if frame.episode == 0]
+    assert left_out
+    path = write_replay(taught[0], tmp_path / "second.html", episodes=[1])
+    browser.open(path, "#episode=1&decision=70")
+    browser.settled(70)
+    missing = browser.run(
+        "return [...document.querySelectorAll('#saw .missing + figcaption')]"
+        ".map((caption) => caption.textContent)"
+    )
+    assert missing == [f"episode 0, decision {step}" for step in left_out]
+    assert not browser.run("return document.querySelector('#saw canvas[data-episode=\"0\"]')")
 
 
 @pytest.mark.browser

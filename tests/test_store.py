@@ -139,7 +139,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
 
-    program = [sys.executable, hashing_player.__file__, str(folder), str(log), "3"]
+    program = [sys.executable, hashing_player.__file__, str(folder), str(log), "3", "1"]
     process = subprocess.run(program, preexec_fn=little_room, capture_output=True, check=False)
     assert process.returncode == 1
     assert b"the disk is full or failing" in process.stderr

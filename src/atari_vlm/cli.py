@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,9 @@ StackOption = Annotated[int, typer.Option(help="Screens the policy sees.")]
 FramesOption = Annotated[
     int | None, typer.Option(help="Screens in the prompt, newest last; default: 2.", min=1)
 ]
-HistoryOption = Annotated[int, typer.Option(help="Recent actions in the prompt.", min=0)]
+HistoryOption = Annotated[
+    int | None, typer.Option(help="Recent actions in the prompt; default: 8.", min=0)
+]
 SizeOption = Annotated[
     str | None, typer.Option(help="Size of the pictures sent, e.g. 224x224; default: native.")
 ]
@@ -73,7 +76,7 @@ def play(
     frame_skip: SkipOption = 4,
     frame_stack: StackOption = 4,
     frames: FramesOption = None,
-    history: HistoryOption = 8,
+    history: HistoryOption = None,
     image_size: SizeOption = None,
     sticky: StickyOption = 0.25,
     temperature: TemperatureOption = None,
@@ -313,8 +316,11 @@ def run_app(command: typer.Typer) -> None:
     try:
         command()
     except AtariVLMError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def main() -> None:

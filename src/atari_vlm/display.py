@@ -88,11 +88,11 @@ class Board:
         lines.append(f"episode {episode}: {self._numbers(episode, step)}\n", "bold")
         lines.append(f"{decision.action} x{decision.frames}", "bold cyan")
         lines.append(f"  ({decision.source})\n", "dim")
-        lines.append(" ".join((decision.reply or decision.reason).split())[:300])
+        lines.append(shown(decision.reply or decision.reason)[:300])
         parts: list[RenderableType] = [lines]
         if self.screen and self.console.height >= 34 and step.observation.frames:
             parts.insert(0, blocks(step.observation.frames[-1], 80, 26))
-        return Panel(Group(*parts), title=self.title, box=box.ROUNDED, width=84)
+        return Panel(Group(*parts), title=Text(self.title), box=box.ROUNDED, width=84)
 
 
 def blocks(frame: Frame, columns: int, rows: int) -> Text:
@@ -112,6 +112,14 @@ def _two_colours(upper: tuple[int, ...], lower: tuple[int, ...]) -> Style:
     return Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower))
 
 
+def shown(words: str) -> str:
+    """A model's words on one line, without what would steer or break a terminal."""
+    line = " ".join(words.split())
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line
+    )
+
+
 def score_table(summary: Summary) -> Table:
     """The score of a run beside random and human, with everything needed to read it."""
     game = summary.game
@@ -124,9 +132,8 @@ def score_table(summary: Summary) -> Table:
     if game.random_score is not None:
         table.add_row("random (table)", f"{game.random_score:g}", "", "", "0")
     mean, normalised = summary.mean, summary.human_normalised
-    name = summary.model + (
-        f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
-    )
+    uses = f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
+    name = escape(summary.model + uses)
     table.add_row(
         f"[bold]{name}[/bold]",
         f"[bold]{mean.value:.4g}[/bold]",
@@ -152,6 +159,8 @@ def print_summary(console: Console, summary: Summary) -> None:
         say(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
     else:
         say(console, "This run was complete: nothing was played now. Another --seed plays anew.")
+    if summary.taught_by == 0:
+        say(console, "Nothing was trained yet, so no lesson was shown.")
     usage = summary.usage
     if usage.calls:
         cost = "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"

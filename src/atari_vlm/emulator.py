@@ -8,6 +8,7 @@ plans replays a whole episode bit for bit.
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,28 +90,41 @@ class Emulator:
         self.game, self.sticky, self.max_frames = game, sticky, max_frames
         self._ale = ale = ale_py.ALEInterface()
         ale.setFloat("repeat_action_probability", 0.0)  # ours instead; must precede loadROM
-        ale.setInt("random_seed", 0)
         ale.setInt("max_num_frames_per_episode", 0)  # counted here, where a snapshot holds it
-        rom = ale_py.roms.get_rom_path(game.name)
-        if rom is None:
-            raise UnknownName(
-                f"ale-py has no ROM for {game.name!r}. Unset ALE_ROMS_DIR, or put the ROM there."
-            )
-        ale.loadROM(rom)
-        _choose("mode", mode, ale.getAvailableModes(), ale.setMode)
-        _choose("difficulty", difficulty, ale.getAvailableDifficulties(), ale.setDifficulty)
+        self._cartridge = game.name, mode, difficulty
+        self._power_on()
         actions = ale.getLegalActionSet() if full_action_space else ale.getMinimalActionSet()
         self.legal: tuple[str, ...] = tuple(action.name for action in actions)
         """Legal action names; a name's place is its integer in `play`."""
         self._codes: list[int] = [action.value for action in actions]
-        self._noop, self._warm = 0, False
+        self._noop = 0
         self._pool: tuple[Pixels, NDArray[np.intp]] | None = None
         self.height, self.width = ale.getScreenDims()
         self.reset(seed=0)
 
-    def reset(self, *, seed: int) -> None:
-        """Start an episode; the seed decides every sticky action of it."""
-        self._ale.reset_game()
+    def _power_on(self) -> None:
+        name, mode, difficulty = self._cartridge
+        ale = self._ale
+        ale.setInt("random_seed", 0)
+        ale.loadROM(_rom(name))
+        _choose("mode", mode, ale.getAvailableModes(), ale.setMode)
+        _choose("difficulty", difficulty, ale.getAvailableDifficulties(), ale.setDifficulty)
+        ale.reset_game()
+        self._fresh, self._warm = True, False
+
+    def reset(self, *, seed: int, power_cycle: bool = True) -> None:
+        """Start an episode.
+
+        Args:
+            seed: decides every sticky action of it.
+            power_cycle: begin from the state a new console has, so that the episode is that of its
+                seed whatever was played before (about 0.1 s after play). False presses the
+                console's reset only: in a quarter of the games, memory of the last episode stays.
+        """
+        if not power_cycle:
+            self._ale.reset_game()
+        elif not self._fresh:
+            self._power_on()
         self._dice = Generator(PCG64(seed))
         self._last_action = self._noop
         self.frame, self._over, self._stale = 0, False, False
@@ -145,7 +159,7 @@ class Emulator:
                 break
         # An interval of one frame pools with the frame before it, like any other.
         self._show(self._screens[1] if older is None else older, ale.getScreen())
-        self._last_action, self._stale = last, False
+        self._last_action, self._stale, self._fresh = last, False, False
         self.frame += ends
         return reward
 
@@ -183,6 +197,20 @@ class Emulator:
     def ram(self) -> Pixels:
         """The console's 128 bytes of memory, uint8."""
         return np.asarray(self._ale.getRAM(), dtype=np.uint8)
+
+    def poke(self, address: int, value: int) -> None:
+        """Write one byte of memory, for training on rare states; a replay cannot repeat it."""
+        self._ale.setRAM(address, value)
+
+    def _restore_state(self, state: Any) -> None:
+        if not self._warm:
+            # ALE 0.12.1's first restore misses part of the cartridge in Qbert and Tetris (fixed
+            # upstream in PR #732); a frame played and a second restore get it right.
+            self._ale.restoreState(state)
+            self._ale.act(self._noop)
+            self._warm = True
+        self._ale.restoreState(state)
+        self._fresh = False
 
     def screen(self, *, pooled: bool = True) -> Pixels:
         """The current screen as palette indices, shape (height, width), read-only.
@@ -243,14 +271,10 @@ class Emulator:
             raise StoreError(f"A snapshot of {snapshot.game!r} cannot go into {self.game.name!r}.")
         if snapshot.dice is None and seed is None:
             raise InvalidSetting("A snapshot without dice needs a seed for new ones.")
-        state = ale_py.ALEState(snapshot.state)
-        if not self._warm:
-            # ALE 0.12.1's first restore misses part of the cartridge in Qbert and Tetris (fixed
-            # upstream in PR #732); a frame played and a second restore get it right.
-            self._ale.restoreState(state)
-            self._ale.act(self._noop)
-            self._warm = True
-        self._ale.restoreState(state)
+        if snapshot.frame == 0:  # where ALE 0.12.1's states miss part of some cartridges
+            self.reset(seed=0)
+        else:
+            self._restore_state(ale_py.ALEState(snapshot.state))
         self._last_action = snapshot.last_action
         self._show(*snapshot.screens)
         self.frame, self._over = snapshot.frame, snapshot.over
@@ -258,6 +282,18 @@ class Emulator:
         self._dice = Generator(PCG64(seed))
         if seed is None and snapshot.dice is not None:
             self._dice.bit_generator.state = snapshot.dice
+
+
+def _rom(name: str) -> os.PathLike[Any]:
+    try:
+        path = ale_py.roms.get_rom_path(name)
+    except OSError:  # ALE_ROMS_DIR is no folder
+        path = None
+    if path is None:
+        raise UnknownName(
+            f"ale-py has no ROM for {name!r}. Unset ALE_ROMS_DIR, or put the ROM there."
+        )
+    return path
 
 
 def pool(older: Pixels, newer: Pixels) -> tuple[Pixels, NDArray[np.intp]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from atari_vlm.env import AtariVLMEnvironment
@@ -37,10 +38,8 @@ def observations(run: Run, episode: int) -> Iterator[Observation]:
         raise StoreError(f"{run.folder} has no episode {episode}.")
     env.begin(seed=row.seed, episode=episode)
     yield env.observe()
-    for number, (plan, reward) in enumerate(
-        zip(run.plans(episode), run.rewards(episode), strict=True)
-    ):
-        earned = env.advance(env.legal.index(plan[0]), plan[1])
+    for number, (action, frames, reward) in enumerate(run.plays(episode)):
+        earned = env.advance(env.legal.index(action), frames)
         if reward is not None and earned != reward:
             raise StoreError(
                 f"Episode {episode} in {run.folder} does not replay: decision {number} earned "
@@ -51,10 +50,16 @@ def observations(run: Run, episode: int) -> Iterator[Observation]:
 
 
 def pictures(run: Run) -> Callable[[int, int], Frame]:
-    """A function that draws the frame shown at (episode, step) of the run."""
+    """A function that draws the frame shown at (episode, step) of the run.
 
-    @lru_cache(maxsize=4)
-    def episode_frames(episode: int) -> list[Frame]:
-        return [observation.frames[-1] for observation in observations(run, episode)]
+    Each is drawn by replaying its episode up to there (0.25 ms a decision) and only the last few
+    are kept: a whole episode can be a gigabyte of pixels.
+    """
 
-    return lambda episode, step: episode_frames(episode)[step]
+    @lru_cache(maxsize=64)
+    def frame(episode: int, step: int) -> Frame:
+        if episode < 0:
+            return run.adopted()[episode, step]
+        return next(islice(observations(run, episode), step, None)).frames[-1]
+
+    return frame

@@ -12,7 +12,10 @@ from atari_vlm.errors import RunInvalid
 from atari_vlm.types import Decision, Limits, Observation, Policy, Step
 
 PICTURES = 64
-"""Steps of `history` that keep their frames; replay draws older ones again."""
+"""Steps of `history` that keep their frames and prompts; the store has those of older ones."""
+
+POLICY = 1
+"""Sets the policy's randomness apart from the emulator's, which comes from the seed alone."""
 
 
 class Log(Protocol):
@@ -48,7 +51,8 @@ async def steps(
     done = False
     while not done:
         observation = env.observe(policy.privileges)
-        decision = await policy.decide(observation, history, default_rng([seed, len(history)]))
+        rng = default_rng([seed, len(history), POLICY])
+        decision = await policy.decide(observation, history, rng)
         log.decided(observation, decision)
         reward = env.advance(observation.legal.index(decision.action), decision.frames)
         terminated = env.emulator.over

@@ -47,17 +47,17 @@ async def play(run: Run, plan: Plan, watch: Watcher) -> None:
             raise RunInvalid(f"{run.folder} is invalid: {row.message} Play another seed or folder.")
     wave = plan.parallel if plan.learner else max(1, len(plan.seeds))
     for start in range(0, len(plan.seeds), wave):
+        finished = {row.episode for row in run.episodes() if row.status == "finished"}
+        left = set(range(start, min(start + wave, len(plan.seeds)))) - finished
+        if not left:
+            continue
         policy = plan.policy(_lessons(run, plan, start))
         gate = asyncio.Semaphore(plan.parallel)
-        jobs = [
-            _gated(gate, run, plan, policy, episode, watch)
-            for episode in range(start, min(start + wave, len(plan.seeds)))
-        ]
         try:
             async with asyncio.TaskGroup() as group:
-                for job in jobs:
-                    group.create_task(job)
-        except* AtariVLMError as errors:
+                for episode in sorted(left):
+                    group.create_task(_gated(gate, run, plan, policy, episode, watch))
+        except BaseExceptionGroup as errors:
             raise _first(errors) from None
 
 
@@ -71,8 +71,7 @@ async def _gated(
     gate: asyncio.Semaphore, run: Run, plan: Plan, policy: Policy, episode: int, watch: Watcher
 ) -> None:
     async with gate:
-        if not any(row.episode == episode and row.status == "finished" for row in run.episodes()):
-            await _episode(run, plan, policy, episode, watch)
+        await _episode(run, plan, policy, episode, watch)
 
 
 async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Watcher) -> None:
@@ -101,9 +100,10 @@ def _pause(log: EpisodeLog) -> None:
         log.pause()
 
 
-def _first(errors: BaseExceptionGroup[AtariVLMError]) -> AtariVLMError:
-    error: BaseException = errors
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error, one of our own before any other, as if one episode had been played."""
+    ours = errors.subgroup(AtariVLMError)
+    error: BaseException = ours or errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, AtariVLMError)
     return error

@@ -11,15 +11,18 @@ import fcntl
 import json
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+import numpy as np
+
 from atari_vlm import records
 from atari_vlm.errors import StoreError
-from atari_vlm.types import Decision, Observation, Reply, Step, Trajectory, Usage
+from atari_vlm.types import Decision, Frame, Observation, Reply, Step, Trajectory, Usage
 
 Setting: TypeAlias = str | int | float | bool | list[Any] | None
 
@@ -35,6 +38,9 @@ CREATE TABLE episodes(
 CREATE TABLE steps(
     episode INTEGER, step INTEGER, action TEXT, frames INTEGER, source TEXT, reason TEXT,
     note TEXT, lives INTEGER, score REAL, reward REAL, terminated INTEGER, truncated INTEGER,
+    PRIMARY KEY(episode, step)) WITHOUT ROWID;
+CREATE TABLE pictures(
+    episode INTEGER, step INTEGER, height INTEGER, width INTEGER, standard TEXT, pixels BLOB,
     PRIMARY KEY(episode, step)) WITHOUT ROWID;
 CREATE TABLE calls(
     episode INTEGER, step INTEGER, number INTEGER, seed INTEGER, prompt TEXT, fault TEXT,
@@ -98,10 +104,16 @@ class Run:
     def read(cls, folder: Path) -> Run:
         """Open a run to look at it; also while it is being played."""
         path = folder / FILE
-        if not path.is_file():
-            raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
         with _explained(path):
+            if not path.is_file():
+                raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
             return cls(folder, _connect(path), None)
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether the folder holds a run."""
+        with _explained(folder / FILE):
+            return (folder / FILE).is_file()
 
     def close(self) -> None:
         """Let go of the file and the lock."""
@@ -164,6 +176,21 @@ class Run:
                 "INSERT OR REPLACE INTO replies VALUES(?, ?)", (seed, records.reply_to_json(reply))
             )
 
+    def adopt(self, frame: Frame) -> Frame:
+        """Keep the pixels of a frame of another run, which replaying this one cannot draw.
+
+        Returns:
+            The frame under its number in this run: episode -1 - k for episode k of the other.
+        """
+        place = (-1 - frame.episode, frame.step)
+        pixels = zlib.compress(np.ascontiguousarray(frame.pixels).tobytes())
+        with self.writing() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO pictures VALUES(?, ?, ?, ?, ?, ?)",
+                (*place, *frame.pixels.shape, frame.standard, pixels),
+            )
+        return Frame(frame.pixels, *place, frame.standard)
+
     # -- reading --------------------------------------------------------------------------------
 
     def recall(self, seed: int) -> Reply | None:
@@ -214,6 +241,27 @@ class Run:
             "SELECT action, frames FROM steps WHERE episode = ? ORDER BY step", episode
         )
         return [(action, frames) for action, frames in rows]
+
+    def adopted(self) -> dict[tuple[int, int], Frame]:
+        """The frames of other runs by their (episode, step), episodes below 0."""
+        return {
+            (episode, step): Frame(
+                np.frombuffer(zlib.decompress(blob), np.uint8).reshape(height, width),
+                episode,
+                step,
+                standard,
+            )
+            for episode, step, height, width, standard, blob in self._all("SELECT * FROM pictures")
+        }
+
+    def plays(self, episode: int) -> list[tuple[str, int, float | None]]:
+        """The (action, frames, reward) of each decision, read at one moment."""
+        return [
+            (action, frames, reward)
+            for action, frames, reward in self._all(
+                "SELECT action, frames, reward FROM steps WHERE episode = ? ORDER BY step", episode
+            )
+        ]
 
     def rewards(self, episode: int) -> list[float | None]:
         """The reward of each decision; None where the run was stopped before it was noted."""
@@ -313,7 +361,7 @@ class EpisodeLog:
             db.execute(
                 "UPDATE episodes SET status = ?, score = ?, frames = ?, message = ?, decisions ="
                 " (SELECT count(*) FROM steps WHERE steps.episode = ?) WHERE episode = ?",
-                (status, score, frames, message, self.episode, self.episode),
+                (status, score, frames, records.storable(message), self.episode, self.episode),
             )
 
     def pause(self) -> None:
@@ -354,7 +402,8 @@ def _create(path: Path, settings: Mapping[str, Setting]) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    # Played in another thread where an event loop runs already, as in a notebook; one at a time.
+    db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
     db.execute("PRAGMA synchronous = NORMAL")
@@ -383,6 +432,11 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         text = str(error)
+        if "locked" in text or "readonly" in text or "unable to open" in text:
+            raise StoreError(
+                f"Cannot open {path} for use ({text}). Another program holds it, or the folder "
+                "may not be written to, which SQLite needs even to read; a copy will do."
+            ) from error
         if "full" in text or "disk I/O" in text:
             raise StoreError(
                 f"Cannot write to {path}: the disk is full or failing ({text}). Everything up to "

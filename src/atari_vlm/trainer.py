@@ -7,42 +7,28 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from numpy.random import default_rng
 
 from atari_vlm import stats
-from atari_vlm.errors import InvalidSetting
-from atari_vlm.games import Game, get_game
-from atari_vlm.images import check_size
-from atari_vlm.learning.examples import BestMoments, Progress
-from atari_vlm.models.catalogue import build_model
-from atari_vlm.models.journal import JournaledModel
+from atari_vlm.experiment import Options, prepare, whole
+from atari_vlm.games import Game
 from atari_vlm.playback import pictures
-from atari_vlm.policies.players import is_player, player
-from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.runner import Plan, Watcher, play
-from atari_vlm.store import FILE, EpisodeRow, Run
-from atari_vlm.types import (
-    Learner,
-    Lessons,
-    Limits,
-    Model,
-    Policy,
-    Step,
-    Strategy,
-    Trajectory,
-    Usage,
-)
+from atari_vlm.store import EpisodeRow, Run
+from atari_vlm.types import Lessons, Model, Step, Trajectory, Usage
 
 EVALUATION = 500_000
 """Offset that keeps the seeds of evaluation apart from those of training."""
+
+MOST_SEEDS = 10**12
+"""Seeds of a trainer; each stands for a million emulator seeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +48,8 @@ class Summary:
     """Wall-clock time of this call; less than the play where a run was resumed."""
     played: int
     """Decisions made in this call; 0 when the run was complete before."""
+    taught_by: int | None = None
+    """Training episodes whose lessons were shown unchanged; None where that is not asked."""
     privileges: tuple[str, ...] = ()
     """What the player read beyond the screen; empty for honest players."""
 
@@ -103,7 +91,7 @@ class VLMTrainer:
         frame_skip: emulator frames from one decision to the next, in all.
         repeat_action_probability: sticky actions.
         plans: let the model say for how many frames to hold an action.
-        history: how many recent actions the prompt lists.
+        history: how many recent actions the prompt lists; None for 8.
         temperature: sampling temperature; None for the model's own.
         max_tokens: longest answer; None for the model's own.
         max_decisions: end episodes after this many decisions (truncated); None for whole games.
@@ -132,7 +120,7 @@ class VLMTrainer:
         frame_skip: int = 4,
         repeat_action_probability: float = 0.25,
         plans: bool = True,
-        history: int = 8,
+        history: int | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
         max_decisions: int | None = None,
@@ -145,85 +133,40 @@ class VLMTrainer:
         model: Model | None = None,
         watch: Watcher | None = None,
     ) -> None:
-        if frames_in_prompt is None:
-            frames_in_prompt = min(2, frame_stack)
-        _check_counts(
+        whole("seed", seed, 0, MOST_SEEDS)
+        options = Options(
             num_examples=num_examples,
             frame_stack=frame_stack,
             frames_in_prompt=frames_in_prompt,
+            resize_shape=resize_shape,
             frame_skip=frame_skip,
-            max_decisions=1 if max_decisions is None else max_decisions,
+            repeat_action_probability=repeat_action_probability,
+            plans=plans,
+            history=history,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            max_decisions=max_decisions,
+            full_action_space=full_action_space,
             parallel=parallel,
         )
-        _check_emulation(repeat_action_probability, frames_in_prompt, frame_stack, resize_shape)
-        _whole("seed", seed, 0)
-        self.game = get_game(game_name)
+        self.experiment = prepare(
+            game_name,
+            vlm_type,
+            options,
+            api_key=api_key,
+            prompt_type=prompt_type,
+            learn=use_in_context_learning,
+            base_url=base_url,
+            model=model,
+        )
         self.save_dir, self.run_folder = Path(save_dir), run_folder and Path(run_folder)
         self.parallel, self.seed = parallel, seed
-        self.limits = Limits(decisions=max_decisions)
         self._watch: Watcher = watch or (lambda episode, step: None)
-        self._model: Model | None = None
-        if model is not None or not is_player(vlm_type):
-            self._model = model or build_model(
-                vlm_type,
-                api_key=api_key,
-                base_url=base_url,
-                temperature=temperature,
-                max_tokens=max_tokens,
-            )
-        self._player = None if self._model else player(vlm_type, self.game.name)
-        if self._player and (prompt_type or use_in_context_learning):
-            raise InvalidSetting(f"The baseline {vlm_type!r} reads no prompt and learns nothing.")
-        self.prompt_type = prompt_type or (self._model.prompt_type if self._model else "none")
-        self._strategy: Strategy | None = None
-        if self._model:
-            self._strategy = get_strategy(
-                self.prompt_type,
-                PromptSettings(
-                    history=history,
-                    frames=frames_in_prompt,
-                    plans=plans,
-                    image_size=resize_shape,
-                ),
-            )
-        if use_in_context_learning is None:
-            use_in_context_learning = self.learns_in_context
-        if use_in_context_learning and not self.learns_in_context:
-            raise InvalidSetting(
-                "The 'specialist' prompt shows no examples, so nothing would be learned in "
-                "context; use the prompt basic, cot, expert or adaptive, and a model that reads it."
-            )
-        self._learner: Learner | None = None
-        if use_in_context_learning:
-            self._learner = BestMoments(num_examples)
-        elif self.prompt_type == "adaptive":
-            self._learner = Progress()
-        learner = self._learner.name if self._learner else None
-        self.settings: dict[str, Any] = {
-            "game": self.game.name,
-            "model": vlm_type,
-            "base_url": _host(base_url),
-            "prompt": self.prompt_type,
-            "learner": f"{learner} x{num_examples}" if use_in_context_learning else learner,
-            "frame_stack": frame_stack,
-            "frames_in_prompt": frames_in_prompt,
-            "resize_shape": list(resize_shape) if resize_shape else None,
-            "frame_skip": frame_skip,
-            "repeat_action_probability": repeat_action_probability,
-            "plans": plans,
-            "history": history,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "max_decisions": max_decisions,
-            "max_frames": self.limits.frames,
-            "full_action_space": full_action_space,
-            "parallel": parallel if self._learner else None,
-        }
 
     @property
-    def learns_in_context(self) -> bool:
-        """Whether the prompt can show examples of earlier play."""
-        return self.prompt_type not in ("specialist", "none")
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is played, as the run folder keeps it; never a key."""
+        return self.experiment.settings
 
     # -- the three verbs ------------------------------------------------------------------------
 
@@ -234,13 +177,17 @@ class VLMTrainer:
             ModelUnusable: a wrong key, an unreachable server, ...; call again to continue.
             RunInvalid: the model kept naming no legal action.
         """
-        _whole("num_episodes", num_episodes, 1)
-        return self._play("train", self._seeds(0, num_episodes), self._learner)
+        seeds = self._seeds(0, num_episodes)
+        return self._play(self.folder("train", seeds[0]), "train", seeds, None)
 
     def evaluate(self, num_episodes: int = 5) -> Summary:
-        """Play `num_episodes` on seeds never trained on, with what training taught, unchanged."""
-        _whole("num_episodes", num_episodes, 1)
-        return self._play("evaluate", self._seeds(EVALUATION, num_episodes), None)
+        """Play `num_episodes` on seeds never trained on, with what training taught, unchanged.
+
+        With in-context learning and nothing trained yet, nothing was taught, and
+        `Summary.taught_by` says 0.
+        """
+        seeds = self._seeds(EVALUATION, num_episodes)
+        return self._play_taught("evaluate", seeds)
 
     def run_episode(self, seed: int | None = None) -> Trajectory:
         """Play one episode and return its record; its frames are in the run folder's replay.
@@ -248,8 +195,9 @@ class VLMTrainer:
         Args:
             seed: of the emulator; None for the first seed of the trainer.
         """
-        seeds = [self.seed * 1_000_000 if seed is None else seed]
-        summary = self._play("episode", seeds, None)
+        if seed is not None:
+            whole("seed", seed, 0, 2**62)
+        summary = self._play_taught("episode", self._seeds(0, 1) if seed is None else [seed])
         run = Run.read(summary.folder)
         try:
             return run.trajectory(0)
@@ -257,61 +205,71 @@ class VLMTrainer:
             run.close()
 
     def unplayed_seed(self, num_episodes: int) -> int:
-        """The first seed, from the trainer's own on, whose training run is not complete yet."""
+        """The first seed, from the trainer's own on, whose training run can still be played."""
         seed = self.seed
-        while self._complete(self.folder("train", seed * 1_000_000), num_episodes):
+        while self._ended(self.folder("train", seed * 1_000_000), num_episodes):
             seed += 1
         return seed
 
-    def _complete(self, folder: Path, num_episodes: int) -> bool:
-        if not (folder / FILE).exists():
-            return False
-        run = Run.read(folder)
-        try:
-            finished = [row for row in run.episodes() if row.status == "finished"]
-            return len(finished) >= num_episodes
-        finally:
-            run.close()
-
-    def folder(self, purpose: str, seeds_start: int) -> Path:
-        """Where a run of these settings lives."""
+    def folder(self, purpose: str, first_seed: int, taught: int | None = None) -> Path:
+        """Where a run of these settings lives; `taught`: by how many episodes."""
+        after = "" if taught is None else f"-after-{taught}"
         if self.run_folder:
-            return self.run_folder if purpose == "train" else self.run_folder / purpose
+            return self.run_folder if purpose == "train" else self.run_folder / (purpose + after)
         settings = {**self.settings, "base_url": None}  # a server may move
-        identity = json.dumps([settings, purpose, seeds_start], sort_keys=True)
+        identity = json.dumps([settings, purpose, first_seed], sort_keys=True)
         tail = hashlib.sha256(identity.encode()).hexdigest()[:8]
         model = "".join(c if c.isalnum() or c in "-._" else "-" for c in self.settings["model"])
-        return self.save_dir / f"{self.game.name}-{model}-{self.prompt_type}-{purpose}-{tail}"
+        name = f"{self.settings['game']}-{model[-60:]}-{self.settings['prompt']}-{purpose}{after}"
+        return self.save_dir / f"{name}-{tail}"
 
     # -- how ------------------------------------------------------------------------------------
 
     def _seeds(self, offset: int, count: int) -> list[int]:
+        whole("num_episodes", count, 1, EVALUATION)
         return [self.seed * 1_000_000 + offset + k for k in range(count)]
 
-    def _play(self, purpose: str, seeds: Sequence[int], learner: Learner | None) -> Summary:
+    def _play_taught(self, purpose: str, seeds: Sequence[int]) -> Summary:
+        """Play with the lessons of the training run, which stay as they are."""
+        learner = self.experiment.learner
+        if learner is None:
+            return self._play(self.folder(purpose, seeds[0]), purpose, seeds, None)
+        source = self.folder("train", self.seed * 1_000_000)
+        if not Run.exists(source):
+            folder = self.folder(purpose, seeds[0], 0)
+            return self._play(folder, purpose, seeds, Lessons())
+        run = Run.read(source)
+        try:
+            finished = [row.episode for row in run.episodes() if row.status == "finished"]
+            lessons = learner.learn([run.trajectory(k) for k in finished], pictures(run))
+        finally:
+            run.close()
+        return self._play(self.folder(purpose, seeds[0], lessons.episodes), purpose, seeds, lessons)
+
+    def _play(
+        self, folder: Path, purpose: str, seeds: Sequence[int], taught: Lessons | None
+    ) -> Summary:
         start = time.monotonic()
         settings = {
             **self.settings,
             "purpose": purpose,
             "first_seed": seeds[0],
+            "taught_by_episodes": taught.episodes if taught else None,
             "ale_py": version("ale-py"),
             "atari_vlm": version("atari-vlm"),
             "python": platform.python_version(),
         }
-        taught = self._taught() if purpose != "train" else None
-        if taught is not None:
-            settings["taught_by_episodes"] = taught.episodes
-        run = Run.play(self.folder(purpose, seeds[0]), settings)
+        run = Run.play(folder, settings)
         before = sum(run.sources().values())
         try:
             plan = Plan(
-                policy=self._policy(run, taught),
+                policy=self.experiment.policy(run, _adopted(run, taught)),
                 seeds=seeds,
-                limits=self.limits,
-                learner=learner,
+                limits=self.experiment.limits,
+                learner=self.experiment.learner if purpose == "train" else None,
                 parallel=self.parallel,
             )
-            asyncio.run(self._until_done(run, plan))
+            _wait_for(self._until_done(run, plan))
             return self._summary(run, before, time.monotonic() - start)
         finally:
             run.close()
@@ -320,75 +278,57 @@ class VLMTrainer:
         try:
             await play(run, plan, self._watch)
         finally:
-            if self._model:
-                await self._model.close()
+            if self.experiment.model:
+                await self.experiment.model.close()
 
-    def _taught(self) -> Lessons | None:
-        """What the training run with these settings taught, if there is one."""
-        folder = self.folder("train", self._seeds(0, 1)[0])
-        if self._learner is None or not (folder / FILE).exists():
-            return None
+    def _ended(self, folder: Path, num_episodes: int) -> bool:
+        if not Run.exists(folder):
+            return False
         run = Run.read(folder)
         try:
-            finished = [row.episode for row in run.episodes() if row.status == "finished"]
-            return self._learner.learn([run.trajectory(k) for k in finished], pictures(run))
+            status = [row.status for row in run.episodes()]
+            return status.count("finished") >= num_episodes or "invalid" in status
         finally:
             run.close()
 
-    def _policy(self, run: Run, taught: Lessons | None) -> Callable[[Lessons], Policy]:
-        if self._model is None or self._strategy is None:
-            baseline = self._player
-            assert baseline is not None
-            return lambda lessons: baseline
-        model, strategy = JournaledModel(self._model, run), self._strategy
-        return lambda lessons: VLMPolicy(model, strategy, taught or lessons)
-
     def _summary(self, run: Run, before: int, seconds: float) -> Summary:
         sources = run.sources()
+        taught = run.settings.get("taught_by_episodes")
         return Summary(
             folder=run.folder,
-            game=self.game,
+            game=self.experiment.game,
             model=self.settings["model"],
-            prompt=self.prompt_type,
+            prompt=self.settings["prompt"],
             episodes=tuple(row for row in run.episodes() if row.status == "finished"),
             sources=sources,
             usage=run.usage(),
             seconds=seconds,
             played=sum(sources.values()) - before,
-            privileges=tuple(sorted(self._player.privileges)) if self._player else (),
+            taught_by=taught if isinstance(taught, int) else None,
+            privileges=self.experiment.privileges,
         )
 
 
-def _whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidSetting(f"{name} must be a whole number of at least {least}, not {value!r}.")
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        _whole(name, value, 1)
-
-
-def _check_emulation(
-    sticky: float, frames: int, stack: int, resize_shape: tuple[int, int] | None
-) -> None:
-    if not 0 <= sticky <= 1:
-        raise InvalidSetting(f"repeat_action_probability is within 0 and 1, not {sticky}.")
-    if frames > stack:
-        raise InvalidSetting(
-            f"A prompt cannot show {frames} frames of a stack of {stack}; raise frame_stack."
-        )
-    if resize_shape is not None:
-        check_size(resize_shape)
-
-
-def _host(url: str | None) -> str | None:
-    """The server without what a URL may hide (user:password, tokens in the query)."""
-    if url is None:
+def _adopted(run: Run, taught: Lessons | None) -> Lessons | None:
+    """The lessons with their pictures kept in the run that shows them."""
+    if taught is None:
         return None
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    examples = tuple(
+        replace(example, frame=example.frame and run.adopt(example.frame))
+        for example in taught.examples
+    )
+    return replace(taught, examples=examples)
+
+
+def _wait_for(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end; in a thread where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 __all__ = ["Step", "Summary", "VLMTrainer"]

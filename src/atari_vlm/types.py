@@ -30,7 +30,7 @@ class Frame:
     pixels: Pixels
     """Palette indices, shape (height, width), read-only. `images` colours and encodes them."""
     episode: int = 0
-    """Number of the episode within the run."""
+    """Number of the episode within the run; below 0 for frames of another run."""
     step: int = 0
     """The frame is what the screen showed before this decision of the episode."""
     standard: Literal["ntsc", "pal"] = "ntsc"
@@ -154,7 +154,7 @@ class Call:
     prompt: Prompt
     reply: Reply
     seed: int
-    """Drawn from (seed, episode, step): names the call across restarts, so none is paid twice."""
+    """Drawn from the episode's seed and the step: names the call across restarts."""
     fault: str = ""
 
 
@@ -202,8 +202,12 @@ class Step:
     """A limit ended the episode before the game did."""
 
     def without_frames(self) -> Step:
-        """The same step without its pictures, which replay can draw again."""
-        return replace(self, observation=replace(self.observation, frames=(), ram=None, state=None))
+        """The same step without its pictures and prompts, which the store has, or can draw."""
+        return replace(
+            self,
+            observation=replace(self.observation, frames=(), ram=None, state=None),
+            decision=replace(self.decision, calls=(), considered=()),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -296,7 +300,7 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None:
-        """Release connections and sessions; the model is not used again."""
+        """Release connections and sessions; a later answer opens new ones."""
         ...
 
 

@@ -47,6 +47,11 @@ class EmbeddedModel:
         return "embedded"
 
     @property
+    def version(self) -> str:
+        """Digest of the weights: other weights are another player, and never continue its runs."""
+        return self._specialist.digest
+
+    @property
     def games(self) -> tuple[str, ...]:
         """The games it can play."""
         return self._specialist.games

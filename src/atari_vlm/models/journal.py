@@ -1,8 +1,8 @@
 """A model that writes every answer down before anyone acts on it, and never asks twice.
 
-Answers are remembered by the call's seed, which the loop draws from (seed, episode, step): after
-`kill -9` the calls of the interrupted decision are found again, and only the one that was in
-flight is repeated. This is not the response cache: equal prompts of other moments are asked anew.
+Answers are remembered by the call's seed, which the loop draws from the episode's seed and the
+step: after `kill -9` the calls of the interrupted decision are found again, and only the one that
+was in flight is repeated. This is not a response cache: equal prompts of other moments are asked.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -37,8 +38,9 @@ class _Game:
 
 @dataclass(slots=True)
 class _Draft:
-    """An answer being written: the tokens said, the ones not yet read, the memory."""
+    """An answer being written: the picture, the tokens said, the ones not yet read, the memory."""
 
+    features: NDArray[np.float32]
     logits: NDArray[np.float32]
     memory: NDArray[np.float32]
     said: list[int] = field(default_factory=list)
@@ -65,6 +67,11 @@ class Specialist:
                 f"The embedded model's weights in {folder} lack {', '.join(missing)}. "
                 "Reinstall atari-vlm, or train your own: atari-vlm distill --out FOLDER."
             )
+        digest = hashlib.sha256()
+        for name in FILES:
+            digest.update((folder / name).read_bytes())
+        self.digest = digest.hexdigest()[:12]
+        """Of the files that decide what it answers."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -177,11 +184,10 @@ class Specialist:
 
     def _read(self, picture: Pixels, request: str) -> tuple[_Draft, int]:
         (features,) = self._eyes.run(None, {"picture": picture})
-        self._features = features
         ids = self.encode(self._prompt(request, features.shape[1]))
         empty = np.zeros(self._memory_shape, np.float32)
         logits, memory = self._pass(ids, features, empty)
-        return _Draft(logits, memory), len(ids)
+        return _Draft(features, logits, memory), len(ids)
 
     @staticmethod
     def _prompt(request: str, image_tokens: int) -> str:
@@ -191,7 +197,7 @@ class Specialist:
 
     def _catch_up(self, draft: _Draft) -> None:
         if draft.unread:
-            draft.logits, draft.memory = self._pass(draft.unread, self._features, draft.memory)
+            draft.logits, draft.memory = self._pass(draft.unread, draft.features, draft.memory)
             draft.unread = []
 
     def _pass(
@@ -232,7 +238,7 @@ class Specialist:
                 pushes.setdefault(sign[action] * frames, token)
         chances = _softmax(logits[list(pushes.values())])
         expected = float(np.dot(chances, list(pushes)))
-        return pushes[math.floor(expected + rng.random())]
+        return pushes[min(max(pushes), math.floor(expected + rng.random()))]
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

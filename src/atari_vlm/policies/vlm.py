@@ -20,6 +20,7 @@ from atari_vlm.types import (
     Reply,
     Step,
     Strategy,
+    Usage,
 )
 
 NO_LESSONS = Lessons()
@@ -58,7 +59,9 @@ class VLMPolicy:
                 reply = await self.model.answer(prompt, seed=seed)
             except ModelFault as fault:
                 reason = f"{fault.kind}: {fault}"
-                calls.append(Call(prompt, Reply(text="", finish=fault.kind), seed, reason))
+                # Nobody knows whether a call that broke off was charged: unknown is not free.
+                reply = Reply(text="", finish=fault.kind, usage=Usage(calls=1, dollars=None))
+                calls.append(Call(prompt, reply, seed, reason))
                 break
             if reply.finish == "content_filter":
                 reason = "The model refused to answer."

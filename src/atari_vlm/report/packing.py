@@ -3,7 +3,7 @@
 Numbers are plain columns, one entry a decision, so that the timeline draws at once. Screens and
 words come in chunks of 64 decisions, unpacked when somebody looks: screens as palette indices, each
 XORed with the one before (40 to 430 bytes a frame), words as JSON, both deflated and in base64. A
-text that several chunks share lies once in `texts`.
+text that several chunks share lies once in `texts`, a screen of another run in `borrowed`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ def pack(replay: Replay) -> dict[str, Any]:
         "chunk": CHUNK,
         "sources": get_args(Source),
         "texts": list(shared),
+        "borrowed": [
+            {"place": place, "shape": screen.shape, "screen": _deflate(screen.tobytes())}
+            for place, screen in replay.borrowed
+        ],
         "episodes": [
             _episode(episode, chunks, shared)
             for episode, chunks in zip(replay.episodes, packed, strict=True)

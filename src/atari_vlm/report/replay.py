@@ -23,7 +23,10 @@ from atari_vlm.report.packing import pack
 from atari_vlm.types import Pixels, Source
 
 FrameRef: TypeAlias = tuple[int, int]
-"""(episode, step): the screen before that decision of that episode."""
+"""(episode, step): the screen before that decision of that episode.
+
+Below 0 the episode is one of the training run whose play the prompt tells of: -1 - k for its k.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,8 @@ class Replay:
     standard: Literal["ntsc", "pal"] = "ntsc"
     """Television standard of the game, which decides the colours of the indices."""
     episodes: Sequence[ReplayEpisode]
+    borrowed: Sequence[tuple[FrameRef, Pixels]] = ()
+    """The screens of the training run that prompts show, as palette indices of `standard`."""
 
 
 def write(replay: Replay, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from atari_vlm.errors import StoreError
 from atari_vlm.games import get_game
 from atari_vlm.playback import observations
-from atari_vlm.policies.players import PLAYERS, player
+from atari_vlm.policies.players import is_player, player
 from atari_vlm.report.replay import (
     Replay,
     ReplayCall,
@@ -79,6 +79,7 @@ def replay_of(run: Run, *, episodes: Sequence[int] | None = None, most: int = MO
         human_score=game.human_score,
         standard="pal" if game.pal else "ntsc",
         episodes=[_episode(run, row) for row in rows],
+        borrowed=[(place, frame.pixels) for place, frame in run.adopted().items()],
     )
 
 
@@ -112,7 +113,8 @@ def _facts(
     if len(shown) < len(begun):
         numbers = ", ".join(str(row.episode) for row in shown)
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))
-    if (name := str(run.settings["model"])) in PLAYERS:
+    name = str(run.settings["model"])
+    if run.settings.get("prompt") == "none" and is_player(name):
         privileges = player(name, str(run.settings["game"])).privileges
         facts.append(("Reads beyond the screen", ", ".join(sorted(privileges)) or "nothing"))
     return facts

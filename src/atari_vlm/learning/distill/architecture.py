@@ -198,5 +198,6 @@ def save_pretrained(
     """Write what `from_pretrained` and the runtime read, apart from the ONNX graphs."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)
     build_processor(tokenizer).save_pretrained(folder)
     (folder / "answers.json").write_text(json.dumps(answer_rules(games)))

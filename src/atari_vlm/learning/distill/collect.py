@@ -52,17 +52,18 @@ class Shard:
 
     def save(self, path: Path) -> None:
         """Write whole or not at all; about 1 kB a decision."""
-        part = path.with_suffix(".part.npz")
-        np.savez_compressed(
-            part,
-            game=np.array(self.game),
-            grey=self.grey,
-            moved=self.moved,
-            first=self.first,
-            words=np.array(self.words),
-            plans=self.plans,
-            weight=self.weight,
-        )
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as file:
+            np.savez_compressed(
+                file,
+                game=np.array(self.game),
+                grey=self.grey,
+                moved=self.moved,
+                first=self.first,
+                words=np.array(self.words),
+                plans=self.plans,
+                weight=self.weight,
+            )
         part.replace(path)
 
     @staticmethod
@@ -83,6 +84,9 @@ class Disturbance:
     """Chance of a burst of random plans at each decision; one is drawn for every episode."""
     student: tuple[float, ...] = (1.0, 1.0, 0.8, 0.4)
     """Share of decisions the student plays, when there is one; drawn for every episode."""
+    scatter: float = 0.05
+    """Chance, at each decision, that objects are put where play would rarely bring them: left to
+    itself, Pong keeps to a few trajectories, which a student learns by heart."""
     warm_up: int = 40
     """Most random plans before an episode is recorded."""
     length: tuple[int, int] = (200, 900)
@@ -145,7 +149,7 @@ def _episode(
         _play(emulator, every[int(rng.integers(len(every)))])
     end = min(decisions, len(record.words) + int(rng.integers(*stray.length)))
     before = now = Frame(emulator.screen())
-    older, burst, first = None, 0, True
+    older, burst, first, hidden = None, 0, True, False
     while len(record.words) < end and not (emulator.over or emulator.truncated):
         memory = emulator.ram.copy()
         advice = EXPERTS[game].advise(older, memory, LONGEST)
@@ -159,7 +163,7 @@ def _episode(
         for plan, chance in advice.plans.items():
             chances[index[plan]] = chance
         record.plans.append(chances)
-        record.weight.append(advice.weight)
+        record.weight.append(0.0 if hidden else advice.weight)
         if burst == 0 and rng.random() < lead:
             burst = int(rng.integers(1, 8))
             wild = every[int(rng.integers(len(every)))]
@@ -171,7 +175,22 @@ def _episode(
         else:
             plan = draw(advice, rng)
         _play(emulator, plan)
-        before, now, older, first = now, Frame(emulator.screen()), memory, False
+        before, now, older, first, hidden = now, Frame(emulator.screen()), memory, False, False
+        if rng.random() < stray.scatter and _scatter(emulator, rng):
+            # The jump itself is never shown: the first screen after it only serves the next one.
+            before = now = Frame(emulator.screen())
+            older, first, hidden = None, True, True
+
+
+def _scatter(emulator: Emulator, rng: np.random.Generator) -> bool:
+    memory, moved = emulator.ram, False
+    for byte, (low, high) in get_subject(emulator.game.name).scatter.items():
+        if memory[byte]:
+            emulator.poke(byte, int(rng.integers(low, high + 1)))
+            moved = True
+    if moved:
+        _play(emulator, ("NOOP", LONGEST))
+    return moved
 
 
 def _play(emulator: Emulator, plan: tuple[str, int]) -> None:

@@ -5,7 +5,8 @@ Growing to a new game means one entry here and an expert in `policies.experts`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from atari_vlm.errors import unknown
 from atari_vlm.policies.experts import MOST_MOVED
@@ -22,6 +23,11 @@ class Subject:
     """Actions a plan may hold for 1 to `LONGEST` frames."""
     axis: tuple[str, str] | None = None
     """Actions that push in opposite directions, so that plans between them can be averaged."""
+    stress: Mapping[str, float] = field(default_factory=dict)
+    """Name of a value -> how much its word counts in training; 1 where nothing is said."""
+    scatter: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Byte of memory -> lowest and highest value it may be set to, to see what play rarely shows;
+    left alone while it is 0, which means that there is nothing to move."""
 
 
 LONGEST = 4
@@ -38,7 +44,14 @@ _PONG = (
 SUBJECTS: dict[str, Subject] = {
     subject.game: subject
     for subject in (
-        Subject(game="pong", answers=_PONG, actions=("RIGHT", "LEFT"), axis=("RIGHT", "LEFT")),
+        Subject(
+            game="pong",
+            answers=_PONG,
+            actions=("RIGHT", "LEFT"),
+            axis=("RIGHT", "LEFT"),
+            stress={"aim": 3.0, "plan": 2.0},
+            scatter={54: (48, 203)},
+        ),
     )
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class Batch:
     """Tokens of the answers, (batch, longest), padded with -1."""
     plans: torch.Tensor
     """Soft plan targets over the vocabulary, (batch, vocabulary)."""
+    stress: torch.Tensor
+    """How much each word of the answers counts, (batch, longest); 0 where there is none."""
 
 
 class Dataset:
@@ -54,6 +56,7 @@ class Dataset:
         self._sums = np.zeros(0)
         self._side = 0
 
+        self._stress = _stress(self.grammar, get_subject(game).stress)
         self.fields = _fields(self.grammar)
         """(name, its tokens, sentence -> place) of every value an answer can state."""
 
@@ -87,6 +90,11 @@ class Dataset:
         self.tokens += list(padded)
         self.soft += list((shard.plans @ self._blur).astype(np.float32))
 
+    def some(self, count: int) -> Batch:
+        """Up to `count` decisions spread evenly over those that can be drawn."""
+        shown = np.flatnonzero(np.diff(self._sums, prepend=0.0) > 0)
+        return self.take(shown[np.linspace(0, len(shown) - 1, min(count, len(shown))).astype(int)])
+
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         """A random batch, by weight."""
         sums = self._sums
@@ -106,7 +114,9 @@ class Dataset:
             soft[i, self._plan_ids] = self.soft[row]
         answers = np.array([self.tokens[row] for row in rows.tolist()])
         scaled = torch.from_numpy(pixels).float().div_(127.5).sub_(1.0)
-        return Batch(self.game, scaled, torch.from_numpy(answers), torch.from_numpy(soft))
+        stress = np.stack([self._stress[self.shape(answer)] for answer in answers.tolist()])
+        numbers = (torch.from_numpy(array) for array in (answers, soft, stress))
+        return Batch(self.game, scaled, *numbers)
 
 
 def _fields(grammar: Grammar) -> list[tuple[str, tuple[int, ...], dict[int, int]]]:
@@ -116,6 +126,15 @@ def _fields(grammar: Grammar) -> list[tuple[str, tuple[int, ...], dict[int, int]
             if slot.name and len(sentence) > 2:
                 fields.setdefault(slot.name, (slot.tokens, {}))[1][number] = place
     return [(name, tokens, places) for name, (tokens, places) in fields.items()]
+
+
+def _stress(grammar: Grammar, stress: Mapping[str, float]) -> NDArray[np.float32]:
+    """(sentences, longest): how much each place counts; 0 behind a sentence's end."""
+    width = max(len(sentence) for sentence in grammar.sentences)
+    table = np.zeros((len(grammar.sentences), width), np.float32)
+    for row, sentence in zip(table, grammar.sentences, strict=True):
+        row[: len(sentence)] = [stress.get(place.name, 1.0) for place in sentence]
+    return table
 
 
 def plan_blur(game: str) -> NDArray[np.float64]:

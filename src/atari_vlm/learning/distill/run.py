@@ -196,8 +196,7 @@ def _grades(trainer: Trainer, exam: dict[str, Dataset], count: int = 300) -> str
 
     parts = []
     for game, data in exam.items():
-        rows = np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
-        grades = held_out_accuracy(trainer, data.take(rows))
+        grades = held_out_accuracy(trainer, data.some(count))
         parts += [f"{game}/{name} {share:.2f}" for name, share in grades.items()]
     return "held out: " + ", ".join(parts)
 
@@ -213,8 +212,7 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
     export(folder)
     scores, grades = {}, {}
     for game, shard in held_out.items():
-        data = _exam(trainer, shard)
-        marks = held_out_accuracy(trainer, data.take(np.arange(min(len(data), 1_000))))
+        marks = held_out_accuracy(trainer, _exam(trainer, shard).some(1_000))
         grades.update({f"{game}/{name}": share for name, share in marks.items()})
         if settings.episodes:
             scores[game] = play_episodes(folder, game, settings.episodes, report=report)

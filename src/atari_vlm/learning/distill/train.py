@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ACT_SHARE = 4
 """Every fourth decision of a batch is asked for its plan alone."""
-HEADS_WEIGHT, PLAN_WEIGHT = 0.3, 2.0
+HEADS_WEIGHT = 0.3
 MISHEARD = 0.1
 """Chance that a value of the answer is fed back as one of its neighbours, as when playing."""
 KEEP = 0.998
@@ -131,8 +131,7 @@ class Trainer:
         import torch
 
         answers = batch.answers[acts:]
-        known = answers >= 0
-        heard = torch.where(known, answers, 0)
+        heard = torch.where(answers >= 0, answers, 0)
         target = self.soft[heard]
         plans = self._is_plan(batch.game, answers)
         target[plans] = batch.plans[acts:][plans.nonzero()[:, 0]]
@@ -141,8 +140,7 @@ class Trainer:
         fed = torch.where(swap, other, heard)[:, :-1]
         scores = self._answer_scores(batch.game, SEE, features[acts:], fed)
         each = -(target * torch.log_softmax(scores, -1)).sum(-1)
-        each = each * known * (1 + (PLAN_WEIGHT - 1) * plans)
-        return each.sum() / len(answers)
+        return (each * batch.stress[acts:]).sum() / len(answers)
 
     def _act_loss(self, batch: Batch, features: torch.Tensor, acts: int) -> torch.Tensor:
         import torch

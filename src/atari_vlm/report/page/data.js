@@ -76,6 +76,22 @@ async function look(shelf, episode, at) {
   return (await shelf.get(episode, Math.floor(at / replay.chunk)))[at % replay.chunk];
 }
 
+/** Screens of the training run that prompts show, by "episode/step"; each is unpacked once. */
+const borrowed = new Map(
+  replay.borrowed.map(({ place, shape, screen }) => {
+    let opened;
+    return [place.join("/"), { shape, open: () => (opened ??= inflate(screen)) }];
+  }),
+);
+
+/** A frame that a prompt refers to, its shape and what unpacks it; undefined if not in here. */
+function findFrame(number, step) {
+  if (number < 0) return borrowed.get(`${number}/${step}`);
+  const place = replay.episodes.findIndex((episode) => episode.number === number);
+  if (place < 0 || step >= replay.episodes[place].count) return undefined;
+  return { shape: replay.episodes[place].shape, open: () => look(screens, place, step) };
+}
+
 const KINDS = {
   reward: { key: "r", name: "Reward" },
   repair: { key: "m", name: "Repair" },

@@ -105,14 +105,14 @@ function quietView(lines, compared) {
 
 /** A frame of the prompt, at the size it was sent; a press enlarges it. */
 function frameView([number, step], size, here) {
-  const episode = replay.episodes.findIndex((other) => other.number === number);
+  const found = findFrame(number, step);
   const name = frameName(number, step, here);
   const caption = make("figcaption", {}, name);
-  if (episode < 0 || step >= replay.episodes[episode].count) {
+  if (!found) {
     const missing = make("div", { class: "missing" }, "not in this page");
     return make("figure", { class: "frame" }, missing, caption);
   }
-  const { shape } = replay.episodes[episode];
+  const { shape } = found;
   const [width, height] = size ?? [shape[1], shape[0]];
   const canvas = make("canvas", { width, height, "data-step": step, "data-episode": number });
   const attributes = {
@@ -120,13 +120,14 @@ function frameView([number, step], size, here) {
     "aria-label": `Enlarge: ${name}, ${width} by ${height} pixels`,
     onclick: () => enlarge(canvas, `${name}, as sent: ${width} × ${height}`),
   };
-  const painted = look(screens, episode, step).then((pixels) => paint(canvas, pixels, shape, size));
+  const painted = found.open().then((pixels) => paint(canvas, pixels, shape, size));
   here.frames.push(painted);
   const kind = number === here.number ? "frame" : "frame aside";
   return make("figure", { class: kind }, make("button", attributes, canvas), caption);
 }
 
 function frameName(number, step, here) {
+  if (number < 0) return `training episode ${-1 - number}, decision ${step}`;
   if (number !== here.number) return `episode ${number}, decision ${step}`;
   if (step === here.at) return "now";
   return step < here.at ? `${count(here.at - step, "decision")} ago` : `decision ${step}`;

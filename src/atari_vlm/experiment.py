@@ -1,0 +1,231 @@
+"""What plays what, and how: settings checked, resolved and made into a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.games import Game, get_game
+from atari_vlm.images import check_size
+from atari_vlm.learning.examples import BestMoments, Progress
+from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.journal import JournaledModel
+from atari_vlm.policies.players import is_player, player
+from atari_vlm.policies.vlm import VLMPolicy
+from atari_vlm.prompts.strategies import PromptSettings, get_strategy
+from atari_vlm.store import Run
+from atari_vlm.types import Learner, Lessons, Limits, Model, Policy, Strategy
+
+HISTORY = 8
+"""Recent actions a prompt lists when nothing is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What may be chosen; see `VLMTrainer` for the meanings."""
+
+    num_examples: int = 3
+    frame_stack: int = 4
+    frames_in_prompt: int | None = None
+    resize_shape: tuple[int, int] | None = None
+    frame_skip: int = 4
+    repeat_action_probability: float = 0.25
+    plans: bool = True
+    history: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    max_decisions: int | None = None
+    full_action_space: bool = False
+    parallel: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in ("num_examples", "frame_stack", "frame_skip", "parallel"):
+            whole(name, getattr(self, name), 1)
+        for name, least in (("max_decisions", 1), ("frames_in_prompt", 1), ("history", 0)):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), least)
+        if not 0 <= self.repeat_action_probability <= 1:
+            raise InvalidSetting(
+                "repeat_action_probability is within 0 and 1, not "
+                f"{self.repeat_action_probability}."
+            )
+        if (self.frames_in_prompt or 1) > self.frame_stack:
+            raise InvalidSetting(
+                f"A prompt cannot show {self.frames_in_prompt} frames of a stack of "
+                f"{self.frame_stack}; raise frame_stack."
+            )
+        if self.resize_shape is not None:
+            check_size(self.resize_shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A game and its player, resolved."""
+
+    game: Game
+    prompt_type: str
+    """Name of the prompt; "none" for players without one."""
+    model: Model | None
+    strategy: Strategy | None
+    baseline: Policy | None
+    """The player, where it is no model."""
+    learner: Learner | None
+    limits: Limits
+    settings: dict[str, Any]
+    """Everything that decides what is played, as the run folder keeps it; never a key."""
+
+    def policy(self, run: Run, taught: Lessons | None) -> Callable[[Lessons], Policy]:
+        """The player, given what earlier episodes taught; `taught` overrides what is learned."""
+        if self.baseline is not None:
+            baseline = self.baseline
+            return lambda lessons: baseline
+        assert self.model is not None
+        assert self.strategy is not None
+        model, strategy = JournaledModel(self.model, run), self.strategy
+        return lambda lessons: VLMPolicy(model, strategy, taught or lessons)
+
+    @property
+    def privileges(self) -> tuple[str, ...]:
+        """What the player reads beyond the screen."""
+        return tuple(sorted(self.baseline.privileges)) if self.baseline else ()
+
+
+def prepare(
+    game_name: str,
+    vlm_type: str,
+    options: Options,
+    *,
+    api_key: str | None = None,
+    prompt_type: str | None = None,
+    learn: bool | None = False,
+    base_url: str | None = None,
+    model: Model | None = None,
+) -> Experiment:
+    """Find the game, the player, its prompt and its learner.
+
+    Args:
+        game_name: any spelling of a game.
+        vlm_type: a model, a baseline, or the name of `model`.
+        options: how.
+        api_key: goes to the vendor's client and nowhere else.
+        prompt_type: None for the model's own.
+        learn: in context; None where the prompt can show examples.
+        base_url: an OpenAI-compatible server.
+        model: a model of the caller's own.
+
+    Raises:
+        UnknownName, InvalidSetting, ModelUnusable, MissingExtra: what was asked for cannot be.
+    """
+    game = get_game(game_name)
+    baseline = player(vlm_type, game.name) if model is None and is_player(vlm_type) else None
+    if baseline is None and model is None:
+        model = build_model(
+            vlm_type,
+            api_key=api_key,
+            base_url=base_url,
+            temperature=options.temperature,
+            max_tokens=options.max_tokens,
+        )
+    prompt = prompt_type or (model.prompt_type if model else "none")
+    if model is None:
+        asked = {"prompt_type": prompt_type, "use_in_context_learning": learn or None}
+        model_only = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+        _refuse(f"The baseline {vlm_type!r}", {**asked, **model_only, **_shown(options)})
+    if prompt == "specialist":
+        _refuse("The 'specialist' prompt", {"use_in_context_learning": learn, **_shown(options)})
+    shows = prompt not in ("specialist", "none")
+    learner = _learner(prompt, shows if learn is None else learn, options.num_examples)
+    strategy, told = _strategy(prompt, options) if model else (None, {})
+    return Experiment(
+        game=game,
+        prompt_type=prompt,
+        model=model,
+        strategy=strategy,
+        baseline=baseline,
+        learner=learner,
+        limits=Limits(decisions=options.max_decisions),
+        settings={
+            "game": game.name,
+            "model": vlm_type,
+            "version": getattr(model, "version", None),
+            "base_url": host(base_url),
+            "prompt": prompt,
+            "learner": learner.name if learner else None,
+            "examples": options.num_examples if isinstance(learner, BestMoments) else None,
+            **told,
+            "temperature": options.temperature,
+            "max_tokens": options.max_tokens,
+            "frame_stack": options.frame_stack,
+            "frame_skip": options.frame_skip,
+            "repeat_action_probability": options.repeat_action_probability,
+            "full_action_space": options.full_action_space,
+            "max_decisions": options.max_decisions,
+            "max_frames": Limits().frames,
+            "parallel": options.parallel if learner else None,
+        },
+    )
+
+
+def _learner(prompt: str, learn: bool, examples: int) -> Learner | None:
+    if learn:
+        return BestMoments(examples)
+    return Progress() if prompt == "adaptive" else None
+
+
+def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:
+    """The strategy, and what the record says of it."""
+    if prompt == "specialist":
+        return get_strategy(prompt), {"plans": True, "frames_in_prompt": 2}
+    settings = PromptSettings(
+        history=HISTORY if options.history is None else options.history,
+        frames=options.frames_in_prompt or min(2, options.frame_stack),
+        plans=options.plans,
+        image_size=options.resize_shape,
+    )
+    return get_strategy(prompt, settings), {
+        "plans": options.plans,
+        "frames_in_prompt": settings.frames,
+        "history": settings.history,
+        "resize_shape": list(options.resize_shape) if options.resize_shape else None,
+    }
+
+
+def _shown(options: Options) -> dict[str, Any]:
+    """The options that only a general prompt can follow; None where nothing was asked."""
+    return {
+        "history": options.history,
+        "frames_in_prompt": options.frames_in_prompt,
+        "resize_shape": options.resize_shape,
+        "plans=False": None if options.plans else True,
+    }
+
+
+def _refuse(who: str, asked: dict[str, Any]) -> None:
+    """An option that would change nothing must not be recorded as if it had."""
+    given = [name for name, value in asked.items() if value not in (None, False)]
+    if given:
+        raise InvalidSetting(
+            f"{who} cannot follow {', '.join(given)}; leave it out, or choose a model that reads "
+            "the prompts basic, cot, expert or adaptive."
+        )
+
+
+def whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Raise InvalidSetting unless the value is a whole number of at least `least`."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or value < least or (most is not None and value > most):  # type: ignore[operator]
+        range_ = f"at least {least}" if most is None else f"{least} to {most}"
+        raise InvalidSetting(f"{name} must be a whole number of {range_}, not {value!r}.")
+
+
+def host(url: str | None) -> str | None:
+    """The server without what a URL may hide (user:password, tokens in the query)."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
