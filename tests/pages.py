@@ -42,8 +42,13 @@ class Page:
 
     def painted(self, selector: str) -> None:
         """Wait until a canvas holds its picture, which may have to be unpacked first."""
-        corner = "getContext('2d').getImageData(0, 0, 1, 1).data[3] === 255"
-        self.wait(f"document.querySelector({json.dumps(selector)}).{corner}")
+        self.wait(
+            f"""((canvas) => {{
+                const probe = new OffscreenCanvas(1, 1).getContext("2d");
+                probe.drawImage(canvas, 0, 0);
+                return probe.getImageData(0, 0, 1, 1).data[3] === 255;
+            }})(document.querySelector({json.dumps(selector)}))"""
+        )
 
     def text(self, part: str) -> str:
         return self.run(
