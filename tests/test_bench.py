@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -54,6 +57,26 @@ def test_a_bench_continues_and_a_finished_one_plays_nothing(tmp_path):
     assert len(run.episodes()) == 2
     run.close()
     assert bench(more, lambda line: None) == first
+
+
+def test_a_killed_bench_leaves_no_worker_behind_and_continues(tmp_path):
+    arguments = ["--games", "pong", "--models", "random", "--no-baselines", "--episodes", "3"]
+    command = [sys.executable, "-m", "atari_vlm.cli", "bench", *arguments, "--out", str(tmp_path)]
+    folder = tmp_path / "pong" / "random-s0"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not (folder / "run.sqlite-wal").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for _ in range(20):  # the worker of the killed bench may need a moment to notice
+        if "Another process" not in done.stderr:
+            break
+        time.sleep(0.25)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "over 3 episodes" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,12 @@ def test_missing_weights_say_which(tmp_path):
         EmbeddedModel(tmp_path / "nowhere")
 
 
+def test_the_weights_are_small_and_hold_no_trace_of_the_machine_they_were_made_on():
+    held = [path for path in weights().iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in held) < 15e6
+    assert not [path.name for path in held if b".py" in path.read_bytes()]
+
+
 def test_the_picture_shows_now_before_and_what_moved():
     before, now = np.zeros((210, 160), np.uint8), np.zeros((210, 160), np.uint8)
     before[100:104, 50:52] = now[120:124, 60:62] = 14

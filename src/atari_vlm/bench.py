@@ -11,11 +11,13 @@ import io
 import json
 import os
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from numpy.random import default_rng
@@ -89,7 +91,12 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
         if player != "expert" or game in EXPERTS
     ]
     cells: dict[tuple[str, str], Cell] = {}
-    pool = ProcessPoolExecutor(settings.processes, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        settings.processes,
+        mp_context=get_context("spawn"),
+        initializer=_end_with,
+        initargs=(os.getpid(),),
+    )
     try:
         futures = {pool.submit(play_cell, settings, *job): job for job in jobs}
         for future in as_completed(futures):
@@ -100,6 +107,17 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
     ordered = [cells[job] for job in jobs]
     write_results(settings, ordered)
     return ordered
+
+
+def _end_with(parent: int) -> None:
+    """End this worker soon after its parent, which may be killed: its runs must come free."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:

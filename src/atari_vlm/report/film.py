@@ -79,7 +79,7 @@ def _picture(frame: Frame, decision: Decision, score: float) -> Image.Image:
     draw.text((12, top), plan, ACCENT, _font(17))
     draw.text((SCREEN[0] - 12, top), f"score {score:g}", DIM, _font(17), anchor="ra")
     words = " ".join((decision.reply or decision.reason).split())
-    for number, line in enumerate(wrap(words, 66)[:3]):
+    for number, line in enumerate(wrap(words, 70)[:3]):
         draw.text((12, top + 24 + 18 * number), line, INK, _font(14))
     return sheet.quantize(64, dither=Image.Dither.NONE)
 

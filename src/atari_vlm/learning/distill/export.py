@@ -75,7 +75,23 @@ def _write(
             verbose=False,
         )
         program.save(str(part), external_data=False)
+    _strip(part)
     part.replace(path)
+
+
+def _strip(path: Path) -> None:
+    """Remove the traces of this machine's source files, which the exporter leaves on each node."""
+    import onnx
+
+    proto = onnx.load(str(path))
+    graph = proto.graph
+    for item in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    for weight in graph.initializer:
+        weight.ClearField("metadata_props")
+    del graph.value_info[:]
+    onnx.save(proto, str(path))
 
 
 def _modules(model: Any) -> tuple[Any, Any]:

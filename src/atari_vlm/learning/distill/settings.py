@@ -32,13 +32,13 @@ class DistillSettings:
     batch: int = 64
     rate: float = 1e-3
     """Highest learning rate; warms up, then falls to 3% of it on a cosine."""
-    opening: float = 0.15
+    opening: float = 0.1
     """Share of the minutes in which only the eyes are trained, through linear heads."""
     first_decisions: int = 20_000
     """Decisions the expert plays before training starts, for each game; fewer in short runs."""
     round_decisions: int = 8_000
     """Decisions the student plays in each round, for each game; fewer in short runs."""
-    round_minutes: float = 4.0
+    round_minutes: float = 3.0
     """Training minutes between two rounds in which the student plays."""
     checkpoint_seconds: float = 60.0
     report_seconds: float = 10.0
