@@ -41,7 +41,15 @@ def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
     assert {row["privileges"] for row in rows if row["player"] == "expert"} == {"ram"}
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["cells"][0]["scores"] == list(cells[0].scores)
-    assert document["overall"]["noop"]["games"] == 2
+    assert document["overall"] == {}  # games cut short are not normalised
+
+
+def test_whole_games_are_normalised_and_summed_up_over_games(tmp_path):
+    whole = settings(tmp_path, players=("noop",), episodes=1, max_decisions=None)
+    cells = bench(whole, lambda line: None)
+    assert [cell.normalised for cell in cells] == [0.0, pytest.approx(-0.3 / 35.3)]
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["overall"]["noop"]["median"] == pytest.approx(-0.15 / 35.3)
 
 
 def test_the_best_constant_of_freeway_is_up(tmp_path):

@@ -12,10 +12,11 @@ import sys
 import numpy as np
 import pytest
 
+from atari_vlm.database import FILE
 from atari_vlm.errors import StoreError
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.playback import observations, pictures
-from atari_vlm.store import FILE, Run
+from atari_vlm.store import Run
 from atari_vlm.trainer import VLMTrainer
 from tests import hashing_player
 

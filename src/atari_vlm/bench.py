@@ -68,7 +68,7 @@ class Cell:
     mean: stats.Interval
     """Mean score with its bootstrap 95% interval."""
     normalised: float | None
-    """Human-normalised mean; None where the table lacks the game."""
+    """Human-normalised mean; None where the table lacks the game or games were cut short."""
     privileges: tuple[str, ...]
     """What the player read beyond the screen."""
     fallbacks: int
@@ -133,7 +133,7 @@ def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:
         player=player,
         scores=summary.scores,
         mean=summary.mean,
-        normalised=summary.human_normalised,
+        normalised=None if settings.max_decisions else summary.human_normalised,
         privileges=summary.privileges,
         fallbacks=summary.sources.get("fallback", 0),
         decisions=sum(row.decisions or 0 for row in summary.episodes),

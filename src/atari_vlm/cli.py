@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -148,27 +148,41 @@ def train(
     save_dir: SaveOption = Path("runs"),
 ) -> None:
     """Learn in context over some episodes, then evaluate on seeds that were never trained on."""
+    train_and_evaluate(
+        episodes,
+        evaluations,
+        game_name=game,
+        vlm_type=model,
+        api_key=api_key,
+        prompt_type=prompt,
+        use_in_context_learning=icl,
+        temperature=temperature,
+        max_decisions=max_decisions,
+        seed=seed,
+        save_dir=save_dir,
+        base_url=base_url,
+    )
+
+
+def train_and_evaluate(episodes: int, evaluations: int, **settings: Any) -> None:
+    """Train (unless `episodes` is 0), evaluate on fresh seeds, and print both.
+
+    Args:
+        episodes: of training.
+        evaluations: episodes of evaluation.
+        settings: arguments of VLMTrainer.
+    """
     from atari_vlm.display import Board, print_summary
     from atari_vlm.trainer import VLMTrainer
 
-    with Board(console, f"{game} · {model} · training", screen=False) as board:
-        trainer = VLMTrainer(
-            game,
-            model,
-            api_key,
-            prompt,
-            icl,
-            temperature=temperature,
-            max_decisions=max_decisions,
-            seed=seed,
-            save_dir=save_dir,
-            base_url=base_url,
-            watch=board.watch,
-        )
-        trained = uninterrupted(lambda: trainer.train(episodes))
+    title = f"{settings['game_name']} · {settings['vlm_type']}"
+    with Board(console, title, screen=False) as board:
+        trainer = VLMTrainer(**settings, watch=board.watch)
+        trained = uninterrupted(lambda: trainer.train(episodes)) if episodes else None
         evaluated = uninterrupted(lambda: trainer.evaluate(evaluations))
-    console.print("Training", style="bold")
-    print_summary(console, trained)
+    if trained:
+        console.print("Training", style="bold")
+        print_summary(console, trained)
     console.print("Evaluation, on fresh seeds", style="bold")
     print_summary(console, evaluated)
 

@@ -22,6 +22,7 @@ from rich.text import Text
 from atari_vlm import images
 from atari_vlm.bench import Cell
 from atari_vlm.games import SUGGESTED, Game
+from atari_vlm.stats import Interval
 from atari_vlm.trainer import Summary
 from atari_vlm.types import Frame, Step
 
@@ -122,28 +123,56 @@ def shown(words: str) -> str:
 
 def score_table(summary: Summary) -> Table:
     """The score of a run beside random and human, with everything needed to read it."""
-    game = summary.game
-    table = Table(box=box.SIMPLE_HEAD, title=escape(f"{game.title}: {summary.model}"))
-    table.add_column("player")
-    table.add_column("mean score", justify="right")
-    table.add_column("95% interval", justify="right")
-    table.add_column("episodes", justify="right")
-    table.add_column("human-normalised", justify="right")
+    game, cut = summary.game, summary.settings.get("max_decisions")
+    table = _scores(escape(f"{game.title}: {summary.model}"), "player")
+    table.caption = escape(conditions(summary))
+    table.caption_justify = "left"
     if game.random_score is not None:
         table.add_row("random (table)", f"{game.random_score:g}", "", "", "0")
-    mean, normalised = summary.mean, summary.human_normalised
     uses = f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
-    name = escape(summary.model + uses)
+    # A game that was cut short has no score to hold against whole games.
+    normalised = None if cut else summary.human_normalised
     table.add_row(
-        f"[bold]{name}[/bold]",
-        f"[bold]{mean.value:.4g}[/bold]",
-        "" if mean.low is None else f"{mean.low:.4g} to {mean.high:.4g}",
-        str(len(summary.scores)),
-        "" if normalised is None else f"{normalised:.2f}",
+        escape(summary.model + uses),
+        *_cells(summary.mean, len(summary.scores), normalised),
+        style="bold",
     )
     if game.human_score is not None:
         table.add_row("human (table)", f"{game.human_score:g}", "", "", "1")
     return table
+
+
+def conditions(summary: Summary) -> str:
+    """The settings a score depends on, in a sentence."""
+    settings = summary.settings
+    seeds = [row.seed for row in summary.episodes]
+    parts = [
+        f"{settings['frame_skip']} frames a decision",
+        f"sticky {settings['repeat_action_probability']:g}",
+        f"prompt {summary.prompt}" if summary.prompt != "none" else "",
+        "" if settings.get("plans", True) else "no plans",
+        "all 18 actions" if settings["full_action_space"] else "",
+        f"seeds {min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}",
+    ]
+    cut = settings.get("max_decisions")
+    warning = f" Cut short after {cut} decisions: not scores of whole games." if cut else ""
+    return ", ".join(part for part in parts if part) + "." + warning
+
+
+def _scores(title: str, *first: str) -> Table:
+    """A table of scores; `first` are the columns that say whose."""
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    for heading in first:
+        table.add_column(heading)
+    for heading in ("mean score", "95% interval", "episodes", "human-normalised"):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _cells(mean: Interval, episodes: int, normalised: float | None) -> tuple[str, str, str, str]:
+    interval = "" if mean.low is None else f"{mean.low:.4g} to {mean.high:.4g}"
+    human = "" if normalised is None else f"{normalised:.2f}"
+    return f"{mean.value:.4g}", interval, str(episodes), human
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -178,27 +207,17 @@ def say(console: Console, text: str) -> None:
 
 
 def bench_table(cells: Sequence[Cell]) -> Table:
-    """Games down, players side by side in rows: raw scores with intervals, then normalised."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("game")
-    table.add_column("player")
-    table.add_column("mean score", justify="right")
-    table.add_column("95% interval", justify="right")
-    table.add_column("episodes", justify="right")
-    table.add_column("human-normalised", justify="right")
+    """A row for each game and player: raw scores with intervals, then human-normalised."""
+    table = _scores("", "game", "player")
     table.add_column("note")
     game = ""
     for cell in cells:
         uses = f"uses {', '.join(cell.privileges)}" if cell.privileges else ""
         lost = f"{cell.fallbacks} fallbacks" if cell.fallbacks else ""
-        mean = cell.mean
         table.add_row(
             "" if cell.game == game else cell.game,
             escape(cell.player),
-            f"{mean.value:.4g}",
-            "" if mean.low is None else f"{mean.low:.4g} to {mean.high:.4g}",
-            str(len(cell.scores)),
-            "" if cell.normalised is None else f"{cell.normalised:.2f}",
+            *_cells(cell.mean, len(cell.scores), cell.normalised),
             ", ".join(part for part in (uses, lost, cell.note) if part),
         )
         game = cell.game

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from atari_vlm.cli import run_app, uninterrupted
+from atari_vlm.cli import console, run_app, train_and_evaluate
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
-console = Console()
 
 
 @app.command()
@@ -41,33 +39,24 @@ def train_atari_vlm(
     ] = False,
 ) -> None:
     """Train a vision-language model on an Atari game, then evaluate it on fresh seeds."""
-    from atari_vlm.display import Board, print_recommendations, print_summary
-
     if show_recommendations:
+        from atari_vlm.display import print_recommendations
+
         print_recommendations(console)
         return
-    from atari_vlm.trainer import VLMTrainer
-
-    with Board(console, f"{game} · {vlm}", screen=False) as board:
-        trainer = VLMTrainer(
-            game_name=game,
-            vlm_type=vlm,
-            api_key=api_key,
-            prompt_type=prompt_type,
-            use_in_context_learning=use_icl,
-            max_decisions=max_decisions,
-            seed=seed,
-            save_dir=save_dir,
-            base_url=base_url,
-            watch=board.watch,
-        )
-        trained = None if eval_only else uninterrupted(lambda: trainer.train(num_episodes))
-        evaluated = uninterrupted(lambda: trainer.evaluate(num_eval_episodes))
-    if trained:
-        console.print("Training", style="bold")
-        print_summary(console, trained)
-    console.print("Evaluation, on fresh seeds", style="bold")
-    print_summary(console, evaluated)
+    train_and_evaluate(
+        0 if eval_only else num_episodes,
+        num_eval_episodes,
+        game_name=game,
+        vlm_type=vlm,
+        api_key=api_key,
+        prompt_type=prompt_type,
+        use_in_context_learning=use_icl,
+        max_decisions=max_decisions,
+        seed=seed,
+        save_dir=save_dir,
+        base_url=base_url,
+    )
 
 
 def main() -> None:

@@ -7,9 +7,7 @@ A decision is committed before its reward is asked for, an answer before it is a
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,31 +19,12 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from atari_vlm import records
+from atari_vlm.database import FILE, connect, create, explained, locked
 from atari_vlm.errors import StoreError
 from atari_vlm.types import Decision, Frame, Observation, Reply, Step, Trajectory, Usage
 
 Setting: TypeAlias = str | int | float | bool | list[Any] | None
 
-FILE = "run.sqlite"
-FORMAT = 1
-_SCHEMA = """
-CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
-CREATE TABLE replies(seed INTEGER PRIMARY KEY, reply TEXT NOT NULL);
-CREATE TABLE episodes(
-    episode INTEGER PRIMARY KEY, seed INTEGER NOT NULL, status TEXT NOT NULL, score REAL,
-    decisions INTEGER, frames INTEGER, message TEXT NOT NULL DEFAULT '');
-CREATE TABLE steps(
-    episode INTEGER, step INTEGER, action TEXT, frames INTEGER, source TEXT, reason TEXT,
-    note TEXT, lives INTEGER, score REAL, reward REAL, terminated INTEGER, truncated INTEGER,
-    PRIMARY KEY(episode, step)) WITHOUT ROWID;
-CREATE TABLE pictures(
-    episode INTEGER, step INTEGER, height INTEGER, width INTEGER, standard TEXT, pixels BLOB,
-    PRIMARY KEY(episode, step)) WITHOUT ROWID;
-CREATE TABLE calls(
-    episode INTEGER, step INTEGER, number INTEGER, seed INTEGER, prompt TEXT, fault TEXT,
-    PRIMARY KEY(episode, step, number)) WITHOUT ROWID;
-"""
 IDENTITY_FREE = frozenset({"ale_py", "atari_vlm", "python", "base_url"})
 """Settings that may differ when a run is continued: a server may have moved since."""
 
@@ -87,13 +66,13 @@ class Run:
                 another process is playing now.
         """
         path = folder / FILE
-        with _explained(path):
+        with explained(path):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _locked(folder)
+            lock = locked(folder)
             try:
                 if not path.exists():
-                    _create(path, settings)
-                run = cls(folder, _connect(path), lock)
+                    create(path, settings)
+                run = cls(folder, connect(path), lock)
                 run._must_match(settings)
             except BaseException:
                 lock.close()
@@ -104,15 +83,15 @@ class Run:
     def read(cls, folder: Path) -> Run:
         """Open a run to look at it; also while it is being played."""
         path = folder / FILE
-        with _explained(path):
+        with explained(path):
             if not path.is_file():
                 raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
-            return cls(folder, _connect(path), None)
+            return cls(folder, connect(path), None)
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
         """Whether the folder holds a run."""
-        with _explained(folder / FILE):
+        with explained(folder / FILE):
             return (folder / FILE).is_file()
 
     def close(self) -> None:
@@ -139,7 +118,7 @@ class Run:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: written whole or not at all."""
-        with _explained(self.folder / FILE):
+        with explained(self.folder / FILE):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -294,7 +273,7 @@ class Run:
         return sum((records.reply_from_json(reply).usage for (reply,) in replies), Usage())
 
     def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with _explained(self.folder / FILE):
+        with explained(self.folder / FILE):
             return self._db.execute(query, values).fetchall()
 
     def _one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
@@ -383,68 +362,3 @@ class EpisodeLog:
                 ),
             )
             self._unsaved = None
-
-
-def _create(path: Path, settings: Mapping[str, Setting]) -> None:
-    """Write a new file whole: under another name first."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    db = sqlite3.connect(draft, isolation_level=None)
-    try:
-        db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        db.executemany(
-            "INSERT INTO settings VALUES(?, ?)",
-            [(name, json.dumps(value)) for name, value in {"format": FORMAT, **settings}.items()],
-        )
-    finally:
-        db.close()
-    os.replace(draft, path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Played in another thread where an event loop runs already, as in a notebook; one at a time.
-    db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
-    db.execute("PRAGMA synchronous = NORMAL")
-    found = db.execute("SELECT value FROM settings WHERE name = 'format'").fetchone()
-    if found is None or json.loads(found[0]) != FORMAT:
-        raise StoreError(f"{path} has a format this version cannot read.")
-    return db
-
-
-def _locked(folder: Path) -> IO[str]:
-    lock = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise StoreError(
-            f"Another process is playing in {folder}. Wait for it, or use another folder."
-        ) from None
-    return lock
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk say into one sentence."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "locked" in text or "readonly" in text or "unable to open" in text:
-            raise StoreError(
-                f"Cannot open {path} for use ({text}). Another program holds it, or the folder "
-                "may not be written to, which SQLite needs even to read; a copy will do."
-            ) from error
-        if "full" in text or "disk I/O" in text:
-            raise StoreError(
-                f"Cannot write to {path}: the disk is full or failing ({text}). Everything up to "
-                "the last decision is kept; make room and give the same command to continue."
-            ) from error
-        raise StoreError(
-            f"{path} is damaged or not a run of this project ({text}). Move the folder away to "
-            "start anew, or restore it from a copy."
-        ) from error
-    except OSError as error:
-        raise StoreError(f"Cannot use {path.parent}: {error.strerror or error}.") from error

@@ -39,6 +39,8 @@ class Summary:
     game: Game
     model: str
     prompt: str
+    settings: dict[str, Any]
+    """Everything that decided what was played, as the run folder keeps it."""
     episodes: tuple[EpisodeRow, ...]
     """The finished episodes, in order."""
     sources: dict[str, int]
@@ -299,6 +301,7 @@ class VLMTrainer:
             game=self.experiment.game,
             model=self.settings["model"],
             prompt=self.settings["prompt"],
+            settings=dict(run.settings),
             episodes=tuple(row for row in run.episodes() if row.status == "finished"),
             sources=sources,
             usage=run.usage(),

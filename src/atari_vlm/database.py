@@ -1,0 +1,102 @@
+"""The SQLite file of a run: its tables, how it is opened, and what it says when it cannot be."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from atari_vlm.errors import StoreError
+
+FILE = "run.sqlite"
+FORMAT = 1
+_SCHEMA = """
+CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
+CREATE TABLE replies(seed INTEGER PRIMARY KEY, reply TEXT NOT NULL);
+CREATE TABLE episodes(
+    episode INTEGER PRIMARY KEY, seed INTEGER NOT NULL, status TEXT NOT NULL, score REAL,
+    decisions INTEGER, frames INTEGER, message TEXT NOT NULL DEFAULT '');
+CREATE TABLE steps(
+    episode INTEGER, step INTEGER, action TEXT, frames INTEGER, source TEXT, reason TEXT,
+    note TEXT, lives INTEGER, score REAL, reward REAL, terminated INTEGER, truncated INTEGER,
+    PRIMARY KEY(episode, step)) WITHOUT ROWID;
+CREATE TABLE pictures(
+    episode INTEGER, step INTEGER, height INTEGER, width INTEGER, standard TEXT, pixels BLOB,
+    PRIMARY KEY(episode, step)) WITHOUT ROWID;
+CREATE TABLE calls(
+    episode INTEGER, step INTEGER, number INTEGER, seed INTEGER, prompt TEXT, fault TEXT,
+    PRIMARY KEY(episode, step, number)) WITHOUT ROWID;
+"""
+
+
+def create(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write a new file whole: under another name first."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    db = sqlite3.connect(draft, isolation_level=None)
+    try:
+        db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        db.executemany(
+            "INSERT INTO settings VALUES(?, ?)",
+            [(name, json.dumps(value)) for name, value in {"format": FORMAT, **settings}.items()],
+        )
+    finally:
+        db.close()
+    os.replace(draft, path)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file of a run; each statement outside a transaction commits by itself."""
+    # Played in another thread where an event loop runs already, as in a notebook; one at a time.
+    db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+    db.execute("PRAGMA journal_mode = WAL")
+    # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
+    db.execute("PRAGMA synchronous = NORMAL")
+    found = db.execute("SELECT value FROM settings WHERE name = 'format'").fetchone()
+    if found is None or json.loads(found[0]) != FORMAT:
+        raise StoreError(f"{path} has a format this version cannot read.")
+    return db
+
+
+def locked(folder: Path) -> IO[str]:
+    """The folder's lock, which the kernel frees when this process ends, however it ends."""
+    lock = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise StoreError(
+            f"Another process is playing in {folder}. Wait for it, or use another folder."
+        ) from None
+    return lock
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the disk say into one sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "locked" in text or "readonly" in text or "unable to open" in text:
+            raise StoreError(
+                f"Cannot open {path} for use ({text}). Another program holds it, or the folder "
+                "may not be written to, which SQLite needs even to read; a copy will do."
+            ) from error
+        if "full" in text or "disk I/O" in text:
+            raise StoreError(
+                f"Cannot write to {path}: the disk is full or failing ({text}). Everything up to "
+                "the last decision is kept; make room and give the same command to continue."
+            ) from error
+        raise StoreError(
+            f"{path} is damaged or not a run of this project ({text}). Move the folder away to "
+            "start anew, or restore it from a copy."
+        ) from error
+    except OSError as error:
+        raise StoreError(f"Cannot use {path.parent}: {error.strerror or error}.") from error
