@@ -163,9 +163,9 @@ def _scores(title: str, *first: str) -> Table:
     """A table of scores; `first` are the columns that say whose."""
     table = Table(box=box.SIMPLE_HEAD, title=title)
     for heading in first:
-        table.add_column(heading)
-    for heading in ("mean score", "95% interval", "episodes", "human-normalised"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, no_wrap=True)
+    for heading in ("mean", "95% interval", "episodes", "human-norm."):
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -209,16 +209,15 @@ def say(console: Console, text: str) -> None:
 def bench_table(cells: Sequence[Cell]) -> Table:
     """A row for each game and player: raw scores with intervals, then human-normalised."""
     table = _scores("", "game", "player")
-    table.add_column("note")
     game = ""
     for cell in cells:
         uses = f"uses {', '.join(cell.privileges)}" if cell.privileges else ""
         lost = f"{cell.fallbacks} fallbacks" if cell.fallbacks else ""
+        notes = ", ".join(part for part in (uses, lost, cell.note) if part)
         table.add_row(
             "" if cell.game == game else cell.game,
-            escape(cell.player),
+            escape(f"{cell.player} ({notes})" if notes else cell.player),
             *_cells(cell.mean, len(cell.scores), cell.normalised),
-            ", ".join(part for part in (uses, lost, cell.note) if part),
         )
         game = cell.game
     return table
