@@ -169,7 +169,7 @@ def test_a_model_that_never_answers_legally_is_no_score(tmp_path):
 
 
 def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
-    arguments = ["--model", "random", "--run", "r", "--no-replay", "--max-decisions", "4000"]
+    arguments = ["--model", "random", "--run", "r", "--no-replay", "--episodes", "12"]
     program = [sys.executable, "-m", "atari_vlm.cli", "play", *arguments]
     process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "r" / "run.sqlite-wal").exists():
@@ -272,7 +272,7 @@ def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):
 
 
 def test_names_with_brackets_and_terminal_codes_are_shown_as_they_are(tmp_path):
-    words = "\x1b]0;owned\x07 ACTION: FIRE [/b]"
+    words = "\x1b]0;owned\x07 [/b]\nACTION: FIRE"
     with Server(Answer(text=words)) as server:
         done = play(
             *("--model", "llama[/q4]", "--base-url", server.base_url),
@@ -282,6 +282,10 @@ def test_names_with_brackets_and_terminal_codes_are_shown_as_they_are(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "llama[/q4]" in done.stdout
     assert "\x1b]0;" not in done.stdout
+    with Server(Answer(text="ACTION: \x1b]0;owned\x07")) as server:
+        done = play("--model", "x", "--base-url", server.base_url, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr
 
 
 def test_paths_that_cannot_be_are_sentences(tmp_path):

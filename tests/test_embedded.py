@@ -187,9 +187,9 @@ def test_damaged_weights_say_so(tmp_path, name):
 def test_missing_weights_say_which(tmp_path):
     folder = shutil.copytree(weights(), tmp_path / "weights")
     (folder / "eyes.onnx").unlink()
-    with pytest.raises(ModelUnusable, match=r"lack eyes\.onnx"):
+    with pytest.raises(ModelUnusable, match=r"lacks eyes\.onnx"):
         EmbeddedModel(folder)
-    with pytest.raises(ModelUnusable, match=r"lack eyes\.onnx, words\.onnx"):
+    with pytest.raises(ModelUnusable, match=r"lacks eyes\.onnx, words\.onnx"):
         EmbeddedModel(tmp_path / "nowhere")
 
 

@@ -113,9 +113,14 @@ def test_prompts_come_in_the_three_kinds_of_the_seed():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"frame_stack": 0}, "frame_stack must be a whole number of at least 1, not 0"),
+        (
+            {"frame_stack": 0},
+            "frame_stack must be a whole number of at least 1 and at most 10000, not 0",
+        ),
         ({"frame_skip": 0}, "frame_skip must be"),
         ({"frame_skip": 2.5}, "frame_skip must be"),
+        ({"resize_shape": 84}, "not 84; try"),
+        ({"frame_stack": 100_000}, "at most 10000"),
         ({"resize_shape": (0, 0)}, r"not \(0, 0\); try \(224, 224\)"),
         ({"render_mode": "human"}, "rgb_array"),
     ],
@@ -128,8 +133,9 @@ def test_settings_that_cannot_work_say_what_would(settings, message):
 def test_an_illegal_action_is_refused_with_the_choices():
     env = AtariVLMEnvironment("Freeway")
     env.reset(seed=0)
-    with pytest.raises(IllegalAction, match="0 NOOP, 1 UP, 2 DOWN"):
-        env.step(3)
+    for action in (3, "UP", None, 1.5):
+        with pytest.raises(IllegalAction, match="0 NOOP, 1 UP, 2 DOWN"):
+            env.step(action)
 
 
 def test_games_that_kill_the_process_are_refused_with_the_reason():

@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from atari_vlm.errors import InvalidSetting, RunInvalid, StoreError
+from atari_vlm.errors import InvalidSetting, ModelUnusable, RunInvalid, StoreError
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.playback import pictures
@@ -16,9 +16,10 @@ from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Decision, Frame, Observation, Step, Trajectory
 
 
-def trajectory(episode, rewards):
+def trajectory(episode, rewards, whole=True):
     steps = tuple(
         Step(
+            terminated=whole and k == len(rewards) - 1,
             observation=Observation(game="pong", frames=(), legal=(), interval=4, step=k),
             decision=Decision(action=f"A{k}", frames=k % 4 + 1, source="parsed"),
             reward=reward,
@@ -48,6 +49,11 @@ def test_with_nothing_earned_there_is_nothing_to_show(picture):
     lessons = BestMoments().learn([trajectory(0, [0, -1, 0])], picture)
     assert lessons.examples == ()
     assert lessons.mean_score == -1
+
+
+def test_games_cut_short_say_nothing_about_how_well_it_goes(picture):
+    lessons = Progress().learn([trajectory(0, [0, 0], whole=False)], picture)
+    assert (lessons.episodes, lessons.mean_score) == (1, None)
 
 
 def test_before_the_first_episode_nothing_is_known(picture):
@@ -206,6 +212,10 @@ def test_what_cannot_be_followed_is_refused_and_not_recorded():
     assert "cannot follow resize_shape" in with_options("embedded", resize_shape=(84, 84))
     assert "cannot follow temperature" in with_options("random", temperature=0.5)
     assert "cannot follow prompt_type" in with_options("random", prompt_type="cot")
+    assert "does not read the prompt 'cot'" in with_options("embedded", prompt_type="cot")
+    assert "every 4 frames, not every 8" in with_options("embedded", frame_skip=8)
+    with pytest.raises(ModelUnusable, match="was taught pong, not breakout"):
+        VLMTrainer("breakout", "embedded")
 
 
 def test_half_a_character_in_a_reply_is_stored_and_the_run_ends_invalid(tmp_path):

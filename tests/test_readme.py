@@ -27,7 +27,7 @@ def blocks():
 
 @pytest.fixture
 def server():
-    with Server(Answer(text='{"reasoning": "Serve.", "action": "FIRE", "frames": 2}')) as running:
+    with Server(Answer(text='{"reasoning": "Wait.", "action": "NOOP", "frames": 2}')) as running:
         yield running
 
 

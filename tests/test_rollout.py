@@ -44,6 +44,16 @@ def policy(script, prompt="basic", **settings):
     return VLMPolicy(ScriptedModel(script), get_strategy(prompt, PromptSettings(**settings)))
 
 
+def first_decision(script, model=None):
+    """The first step of an episode that a later answer keeps from being invalid."""
+
+    def at_first(prompt):
+        return "FIRE" if "Recent actions" in prompt.text else script(prompt)
+
+    model = model or ScriptedModel(at_first)
+    return play(VLMPolicy(model, get_strategy("basic")), decisions=2)[0]
+
+
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "specialist"])
 def test_every_prompt_plays_an_episode(name):
     played = play(policy(lambda prompt: '{"reasoning": "x", "action": "FIRE", "frames": 2}', name))
@@ -80,7 +90,7 @@ def test_an_illegal_answer_gets_one_repair_turn_that_names_the_fault():
 
 
 def test_two_answers_that_name_nothing_are_a_counted_fallback_with_its_reason():
-    first, *_ = play(policy(lambda prompt: "LEFT or RIGHT?"), decisions=1)
+    first = first_decision(lambda prompt: "LEFT or RIGHT?")
     assert (first.decision.action, first.decision.source) == ("NOOP", "fallback")
     assert first.decision.reason
     assert len(first.decision.calls) == 2
@@ -90,20 +100,20 @@ def test_a_refusal_is_not_argued_with():
     class Refusing(ScriptedModel):
         async def answer(self, prompt, *, seed):
             reply = await super().answer(prompt, seed=seed)
-            return type(reply)(text="", finish="content_filter")
+            refused = type(reply)(text="", finish="content_filter")
+            return refused if self.calls == 1 else reply
 
-    model = Refusing(lambda prompt: "")
-    first, *_ = play(VLMPolicy(model, get_strategy("basic")), decisions=1)
+    first = first_decision(None, Refusing(lambda prompt: "FIRE"))
     assert first.decision.source == "fallback"
     assert "refused" in first.decision.reason
-    assert model.calls == 1
+    assert len(first.decision.calls) == 1
 
 
 def test_a_call_that_failed_for_good_is_a_fallback_and_says_how():
     def script(prompt):
         raise ModelFault("timeout", "no answer in 60 s")
 
-    first, *_ = play(policy(script), decisions=1)
+    first = first_decision(script)
     assert first.decision.source == "fallback"
     assert first.decision.reason == "timeout: no answer in 60 s"
     assert first.decision.calls[0].fault
@@ -114,6 +124,11 @@ def test_twenty_fallbacks_in_a_row_are_no_score():
     with pytest.raises(RunInvalid, match="20 times in a row"):
         play(VLMPolicy(model, get_strategy("basic")), decisions=100)
     assert model.calls == 40
+
+
+def test_an_episode_of_fallbacks_alone_is_no_score_however_short():
+    with pytest.raises(RunInvalid, match="3 times in a row"):
+        play(policy(lambda prompt: "no idea"), decisions=3)
 
 
 def test_nineteen_fallbacks_and_one_answer_are_a_score():

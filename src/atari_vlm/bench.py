@@ -26,7 +26,7 @@ from atari_vlm import stats
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.games import get_game
 from atari_vlm.policies.experts import EXPERTS
-from atari_vlm.policies.players import constants
+from atari_vlm.policies.players import constants, is_player
 from atari_vlm.trainer import VLMTrainer
 
 BASELINES = ("random", "noop", "best-constant")
@@ -50,6 +50,10 @@ class BenchSettings:
     out: Path = Path("bench")
     processes: int = 1
     max_decisions: int | None = None
+    prompt: str | None = None
+    """For the models; None for each model's own. Keys come from the environment."""
+    base_url: str | None = None
+    """An OpenAI-compatible server that has the models."""
 
     def __post_init__(self) -> None:
         if not self.games or not self.players:
@@ -90,6 +94,9 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
         for player in settings.players
         if player != "expert" or game in EXPERTS
     ]
+    for game in games:
+        if "expert" in settings.players and game not in EXPERTS:
+            report(f"{game} has no scripted expert; its row is left out")
     cells: dict[tuple[str, str], Cell] = {}
     pool = ProcessPoolExecutor(
         settings.processes,
@@ -152,9 +159,12 @@ def best_constant(settings: BenchSettings, game: str) -> str:
 
 def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMTrainer:
     place = "".join(c if c.isalnum() or c in "-._" else "-" for c in player)
+    ours = is_player(player) or player == "embedded"
     return VLMTrainer(
         game,
         player,
+        prompt_type=None if ours else settings.prompt,
+        base_url=None if ours else settings.base_url,
         seed=seed,
         max_decisions=settings.max_decisions,
         run_folder=settings.out / game / f"{place}-s{seed}",

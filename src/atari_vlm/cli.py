@@ -92,35 +92,38 @@ def play(
 ) -> None:
     """Play, show it live, and write the replay. The same command continues what was stopped."""
     from atari_vlm.display import Board, print_summary
-    from atari_vlm.trainer import VLMTrainer
+    from atari_vlm.trainer import Summary, VLMTrainer
 
-    with Board(console, f"{game} · {model}", screen=screen) as board:
-        trainer = VLMTrainer(
-            game,
-            model,
-            api_key,
-            prompt,
-            icl,
-            frame_stack=frame_stack,
-            frames_in_prompt=frames,
-            resize_shape=read_size(image_size),
-            frame_skip=frame_skip,
-            repeat_action_probability=sticky,
-            plans=plans,
-            history=history,
-            temperature=temperature,
-            max_tokens=max_tokens,
-            max_decisions=max_decisions,
-            seed=seed or 0,
-            parallel=parallel,
-            save_dir=save_dir,
-            run_folder=run,
-            base_url=base_url,
-            watch=board.watch,
-        )
-        if seed is None and run is None:
-            trainer.seed = trainer.unplayed_seed(episodes)
-        summary = uninterrupted(lambda: trainer.train(episodes))
+    def work() -> Summary:
+        with Board(console, f"{game} · {model}", screen=screen) as board:
+            trainer = VLMTrainer(
+                game,
+                model,
+                api_key,
+                prompt,
+                icl,
+                frame_stack=frame_stack,
+                frames_in_prompt=frames,
+                resize_shape=read_size(image_size),
+                frame_skip=frame_skip,
+                repeat_action_probability=sticky,
+                plans=plans,
+                history=history,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                max_decisions=max_decisions,
+                seed=seed or 0,
+                parallel=parallel,
+                save_dir=save_dir,
+                run_folder=run,
+                base_url=base_url,
+                watch=board.watch,
+            )
+            if seed is None and run is None:
+                trainer.seed = trainer.unplayed_seed(episodes)
+            return trainer.train(episodes)
+
+    summary = uninterrupted(work)
     print_summary(console, summary)
     if replay:
         _write_replay(summary.folder, None)
@@ -173,13 +176,16 @@ def train_and_evaluate(episodes: int, evaluations: int, **settings: Any) -> None
         settings: arguments of VLMTrainer.
     """
     from atari_vlm.display import Board, print_summary
-    from atari_vlm.trainer import VLMTrainer
+    from atari_vlm.trainer import Summary, VLMTrainer
 
     title = f"{settings['game_name']} · {settings['vlm_type']}"
-    with Board(console, title, screen=False) as board:
-        trainer = VLMTrainer(**settings, watch=board.watch)
-        trained = uninterrupted(lambda: trainer.train(episodes)) if episodes else None
-        evaluated = uninterrupted(lambda: trainer.evaluate(evaluations))
+
+    def work() -> tuple[Summary | None, Summary]:
+        with Board(console, title, screen=False) as board:
+            trainer = VLMTrainer(**settings, watch=board.watch)
+            return trainer.train(episodes) if episodes else None, trainer.evaluate(evaluations)
+
+    trained, evaluated = uninterrupted(work)
     if trained:
         console.print("Training", style="bold")
         print_summary(console, trained)
@@ -196,6 +202,8 @@ def bench(
     baselines: Annotated[bool, typer.Option(help="Add random, noop, best-constant.")] = True,
     processes: Annotated[int, typer.Option(help="Cells played at the same time.", min=1)] = 1,
     max_decisions: CutOption = None,
+    prompt: PromptOption = None,
+    base_url: UrlOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs and the results.")] = Path("bench"),
 ) -> None:
     """Play games x models with baselines in the same settings; the same command continues."""
@@ -213,6 +221,8 @@ def bench(
         out=out,
         processes=processes,
         max_decisions=max_decisions,
+        prompt=prompt,
+        base_url=base_url,
     )
     cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
     console.print(bench_table(cells))
@@ -236,9 +246,11 @@ def games(
 @app.command()
 def models() -> None:
     """List the models: what they are asked for by, what they need, what they cost."""
-    from atari_vlm.display import models_table, print_recommendations
+    from atari_vlm.display import models_table, print_recommendations, say
 
     console.print(models_table())
+    say(console, "Baselines: random, noop, expert (pong, breakout, freeway), always-ACTION.")
+    say(console, "Also: PROVIDER:ID, a folder of your own, any name a --base-url server has.\n")
     print_recommendations(console)
 
 
@@ -330,8 +342,12 @@ def run_app(command: typer.Typer) -> None:
     try:
         command()
     except AtariVLMError as error:
-        typer.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        words = " ".join(str(error).split())  # which may quote a model: no terminal codes
+        words = "".join(letter if letter.isprintable() else "?" for letter in words)
+        typer.echo(f"Error: {words}", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

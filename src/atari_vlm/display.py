@@ -61,6 +61,8 @@ class Board:
 
     def watch(self, episode: int, step: Step) -> None:
         """Take note of a step, and redraw if it is time."""
+        if not self._decisions and step.observation.step:
+            say(self.console, f"episode {episode} continues at decision {step.observation.step}")
         self._decisions += 1
         self._sources[step.decision.source] += 1
         self._scores[episode] = step.observation.score + step.reward
@@ -91,8 +93,9 @@ class Board:
         lines.append(f"  ({decision.source})\n", "dim")
         lines.append(shown(decision.reply or decision.reason)[:300])
         parts: list[RenderableType] = [lines]
-        if self.screen and self.console.height >= 34 and step.observation.frames:
-            parts.insert(0, blocks(step.observation.frames[-1], 80, 26))
+        rows = min(26, self.console.height - 9)
+        if self.screen and rows >= 10 and step.observation.frames:
+            parts.insert(0, blocks(step.observation.frames[-1], 3 * rows + 2, rows))
         return Panel(Group(*parts), title=Text(self.title), box=box.ROUNDED, width=84)
 
 
@@ -252,8 +255,7 @@ def models_table() -> Table:
     from atari_vlm.models.catalogue import AS_OF, MODELS
 
     table = Table(box=box.SIMPLE_HEAD, title=f"Models, as of {AS_OF}", title_justify="left")
-    table.add_column("name")
-    table.add_column("where")
+    table.add_column("name", no_wrap=True)
     table.add_column("$/M in, cached, out", justify="right")
     table.add_column("needs")
     table.add_column("status")
@@ -261,7 +263,6 @@ def models_table() -> Table:
         price = spec.price
         table.add_row(
             spec.name,
-            spec.provider,
             f"{price.input:g}, {price.cached:g}, {price.output:g}" if price else "",
             spec.key_variable or spec.hardware,
             spec.status or spec.best_for,

@@ -167,7 +167,8 @@ class Emulator:
         if self.over or self.frame >= self.max_frames:
             raise IllegalAction("The episode is over; reset before playing on.")
         # ALE takes any number silently, so an action out of range must not reach it.
-        if isinstance(action, bool) or not 0 <= action < len(self._codes):
+        number = isinstance(action, int | np.integer) and not isinstance(action, bool)
+        if not number or not 0 <= action < len(self._codes):
             choices = ", ".join(f"{i} {name}" for i, name in enumerate(self.legal))
             raise IllegalAction(
                 f"{self.game.title} has no action {action!r}. Choose from: {choices}."

@@ -16,6 +16,9 @@ from atari_vlm.errors import InvalidSetting
 from atari_vlm.games import get_game
 from atari_vlm.types import Frame, Observation, Pixels
 
+MOST = 10_000
+"""Most screens in a stack, and most emulator frames a decision: 3 minutes of game."""
+
 
 class AtariVLMEnvironment(gym.Env[Pixels, Any]):
     """An Atari game as stacked screens, with the dynamics of `ALE/<Game>-v5`.
@@ -202,5 +205,8 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
 
 
 def _at_least_one(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidSetting(f"{name} must be a whole number of at least 1, not {value!r}.")
+    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not number or not 1 <= value <= MOST:
+        raise InvalidSetting(
+            f"{name} must be a whole number of at least 1 and at most {MOST}, not {value!r}."
+        )

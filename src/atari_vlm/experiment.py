@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, ModelUnusable
 from atari_vlm.games import Game, get_game
 from atari_vlm.images import check_size
 from atari_vlm.learning.examples import BestMoments, Progress
@@ -44,7 +44,7 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         for name in ("num_examples", "frame_stack", "frame_skip", "parallel"):
-            whole(name, getattr(self, name), 1)
+            whole(name, getattr(self, name), 1, 10_000)
         for name, least in (("max_decisions", 1), ("frames_in_prompt", 1), ("history", 0)):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), least)
@@ -135,6 +135,8 @@ def prepare(
         asked = {"prompt_type": prompt_type, "use_in_context_learning": learn or None}
         model_only = {"temperature": options.temperature, "max_tokens": options.max_tokens}
         _refuse(f"The baseline {vlm_type!r}", {**asked, **model_only, **_shown(options)})
+    if model is not None:
+        _must_fit(model, vlm_type, prompt, game, options)
     if prompt == "specialist":
         _refuse("The 'specialist' prompt", {"use_in_context_learning": learn, **_shown(options)})
     shows = prompt not in ("specialist", "none")
@@ -168,6 +170,26 @@ def prepare(
             "parallel": options.parallel if learner else None,
         },
     )
+
+
+def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options) -> None:
+    """Refuse what a specialist was never taught, before anything is played."""
+    get_strategy(prompt)  # an unknown one says so first
+    if (model.prompt_type == "specialist") != (prompt == "specialist"):
+        raise InvalidSetting(
+            f"{name} does not read the prompt {prompt!r}. The prompt 'specialist' and embedded "
+            "models go together; all other models read basic, cot, expert and adaptive."
+        )
+    games = getattr(model, "games", None)
+    if games is not None and game.name not in games:
+        raise ModelUnusable(
+            f"{name} was taught {', '.join(games)}, not {game.name}. Choose one of these games, "
+            "another model (`atari-vlm models`), or a baseline: random, noop."
+        )
+    if prompt == "specialist" and options.frame_skip != 4:
+        raise InvalidSetting(
+            f"{name} was taught to decide every 4 frames, not every {options.frame_skip}."
+        )
 
 
 def _learner(prompt: str, learn: bool, examples: int) -> Learner | None:

@@ -96,7 +96,8 @@ def png(frame: Frame, size: tuple[int, int] | None = None) -> bytes:
 
 def check_size(size: tuple[int, int]) -> None:
     """Raise InvalidSetting unless (width, height) can be drawn."""
-    if len(size) != 2 or not all(isinstance(n, int | np.integer) and 1 <= n <= 4096 for n in size):
+    pair = isinstance(size, tuple | list) and len(size) == 2
+    if not pair or not all(isinstance(n, int | np.integer) and 1 <= n <= 4096 for n in size):
         raise InvalidSetting(
             f"Images are scaled to (width, height), each 1 to 4096, not {size!r}; try (224, 224)."
         )

@@ -42,7 +42,7 @@ async def steps(
     """Play one episode, yielding each step as it happens.
 
     Raises:
-        RunInvalid: the model fell back `limits.fallbacks` times in a row.
+        RunInvalid: the model fell back `limits.fallbacks` times in a row, or in a whole episode.
         ModelUnusable: the model cannot answer at all; what was played is in the log.
     """
     env.begin(seed=seed, episode=episode)
@@ -71,7 +71,7 @@ async def steps(
         yield step
         done = terminated or step.truncated
         fallbacks = fallbacks + 1 if decision.source == "fallback" else 0
-        if fallbacks >= limits.fallbacks and not done:
+        if fallbacks >= limits.fallbacks or (done and fallbacks == len(history)):
             raise RunInvalid(
                 f"The model named no legal action {fallbacks} times in a row, so this is not its "
                 f"score. The last reason: {decision.reason}"

@@ -15,7 +15,7 @@ from atari_vlm.store import EpisodeLog, Run
 from atari_vlm.types import Learner, Lessons, Limits, Policy, Step
 
 Watcher = Callable[[int, Step], None]
-"""Told of every step as it happens: (episode, step)."""
+"""Told of every new step as it happens: (episode, step); not of those a resume repeats."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,14 @@ async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Wa
     seed = plan.seeds[episode]
     log = run.log(episode, seed)
     env = environment(run.settings)
-    resumed = Recorded(policy, tuple(run.decisions(episode)))
+    made = tuple(run.decisions(episode))
+    resumed = Recorded(policy, made)
     score = 0.0
     try:
         async for step in steps(env, resumed, log, seed=seed, episode=episode, limits=plan.limits):
             score += step.reward
-            watch(episode, step)
+            if step.observation.step >= len(made):
+                watch(episode, step)
             # A model that never waits would keep Ctrl-C and the other episodes out.
             await asyncio.sleep(0)
     except RunInvalid as error:

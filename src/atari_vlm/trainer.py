@@ -67,7 +67,12 @@ class Summary:
 
     @property
     def human_normalised(self) -> float | None:
-        """0 plays like random, 1 like the human tester; None where the table has no such game."""
+        """0 plays like random, 1 like the human tester.
+
+        None where the table has no such game, or where games were cut short by `max_decisions`.
+        """
+        if self.settings.get("max_decisions") is not None:
+            return None
         return self.game.normalise(self.mean.value)
 
 
@@ -222,7 +227,8 @@ class VLMTrainer:
         identity = json.dumps([settings, purpose, first_seed], sort_keys=True)
         tail = hashlib.sha256(identity.encode()).hexdigest()[:8]
         model = "".join(c if c.isalnum() or c in "-._" else "-" for c in self.settings["model"])
-        name = f"{self.settings['game']}-{model[-60:]}-{self.settings['prompt']}-{purpose}{after}"
+        prompt = f"-{self.settings['prompt']}" if self.experiment.model else ""
+        name = f"{self.settings['game']}-{model[-60:]}{prompt}-{purpose}{after}"
         return self.save_dir / f"{name}-{tail}"
 
     # -- how ------------------------------------------------------------------------------------

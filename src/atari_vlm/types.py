@@ -255,7 +255,7 @@ class Lessons:
     episodes: int = 0
     """How many episodes were played before this one."""
     mean_score: float | None = None
-    """Mean score of those episodes; None before the first."""
+    """Mean score of those that were whole games; None without one."""
 
 
 Strategy: TypeAlias = Callable[[Observation, Sequence[Step], Lessons], Prompt]

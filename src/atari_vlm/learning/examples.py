@@ -20,11 +20,11 @@ class Progress:
     def learn(
         self, experience: Sequence[Trajectory], picture: Callable[[int, int], Frame]
     ) -> Lessons:
-        """How many episodes there were and their mean score."""
-        if not experience:
-            return Lessons()
-        mean = sum(trajectory.score for trajectory in experience) / len(experience)
-        return Lessons(episodes=len(experience), mean_score=mean)
+        """How many episodes there were, and the mean score of those that were whole games."""
+        whole = [played.score for played in experience if played.steps[-1].terminated]
+        return Lessons(
+            episodes=len(experience), mean_score=sum(whole) / len(whole) if whole else None
+        )
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,10 @@ class EmbeddedModel:
     prompt_type = "specialist"
 
     def __init__(self, folder: Path | str | None = None, *, draw: bool = True) -> None:
-        self._specialist = Specialist(weights() if folder is None else Path(folder))
+        place = weights() if folder is None else Path(folder)
+        if not (place / "config.json").exists() and (place / "weights").is_dir():
+            place = place / "weights"  # the folder that was given to `atari-vlm distill --out`
+        self._specialist = Specialist(place)
         self._draw = draw
 
     @property

@@ -64,8 +64,9 @@ class Specialist:
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise ModelUnusable(
-                f"The embedded model's weights in {folder} lack {', '.join(missing)}. "
-                "Reinstall atari-vlm, or train your own: atari-vlm distill --out FOLDER."
+                f"There are no weights of an embedded model in {folder}: it lacks "
+                f"{', '.join(missing)}. Train your own with `atari-vlm distill --out FOLDER`, or "
+                "reinstall atari-vlm if these are its own."
             )
         digest = hashlib.sha256()
         for name in FILES:
