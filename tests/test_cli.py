@@ -15,6 +15,7 @@ from PIL import Image
 
 from atari_vlm.store import Run
 from tests.servers import Server
+from tests.test_resume import hear_ctrl_c
 from tests.wires import Answer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,7 +172,9 @@ def test_a_model_that_never_answers_legally_is_no_score(tmp_path):
 def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
     arguments = ["--model", "random", "--run", "r", "--no-replay", "--episodes", "12"]
     program = [sys.executable, "-m", "atari_vlm.cli", "play", *arguments]
-    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
     while not (tmp_path / "r" / "run.sqlite-wal").exists():
         time.sleep(0.01)
     time.sleep(0.3)

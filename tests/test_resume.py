@@ -35,10 +35,15 @@ def record(folder: Path):
     return rows, played, rewards
 
 
+def hear_ctrl_c():
+    """What a script starts in the background is told to ignore Ctrl-C, and so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder, log, parallel=1):
     program = [sys.executable, hashing_player.__file__, str(folder), str(log), str(EPISODES)]
     program.append(str(parallel))
-    return subprocess.Popen(program, stderr=subprocess.PIPE)
+    return subprocess.Popen(program, stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c)
 
 
 def wait_for_calls(process, log, count):
