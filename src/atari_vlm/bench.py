@@ -140,7 +140,7 @@ def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:
         player=player,
         scores=summary.scores,
         mean=summary.mean,
-        normalised=None if settings.max_decisions else summary.human_normalised,
+        normalised=summary.human_normalised,
         privileges=summary.privileges,
         fallbacks=summary.sources.get("fallback", 0),
         decisions=sum(row.decisions or 0 for row in summary.episodes),

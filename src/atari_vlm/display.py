@@ -126,18 +126,16 @@ def shown(words: str) -> str:
 
 def score_table(summary: Summary) -> Table:
     """The score of a run beside random and human, with everything needed to read it."""
-    game, cut = summary.game, summary.settings.get("max_decisions")
+    game = summary.game
     table = _scores(escape(f"{game.title}: {summary.model}"), "player")
     table.caption = escape(conditions(summary))
     table.caption_justify = "left"
     if game.random_score is not None:
         table.add_row("random (table)", f"{game.random_score:g}", "", "", "0")
     uses = f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
-    # A game that was cut short has no score to hold against whole games.
-    normalised = None if cut else summary.human_normalised
     table.add_row(
         escape(summary.model + uses),
-        *_cells(summary.mean, len(summary.scores), normalised),
+        *_cells(summary.mean, len(summary.scores), summary.human_normalised),
         style="bold",
     )
     if game.human_score is not None:
