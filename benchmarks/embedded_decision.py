@@ -17,7 +17,7 @@ from atari_vlm.actions import read
 from atari_vlm.emulator import Emulator
 from atari_vlm.games import get_game
 from atari_vlm.images import motion
-from atari_vlm.models.embedded import EmbeddedModel, weights
+from atari_vlm.models.embedded import EmbeddedModel, checkpoint
 from atari_vlm.models.specialist import Specialist
 from atari_vlm.types import Frame, Message, Pixels, Prompt
 
@@ -25,7 +25,7 @@ DECISIONS = 400
 
 
 def main() -> None:
-    model, specialist = EmbeddedModel(), Specialist(weights())
+    model, specialist = EmbeddedModel(), Specialist(checkpoint("pong"))
     emulator = Emulator(get_game("pong"))
     emulator.reset(seed=0)
     rng = np.random.default_rng(0)

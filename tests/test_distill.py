@@ -14,14 +14,15 @@ import pytest
 
 from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.images import motion
-from atari_vlm.learning.distill.collect import Disturbance, Shard, collect
-from atari_vlm.learning.distill.curriculum import LONGEST, SUBJECTS, get_subject, kinds, plans
+from atari_vlm.learning.distill.collect import Disturbance, collect
+from atari_vlm.learning.distill.curriculum import SUBJECTS, get_subject, kinds
 from atari_vlm.learning.distill.evaluate import play_episodes
 from atari_vlm.learning.distill.run import distill
 from atari_vlm.learning.distill.settings import DistillSettings
-from atari_vlm.models.embedded import weights
+from atari_vlm.learning.distill.subjects.base import LONGEST, plans
+from atari_vlm.models.embedded import checkpoint, weights
 from atari_vlm.models.specialist import Specialist
-from atari_vlm.policies.experts import EXPERTS
+from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.types import Frame
 
 TINY = {
@@ -38,33 +39,34 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def shard():
-    return collect("pong", 400, seed=3, side=160)
+def rows():
+    return list(collect("pong", 400, seed=3))
 
 
-def test_every_decision_is_labelled_with_a_whole_answer(shard):
-    assert len(shard.words) == len(shard.grey) == len(shard.moved) == len(shard.plans) == 400
-    assert np.allclose(shard.plans.sum(1), 1)
-    assert shard.first[0]
+def test_every_decision_is_labelled_with_a_whole_answer(rows):
+    assert len(rows) == 400
+    assert rows[0].first
     every = plans(get_subject("pong"))
-    for words, chances in zip(shard.words, shard.plans, strict=True):
-        best = [every[i] for i in np.flatnonzero(chances == chances.max())]
-        assert any(f": {action} for {frames} frame" in words for action, frames in best)
+    for row in rows:
+        assert row.plans.sum() == pytest.approx(1)
+        best = [every[i] for i in np.flatnonzero(row.plans == row.plans.max())]
+        assert any(f": {action} for {frames} frame" in row.words for action, frames in best)
 
 
-def test_the_same_seed_collects_the_same_decisions(shard):
-    again = collect("pong", 400, seed=3, side=160)
-    assert again.words == shard.words
-    assert np.array_equal(again.grey, shard.grey)
-    assert collect("pong", 400, seed=4, side=160).words != shard.words
+def test_the_same_seed_collects_the_same_decisions(rows):
+    again = list(collect("pong", 400, seed=3))
+    assert [row.words for row in again] == [row.words for row in rows]
+    for row, other in zip(rows, again, strict=True):
+        assert np.array_equal(row.screen.pixels, other.screen.pixels)
+    assert [row.words for row in collect("pong", 400, seed=4)] != [row.words for row in rows]
 
 
-def test_the_picture_before_is_the_decision_before_unless_an_episode_opens(shard):
-    short = Disturbance(length=(20, 30), warm_up=5)
-    many = collect("pong", 100, seed=1, side=160, disturbance=short)
-    assert many.first.sum() >= 4
-    moved = [m.max() for m, first in zip(many.moved, many.first, strict=True) if first]
-    assert max(moved) == 0
+def test_episodes_are_short_and_each_opens_without_a_screen_before():
+    short = Disturbance(length=(20, 30), warm_up=5, scatter=0.0)
+    many = list(collect("pong", 100, seed=1, disturbance=short))
+    assert sum(row.first for row in many) >= 4
+    assert all(row.first == (row.step == 0) for row in many)
+    assert max(row.episode for row in many) + 1 == sum(row.first for row in many)
 
 
 def test_scattering_shows_states_that_play_does_not():
@@ -72,24 +74,15 @@ def test_scattering_shows_states_that_play_does_not():
     wild = Disturbance(lead=(0.0,), scatter=0.1, warm_up=0)
 
     def aims(disturbance):
-        shard = collect("pong", 1_000, seed=2, side=160, disturbance=disturbance)
-        return shard, {words.split("aim ")[1].split(":")[0] for words in shard.words}
+        rows = list(collect("pong", 1_000, seed=2, disturbance=disturbance))
+        return rows, {row.words.split("aim ")[1].split(":")[0] for row in rows}
 
     _, few = aims(calm)
-    shard, many = aims(wild)
-    assert len(many) > 2 * len(few)
-    jumps = shard.weight == 0
-    assert 30 < jumps.sum() < 200
-    assert shard.first[jumps].all()
-
-
-def test_a_shard_survives_its_file(shard, tmp_path):
-    shard.save(tmp_path / "shard.npz")
-    again = Shard.load(tmp_path / "shard.npz")
-    assert (again.game, again.words) == (shard.game, shard.words)
-    assert np.array_equal(again.moved, shard.moved)
-    assert [path.name for path in tmp_path.iterdir()] == ["shard.npz"]
-    assert (tmp_path / "shard.npz").stat().st_size < 2_000 * len(shard.words)
+    rows, many = aims(wild)
+    assert len(many) > 1.5 * len(few)
+    jumps = [row for row in rows if row.weight == 0]
+    assert 30 < len(jumps) < 200
+    assert all(row.first for row in jumps)
 
 
 def test_the_student_plays_and_the_expert_labels():
@@ -103,17 +96,18 @@ def test_the_student_plays_and_the_expert_labels():
 
     idle = Idle()
     calm = Disturbance(lead=(0.0,), student=(1.0,), warm_up=0)
-    shard = collect("pong", 150, seed=5, side=160, student=idle, disturbance=calm)
+    rows = list(collect("pong", 150, seed=5, student=idle, disturbance=calm))
     assert idle.asked == 150
-    assert any(not words.endswith("NOOP for 4 frames") for words in shard.words)
+    assert {(row.player, row.action, row.frames) for row in rows} == {("student", "NOOP", 4)}
+    assert any(not row.words.endswith("NOOP for 4 frames") for row in rows)
 
 
 def test_every_subject_has_an_expert_whose_words_it_can_say():
     for game, subject in SUBJECTS.items():
         assert game in EXPERTS
-        known = {word.strip() for words in kinds((subject,)).values() for word in words}
-        shard = collect(game, 150, seed=0, side=160)
-        assert {words.split(": ")[1] for words in shard.words} <= known
+        known = {word.strip() for words in kinds(subject).values() for word in words}
+        rows = collect(game, 150, seed=0)
+        assert {row.words.split(": ")[1] for row in rows} <= known
 
 
 def test_a_game_that_cannot_be_taught_is_named():
@@ -128,66 +122,65 @@ def test_settings_that_cannot_work_are_refused(wrong):
 
 
 def test_an_evaluation_plays_the_shipped_model_and_repeats_itself():
-    scores = play_episodes(weights(), "pong", 2, most_frames=400)
-    assert scores == play_episodes(weights(), "pong", 2, most_frames=400)
+    scores = play_episodes(checkpoint("pong"), "pong", 2, most_frames=400)
+    assert scores == play_episodes(checkpoint("pong"), "pong", 2, most_frames=400)
     assert len(scores) == 2
 
 
 @pytest.mark.training
-def test_answers_become_tokens_and_come_back(shard):
+def test_answers_become_tokens_and_come_back(rows):
     pytest.importorskip("torch")
     from atari_vlm.learning.distill.architecture import build_tokenizer, prompt_text
     from atari_vlm.learning.distill.data import Dataset
 
     tokenizer = build_tokenizer(("pong",))
     data = Dataset("pong", tokenizer)
-    data.add(shard)
-    for words, row in zip(shard.words, data.tokens, strict=True):
-        said = [token for token in row.tolist() if token >= 0]
+    data.add(rows)
+    for words, tokens in zip([row.words for row in rows], data.tokens, strict=True):
+        said = [token for token in tokens.tolist() if token >= 0]
         assert tokenizer.decode(said, skip_special_tokens=True) == words
         values = data.grammar.values(said)
         assert tokenizer.decode([values["plan"]]) == words.split(": ")[1]
     prompt = prompt_text("Play pong. Say only your plan.")
     assert tokenizer.unk_token_id not in tokenizer.encode(prompt)
-    assert Specialist(weights()).encode(prompt) == tokenizer.encode(prompt)
+    assert Specialist(checkpoint("pong")).encode(prompt) == tokenizer.encode(prompt)
 
 
 @pytest.mark.training
-def test_a_batch_shows_the_pictures_that_play_would_show(shard):
+def test_a_batch_shows_the_pictures_that_play_would_show(rows):
     torch = pytest.importorskip("torch")
     from atari_vlm.learning.distill.architecture import build_tokenizer
     from atari_vlm.learning.distill.data import Dataset
 
     data = Dataset("pong", build_tokenizer(("pong",)))
-    data.add(shard)
-    data.add(shard, weight=0.0)
-    row = int(np.flatnonzero(~shard.first)[100])
-    batch = data.take(np.array([row, row + len(shard.words)]))
-    shown = torch.stack([torch.from_numpy(p) for p in _planes(shard, row)])
+    data.add(rows)
+    data.add(rows, weight=0.0)
+    place = [i for i, row in enumerate(rows) if not row.first][100]
+    batch = data.take(np.array([place, place + len(rows)]))
+    shown = torch.from_numpy(_picture(rows, place)).permute(2, 0, 1)
     assert torch.allclose(batch.pixels[0], shown / 127.5 - 1)
     assert torch.equal(batch.pixels[0], batch.pixels[1])
     assert batch.plans[0].sum() == pytest.approx(1, abs=1e-5)
     assert len(data.draw(64, np.random.default_rng(0)).answers) == 64
 
 
-def _planes(shard, row):
-    planes = (shard.grey[row], shard.grey[row - 1], shard.moved[row])
-    return [plane.astype(np.float32) for plane in planes]
+def _picture(rows, place):
+    before = rows[place] if rows[place].first else rows[place - 1]
+    return motion(before.screen, rows[place].screen)
 
 
 @pytest.mark.training
-def test_onnx_and_transformers_agree_on_what_is_seen_and_played(shard):
+def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from atari_vlm.learning.distill.train import answer_scores, image_features
+    from atari_vlm.learning.distill.lesson import answer_scores, image_features
 
     torch.set_num_threads(1)
-    network = transformers.AutoModelForImageTextToText.from_pretrained(weights()).eval()
-    runtime = Specialist(weights())
+    network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
+    runtime = Specialist(checkpoint("pong"))
     request = runtime.requests["act"].format(game="pong")
     prompt = torch.tensor(runtime.encode(runtime._prompt(request, 16)))
-    rows = range(1, 400, 4)
-    pictures = [np.stack(_planes(shard, row), -1).astype(np.uint8) for row in rows]
+    pictures = [_picture(rows, place) for place in range(1, 400, 4)]
     pixels = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
         features = image_features(network, pixels)

@@ -15,7 +15,7 @@ from atari_vlm.emulator import Emulator
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.games import get_game
 from atari_vlm.images import motion
-from atari_vlm.models.embedded import EmbeddedModel, weights
+from atari_vlm.models.embedded import EmbeddedModel, checkpoint, weights
 from atari_vlm.models.grammar import Grammar
 from atari_vlm.prompts.specialist import specialist
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Scorer
@@ -177,7 +177,7 @@ def test_a_prompt_without_a_picture_is_refused():
 
 @pytest.mark.parametrize("name", ["words.onnx", "tokenizer.json", "answers.json", "config.json"])
 def test_damaged_weights_say_so(tmp_path, name):
-    folder = shutil.copytree(weights(), tmp_path / "weights")
+    folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelUnusable, match=r"are damaged .* atari-vlm distill"):
@@ -185,7 +185,7 @@ def test_damaged_weights_say_so(tmp_path, name):
 
 
 def test_missing_weights_say_which(tmp_path):
-    folder = shutil.copytree(weights(), tmp_path / "weights")
+    folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
     (folder / "eyes.onnx").unlink()
     with pytest.raises(ModelUnusable, match=r"lacks eyes\.onnx"):
         EmbeddedModel(folder)
@@ -194,8 +194,8 @@ def test_missing_weights_say_which(tmp_path):
 
 
 def test_the_weights_are_small_and_hold_no_trace_of_the_machine_they_were_made_on():
-    held = [path for path in weights().iterdir() if path.is_file()]
-    assert sum(path.stat().st_size for path in held) < 15e6
+    held = [path for path in weights().rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in held) <= 40e6
     assert not [path.name for path in held if b".py" in path.read_bytes()]
 
 
@@ -233,8 +233,8 @@ def test_transformers_loads_the_folder_and_says_the_same_words():
     transformers = pytest.importorskip("transformers")
     from PIL import Image
 
-    processor = transformers.AutoProcessor.from_pretrained(weights())
-    network = transformers.AutoModelForImageTextToText.from_pretrained(weights()).eval()
+    processor = transformers.AutoProcessor.from_pretrained(checkpoint("pong"))
+    network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
     for before, now in recorded()[::6]:
         image = Image.fromarray(motion(Frame(before), Frame(now)))
         text = {"type": "text", "text": "Play pong. Say what you see, then your plan."}
@@ -251,3 +251,45 @@ def test_transformers_loads_the_folder_and_says_the_same_words():
             written[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )
         assert words == [answer(ask(before, now), of=likeliest()).text]
+
+
+def test_a_thing_that_is_asked_for_is_answered_alone():
+    before, now = recorded()[-1]
+    whole = answer(ask(before, now), of=likeliest()).text
+    ball = answer(ask(before, now, "Look at pong. Where is the ball?"), of=likeliest()).text
+    paddle = answer(ask(before, now, "Look at pong. Where is the paddle?"), of=likeliest()).text
+    assert re.fullmatch(r"no ball|ball \d+ \d+ .*", ball)
+    assert re.fullmatch(r"paddle \d+", paddle)
+    assert abs(int(paddle.split()[1]) - int(whole.split("paddle ")[1].split(",")[0])) <= 3
+    with pytest.raises(ModelUnusable, match="never taught the words 'zebra'"):
+        answer(ask(before, now, "Look at pong. Where is the zebra?"))
+
+
+def test_it_says_where_the_ball_really_is():
+    emulator = Emulator(get_game("pong"))
+    emulator.reset(seed=31)
+    before = now = emulator.screen()
+    right = asked = 0
+    for step in range(240):
+        text = answer(ask(before, now, "Look at pong. Where is the ball?"), of=likeliest()).text
+        memory = emulator.ram
+        if memory[54] and step % 4 == 0:
+            asked += 1
+            said = [int(n) for n in re.findall(r"\d+", text)[:2]]
+            truth = [int(memory[49]) - 48, int(memory[54]) - 12]
+            right += bool(said) and max(abs(a - b) for a, b in zip(said, truth, strict=True)) <= 4
+        emulator.play(LEGAL.index(("RIGHT", "LEFT", "NOOP")[step // 9 % 3]), 2, 4)
+        before, now = now, emulator.screen()
+    assert asked > 15
+    assert right >= 0.9 * asked
+
+
+def test_the_game_in_the_prompt_says_which_of_the_family_answers(tmp_path):
+    whole = model()
+    assert len(whole.games) == len(set(whole.games)) >= 2
+    assert {whole.version_for(game) for game in whole.games} == set(whole.version.split("-"))
+    alone = EmbeddedModel(checkpoint("pong"))
+    before, now = recorded()[3]
+    assert answer(ask(before, now), of=alone).text == answer(ask(before, now)).text
+    with pytest.raises(ModelUnusable, match="No checkpoint in .* plays tetris"):
+        checkpoint("tetris")

@@ -11,16 +11,9 @@ import pytest
 from atari_vlm.emulator import Emulator
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.games import get_game
-from atari_vlm.policies.experts import (
-    EXPERTS,
-    MOST_MOVED,
-    Advice,
-    advise_pong,
-    draw,
-    fold,
-    moving,
-    steer,
-)
+from atari_vlm.policies.experts.base import MOST_MOVED, Advice, draw, fold, moving, steer
+from atari_vlm.policies.experts.pong import advise_pong
+from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.types import Decision, Frame, Observation, Step
 
 LONGEST = 4

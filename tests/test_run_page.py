@@ -100,6 +100,24 @@ def test_a_player_that_reads_memory_is_shown_as_one(tmp_path):
     assert ("Reads beyond the screen", "ram") in replay.facts
 
 
+@pytest.mark.browser
+def test_what_a_search_found_is_shown_beside_its_choice(tmp_path, browser):
+    trainer = VLMTrainer("pong", "iw-160", run_folder=tmp_path, max_decisions=5)
+    path = write_replay(trainer.train(1).folder)
+    run = Run.read(tmp_path)
+    decision = run.decisions(0)[3]
+    run.close()
+    browser.open(path, "#episode=0&decision=3")
+    browser.settled(3)
+    assert decision.reason in browser.text("reason")
+    for other in decision.considered:
+        assert (
+            f"{other.action} \N{MULTIPLICATION SIGN} {other.frames} {other.reason}"
+            in browser.text("said")
+        )
+    assert browser.complaints == []
+
+
 @pytest.mark.parametrize(("model", "told"), [(None, True), (ScriptedModel(sweep), False)])
 def test_a_constant_player_is_told_from_a_model_of_its_name(tmp_path, model, told):
     trainer = VLMTrainer(

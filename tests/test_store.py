@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ import pytest
 from atari_vlm.database import FILE
 from atari_vlm.errors import StoreError
 from atari_vlm.models.scripted import ScriptedModel
-from atari_vlm.playback import observations, pictures
+from atari_vlm.playback import environment, observations, pictures
+from atari_vlm.prompts.strategies import get_strategy
 from atari_vlm.store import Run
 from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Call, Decision, Lessons, Reply, Usage
 from tests import hashing_player
 
 SETTINGS = {
@@ -177,3 +180,74 @@ def test_no_key_and_no_password_reach_the_folder(tmp_path):
     run = Run.read(tmp_path)
     assert run.settings["base_url"] == "http://localhost:8000/v1"
     run.close()
+
+
+def test_what_a_decision_chose_between_is_read_back(tmp_path):
+    env = environment(SETTINGS)
+    env.begin(seed=0)
+    observation = env.observe()
+    prompt = get_strategy("basic")(observation, [], Lessons())
+
+    def voice(number, **more):
+        reply = Reply(text=f"Vöte {number} \ud83d", usage=Usage(1, 10, 0, 5, 0.5))
+        call = Call(prompt, reply, number, "a fault")
+        return Decision(action="NOOP", frames=2, source="repaired", calls=(call,), **more)
+
+    inner = voice(3, reason="why", note="remember")
+    chosen = Decision(
+        action="RIGHT", frames=4, source="searched", considered=(voice(1), voice(2), inner)
+    )
+    votes = Decision(action="LEFT", frames=1, source="searched", considered=(chosen,))
+    run = Run.play(tmp_path, SETTINGS)
+    log = run.log(0, 0)
+    log.decided(observation, votes)
+    log.decided(replace(observation, step=1), inner)
+    run.close()
+    run = Run.read(tmp_path)
+    (kept, plain) = run.decisions(0)
+    assert plain.considered == ()
+    (again,) = kept.considered
+    assert (again.action, again.source, len(again.considered)) == ("RIGHT", "searched", 3)
+    last = again.considered[2]
+    assert (last.reason, last.note, last.frames) == ("why", "remember", 2)
+    assert [other.reply for other in again.considered] == [f"Vöte {k} \ud83d" for k in (1, 2, 3)]
+    assert last.calls[0].prompt.text == prompt.text
+    assert last.calls[0].fault == "a fault"
+    assert kept.usage == votes.usage
+    assert run.usage().calls == 3  # one of them was made once and stands in two decisions
+    run.close()
+
+
+def as_format_1(folder):
+    """Make a run what the version before wrote."""
+    db = sqlite3.connect(folder / FILE)
+    db.executescript("DROP TABLE candidates; UPDATE settings SET value = '1' WHERE name = 'format'")
+    db.close()
+
+
+def test_a_run_of_the_format_before_is_read_as_it_is_and_continued(tmp_path):
+    played(tmp_path / "whole", max_decisions=20)
+    played(tmp_path / "old", max_decisions=20)
+    run = Run.read(tmp_path / "old")
+    with run.writing() as db:
+        db.execute("DELETE FROM steps WHERE step >= 9")
+        db.execute("DELETE FROM calls WHERE step >= 9")
+        db.execute("UPDATE episodes SET status = 'playing'")
+    run.close()
+    as_format_1(tmp_path / "old")
+    run = Run.read(tmp_path / "old")
+    assert len(run.decisions(0)) == 9
+    assert run.settings["format"] == 1
+    run.close()
+    db = sqlite3.connect(tmp_path / "old" / FILE)
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master")]
+    db.close()
+    assert "steps" in tables
+    assert "candidates" not in tables  # reading changes nothing
+    played(tmp_path / "old", max_decisions=20)
+    old, whole = Run.read(tmp_path / "old"), Run.read(tmp_path / "whole")
+    assert old.settings["format"] == 2
+    assert old.plans(0) == whole.plans(0)
+    assert old.rewards(0) == whole.rewards(0)
+    old.close()
+    whole.close()

@@ -25,15 +25,17 @@ from numpy.random import default_rng
 from atari_vlm import stats
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.games import get_game
-from atari_vlm.policies.experts import EXPERTS
+from atari_vlm.policies.ablations import split
+from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.players import constants, is_player
 from atari_vlm.trainer import VLMTrainer
 
 BASELINES = ("random", "noop", "best-constant")
 """Played beside every model; `best-constant` holds the action that scores best for ever."""
 
-SELECTION = 900
-"""Seed on which the best constant action is chosen, so that its score is not a maximum of noise."""
+SELECTION, TRIALS = 900, 3
+"""Seed on which the best constant action is chosen, so that its score is not a maximum of noise,
+and the most episodes of each that are played for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,9 @@ def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:
 def best_constant(settings: BenchSettings, game: str) -> str:
     """The constant player with the best mean on the selection seed (ties: the first action)."""
     means = {
-        name: _trainer(settings, game, name, SELECTION).train(settings.episodes).mean.value
+        name: _trainer(settings, game, name, SELECTION)
+        .train(min(TRIALS, settings.episodes))
+        .mean.value
         for name in constants(game)
     }
     return max(means, key=lambda name: means[name])
@@ -159,7 +163,7 @@ def best_constant(settings: BenchSettings, game: str) -> str:
 
 def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMTrainer:
     place = "".join(c if c.isalnum() or c in "-._" else "-" for c in player)
-    ours = is_player(player) or player == "embedded"
+    ours = is_player(player) or split(player)[0] == "embedded"
     return VLMTrainer(
         game,
         player,

@@ -23,7 +23,7 @@ console = Console()
 
 GameOption = Annotated[str, typer.Option(help="A game: pong, Breakout-v5, ...; see `games`.")]
 ModelOption = Annotated[
-    str, typer.Option(help="A model (see `models`), or a baseline: random, noop, expert.")
+    str, typer.Option(help="A model (see `models`), or a baseline: random, noop, expert, iw, uct.")
 ]
 PromptOption = Annotated[
     str | None,
@@ -249,8 +249,9 @@ def models() -> None:
     from atari_vlm.display import models_table, print_recommendations, say
 
     console.print(models_table())
-    say(console, "Baselines: random, noop, expert (pong, breakout, freeway), always-ACTION.")
-    say(console, "Also: PROVIDER:ID, a folder of your own, any name a --base-url server has.\n")
+    say(console, "Baselines: random, noop, expert (pong, breakout, freeway), always-ACTION;")
+    say(console, "and searches, which use the emulator: iw, uct, with a budget of frames iw-12000.")
+    say(console, "Also: PROVIDER:ID, local:ORG/NAME, a folder, any name a --base-url server has.\n")
     print_recommendations(console)
 
 
@@ -275,12 +276,53 @@ def report(
 
 
 @app.command()
+def collect(
+    games: Annotated[str, typer.Option(help="Games to play, with commas between.")] = "pong",
+    decisions: Annotated[int, typer.Option(help="Labelled decisions of each game.")] = 20_000,
+    out: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("dataset"),
+    student: Annotated[
+        Path | None,
+        typer.Option(help="Weights that play most decisions, the expert labelling them."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides every decision.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that play.", min=1)] = 1,
+    shard_size: Annotated[int, typer.Option(help="Decisions of a file.", min=1)] = 5_000,
+) -> None:
+    """Play and label what a model can learn from; the same command continues what was stopped."""
+    from atari_vlm.display import say
+    from atari_vlm.games import get_game
+    from atari_vlm.learning.distill.collection import CollectSettings, collect_dataset
+
+    settings = CollectSettings(
+        games=tuple(get_game(name).name for name in games.split(",")),
+        decisions=decisions,
+        out=out,
+        student=student,
+        seed=seed,
+        workers=workers,
+        shard_size=shard_size,
+    )
+    done = uninterrupted(lambda: collect_dataset(settings, lambda line: say(console, line)))
+    if done.decisions:
+        say(
+            console,
+            f"{done.decisions:,} decisions in {done.seconds:.0f} s: "
+            f"{done.rate:,.0f} a minute for each worker",
+        )
+    say(console, f"Data set: {done.folder}, described in its README.md")
+    say(console, f"Learn from it: atari-vlm distill --games {games} --data {done.folder}")
+
+
+@app.command()
 def distill(
     games: Annotated[str, typer.Option(help="Games to teach, with commas between.")] = "pong",
     minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder of data, checkpoint and weights.")] = Path(
         "distilled"
     ),
+    data: Annotated[
+        Path | None, typer.Option(help="Learn from what `collect` put here, then play on.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Annotated[int, typer.Option(help="Threads of the training process.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Processes that play beside it.", min=0)] = 1,
@@ -296,6 +338,7 @@ def distill(
         games=tuple(get_game(name).name for name in games.split(",")),
         minutes=minutes,
         out=out,
+        data=data,
         seed=seed,
         threads=threads,
         workers=workers,

@@ -14,8 +14,15 @@ from typing import IO, Any
 from atari_vlm.errors import StoreError
 
 FILE = "run.sqlite"
-FORMAT = 1
-_SCHEMA = """
+FORMAT = 2
+"""2 added the candidates of a decision; a run of format 1 can be read and continued."""
+
+_CANDIDATES = """candidates(
+    episode INTEGER, step INTEGER, considered TEXT NOT NULL,
+    PRIMARY KEY(episode, step)) WITHOUT ROWID;
+"""
+_SCHEMA = f"""
+CREATE TABLE {_CANDIDATES}
 CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
 CREATE TABLE replies(seed INTEGER PRIMARY KEY, reply TEXT NOT NULL);
@@ -51,17 +58,33 @@ def create(path: Path, settings: Mapping[str, Any]) -> None:
     os.replace(draft, path)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file of a run; each statement outside a transaction commits by itself."""
+def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
+    """Open the file of a run; each statement outside a transaction commits by itself.
+
+    Args:
+        path: the file.
+        playing: it will be written to, so an older format is brought up to date.
+    """
     # Played in another thread where an event loop runs already, as in a notebook; one at a time.
     db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
     db.execute("PRAGMA synchronous = NORMAL")
     found = db.execute("SELECT value FROM settings WHERE name = 'format'").fetchone()
-    if found is None or json.loads(found[0]) != FORMAT:
+    if found is None or json.loads(found[0]) not in (1, FORMAT):
         raise StoreError(f"{path} has a format this version cannot read.")
+    if json.loads(found[0]) == 1:
+        _complete(db, playing)
     return db
+
+
+def _complete(db: sqlite3.Connection, playing: bool) -> None:
+    """Give a run of format 1 the table it lacks; who only reads gets it beside the file."""
+    if not playing:
+        db.executescript(f"CREATE TEMP TABLE {_CANDIDATES}")
+        return
+    update = f"UPDATE settings SET value = '{FORMAT}' WHERE name = 'format'"
+    db.executescript(f"BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS {_CANDIDATES} {update}; COMMIT;")
 
 
 def locked(folder: Path) -> IO[str]:

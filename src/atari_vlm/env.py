@@ -114,7 +114,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
             lives=self.emulator.lives,
             score=self._score,
             ram=self.emulator.ram if "ram" in privileges else None,
-            state=self.emulator.save().without_dice() if "state" in privileges else None,
+            state=self.emulator.save().without_dice() if "emulator" in privileges else None,
         )
 
     def advance(self, action: int, frames: int) -> float:

@@ -13,6 +13,7 @@ from atari_vlm.images import check_size
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.catalogue import build_model
 from atari_vlm.models.journal import JournaledModel
+from atari_vlm.policies.ablations import ablate, split
 from atari_vlm.policies.players import is_player, player
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
@@ -74,6 +75,8 @@ class Experiment:
     baseline: Policy | None
     """The player, where it is no model."""
     learner: Learner | None
+    sight: str | None
+    """The ablation: what is shown in place of the screen; None for the screen itself."""
     limits: Limits
     settings: dict[str, Any]
     """Everything that decides what is played, as the run folder keeps it; never a key."""
@@ -86,7 +89,13 @@ class Experiment:
         assert self.model is not None
         assert self.strategy is not None
         model, strategy = JournaledModel(self.model, run), self.strategy
-        return lambda lessons: VLMPolicy(model, strategy, taught or lessons)
+        name, sight = self.game.name, self.sight
+
+        def build(lessons: Lessons) -> Policy:
+            policy = VLMPolicy(model, strategy, taught or lessons)
+            return policy if sight is None else ablate(policy, name, sight, run.adopt)
+
+        return build
 
     @property
     def privileges(self) -> tuple[str, ...]:
@@ -109,7 +118,8 @@ def prepare(
 
     Args:
         game_name: any spelling of a game.
-        vlm_type: a model, a baseline, or the name of `model`.
+        vlm_type: a model, a baseline, or the name of `model`; "+blank", "+frozen" or "+shuffled"
+            behind a model's name shows it wrong screens, to prove that it looks.
         options: how.
         api_key: goes to the vendor's client and nowhere else.
         prompt_type: None for the model's own.
@@ -121,6 +131,8 @@ def prepare(
         UnknownName, InvalidSetting, ModelUnusable, MissingExtra: what was asked for cannot be.
     """
     game = get_game(game_name)
+    asked_for = vlm_type
+    vlm_type, sight = split(vlm_type) if model is None else (vlm_type, None)
     baseline = player(vlm_type, game.name) if model is None and is_player(vlm_type) else None
     if baseline is None and model is None:
         model = build_model(
@@ -134,6 +146,7 @@ def prepare(
     if model is None:
         asked = {"prompt_type": prompt_type, "use_in_context_learning": learn or None}
         model_only = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+        asked = {**asked, "an ablation": sight}
         _refuse(f"The baseline {vlm_type!r}", {**asked, **model_only, **_shown(options)})
     if model is not None:
         _must_fit(model, vlm_type, prompt, game, options)
@@ -149,11 +162,13 @@ def prepare(
         strategy=strategy,
         baseline=baseline,
         learner=learner,
+        sight=sight,
         limits=Limits(decisions=options.max_decisions),
         settings={
             "game": game.name,
-            "model": vlm_type,
-            "version": getattr(model, "version", None),
+            "model": asked_for,
+            "version": _version(model or baseline, game),
+            **_shown_to(model),
             "base_url": host(base_url),
             "prompt": prompt,
             "learner": learner.name if learner else None,
@@ -170,6 +185,18 @@ def prepare(
             "parallel": options.parallel if learner else None,
         },
     )
+
+
+def _version(player: Model | Policy | None, game: Game) -> str | None:
+    """What tells a player from another of its name, where there can be another."""
+    of_game: Callable[[str], str] | None = getattr(player, "version_for", None)
+    return of_game(game.name) if of_game else getattr(player, "version", None)
+
+
+def _shown_to(model: Model | None) -> dict[str, Any]:
+    """What a model in this process makes of the screens."""
+    told = getattr(model, "told", None)
+    return {"local": told} if told else {}
 
 
 def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -85,6 +85,60 @@ def call_from_row(
 ) -> Call:
     """One stored call."""
     return Call(prompt_from_json(prompt, texts), reply or Reply(text=""), seed, fault)
+
+
+def considered_to_json(decisions: Sequence[Decision], text_id: Callable[[str], int]) -> str:
+    """The candidates of a decision, theirs included; replies are kept under their calls' seeds."""
+    return json.dumps([_candidate(decision, text_id) for decision in decisions])
+
+
+def _candidate(decision: Decision, text_id: Callable[[str], int]) -> list[Any]:
+    return [
+        decision.action,
+        decision.frames,
+        decision.source,
+        decision.reason,
+        decision.note,
+        [[call.seed, prompt_to_json(call.prompt, text_id), call.fault] for call in decision.calls],
+        [_candidate(other, text_id) for other in decision.considered],
+    ]
+
+
+def considered_from_json(
+    blob: str, texts: Mapping[int, str], recall: Callable[[int], Reply | None]
+) -> tuple[Decision, ...]:
+    """The candidates `considered_to_json` wrote."""
+
+    def candidate(
+        action: str,
+        frames: int,
+        source: Source,
+        reason: str,
+        note: str,
+        calls: list[Any],
+        considered: list[Any],
+    ) -> Decision:
+        return Decision(
+            action=action,
+            frames=frames,
+            source=source,
+            reason=reason,
+            note=note,
+            calls=tuple(
+                call_from_row(seed, prompt, fault, texts, recall(seed))
+                for seed, prompt, fault in calls
+            ),
+            considered=tuple(candidate(*other) for other in considered),
+        )
+
+    return tuple(candidate(*row) for row in json.loads(blob))
+
+
+def all_calls(decision: Decision) -> Iterator[Call]:
+    """The calls of a decision and of its candidates."""
+    yield from decision.calls
+    for other in decision.considered:
+        yield from all_calls(other)
 
 
 def step_from_row(

@@ -72,7 +72,7 @@ class Run:
             try:
                 if not path.exists():
                     create(path, settings)
-                run = cls(folder, connect(path), lock)
+                run = cls(folder, connect(path, playing=True), lock)
                 run._must_match(settings)
             except BaseException:
                 lock.close()
@@ -193,7 +193,10 @@ class Run:
             episode,
         ):
             calls.setdefault(step, []).append(tuple(call))
-        texts = dict(self._all("SELECT id, text FROM texts")) if calls else {}
+        considered = dict(
+            self._all("SELECT step, considered FROM candidates WHERE episode = ?", episode)
+        )
+        texts = dict(self._all("SELECT id, text FROM texts")) if calls or considered else {}
         rows = self._all(
             "SELECT step, action, frames, source, reason, note FROM steps WHERE episode = ?"
             " ORDER BY step",
@@ -209,6 +212,9 @@ class Run:
                 calls=tuple(
                     records.call_from_row(seed, prompt, fault, texts, self.recall(seed))
                     for seed, prompt, fault in calls.get(step, ())
+                ),
+                considered=records.considered_from_json(
+                    considered.get(step, "[]"), texts, self.recall
                 ),
             )
             for step, action, frames, source, reason, note in rows
@@ -315,10 +321,14 @@ class EpisodeLog:
                     "INSERT INTO calls VALUES(?, ?, ?, ?, ?, ?)",
                     (*place, number, call.seed, prompt, records.storable(call.fault)),
                 )
+            for call in records.all_calls(decision):
                 db.execute(
                     "INSERT OR IGNORE INTO replies VALUES(?, ?)",
                     (call.seed, records.reply_to_json(call.reply)),
                 )
+            if decision.considered:
+                considered = records.considered_to_json(decision.considered, self.run.text_id)
+                db.execute("INSERT INTO candidates VALUES(?, ?, ?)", (*place, considered))
 
     def rewarded(self, step: Step) -> None:
         """Keep the reward for the next commit; a replayed one must be what it was."""

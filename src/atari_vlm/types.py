@@ -19,7 +19,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Source: TypeAlias = Literal["parsed", "repaired", "fallback", "searched", "scripted"]
 """How an action came about. `fallback`: the model named no legal action, so NOOP was played."""
 
-Privilege: TypeAlias = Literal["ram", "state"]
+Privilege: TypeAlias = Literal["ram", "emulator"]
 """What a policy reads beyond the screen; printed beside every score it earns."""
 
 
@@ -58,7 +58,7 @@ class Observation:
     ram: Pixels | None = None
     """The console's 128 bytes, only for policies with the "ram" privilege."""
     state: Any = None
-    """An emulator.Snapshot without its dice, only for policies with the "state" privilege."""
+    """An emulator.Snapshot without its dice, only for policies with the "emulator" privilege."""
 
 
 @dataclass(frozen=True, slots=True)

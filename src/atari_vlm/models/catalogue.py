@@ -12,14 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from atari_vlm.errors import InvalidSetting, ModelUnusable, unknown
+from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, unknown
 from atari_vlm.models.hosted import HostedModel, HostedSettings
 from atari_vlm.models.vendors import VENDORS, Effort, Provider
 from atari_vlm.models.wire import Price
 from atari_vlm.types import Model
 
 Where = Literal["embedded", "local"] | Provider
-"""`local`: open weights on a server of the user's."""
+"""`local`: open weights, in this process or on a server of the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class ModelSpec:
     """The command that serves open weights."""
     port: int = 8000
     """Where that command listens."""
+    in_process: bool = True
+    """Whether transformers can load open weights without running code of theirs."""
 
     def price_on(self, day: date) -> Price | None:
         """The price of a day, the earliest known for days before it; None when unknown."""
@@ -151,7 +153,8 @@ def get_model_spec(name: str) -> ModelSpec:
         name,
         MODELS,
         more=f"Choose from: {', '.join(MODELS)}. Others: PROVIDER:ID (openai, anthropic, google), "
-        f"or any name that a server of yours knows, with --base-url.",
+        "a folder of weights (./NAME), local:ORG/NAME of huggingface.co, or any name that a server "
+        "of yours knows, with --base-url.",
     )
 
 
@@ -167,8 +170,10 @@ def build_model(
     """The model of that name, ready to answer.
 
     Args:
-        name: a name of the catalogue, PROVIDER:ID, or the folder of an embedded model of your own
-            (`atari-vlm distill`); with `base_url`, also any name that server knows.
+        name: a name of the catalogue, PROVIDER:ID, local:ORG/NAME for an image-text-to-text model
+            of huggingface.co, or the folder of one; with `base_url`, also any name that server
+            knows. A folder with the ONNX graphs of `atari-vlm distill` runs without torch;
+            local:FOLDER runs any folder in torch.
         api_key: None takes it from the vendor's environment variable.
         base_url: an OpenAI-compatible server that serves it.
         temperature: of sampling; None for the vendor's own.
@@ -185,20 +190,54 @@ def build_model(
     chosen = {key: value for key, value in given.items() if value is not None}
     if base_url is not None:
         settings = _served(name, base_url, chosen)
-    elif name and name.lower() not in MODELS and Path(name).is_dir():
-        return _embedded(chosen, Path(name))
+    elif name.lower() not in MODELS and _is_place(name):
+        return _in_folder(name, chosen)
     else:
         spec = get_model_spec(name)
         if spec.provider == "embedded":
             return _embedded(chosen, None)
         if spec.provider == "local":
-            raise ModelUnusable(
-                f"This version reaches {name} through an OpenAI-compatible server (vLLM, SGLang, "
-                f"lmdeploy, Ollama, llama.cpp): run `{spec.serve}` where there is "
-                f"{spec.hardware}, then add --base-url http://localhost:{spec.port}/v1."
-            )
+            return _open_weights(spec, chosen)
         settings = _hosted(spec, spec.provider, chosen)
     return HostedModel(settings, api_key=api_key)
+
+
+def _is_place(name: str) -> bool:
+    """Whether a name says where weights are: local:..., a path, or a folder that exists."""
+    path = name.startswith(("local:", "/", "./", "../", "~"))
+    return path or (bool(name) and Path(name).is_dir())
+
+
+def _in_folder(name: str, chosen: dict[str, Any]) -> Model:
+    if name.startswith("local:"):
+        return _local(name.removeprefix("local:"), name, chosen)
+    folder = Path(name).expanduser()
+    if any((place / "eyes.onnx").is_file() for place in (folder, folder / "weights")):
+        return _embedded(chosen, folder)
+    return _local(name, name, chosen)
+
+
+def _open_weights(spec: ModelSpec, chosen: dict[str, Any]) -> Model:
+    served = (
+        f"run `{spec.serve}` where there is {spec.hardware}, and add "
+        f"--base-url http://localhost:{spec.port}/v1."
+    )
+    if not spec.in_process:
+        raise ModelUnusable(
+            f"{spec.name} brings Python code of its own, which is not run here: {served}"
+        )
+    try:
+        return _local(spec.model_id, spec.name, chosen)
+    except (ModelUnusable, MissingExtra) as error:
+        raise type(error)(f"{error} Or {served}") from error
+
+
+def _local(source: str, name: str, chosen: dict[str, Any]) -> Model:
+    if "timeout_s" in chosen:
+        raise InvalidSetting("A model in this process takes no timeout_s.")
+    from atari_vlm.models.local import LocalModel, LocalSettings
+
+    return LocalModel(source, name=name, settings=LocalSettings(**chosen))
 
 
 def _hosted(spec: ModelSpec, provider: Provider, chosen: dict[str, Any]) -> HostedSettings:

@@ -59,6 +59,15 @@ class Grammar:
         ]
         return tuple(dict.fromkeys(t for sentence in live for t in sentence[len(said)].tokens))
 
+    def which(self, said: Sequence[int]) -> int:
+        """Which sentence a whole answer is, its end included; -1 for none."""
+        for number, sentence in enumerate(self.sentences):
+            if len(said) == len(sentence) and all(
+                token in place.tokens for token, place in zip(said, sentence, strict=True)
+            ):
+                return number
+        return -1
+
     def values(self, said: Sequence[int]) -> dict[str, int]:
         """Name -> token of every value in an answer."""
         for sentence in self.sentences:

@@ -24,7 +24,8 @@ class Answer:
     """What was written, and what it cost."""
 
     text: str
-    plan: tuple[str, int]
+    plan: tuple[str, int] | None
+    """(action, frames); None where only a thing was asked for."""
     read: int
     """Tokens of the prompt, image tokens included."""
     written: int
@@ -33,7 +34,11 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class _Game:
     grammar: Grammar
+    looks: dict[str, Grammar]
+    """Thing -> the clauses that may say where it is."""
     axis: tuple[str, str] | None
+    plans: dict[int, tuple[str, int]]
+    """Token -> the (action, frames) it names."""
 
 
 @dataclass(slots=True)
@@ -98,13 +103,11 @@ class Specialist:
         self.side: int = rules["side"]
         """Width and height of the picture it reads."""
         self.requests: dict[str, str] = rules["requests"]
-        """What it can be asked: "see" for objects and a plan, "act" for the plan alone."""
+        """What it can be asked: "see" for objects and a plan, "act" for the plan alone, "look" for
+        one thing."""
         (end,) = self.encode("<end_of_utterance>")
         self._games = {
-            game: _Game(
-                Grammar.parse(entry["answers"], rules["kinds"], self.encode, end),
-                tuple(entry["axis"]) if entry["axis"] else None,
-            )
+            game: self._read_game(entry, {**rules["kinds"], **entry["kinds"]}, end)
             for game, entry in rules["games"].items()
         }
         self._end, self._image = end, int(config["image_token_id"])
@@ -116,10 +119,20 @@ class Specialist:
             0,
             text["head_dim"],
         )
-        self._plans = {
-            self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
-            for words in rules["kinds"]["plan"]
-        }
+
+    def _read_game(self, entry: dict[str, Any], kinds: dict[str, list[str]], end: int) -> _Game:
+        def parse(patterns: list[str]) -> Grammar:
+            return Grammar.parse(patterns, kinds, self.encode, end)
+
+        return _Game(
+            grammar=parse(entry["answers"]),
+            looks={thing: parse(patterns) for thing, patterns in entry["looks"].items()},
+            axis=tuple(entry["axis"]) if entry["axis"] else None,
+            plans={
+                self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
+                for words in kinds["plan"]
+            },
+        )
 
     @property
     def games(self) -> tuple[str, ...]:
@@ -134,10 +147,6 @@ class Specialist:
         """Token ids -> text."""
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
 
-    def words(self, text: str) -> list[str]:
-        """The words of a text that it was taught, without the spaces before them."""
-        return [self.decode([token]).strip() for token in self.encode(text)]
-
     def strange(self, text: str) -> list[str]:
         """The words of a text that it was never taught."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -147,7 +156,9 @@ class Specialist:
 
     def plan(self, picture: Pixels, game: str, rng: np.random.Generator) -> tuple[str, int]:
         """The (action, frames) of a whole answer."""
-        return self.answer(picture, self.requests["see"].format(game=game), game, rng).plan
+        plan = self.answer(picture, self.requests["see"].format(game=game), game, rng).plan
+        assert plan is not None  # every sentence about a whole screen ends in a plan
+        return plan
 
     def answer(
         self, picture: Pixels, request: str, game: str, rng: np.random.Generator | None
@@ -161,9 +172,10 @@ class Specialist:
             rng: draws the plan around its expected push; None takes the likeliest plan.
         """
         rules = self._games[game]
+        grammar = self._grammar(request, game)
         draft, read = self._read(picture, request)
         while True:
-            allowed = rules.grammar.allowed(draft.said)
+            allowed = grammar.allowed(draft.said)
             if allowed == (self._end,):
                 break
             if len(allowed) == 1:
@@ -173,15 +185,22 @@ class Specialist:
                 token = self._choose(draft.logits, allowed, rules, rng)
             draft.said.append(token)
             draft.unread.append(token)
-        plan = self._plans[draft.said[-1]]
+        plan = rules.plans.get(draft.said[-1])
         return Answer(self.decode(draft.said), plan, read, len(draft.said) + 1)
+
+    def _grammar(self, request: str, game: str) -> Grammar:
+        rules = self._games[game]
+        for thing, grammar in rules.looks.items():
+            if request == self.requests["look"].format(game=game, thing=thing):
+                return grammar
+        return rules.grammar
 
     def probabilities(self, picture: Pixels, game: str) -> dict[tuple[str, int], float]:
         """Probability of every plan of a game, in one pass."""
         draft, _ = self._read(picture, self.requests["act"].format(game=game))
-        plans = [t for t in self._games[game].grammar.allowed(()) if t in self._plans]
-        chances = _softmax(draft.logits[plans])
-        return {self._plans[t]: float(p) for t, p in zip(plans, chances, strict=True)}
+        plans = self._games[game].plans
+        chances = _softmax(draft.logits[list(plans)])
+        return {plan: float(p) for plan, p in zip(plans.values(), chances, strict=True)}
 
     def _read(self, picture: Pixels, request: str) -> tuple[_Draft, int]:
         (features,) = self._eyes.run(None, {"picture": picture})
@@ -216,25 +235,24 @@ class Specialist:
         rng: np.random.Generator | None,
     ) -> int:
         best = allowed[int(np.argmax(logits[list(allowed)]))]
-        if rng is None or rules.axis is None or best not in self._plans:
+        if rng is None or rules.axis is None or best not in rules.plans:
             return best
-        return self._steer(logits, allowed, rules.axis, best, rng)
+        return self._steer(logits, rules, rules.axis, best, rng)
 
     def _steer(
         self,
         logits: NDArray[np.float32],
-        allowed: tuple[int, ...],
+        rules: _Game,
         axis: tuple[str, str],
         best: int,
         rng: np.random.Generator,
     ) -> int:
         """The plan at the expected push, drawn between the two whole numbers around it."""
         sign = {axis[0]: -1, axis[1]: 1, "NOOP": 0}
-        if self._plans[best][0] not in sign:
+        if rules.plans[best][0] not in sign:
             return best
         pushes: dict[int, int] = {}
-        for token in allowed:
-            action, frames = self._plans.get(token, ("", 0))
+        for token, (action, frames) in rules.plans.items():
             if action in sign:
                 pushes.setdefault(sign[action] * frames, token)
         chances = _softmax(logits[list(pushes.values())])

@@ -1,4 +1,4 @@
-"""Players that need no model, by name: the baselines and the scripted experts."""
+"""Players that need no model, by name: baselines, scripted experts, searches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from atari_vlm.emulator import Emulator
 from atari_vlm.errors import UnknownName, unknown
 from atari_vlm.games import get_game
 from atari_vlm.policies.baselines import ConstantPolicy, RandomPolicy
-from atari_vlm.policies.experts import EXPERTS
+from atari_vlm.policies.experts.table import EXPERTS
+from atari_vlm.policies.search import SearchPolicy
+from atari_vlm.policies.search_methods import UCT, RolloutIW, Search
+from atari_vlm.policies.search_tree import SearchSettings
 from atari_vlm.types import Policy
 
 ALWAYS = "always-"
@@ -24,17 +27,22 @@ def _expert(game: str) -> Policy:
     return EXPERTS[game]
 
 
+SEARCHES: dict[str, Search] = {"iw": RolloutIW(), "uct": UCT()}
+"""Name -> the search; `iw-12000` is the same with a budget of 12,000 frames a decision."""
+
 PLAYERS: dict[str, Callable[[str], Policy]] = {
     "random": lambda game: RandomPolicy(),
     "noop": lambda game: ConstantPolicy(),
     "expert": _expert,
+    "iw": lambda game: SearchPolicy(SEARCHES["iw"]),
+    "uct": lambda game: SearchPolicy(SEARCHES["uct"]),
 }
 """Name -> the policy for a game."""
 
 
 def is_player(name: str) -> bool:
     """Whether `player` answers to the name, for some game."""
-    return name in PLAYERS or name.startswith(ALWAYS)
+    return name in PLAYERS or name.startswith(ALWAYS) or _search(name) is not None
 
 
 def player(name: str, game: str) -> Policy:
@@ -43,9 +51,19 @@ def player(name: str, game: str) -> Policy:
         if name not in constants(game):
             raise unknown("constant player", name, constants(game))
         return ConstantPolicy(name.removeprefix(ALWAYS))
+    if search := _search(name):
+        return search
     if name not in PLAYERS:
         raise unknown("player", name, PLAYERS)
     return PLAYERS[name](game)
+
+
+def _search(name: str) -> Policy | None:
+    """The search of a name like `iw-12000`, with its budget."""
+    kind, _, budget = name.partition("-")
+    if kind not in SEARCHES or not budget.isdecimal():
+        return None
+    return SearchPolicy(SEARCHES[kind], SearchSettings(budget=int(budget)))
 
 
 def constants(game: str) -> tuple[str, ...]:

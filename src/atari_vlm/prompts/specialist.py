@@ -10,6 +10,8 @@ SEE = "Play {game}. Say what you see, then your plan."
 """Asks for the objects in view, where the game's object will be met, and a plan."""
 ACT = "Play {game}. Say only your plan."
 """Asks for the plan alone, which takes a single forward pass."""
+LOOK = "Look at {game}. Where is the {thing}?"
+"""Asks for one thing alone: "ball 72 66 moving right 5 down 3", or "no ball"."""
 
 
 def specialist(observation: Observation, history: Sequence[Step], lessons: Lessons) -> Prompt:

@@ -11,9 +11,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atari_vlm.learning.distill.curriculum import Subject, get_subject, kinds
+from atari_vlm.errors import ModelUnusable
+from atari_vlm.learning.distill.curriculum import common_kinds, get_subject, kinds, own_kinds
+from atari_vlm.learning.distill.subjects.base import Subject, plan_words, plans
 from atari_vlm.models.grammar import Grammar
-from atari_vlm.prompts.specialist import ACT, SEE
+from atari_vlm.prompts.specialist import ACT, LOOK, SEE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,8 +56,9 @@ def build_tokenizer(games: tuple[str, ...]) -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
     subjects = tuple(get_subject(game) for game in games)
-    by_kind = kinds(subjects)
-    phrases = [": ", *by_kind["across"], *by_kind["along"], *by_kind["plan"]]
+    common = common_kinds()
+    every_plan = {plan_words(*plan): None for subject in subjects for plan in plans(subject)}
+    phrases = [": ", *common["across"], *common["along"], *every_plan]
     words = [f" {n}" for n in range(210)] + _plain_words(subjects)
     every = dict.fromkeys([*_SPECIAL, *words, *phrases])
     tokenizer = Tokenizer(
@@ -84,7 +87,11 @@ def build_tokenizer(games: tuple[str, ...]) -> PreTrainedTokenizerFast:
 
 def _plain_words(subjects: tuple[Subject, ...]) -> list[str]:
     texts = [ask.format(game=s.game) for s in subjects for ask in (SEE, ACT)]
-    texts += [re.sub(r" ?\{\w+:\w+\}", "", answer) for s in subjects for answer in s.answers]
+    for subject in subjects:
+        texts += [LOOK.format(game=subject.game, thing=thing) for thing in subject.things]
+        about = [clause for thing in subject.things for clause in subject.about(thing)]
+        texts += [re.sub(r" ?\{\w+:\w+\}", "", text) for text in (*subject.answers, *about)]
+        texts += [f" {word}" for words in subject.kinds.values() for word in words]
     return [word for text in texts for word in re.findall(_WORD, text)]
 
 
@@ -146,6 +153,40 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Any:
     return model
 
 
+def begin_with(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Give a fresh model the weights in `folder`; words that are new to them keep their own.
+
+    Raises:
+        ModelUnusable: the weights are missing, damaged, or of another architecture.
+    """
+    import torch
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    try:
+        known = load_file(folder / "model.safetensors")
+        words = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    except Exception as error:
+        raise ModelUnusable(
+            f"Cannot begin with the weights in {folder} ({type(error).__name__}: {error}). "
+            "Name a folder that `atari-vlm distill` wrote."
+        ) from error
+    own = model.state_dict()
+    table = known.pop("model.text_model.embed_tokens.weight")
+    known.pop("lm_head.weight", None)
+    other = [name for name, weight in known.items() if own[name].shape != weight.shape]
+    if other or table.shape[1] != model.config.text_config.hidden_size:
+        raise ModelUnusable(
+            f"The weights in {folder} are of another architecture: {', '.join(other[:3])} differ."
+        )
+    with torch.no_grad():
+        for name, weight in known.items():
+            own[name].copy_(weight)
+        for word, place in tokenizer.get_vocab().items():
+            if word in words:
+                own["model.text_model.embed_tokens.weight"][place] = table[words[word]]
+
+
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Any:
     """The Idefics3Processor that makes the model's inputs; needs no torchvision."""
     from transformers import Idefics3Processor
@@ -173,9 +214,17 @@ def answer_rules(games: tuple[str, ...]) -> dict[str, Any]:
     """What `answers.json` holds: the sentences of every game and the words of every kind."""
     subjects = tuple(get_subject(game) for game in games)
     return {
-        "kinds": kinds(subjects),
-        "games": {s.game: {"answers": s.answers, "axis": s.axis} for s in subjects},
-        "requests": {"see": SEE, "act": ACT},
+        "kinds": common_kinds(),
+        "games": {
+            s.game: {
+                "answers": s.answers,
+                "looks": {thing: s.about(thing) for thing in s.things},
+                "axis": s.axis,
+                "kinds": own_kinds(s),
+            }
+            for s in subjects
+        },
+        "requests": {"see": SEE, "act": ACT, "look": LOOK},
         "side": SIDE,
     }
 
@@ -186,10 +235,9 @@ def grammars(games: tuple[str, ...], tokenizer: PreTrainedTokenizerFast) -> dict
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False))
 
-    subjects = tuple(get_subject(game) for game in games)
     end = tokenizer.convert_tokens_to_ids(END)
-    by_kind = kinds(subjects)
-    return {s.game: Grammar.parse(s.answers, by_kind, encode, end) for s in subjects}
+    subjects = tuple(get_subject(game) for game in games)
+    return {s.game: Grammar.parse(s.answers, kinds(s), encode, end) for s in subjects}
 
 
 def save_pretrained(

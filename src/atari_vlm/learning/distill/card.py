@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from atari_vlm.learning.distill.collect import FRESH
+from atari_vlm.learning.distill.curriculum import get_subject
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings
+from atari_vlm.learning.distill.subjects.base import clauses
+from atari_vlm.prompts.specialist import ACT, LOOK, SEE
 from atari_vlm.stats import bootstrap
 
 _CARD = """---
@@ -17,7 +22,7 @@ license: mit
 # The embedded model of Atari VLM
 
 A vision-language model of {parameters:.1f} million parameters (Idefics3 architecture, trained from
-nothing) that plays {games}. It is a **specialist**: it knows the games named here, two requests,
+nothing) that plays {games}. It is a **specialist**: it knows the games named here, three requests,
 and nothing else.
 
 Picture: one 160 x 160 image made of two screens (`atari_vlm.images.motion`): red is the current
@@ -25,9 +30,7 @@ screen in grey, green the screen of the last decision, blue what moved between t
 
 | request | answer |
 |---|---|
-| Play pong. Say what you see, then your plan. | ball 72 66 moving right 5 down 3, paddle 70, \
-aim 84: LEFT for 3 frames |
-| Play pong. Say only your plan. | LEFT for 3 frames |
+{answers}
 
 Numbers are pixels of the 160 x 210 screen, and pixels since the last decision (4 frames ago).
 
@@ -65,12 +68,25 @@ played and the expert labelled (DAgger), {decisions} decisions in all.
 
 
 def write_card(
-    settings: DistillSettings, result: DistillResult, decisions: int, parameters: int
+    settings: DistillSettings,
+    result: DistillResult,
+    decisions: int,
+    parameters: int,
+    examples: Mapping[str, str],
 ) -> None:
-    """Write README.md into the folder of the weights."""
+    """Write README.md into the folder of the weights.
+
+    Args:
+        settings: of the run.
+        result: what came out of it.
+        decisions: how many were learned from.
+        parameters: of the student.
+        examples: game -> an answer its teacher gave.
+    """
     card = _CARD.format(
         parameters=parameters / 1e6,
         games=", ".join(settings.games),
+        answers="\n".join(_answers(game, said) for game, said in examples.items()),
         fresh=f"{FRESH:,}",
         scores=_scores(result),
         held_out=", ".join(f"{name} {share:.2f}" for name, share in result.held_out.items()),
@@ -85,6 +101,17 @@ def write_card(
         opening=settings.opening,
     )
     (result.folder / "README.md").write_text(card)
+
+
+def _answers(game: str, said: str) -> str:
+    thing = get_subject(game).things[0]
+    clause = next((c for c in clauses(said) if thing in c.split()), f"no {thing}")
+    rows = (
+        (SEE.format(game=game), said),
+        (ACT.format(game=game), said.rpartition(": ")[2]),
+        (LOOK.format(game=game, thing=thing), clause),
+    )
+    return "\n".join(f"| {request} | {answer} |" for request, answer in rows)
 
 
 def _scores(result: DistillResult) -> str:

@@ -7,9 +7,9 @@ plays and the expert only labels (DAgger, Ross et al. 2011, arXiv:1011.0686).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,63 +17,66 @@ from numpy.typing import NDArray
 from atari_vlm.emulator import Emulator
 from atari_vlm.games import get_game
 from atari_vlm.images import motion
-from atari_vlm.learning.distill.curriculum import LONGEST, get_subject, plan_words, plans
-from atari_vlm.policies.experts import EXPERTS, draw
+from atari_vlm.learning.distill.architecture import SIDE
+from atari_vlm.learning.distill.curriculum import get_subject
+from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
+from atari_vlm.policies.experts.base import Advice, draw
+from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.types import Frame, Pixels
 
 FRESH = 500_000
 """Training uses seeds below this one only; evaluations start here."""
 
+HELD_OUT = 99_991
+"""Seed of the decisions that are never trained on."""
+
+Player: TypeAlias = Literal["expert", "student", "random"]
+"""Who chose the plan that was played."""
+
+Plan: TypeAlias = tuple[str, int]
+"""(action, frames it is held)."""
+
 
 class Student(Protocol):
     """Whoever is being taught."""
 
-    def plan(self, picture: Pixels, game: str, rng: np.random.Generator) -> tuple[str, int]:
+    def plan(self, picture: Pixels, game: str, rng: np.random.Generator) -> Plan:
         """The (action, frames) it would play."""
         ...
 
 
-@dataclass(slots=True)
-class Shard:
-    """Labelled decisions of one game in the order they were played."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One labelled decision, and what was played."""
 
     game: str
-    grey: NDArray[np.uint8]
-    """The current screen in grey, (decisions, side, side)."""
-    moved: NDArray[np.uint8]
-    """What moved since the last decision, (decisions, side, side)."""
-    first: NDArray[np.bool_]
-    """Whether the decision opens an episode and so has no screen before it."""
-    words: list[str]
-    """The whole answer the expert would give."""
+    seed: int
+    """Of the emulator, for the episode; below FRESH."""
+    episode: int
+    """Number of the episode within its shard."""
+    step: int
+    """How many decisions of the episode were recorded before this one."""
+    screen: Frame
+    """The native screen, the brighter of the last two raw ones; see `Emulator.screen`."""
+    first: bool
+    """There is no screen before this one; otherwise it is that of the row before."""
+    scattered: bool
+    """Objects were moved by hand just before this screen, which is why it is `first`."""
+    words: str
+    """The whole answer the expert would give: what is seen, then its likeliest plan."""
     plans: NDArray[np.float32]
-    """Probability of every plan of the game, (decisions, plans)."""
-    weight: NDArray[np.float32]
-
-    def save(self, path: Path) -> None:
-        """Write whole or not at all; about 1 kB a decision."""
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                game=np.array(self.game),
-                grey=self.grey,
-                moved=self.moved,
-                first=self.first,
-                words=np.array(self.words),
-                plans=self.plans,
-                weight=self.weight,
-            )
-        part.replace(path)
-
-    @staticmethod
-    def load(path: Path) -> Shard:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            arrays: dict[str, Any] = {name: data[name] for name in data.files}
-        arrays["game"] = str(arrays["game"])
-        arrays["words"] = [str(word) for word in arrays["words"]]
-        return Shard(**arrays)
+    """Probability of every plan of the game, in the order of `plans(subject)`."""
+    weight: float
+    """How much hangs on this moment; 0 where the label cannot be learned from the picture."""
+    player: Player
+    action: str
+    """What was played, whoever chose it."""
+    frames: int
+    """Emulator frames the action was held; NOOP for the rest of the four."""
+    reward: float
+    """Raw reward of the four frames after this screen."""
+    over: bool
+    """The game ended within these four frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +92,8 @@ class Disturbance:
     itself, Pong keeps to a few trajectories, which a student learns by heart."""
     warm_up: int = 40
     """Most random plans before an episode is recorded."""
-    length: tuple[int, int] = (200, 900)
-    """Fewest and most decisions recorded of an episode."""
-
-
-@dataclass(slots=True)
-class _Record:
-    grey: list[Pixels] = field(default_factory=list)
-    moved: list[Pixels] = field(default_factory=list)
-    first: list[bool] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    plans: list[NDArray[np.float32]] = field(default_factory=list)
-    weight: list[float] = field(default_factory=list)
+    length: tuple[int, int] | None = None
+    """Fewest and most decisions recorded of an episode; None as the subject says."""
 
 
 def collect(
@@ -108,91 +101,143 @@ def collect(
     decisions: int,
     *,
     seed: int,
-    side: int,
+    number: int = 0,
     student: Student | None = None,
     disturbance: Disturbance | None = None,
-) -> Shard:
-    """Play until `decisions` have been labelled by the game's expert."""
-    rng = np.random.default_rng([seed, 7])
+) -> Iterator[Row]:
+    """Play until `decisions` have been labelled by the game's expert.
+
+    The rows are a pure function of the arguments, and fewer decisions are the beginning of more.
+
+    Args:
+        game: catalogue name of a game that can be taught.
+        decisions: how many rows to yield.
+        seed: of the data set.
+        number: of the shard within it; every shard begins with a new episode.
+        student: plays most decisions, which the expert only labels.
+        disturbance: how far play strays.
+    """
+    rng = np.random.default_rng([seed, number, 7])
     stray = disturbance or Disturbance()
-    record = _Record()
     emulator = Emulator(get_game(game))
-    while len(record.words) < decisions:
-        emulator.reset(seed=int(rng.integers(FRESH)))
-        _episode(emulator, record, decisions, side, student, stray, rng)
-    return Shard(
-        game,
-        np.array(record.grey),
-        np.array(record.moved),
-        np.array(record.first),
-        record.words,
-        np.array(record.plans, np.float32),
-        np.array(record.weight, np.float32),
-    )
+    episode = 0
+    while decisions > 0:
+        first_frame = int(rng.integers(FRESH))
+        emulator.reset(seed=first_frame)
+        for row in _episode(emulator, first_frame, episode, decisions, student, stray, rng):
+            decisions -= 1
+            yield row
+        episode += 1
 
 
 def _episode(
     emulator: Emulator,
-    record: _Record,
-    decisions: int,
-    side: int,
+    seed: int,
+    episode: int,
+    most: int,
     student: Student | None,
     stray: Disturbance,
     rng: np.random.Generator,
-) -> None:
+) -> Iterator[Row]:
     game = emulator.game.name
-    every = plans(get_subject(game))
+    subject, expert = get_subject(game), EXPERTS[game]
+    every = plans(subject)
     index = {plan: i for i, plan in enumerate(every)}
-    lead = float(rng.choice(stray.lead)) * (0.3 if student else 1.0)
-    share = float(rng.choice(stray.student)) if student else 0.0
+    chooser = _Chooser(game, every, student, stray, rng)
     for _ in range(int(rng.integers(stray.warm_up + 1))):
         _play(emulator, every[int(rng.integers(len(every)))])
-    end = min(decisions, len(record.words) + int(rng.integers(*stray.length)))
-    before = now = Frame(emulator.screen())
-    older, burst, first, hidden = None, 0, True, False
-    while len(record.words) < end and not (emulator.over or emulator.truncated):
+    end = min(most, int(rng.integers(*(stray.length or subject.length))))
+    before = now = _screen(emulator)
+    older, step, first, scattered = None, 0, True, False
+    while step < end and not (emulator.over or emulator.truncated):
         memory = emulator.ram.copy()
-        advice = EXPERTS[game].advise(older, memory, LONGEST)
-        picture = motion(before, now, (side, side))
-        record.grey.append(picture[..., 0].copy())
-        record.moved.append(picture[..., 2].copy())
-        record.first.append(first)
-        best = max(advice.plans, key=lambda plan: advice.plans[plan])
-        record.words.append(f"{advice.words}: {plan_words(*best)}")
-        chances = np.zeros(len(every), np.float32)
-        for plan, chance in advice.plans.items():
-            chances[index[plan]] = chance
-        record.plans.append(chances)
-        record.weight.append(0.0 if hidden else advice.weight)
-        if burst == 0 and rng.random() < lead:
-            burst = int(rng.integers(1, 8))
-            wild = every[int(rng.integers(len(every)))]
-        if burst:
-            burst -= 1
-            plan = wild if rng.random() < 0.7 else every[int(rng.integers(len(every)))]
-        elif student is not None and rng.random() < share:
-            plan = student.plan(picture, game, rng)
-        else:
-            plan = draw(advice, rng)
-        _play(emulator, plan)
-        before, now, older, first, hidden = now, Frame(emulator.screen()), memory, False, False
+        advice = expert.advise(older, memory, LONGEST)
+        player, plan = chooser.choose(advice, before, now)
+        reward = _play(emulator, plan)
+        yield Row(
+            game=game,
+            seed=seed,
+            episode=episode,
+            step=step,
+            screen=now,
+            first=first,
+            scattered=scattered,
+            words=_words(advice),
+            plans=_chances(advice, index),
+            weight=0.0 if scattered else advice.weight,
+            player=player,
+            action=plan[0],
+            frames=plan[1],
+            reward=reward,
+            over=emulator.over,
+        )
+        before, now, older = now, _screen(emulator), memory
+        step, first, scattered = step + 1, False, False
         if rng.random() < stray.scatter and _scatter(emulator, rng):
             # The jump itself is never shown: the first screen after it only serves the next one.
-            before = now = Frame(emulator.screen())
-            older, first, hidden = None, True, True
+            before = now = _screen(emulator)
+            older, first, scattered = None, True, True
+
+
+class _Chooser:
+    """Who plays what in one episode: bursts of random plans, the student, or the expert."""
+
+    def __init__(
+        self,
+        game: str,
+        every: tuple[Plan, ...],
+        student: Student | None,
+        stray: Disturbance,
+        rng: np.random.Generator,
+    ) -> None:
+        self._game, self._every, self._student, self._rng = game, every, student, rng
+        self._lead = float(rng.choice(stray.lead)) * (0.3 if student else 1.0)
+        self._share = float(rng.choice(stray.student)) if student else 0.0
+        self._left, self._wild = 0, every[0]
+
+    def choose(self, advice: Advice, before: Frame, now: Frame) -> tuple[Player, Plan]:
+        rng = self._rng
+        if self._left == 0 and rng.random() < self._lead:
+            self._left, self._wild = int(rng.integers(1, 8)), self._any()
+        if self._left:
+            self._left -= 1
+            return "random", self._wild if rng.random() < 0.7 else self._any()
+        if self._student is not None and rng.random() < self._share:
+            picture = motion(before, now, (SIDE, SIDE))
+            return "student", self._student.plan(picture, self._game, rng)
+        return "expert", draw(advice, rng)
+
+    def _any(self) -> Plan:
+        return self._every[int(self._rng.integers(len(self._every)))]
+
+
+def _words(advice: Advice) -> str:
+    best = max(advice.plans, key=lambda plan: advice.plans[plan])
+    return f"{advice.words}: {plan_words(*best)}"
+
+
+def _chances(advice: Advice, index: dict[Plan, int]) -> NDArray[np.float32]:
+    chances = np.zeros(len(index), np.float32)
+    for plan, chance in advice.plans.items():
+        chances[index[plan]] = chance
+    return chances
+
+
+def _screen(emulator: Emulator) -> Frame:
+    return Frame(emulator.screen(), standard="pal" if emulator.game.pal else "ntsc")
 
 
 def _scatter(emulator: Emulator, rng: np.random.Generator) -> bool:
-    memory, moved = emulator.ram, False
-    for byte, (low, high) in get_subject(emulator.game.name).scatter.items():
-        if memory[byte]:
-            emulator.poke(byte, int(rng.integers(low, high + 1)))
-            moved = True
-    if moved:
+    scatter = get_subject(emulator.game.name).scatter
+    pokes = scatter(emulator.ram.copy(), rng) if scatter else {}
+    for byte, value in pokes.items():
+        emulator.poke(byte, value)
+    if pokes:
         _play(emulator, ("NOOP", LONGEST))
-    return moved
+    return bool(pokes)
 
 
-def _play(emulator: Emulator, plan: tuple[str, int]) -> None:
-    if not (emulator.over or emulator.truncated):
-        emulator.play(emulator.legal.index(plan[0]), plan[1], LONGEST)
+def _play(emulator: Emulator, plan: Plan) -> float:
+    if emulator.over or emulator.truncated:
+        return 0.0
+    return emulator.play(emulator.legal.index(plan[0]), plan[1], LONGEST)

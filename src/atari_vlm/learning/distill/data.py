@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atari_vlm.learning.distill.architecture import grammars
-from atari_vlm.learning.distill.collect import Shard
-from atari_vlm.learning.distill.curriculum import get_subject, kinds, plan_words, plans
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.images import motion
+from atari_vlm.learning.distill.architecture import END, SIDE, grammars
+from atari_vlm.learning.distill.collect import Row
+from atari_vlm.learning.distill.curriculum import common_kinds, get_subject
+from atari_vlm.learning.distill.shards import Shard
+from atari_vlm.learning.distill.subjects.base import clauses, plan_words, plans
 from atari_vlm.models.grammar import Grammar
+from atari_vlm.types import Frame
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
+
+SIZE = (SIDE, SIDE)
 
 SPREAD = {"x": 1.2, "y": 1.2, "across": 0.6, "along": 0.6}
 """Kind -> standard deviation, in words, of the soft target around the true word."""
@@ -38,6 +46,15 @@ class Batch:
     """Soft plan targets over the vocabulary, (batch, vocabulary)."""
     stress: torch.Tensor
     """How much each word of the answers counts, (batch, longest); 0 where there is none."""
+    shapes: NDArray[np.int64]
+    """Which sentence of the grammar each answer is, (batch,)."""
+    words: list[str]
+    """The answers as they read."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        names = ("pixels", "answers", "plans", "stress")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 class Dataset:
@@ -46,16 +63,18 @@ class Dataset:
     def __init__(self, game: str, tokenizer: PreTrainedTokenizerFast) -> None:
         self.game, self._tokenizer = game, tokenizer
         self.grammar = grammars((game,), tokenizer)[game]
+        self.end = int(tokenizer.convert_tokens_to_ids(END))
         self._plan_ids = [tokenizer.encode(plan_words(*p))[0] for p in plans(get_subject(game))]
         self._blur = plan_blur(game)
         self.grey: list[bytes] = []
         self.moved: list[bytes] = []
         self.before: list[int] = []
         self.tokens: list[NDArray[np.int64]] = []
+        self.shapes: list[int] = []
+        self.words: list[str] = []
         self.soft: list[NDArray[np.float32]] = []
         self._sums = np.zeros(0)
-        self._side = 0
-
+        self._width = max(len(places) for places in self.grammar.sentences)
         self._stress = _stress(self.grammar, get_subject(game).stress)
         self.fields = _fields(self.grammar)
         """(name, its tokens, sentence -> place) of every value an answer can state."""
@@ -63,32 +82,46 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.grey)
 
-    def shape(self, answer: Sequence[int]) -> int:
-        """Which sentence of the grammar an answer (padded with -1) is; -1 for none."""
-        said = [token for token in answer if token >= 0]
-        for number, sentence in enumerate(self.grammar.sentences):
-            if len(said) == len(sentence) and said[0] in sentence[0].tokens:
-                return number
-        return -1
+    def add(self, rows: Iterable[Row], *, weight: float = 1.0) -> None:
+        """Take in decisions in the order they were played.
 
-    def add(self, shard: Shard, *, weight: float = 1.0) -> None:
-        """Take in a shard; `weight` makes its decisions more or less likely to be drawn."""
-        total = float(self._sums[-1]) if len(self) else 0.0
-        self._sums = np.concatenate([self._sums, total + np.cumsum(shard.weight * weight)])
-        self._side = shard.grey.shape[-1]
-        start = len(self)
-        # Compressed in memory: 1 kB a decision and 30 microseconds to read, instead of 51 kB.
-        self.grey += [zlib.compress(screen.tobytes(), 1) for screen in shard.grey]
-        self.moved += [zlib.compress(screen.tobytes(), 1) for screen in shard.moved]
-        self.before += [start + i - (not first) for i, first in enumerate(shard.first.tolist())]
-        answers = [self._tokenizer.encode(words) for words in shard.words]
-        width = max(len(places) for places in self.grammar.sentences)
-        padded = np.full((len(answers), width), -1, np.int64)
-        end = self.grammar.sentences[0][-1].tokens[0]
-        for row, answer in zip(padded, answers, strict=True):
-            row[: len(answer) + 1] = [*answer, end]
-        self.tokens += list(padded)
-        self.soft += list((shard.plans @ self._blur).astype(np.float32))
+        Args:
+            rows: a Shard, or what `collect` yields.
+            weight: makes these decisions more or less likely to be drawn.
+
+        Raises:
+            InvalidSetting: a label is no sentence of the game's grammar.
+        """
+        source = rows.path if isinstance(rows, Shard) else "The data"
+        weights: list[float] = []
+        before: Frame | None = None
+        for row in rows:
+            before = None if row.first else before
+            self.before.append(len(self) - (before is not None))
+            shown = motion(before or row.screen, row.screen, SIZE)
+            # Compressed in memory: 1 kB a decision and 30 microseconds to read, instead of 51 kB.
+            self.grey.append(zlib.compress(shown[..., 0].tobytes(), 1))
+            self.moved.append(zlib.compress(shown[..., 2].tobytes(), 1))
+            self._learn_words(row.words, source)
+            self.soft.append((row.plans @ self._blur).astype(np.float32))
+            weights.append(row.weight * weight)
+            before = row.screen
+        total = float(self._sums[-1]) if len(self._sums) else 0.0
+        self._sums = np.concatenate([self._sums, total + np.cumsum(weights)])
+
+    def _learn_words(self, words: str, source: Path | str) -> None:
+        answer = [*self._tokenizer.encode(words), self.end]
+        shape = self.grammar.which(answer)
+        if shape < 0:
+            raise InvalidSetting(
+                f"{source} holds an answer about {self.game} that its grammar has no sentence "
+                f"for: {words!r}. It was labelled by another version; collect it anew."
+            )
+        tokens = np.full(self._width, -1, np.int64)
+        tokens[: len(answer)] = answer
+        self.tokens.append(tokens)
+        self.shapes.append(shape)
+        self.words.append(words)
 
     def some(self, count: int) -> Batch:
         """Up to `count` decisions spread evenly over those that can be drawn."""
@@ -104,8 +137,7 @@ class Dataset:
         """The batch of these decisions."""
         import torch
 
-        side = self._side
-        pixels = np.empty((len(rows), 3, side, side), np.uint8)
+        pixels = np.empty((len(rows), 3, *SIZE), np.uint8)
         soft = np.zeros((len(rows), len(self._tokenizer)), np.float32)
         for i, row in enumerate(rows.tolist()):
             screens = (self.grey[row], self.grey[self.before[row]], self.moved[row])
@@ -114,9 +146,27 @@ class Dataset:
             soft[i, self._plan_ids] = self.soft[row]
         answers = np.array([self.tokens[row] for row in rows.tolist()])
         scaled = torch.from_numpy(pixels).float().div_(127.5).sub_(1.0)
-        stress = np.stack([self._stress[self.shape(answer)] for answer in answers.tolist()])
-        numbers = (torch.from_numpy(array) for array in (answers, soft, stress))
-        return Batch(self.game, scaled, *numbers)
+        shapes = np.array([self.shapes[row] for row in rows.tolist()])
+        return Batch(
+            game=self.game,
+            pixels=scaled,
+            answers=torch.from_numpy(answers),
+            plans=torch.from_numpy(soft),
+            stress=torch.from_numpy(self._stress[shapes]),
+            shapes=shapes,
+            words=[self.words[row] for row in rows.tolist()],
+        )
+
+    def looks(self, batch: Batch, thing: str) -> torch.Tensor:
+        """Answers to where a thing is, as tokens (batch, longest), padded with -1."""
+        import torch
+
+        said = []
+        for words in batch.words:
+            about = [c for c in clauses(words) if c.removeprefix("no ").split()[0] == thing]
+            said.append([*self._tokenizer.encode((about or [f"no {thing}"])[0]), self.end])
+        longest = max(len(answer) for answer in said)
+        return torch.tensor([answer + [-1] * (longest - len(answer)) for answer in said])
 
 
 def _fields(grammar: Grammar) -> list[tuple[str, tuple[int, ...], dict[int, int]]]:
@@ -152,12 +202,12 @@ def plan_blur(game: str) -> NDArray[np.float64]:
     return blur
 
 
-def soft_words(tokenizer: PreTrainedTokenizerFast, games: tuple[str, ...]) -> torch.Tensor:
+def soft_words(tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
     """(vocabulary, vocabulary): the soft target of every word; neighbours of a number share it."""
     import torch
 
     target = torch.eye(len(tokenizer))
-    by_kind = kinds(tuple(get_subject(game) for game in games))
+    by_kind = common_kinds()
     for kind, spread in SPREAD.items():
         ids = torch.tensor([tokenizer.encode(word)[0] for word in by_kind[kind]])
         steps = torch.arange(len(ids), dtype=torch.float32)

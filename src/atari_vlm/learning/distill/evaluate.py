@@ -11,8 +11,8 @@ from atari_vlm.emulator import Emulator
 from atari_vlm.games import get_game
 from atari_vlm.images import motion
 from atari_vlm.learning.distill.collect import FRESH
-from atari_vlm.learning.distill.curriculum import LONGEST
 from atari_vlm.learning.distill.settings import Report
+from atari_vlm.learning.distill.subjects.base import LONGEST
 from atari_vlm.types import Frame
 
 if TYPE_CHECKING:
@@ -27,19 +27,19 @@ def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
     """Field -> share right, each value read after the true values before it."""
     import torch
 
-    from atari_vlm.learning.distill.train import answer_scores, image_features
+    from atari_vlm.learning.distill.lesson import answer_scores, image_features
     from atari_vlm.prompts.specialist import SEE
 
-    data = trainer.data[batch.game]
+    data, batch = trainer.data[batch.game], batch.to(trainer.accelerator.device)
     said = torch.clamp(batch.answers, min=0)[:, :-1]
     with torch.inference_mode():
         features = image_features(trainer.average, batch.pixels)
-        prompt = trainer.prompts[batch.game, SEE]
-        scores = answer_scores(trainer.average, prompt, features, said, trainer.image_id)
+        prompt = trainer.lesson.prompts[SEE.format(game=batch.game)].to(said.device)
+        scores = answer_scores(trainer.average, prompt, features, said, trainer.lesson.image_id)
     best = scores.argmax(-1)
     right: dict[str, list[bool]] = {}
     for row, answer in enumerate(batch.answers.tolist()):
-        shape = data.shape(answer)
+        shape = int(batch.shapes[row])
         for name, ids, places in data.fields:
             if shape in places:
                 place = places[shape]

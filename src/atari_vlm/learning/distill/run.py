@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from atari_vlm.errors import StoreError, missing_extra
-from atari_vlm.learning.distill.architecture import SIDE, save_pretrained
-from atari_vlm.learning.distill.collect import Shard, collect
+from atari_vlm.learning.distill.architecture import save_pretrained
+from atari_vlm.learning.distill.collect import HELD_OUT, collect
 from atari_vlm.learning.distill.data import Dataset
+from atari_vlm.learning.distill.header import Header, check
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings, Report
+from atari_vlm.learning.distill.shards import Shard, open_dataset, open_shard, write_shard
 from atari_vlm.learning.distill.train import Trainer
-
-HELD_OUT = 99_991
-"""Seed of the decisions that are never trained on."""
 
 
 def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
@@ -41,23 +40,35 @@ def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
 
 def _distill(settings: DistillSettings, report: Report) -> DistillResult:
     (settings.out / "data").mkdir(parents=True, exist_ok=True)
-    held_out = _open_data(settings, report)
+    collected = open_dataset(settings.data, settings.games) if settings.data else []
     trainer = Trainer(settings)
-    for path in sorted((settings.out / "data").glob("*.npz")):
-        if path.stem.split("-")[1] != "held":
-            shard = Shard.load(path)
+    if not trainer.leads:
+        report = _silent
+    with trainer.accelerator.main_process_first():
+        held_out = _open_data(settings, report)
+    own = [open_shard(path) for path in sorted((settings.out / "data").glob("*.parquet"))]
+    for shard in [*collected, *own]:
+        if not shard.held_out:
+            check(shard.header, shard.path)
             trainer.data[shard.game].add(shard)
     checkpoint = settings.out / "checkpoint.pt"
     if checkpoint.exists():
         trainer.load(checkpoint)
         report(f"Continuing after {trainer.seconds / 60:.1f} of {settings.minutes:g} minutes.")
-    (settings.out / "settings.json").write_text(settings.to_json())
+    if trainer.leads:
+        (settings.out / "settings.json").write_text(settings.to_json())
     _train(trainer, held_out, checkpoint, report)
+    if not trainer.leads:
+        return _result(trainer, {}, {})
     return _finish(trainer, held_out, report)
 
 
+def _silent(line: str) -> None:
+    """Of several training processes, the leading one reports."""
+
+
 def _need_torch() -> None:
-    for package in ("torch", "transformers", "onnx", "onnxscript"):
+    for package in ("torch", "transformers", "accelerate", "onnx", "onnxscript", "pyarrow"):
         try:
             __import__(package)
         except ImportError as error:
@@ -68,16 +79,17 @@ def _open_data(settings: DistillSettings, report: Report) -> dict[str, Shard]:
     """Have the expert play what is not on disk yet; returns the held-out decisions."""
     held_out = {}
     for game in settings.games:
-        wanted = (
-            ("expert", settings.decisions(settings.first_decisions), settings.seed),
-            ("held", settings.decisions(2_000), HELD_OUT),
-        )
-        for name, decisions, seed in wanted:
-            path = settings.out / "data" / f"{game}-{name}.npz"
+        data = settings.out / "data"
+        held, first = data / f"{game}-held-00000.parquet", data / f"{game}-expert-00000.parquet"
+        wanted = [(held, settings.decisions(2_000), HELD_OUT)]
+        if settings.data is None:
+            wanted.append((first, settings.decisions(settings.first_decisions), settings.seed))
+        for path, decisions, seed in wanted:
             if not path.exists():
                 report(f"The {game} expert plays {decisions} decisions.")
-                collect(game, decisions, seed=seed, side=SIDE).save(path)
-        held_out[game] = Shard.load(settings.out / "data" / f"{game}-held.npz")
+                rows = collect(game, decisions, seed=seed)
+                write_shard(path, rows, Header.of(game, seed=seed))
+        held_out[game] = open_shard(held)
     return held_out
 
 
@@ -89,25 +101,30 @@ class _Rounds:
     report: Report
     playing: tuple[BaseProcess, list[Path]] | None = None
 
-    def tend(self) -> None:
-        """Take in what was played, and start the next round when it is due."""
+    def tend(self) -> list[Path]:
+        """Start the next round when it is due; returns the shards that were played since."""
+        played: list[Path] = []
         if self.playing is not None and not self.playing[0].is_alive():
             process, paths = self.playing
             process.join()
             self.playing = None
-            self._take(paths, process.exitcode)
+            if process.exitcode:
+                code = process.exitcode
+                self.report(f"The student's play ended with exit code {code}; training goes on.")
+            else:
+                played = paths
         trainer, settings = self.trainer, self.trainer.settings
         trained = trainer.seconds - settings.opening * trainer.total
         due = int(trained / (settings.round_minutes * 60) + 0.5)
         if self.playing is not None or trainer.opening or due <= trainer.rounds:
-            return
+            return played
         trainer.rounds = due
         folder = settings.out / "student"
         save_pretrained(trainer.average, trainer.tokenizer, settings.games, folder)
         data = settings.out / "data"
-        paths = [data / f"{game}-round-{due:03d}.npz" for game in settings.games]
-        seed = settings.seed + 1_000 * due
-        work = (folder, paths, settings.games, settings.decisions(settings.round_decisions), seed)
+        paths = [data / f"{game}-student-{due:05d}.parquet" for game in settings.games]
+        most = settings.decisions(settings.round_decisions)
+        work = (folder, paths, settings.games, most, settings.seed, due)
         if settings.workers:
             # A process for each round: the worker of a pool outlives a parent that is killed.
             process = get_context("spawn").Process(target=play_round, args=work, daemon=True)
@@ -115,7 +132,8 @@ class _Rounds:
             self.playing = (process, paths)
         else:
             play_round(*work)
-            self._take(paths, 0)
+            played += paths
+        return played
 
     def stop(self) -> None:
         """End the round in play; its decisions would come too late."""
@@ -123,18 +141,16 @@ class _Rounds:
             self.playing[0].terminate()
             self.playing[0].join()
 
-    def _take(self, paths: list[Path], failed: int | None) -> None:
-        if failed:
-            self.report(f"The student's play ended with exit code {failed}; training goes on.")
-            return
+    def take(self, paths: list[Path]) -> None:
+        """Learn from these shards too."""
         for path in paths:
-            shard = Shard.load(path)
+            shard = open_shard(path)
             self.trainer.data[shard.game].add(shard)
-            self.report(f"{path.stem}: {len(shard.words)} decisions of the student, labelled.")
+            self.report(f"{path.stem}: {len(shard)} decisions of the student, labelled.")
 
 
 def play_round(
-    folder: Path, paths: list[Path], games: tuple[str, ...], decisions: int, seed: int
+    folder: Path, paths: list[Path], games: tuple[str, ...], decisions: int, seed: int, number: int
 ) -> None:
     """Let the student in `folder` play each game, the expert labelling, into `paths`."""
     from atari_vlm.learning.distill.export import export
@@ -142,20 +158,23 @@ def play_round(
 
     export(folder)
     student = Specialist(folder)
-    for number, (game, path) in enumerate(zip(games, paths, strict=True)):
-        shard = collect(game, decisions, seed=seed + number, side=SIDE, student=student)
-        shard.save(path)
+    for game, path in zip(games, paths, strict=True):
+        rows = collect(game, decisions, seed=seed, number=number, student=student)
+        header = Header.of(game, seed=seed, number=number, student=student.digest)
+        write_shard(path, rows, header)
 
 
 def _train(trainer: Trainer, held_out: dict[str, Shard], checkpoint: Path, report: Report) -> None:
-    rng = np.random.default_rng([trainer.settings.seed, trainer.steps])
+    process = trainer.accelerator.process_index
+    rng = np.random.default_rng([trainer.settings.seed, trainer.steps, process])
     exam = {game: _exam(trainer, shard) for game, shard in held_out.items()}
     rounds = _Rounds(trainer, report)
     try:
         _loop(trainer, rounds, rng, exam, checkpoint, report)
     finally:
         rounds.stop()
-        trainer.save(checkpoint)
+        if trainer.leads:
+            trainer.save(checkpoint)
 
 
 def _loop(
@@ -170,7 +189,7 @@ def _loop(
     saved = told = time.monotonic()
     while trainer.seconds < trainer.total:
         trainer.step(rng)
-        rounds.tend()
+        rounds.take(trainer.agree(rounds.tend() if trainer.leads else []))
         now = time.monotonic()
         if now - told > settings.report_seconds:
             told = now
@@ -178,7 +197,7 @@ def _loop(
                 f"step {trainer.steps}, {trainer.seconds / 60:.1f} of {settings.minutes:g} "
                 f"minutes, loss {np.mean(trainer.losses):.3f}"
             )
-        if now - saved > settings.checkpoint_seconds:
+        if trainer.leads and now - saved > settings.checkpoint_seconds:
             saved = now
             trainer.save(checkpoint)
             if not trainer.opening:
@@ -216,13 +235,20 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
         grades.update({f"{game}/{name}": share for name, share in marks.items()})
         if settings.episodes:
             scores[game] = play_episodes(folder, game, settings.episodes, report=report)
-    result = DistillResult(
-        folder=folder,
+    result = _result(trainer, grades, scores)
+    decisions = sum(len(data) for data in trainer.data.values())
+    examples = {game: next(iter(shard)).words for game, shard in held_out.items()}
+    write_card(settings, result, decisions, trainer.model.num_parameters(), examples)
+    return result
+
+
+def _result(
+    trainer: Trainer, grades: dict[str, float], scores: dict[str, tuple[float, ...]]
+) -> DistillResult:
+    return DistillResult(
+        folder=trainer.settings.out / "weights",
         steps=trainer.steps,
         minutes=trainer.seconds / 60,
         held_out=grades,
         scores=scores,
     )
-    decisions = sum(len(data) for data in trainer.data.values())
-    write_card(settings, result, decisions, trainer.model.num_parameters())
-    return result

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.learning.distill.collect import HELD_OUT
 from atari_vlm.learning.distill.curriculum import get_subject
 
 Report = Callable[[str], None]
@@ -24,18 +25,25 @@ class DistillSettings:
     run continues when asked for more minutes."""
     out: Path = Path("distilled")
     """Folder of the checkpoint, the data and, at the end, the weights."""
+    base: Path | None = None
+    """Folder of weights to begin with instead of chance; words it does not know begin anew."""
+    data: Path | None = None
+    """Folder that `collect` filled, to learn from in place of the expert's own first round."""
     seed: int = 0
     threads: int = 1
     """Threads of the training process."""
     workers: int = 1
     """Processes that let the student play while it trains; 0 plays and trains in turn."""
     batch: int = 64
+    blend: int = 2
+    """Games in each batch."""
     rate: float = 1e-3
     """Highest learning rate; warms up, then falls to 3% of it on a cosine."""
     opening: float = 0.1
     """Share of the minutes in which only the eyes are trained, through linear heads."""
     first_decisions: int = 20_000
-    """Decisions the expert plays before training starts, for each game; fewer in short runs."""
+    """Decisions the expert plays before training starts, for each game; fewer in short runs, and
+    none where there is `data`."""
     round_decisions: int = 8_000
     """Decisions the student plays in each round, for each game; fewer in short runs."""
     round_minutes: float = 3.0
@@ -51,7 +59,9 @@ class DistillSettings:
             raise InvalidSetting("Name at least one game to teach.")
         for game in self.games:
             get_subject(game)
-        for name in ("minutes", "round_minutes", "batch", "threads", "rate"):
+        if self.seed == HELD_OUT:
+            raise InvalidSetting(f"Seed {HELD_OUT} is kept for decisions that are never learned.")
+        for name in ("minutes", "round_minutes", "batch", "blend", "threads", "rate"):
             if getattr(self, name) <= 0:
                 raise InvalidSetting(f"{name} must be above 0, not {getattr(self, name)}.")
 
@@ -63,7 +73,9 @@ class DistillSettings:
         """Every setting that decides what is learned, to be kept in the folder."""
         free = {"out", "minutes", "threads", "workers", "episodes"}
         free |= {"checkpoint_seconds", "report_seconds"}
-        return json.dumps({k: v for k, v in asdict(self).items() if k not in free}, indent=1)
+        free |= set() if self.data else {"data"}  # as before there was data
+        kept = {k: v for k, v in asdict(self).items() if k not in free}
+        return json.dumps(kept, indent=1, default=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

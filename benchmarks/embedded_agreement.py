@@ -1,0 +1,78 @@
+"""Do the ONNX graphs and the transformers checkpoint say the same? Share of equal plans.
+
+Run: python benchmarks/embedded_agreement.py [states]. Every game the embedded model knows is
+played by it; the states it meets are then put to both: the runtime that plays, with its likeliest
+plan, and the same folder loaded by path through the local-model backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from atari_vlm.actions import read
+from atari_vlm.emulator import Emulator
+from atari_vlm.games import get_game
+from atari_vlm.models.embedded import EmbeddedModel, members, weights
+from atari_vlm.models.local import LocalModel, LocalSettings
+from atari_vlm.models.specialist import Specialist
+from atari_vlm.types import Frame, Message, Prompt
+
+APART = 7
+"""Decisions between two states that are compared."""
+
+
+def main(states: int) -> None:
+    folders = {game: place for place in members(weights()) for game in Specialist(place).games}
+    playing, likeliest = EmbeddedModel(), EmbeddedModel(draw=False)
+    same = words = total = 0
+    for game, folder in folders.items():
+        local = LocalModel(str(folder), settings=LocalSettings(draw=False))
+        prompts = _met(game, playing, states // len(folders) + 1)
+        both = [(_say(likeliest, prompt), _say(local, prompt)) for prompt in prompts]
+        equal = sum(_plan(a, p) == _plan(b, p) for (a, b), p in zip(both, prompts, strict=True))
+        same, total = same + equal, total + len(both)
+        words += sum(a == b for a, b in both)
+        print(f"{game}: {equal} of {len(both)} plans equal")
+    print(f"whole answers equal, word for word: {100 * words / total:.2f} %")
+    print(f"embedded_agreement: {100 * same / total:.2f} % of {total} plans")
+
+
+def _met(game: str, model: EmbeddedModel, count: int) -> list[Prompt]:
+    """Prompts about states the model meets while it plays."""
+    emulator = Emulator(get_game(game))
+    emulator.reset(seed=77)
+    before = now = emulator.screen()
+    prompts: list[Prompt] = []
+    step = 0
+    while len(prompts) < count:
+        if emulator.over or emulator.truncated:
+            emulator.reset(seed=step)
+            before = now = emulator.screen()
+        ask = f"Play {game}. Say what you see, then your plan."
+        prompt = Prompt(
+            messages=(Message("user", (Frame(before), Frame(now), ask)),),
+            legal=emulator.legal,
+            longest=4,
+        )
+        if step % APART == 0:
+            prompts.append(prompt)
+        plan = read(_say(model, prompt, step), emulator.legal, 4)
+        assert plan.action is not None
+        emulator.play(emulator.legal.index(plan.action), plan.frames, 4)
+        before, now = now, emulator.screen()
+        step += 1
+    return prompts
+
+
+def _say(model: EmbeddedModel | LocalModel, prompt: Prompt, seed: int = 0) -> str:
+    return asyncio.run(model.answer(prompt, seed=seed)).text
+
+
+def _plan(text: str, prompt: Prompt) -> tuple[str | None, int]:
+    reading = read(text, prompt.legal, prompt.longest)
+    return reading.action, reading.frames
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000)

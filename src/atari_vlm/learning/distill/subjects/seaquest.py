@@ -1,0 +1,56 @@
+"""How Seaquest is talked about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from atari_vlm.learning.distill.subjects.base import Subject
+from atari_vlm.types import Pixels
+
+
+def scatter(memory: Pixels, rng: np.random.Generator) -> Mapping[int, int]:
+    """Move the player, and sometimes change the air left and the divers aboard."""
+    if memory[105] or memory[97] < 20:  # sinking, or at the surface where air is taken
+        return {}
+    poked = {70: int(rng.integers(21, 135)), 97: int(rng.integers(24, 109))}
+    if rng.random() < 0.4:
+        poked[102] = int(rng.integers(8, 65))
+    if rng.random() < 0.3:
+        poked[62] = int(rng.integers(0, 7))
+    return poked
+
+
+_TARGETS = ("diver {target_x:x} {target_y:y}", "enemy {target_x:x} {target_y:y}", "no enemy")
+_THREATS = ("threat {threat_x:x} {threat_y:y}", "no threat")
+
+SEAQUEST = Subject(
+    game="seaquest",
+    answers=(
+        *(
+            f"player {{player_x:x}} {{player_y:y}}, oxygen {{oxygen:x}}, {target}, {threat}, "
+            "aim {aim:y}: {plan:plan}"
+            for target in _TARGETS
+            for threat in _THREATS
+        ),
+        "{plan:plan}",
+    ),
+    actions=(
+        "FIRE",
+        "UP",
+        "RIGHT",
+        "LEFT",
+        "DOWN",
+        "UPRIGHT",
+        "UPLEFT",
+        "DOWNRIGHT",
+        "DOWNLEFT",
+        "RIGHTFIRE",
+        "LEFTFIRE",
+    ),
+    lengths=(4,),
+    stress={"aim": 3.0, "plan": 2.0},
+    scatter=scatter,
+    length=(400, 2500),
+)

@@ -1,0 +1,177 @@
+"""What a checkpoint of the project's own can be asked, and the sentences it can say.
+
+`atari-vlm distill` writes both into `answers.json` beside the weights. Nothing here needs torch or
+onnxruntime: whoever has logits asks `chooser` for the next word.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atari_vlm.errors import ModelUnusable
+from atari_vlm.images import motion
+from atari_vlm.models.grammar import Grammar
+from atari_vlm.types import Pixels, Prompt
+
+FILE = "answers.json"
+
+Chooser: TypeAlias = Callable[[Sequence[int], NDArray[np.float32]], int]
+"""(tokens said so far, logits of the next) -> the next token."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Game:
+    whole: Grammar
+    looks: dict[str, Grammar]
+    """Thing -> the clauses that may say where it is."""
+    axis: tuple[str, str] | None
+    """Two opposite actions between which pushes can be averaged."""
+    plans: dict[int, tuple[str, int]]
+    """Token -> the (action, frames) it names."""
+
+
+class Answers:
+    """The requests and sentences of one checkpoint.
+
+    Args:
+        folder: holds `answers.json` and `tokenizer.json`.
+
+    Raises:
+        ModelUnusable: either cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            rules = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            self._read_rules(rules)
+        except Exception as error:
+            raise ModelUnusable(
+                f"{FILE} or tokenizer.json in {folder} is damaged ({type(error).__name__}), or of "
+                "another version. Train it anew: atari-vlm distill --out FOLDER."
+            ) from error
+
+    def _read_rules(self, rules: dict[str, Any]) -> None:
+        self.side: int = rules["side"]
+        """Width and height of the picture it reads."""
+        self.requests: dict[str, str] = rules["requests"]
+        """What it can be asked: "see" for objects and a plan, "act" for the plan alone, "look" for
+        one thing."""
+        (self._end,) = self._encode("<end_of_utterance>")
+        self._games = {
+            game: self._read_game(entry, {**rules["kinds"], **entry["kinds"]})
+            for game, entry in rules["games"].items()
+        }
+
+    def _read_game(self, entry: dict[str, Any], kinds: dict[str, list[str]]) -> _Game:
+        def parse(patterns: list[str]) -> Grammar:
+            return Grammar.parse(patterns, kinds, self._encode, self._end)
+
+        return _Game(
+            whole=parse(entry["answers"]),
+            looks={thing: parse(patterns) for thing, patterns in entry["looks"].items()},
+            axis=tuple(entry["axis"]) if entry["axis"] else None,
+            plans={
+                self._encode(words)[0]: (words.split()[0], int(words.split()[2]))
+                for words in kinds["plan"]
+            },
+        )
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    @property
+    def games(self) -> tuple[str, ...]:
+        """The games it was trained on."""
+        return tuple(self._games)
+
+    def plans(self, game: str) -> dict[int, tuple[str, int]]:
+        """Token -> the (action, frames) it names, in the order of training."""
+        return self._games[game].plans
+
+    def asked(self, prompt: Prompt, name: str) -> tuple[str, str]:
+        """The words of a prompt and the game they name.
+
+        Args:
+            prompt: of the type "specialist".
+            name: of the model, for the sentences of the errors.
+
+        Raises:
+            ModelUnusable: the prompt names no game of the checkpoint, or uses strange words.
+        """
+        parts = [p for m in prompt.messages if m.role == "user" for p in m.parts]
+        request = " ".join(part for part in parts if isinstance(part, str)).strip()
+        encoding = self._tokenizer.encode(request, add_special_tokens=False)
+        words = [request[start:end].strip() for start, end in encoding.offsets]
+        named = [game for game in self.games if game in words]
+        if not named:
+            raise ModelUnusable(
+                f"{name} plays {', '.join(self.games)}, and this prompt names none of them. Choose "
+                "one of these games, or another model."
+            )
+        unknown = self._tokenizer.token_to_id("<unk>")
+        strange = [
+            word for token, word in zip(encoding.ids, words, strict=True) if token == unknown
+        ]
+        if strange:
+            raise ModelUnusable(
+                f"{name} was never taught the words {', '.join(strange[:3])!r}. Use the prompt "
+                f"type 'specialist', which asks: {self.requests['see'].format(game=named[0])!r}"
+            )
+        return request, named[0]
+
+    def picture(self, prompt: Prompt, name: str) -> Pixels:
+        """The last two frames as the one picture it reads, (side, side, 3) uint8."""
+        if not prompt.frames:
+            raise ModelUnusable(f"{name} needs a frame to look at; this prompt has none.")
+        before, now = (*prompt.frames[-1:], *prompt.frames)[-2:]
+        return motion(before, now, (self.side, self.side))
+
+    def chooser(self, request: str, game: str, rng: np.random.Generator | None) -> Chooser:
+        """Whoever picks the next word of an answer.
+
+        Args:
+            request: the words of the prompt.
+            game: the game they name.
+            rng: draws the plan around its expected push; None takes the likeliest plan.
+        """
+        rules = self._games[game]
+        grammar = rules.whole
+        for thing, clauses in rules.looks.items():
+            if request == self.requests["look"].format(game=game, thing=thing):
+                grammar = clauses
+
+        def choose(said: Sequence[int], logits: NDArray[np.float32]) -> int:
+            allowed = grammar.allowed(said)
+            best = allowed[int(np.argmax(logits[list(allowed)]))]
+            steers = rng is not None and len(allowed) > 1 and best in rules.plans
+            return _steer(logits, rules, best, rng) if steers and rng is not None else best
+
+        return choose
+
+
+def _steer(logits: NDArray[np.float32], rules: _Game, best: int, rng: np.random.Generator) -> int:
+    """The plan at the expected push, drawn between the two whole numbers around it."""
+    if rules.axis is None:
+        return best
+    sign = {rules.axis[0]: -1, rules.axis[1]: 1, "NOOP": 0}
+    if rules.plans[best][0] not in sign:
+        return best
+    pushes: dict[int, int] = {}
+    for token, (action, frames) in rules.plans.items():
+        if action in sign:
+            pushes.setdefault(sign[action] * frames, token)
+    powers = logits[list(pushes.values())].astype(np.float64)
+    powers = np.exp(powers - powers.max())
+    expected = float(np.dot(powers / powers.sum(), list(pushes)))
+    return pushes[min(max(pushes), math.floor(expected + rng.random()))]

@@ -1,0 +1,236 @@
+"""A Hugging Face checkpoint on disk: found by folder or hub id, checked, loaded.
+
+Code that comes with a checkpoint is never run, pickled weights are never read, and nothing is
+downloaded without a line that says what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from atari_vlm.errors import InvalidSetting, ModelUnusable, missing_extra
+from atari_vlm.models.hub import FILES, fetch, lacking, read_json
+
+PACKAGES = ("torch", "transformers", "accelerate")
+"""What the extra `local` installs."""
+
+SMALL = 100_000_000
+"""Parameters below which one thread is the fastest, and several on a busy machine 50 times
+slower."""
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where and in what form the weights are held."""
+
+    device: str | None = None
+    """"cpu", "cuda", "cuda:1", "mps", or "auto" to spread over all GPUs; None for a GPU where
+    there is one."""
+    dtype: str | None = None
+    """One of `DTYPES`; "auto" is the checkpoint's own. None: float32 on a CPU, else "auto"."""
+    attention: str | None = None
+    """"sdpa", "eager", "flash_attention_2"; None leaves it to transformers."""
+    threads: int | None = None
+    """Threads on a CPU; None: one for small models, as many as torch likes for others."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, *DTYPES):
+            raise InvalidSetting(f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}.")
+        if self.threads is not None and self.threads < 1:
+            raise InvalidSetting(f"threads is at least 1, not {self.threads}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder that holds a model which takes pictures and text, and writes text."""
+
+    folder: Path
+    name: str
+    """The hub id, or the name of the folder."""
+    model_type: str
+    """The family, as in config.json."""
+
+
+def find(source: str) -> Checkpoint:
+    """The checkpoint in a folder, or of a hub id, which is downloaded where it is not cached.
+
+    Raises:
+        MissingExtra: the extra `local` is not installed.
+        ModelUnusable: there is none, or it is no model of this kind.
+    """
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            raise missing_extra(f"The local model {source}", package, "local")
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() and (folder / "weights").is_dir():
+            folder = folder / "weights"  # the folder that was given to `atari-vlm distill --out`
+        name = folder.resolve().name
+    elif _looks_like_a_path(source):
+        raise ModelUnusable(f"There is no folder {source}.")
+    else:
+        folder, name = fetch(source), source
+    return Checkpoint(folder, name, _model_type(folder, name))
+
+
+def _looks_like_a_path(source: str) -> bool:
+    return source.startswith(("/", ".", "~")) or source.count("/") != 1 or "\\" in source
+
+
+def _model_type(folder: Path, name: str) -> str:
+    """The family, once it is sure that this kind of model can be used."""
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelUnusable(
+            f"{folder} holds no checkpoint: it lacks config.json. Name the folder that "
+            "save_pretrained wrote, or that `hf download` printed."
+        )
+    config = read_json(path)
+    found = config.get("model_type")
+    if found in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        gone = lacking(folder)
+        if gone:
+            raise ModelUnusable(f"The checkpoint in {folder} is incomplete: it lacks {gone[0]}.")
+        return str(found)
+    if "auto_map" in config:
+        raise ModelUnusable(
+            f"{name} brings Python code of its own, which is not run here. Serve it in a process "
+            "of its own and add --base-url, or choose a model that transformers knows."
+        )
+    if found not in CONFIG_MAPPING_NAMES:
+        raise ModelUnusable(
+            f"transformers {transformers.__version__} does not know the architecture {found!r} of "
+            f"{name}. A newer transformers may: pip install -U transformers"
+        )
+    raise ModelUnusable(
+        f"{name} is a {found!r} model, which takes no pictures with its text. Choose a "
+        "vision-language model, such as local:Qwen/Qwen2-VL-7B-Instruct."
+    )
+
+
+def digest(folder: Path) -> str:
+    """Of the files that decide what a checkpoint answers; of large ones, 64 parts of 64 kB."""
+    part, parts = 1 << 16, 64
+    whole = hashlib.sha256()
+    for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):
+        size = path.stat().st_size
+        whole.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            if size <= part * parts:
+                whole.update(file.read())
+                continue
+            for number in range(parts):
+                file.seek((size - part) * number // (parts - 1))
+                whole.update(file.read(part))
+    return whole.hexdigest()[:12]
+
+
+def load(checkpoint: Checkpoint, place: Placement, processor: dict[str, Any]) -> tuple[Any, Any]:
+    """The model and its processor.
+
+    Args:
+        checkpoint: from `find`.
+        place: where and how to hold the weights.
+        processor: settings of the image processor to change, where it has them.
+
+    Raises:
+        ModelUnusable: weights that are damaged, or do not fit the device or the architecture.
+        MissingExtra: a package that this family needs is missing.
+    """
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return _load_model(checkpoint, place), _load_processor(checkpoint, processor)
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"dtype": place.dtype or ("float32" if device == "cpu" else "auto")}
+    if device != "cpu":
+        options["device_map"] = "auto" if device == "auto" else {"": device}
+    if place.attention is not None:
+        options["attn_implementation"] = place.attention
+
+    def read() -> Any:
+        return AutoModelForImageTextToText.from_pretrained(
+            checkpoint.folder,
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+
+    model, told = _sentence(read, checkpoint, f"on {device}")
+    absent = sorted(told["missing_keys"])
+    if absent:
+        raise ModelUnusable(
+            f"The weights of {checkpoint.name} are damaged, or of another architecture: they lack "
+            f"{absent[0]} and {len(absent) - 1} more."
+        )
+    small = sum(weight.numel() for weight in model.parameters()) < SMALL
+    if place.threads or small:
+        torch.set_num_threads(place.threads or 1)
+    return model.eval()
+
+
+def _load_processor(checkpoint: Checkpoint, settings: dict[str, Any]) -> Any:
+    from transformers import AutoProcessor
+
+    from atari_vlm.models.stills import processor_for_stills
+
+    def read() -> Any:
+        try:
+            return AutoProcessor.from_pretrained(
+                checkpoint.folder, trust_remote_code=False, local_files_only=True
+            )
+        except (ImportError, AttributeError, TypeError):
+            if find_spec("torchvision") is not None:
+                raise
+            return processor_for_stills(checkpoint.folder)
+
+    processor = _sentence(read, checkpoint, "with its processor")
+    for name, value in settings.items():
+        if hasattr(processor.image_processor, name):
+            setattr(processor.image_processor, name, value)
+    return processor
+
+
+def _sentence(read: Callable[[], Any], checkpoint: Checkpoint, how: str) -> Any:
+    """What `read` gives, or one sentence."""
+    try:
+        return read()
+    except MemoryError as error:
+        raise ModelUnusable(f"{checkpoint.name} does not fit into memory {how}.") from error
+    except Exception as error:  # whatever transformers, safetensors and torch may raise
+        words = " ".join(str(error).split())[:300]
+        if "out of memory" in words.lower():
+            raise ModelUnusable(
+                f"{checkpoint.name} does not fit into memory {how}; choose a smaller model or "
+                "another device."
+            ) from error
+        raise ModelUnusable(
+            f"The checkpoint {checkpoint.name} in {checkpoint.folder} cannot be loaded {how} "
+            f"({type(error).__name__}: {words})"
+        ) from error

@@ -1,0 +1,211 @@
+"""Montezuma's Revenge: fetch the first key, open the left door, and go for two jewels behind it.
+
+Falling costs a life but not the key, and brings Joe back to the top: with a life to spare, that is
+the short way from the key to the doors. A beast that kills Joe is gone afterwards. Memory was
+compared with the pixels of unpooled screens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atari_vlm.policies.experts.base import Advice, ExpertPolicy
+from atari_vlm.types import Pixels
+
+TOP, LEDGE, GROUND = 235, 192, 148
+"""Byte 43 of whoever stands on the top floor, on the ledges and the belt, and on the ground."""
+LEFT_LADDER, LADDER, RIGHT_LADDER, ROPE = 21, 77, 133, 109
+"""Byte 42 of whoever climbs them."""
+FIRST, BEAMS, SPIDER, PIT = 1, 0, 4, 10
+"""Numbers of the rooms on the way."""
+_KEY, _LOST = 2, (22, 26, 30)
+"""What byte 65 says of a carried key; byte 53 while Joe is crushed, burnt to smoke or to dust."""
+_BEAM_WAITS = ((146, 159), (127, 131), (52, 57))
+"""Byte 42 in front of the beams, where Joe waits until they vanish."""
+_ELSEWHERE = ("LEFT", "RIGHT", "UP", "DOWN")
+
+Step = tuple[str, tuple[int, int]]
+"""An action, and the bytes 42 and 43 it shall lead to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Joe:
+    x: int
+    y: int
+    fetched: bool
+    """Whether he has the key, or has used it."""
+    beast: int | None
+    """How far to his right the skull or spider is; None without one."""
+
+    def climbs(self, ladder: int) -> bool:
+        """Whether he is on this ladder or rope, if he is on any."""
+        return abs(self.x - ladder) <= 1
+
+
+def advise_montezuma_revenge(before: Pixels | None, now: Pixels, longest: int) -> Advice:
+    """Follow the way to the key, back to the top, through the left door and to the jewels.
+
+    Bytes: 3 the room, 42 and 43 Joe's x and height, 53 what he does, 44 the spider's and 47 the
+    skull's x, 58 the lives, 65 what he carries, 66 what is left in the room (bit 0 its treasure, 1
+    the skull of the first room, 3 its left door); 37 is 253 while beams or floors have vanished.
+    """
+    room, x, y, left = int(now[3]), int(now[42]), int(now[43]), int(now[66])
+    where = f"joe {_across(x)} {_down(y)}"
+    if now[53] in _LOST:
+        return Advice(f"{where} lost", {("NOOP", longest): 1.0}, 0.3)
+    gone, was_gone = (int(memory[37]) == 253 for memory in (now, now if before is None else before))
+    if room == FIRST:
+        skull = int(now[47]) + 33 if left & 2 else None
+        key = "taken" if now[65] & _KEY else "there" if left & 1 else "used"
+        joe = _Joe(x, y, key != "there", None if skull is None else skull - x)
+        words = f"{_at('skull', skull)}, key {key}"
+        step = _first_room(joe, key, bool(left & 8), now[58] > 0)
+    elif room == BEAMS:
+        beams = ("vanished" if not was_gone else "off") if gone else "on"
+        words = f"beams {beams}, jewel {'there' if left & 1 else 'taken'}"
+        step = _beam_room(_Joe(x, y, False, None), beams == "vanished", bool(left & 1))
+    elif room == SPIDER:
+        spider = int(now[44]) if left & 1 else None
+        words = _at("spider", spider)
+        step = _spider_room(_Joe(x, y, False, None if spider is None else spider - x))
+    elif room == PIT:
+        floor = "gone" if gone else "new" if was_gone else "there"
+        words = f"floor {floor}, jewel {'there' if left & 1 else 'taken'}"
+        step = _pit_room(_Joe(x, y, False, None), floor, bool(left & 1))
+    else:
+        anywhere = {(action, longest): 1 / len(_ELSEWHERE) for action in _ELSEWHERE}
+        return Advice(f"{where} elsewhere", anywhere, 0.3)
+    action, aim = step
+    words = f"{where}, {words}, aim {_across(aim[0])} {_down(aim[1])}"
+    jump = "FIRE" in action
+    # The button must be let go before it works again.
+    return Advice(
+        words, {(action, min(2, longest) if jump else longest): 1.0}, 3.0 if jump else 1.0
+    )
+
+
+def _across(x: int) -> int:
+    """The pixel of the middle of whoever is at byte 42 (44, 47 + 33)."""
+    return max(0, min(159, x + 3))
+
+
+def _down(y: int) -> int:
+    """The pixel of the chest of whoever is at byte 43."""
+    return max(0, min(209, 318 - y))
+
+
+def _at(name: str, x: int | None) -> str:
+    return f"no {name}" if x is None else f"{name} {_across(x)}"
+
+
+def _walk(joe: _Joe, x: int) -> Step:
+    return ("LEFT" if joe.x > x else "RIGHT"), (x, joe.y)
+
+
+def _first_room(joe: _Joe, key: str, left_door: bool, spare: bool) -> Step:
+    if joe.y >= TOP - 2:
+        return _top(joe, key, left_door)
+    if joe.y == LEDGE:
+        return _ledges(joe, spare)
+    if joe.y == GROUND:
+        return _ground(joe)
+    if joe.climbs(LADDER) and joe.y > LEDGE:
+        return ("UP", (LADDER, TOP)) if joe.fetched else ("DOWN", (LADDER, LEDGE))
+    if joe.climbs(ROPE) and joe.y > LEDGE - 12:
+        if joe.y > 208:
+            return "DOWN", (ROPE, 200)
+        return ("LEFTFIRE", (90, LEDGE)) if joe.fetched else ("RIGHTFIRE", (131, LEDGE))
+    for ladder, way in ((LEFT_LADDER, not joe.fetched), (RIGHT_LADDER, joe.fetched)):
+        if joe.climbs(ladder) and GROUND < joe.y < LEDGE:
+            return ("UP", (ladder, LEDGE)) if way else ("DOWN", (ladder, GROUND))
+    return "NOOP", (joe.x, joe.y)
+
+
+def _top(joe: _Joe, key: str, left_door: bool) -> Step:
+    """Down the ladder for the key; with it, or through an open door, out of the room."""
+    goal = 9 if joe.fetched else LADDER
+    if key == "used" and left_door:  # the right one was opened instead
+        goal = 148
+    if not joe.fetched and abs(joe.x - goal) <= 3:
+        return "DOWN", (LADDER, LEDGE)
+    action, aim = _walk(joe, goal)
+    # The floor has gaps from 54 to 66 and from 91 to 102.
+    spans = ((64, 71), (98, 104)) if action == "LEFT" else ((45, 52), (82, 88))
+    if any(low <= joe.x <= high for low, high in spans):
+        action += "FIRE"
+    return action, aim
+
+
+def _ledges(joe: _Joe, spare: bool) -> Step:
+    if joe.x < 45:
+        if not joe.fetched:
+            return "LEFTFIRE", (LEFT_LADDER - 6, LEDGE)
+        if spare:
+            return "RIGHT", (48, GROUND)
+        return ("DOWN", (LEFT_LADDER, GROUND)) if abs(joe.x - 21) <= 3 else _walk(joe, LEFT_LADDER)
+    if joe.x < 115:
+        if joe.fetched:
+            return ("UP", (LADDER, TOP)) if abs(joe.x - 79) <= 4 else _walk(joe, LADDER)
+        return ("RIGHTFIRE" if joe.x >= 88 else "RIGHT"), (ROPE, 200)
+    if joe.fetched:
+        return ("LEFTFIRE" if joe.x <= 132 else "LEFT"), (ROPE, 200)
+    if abs(joe.x - RIGHT_LADDER) <= 3:
+        return "DOWN", (RIGHT_LADDER, GROUND)
+    return _walk(joe, RIGHT_LADDER)
+
+
+def _ground(joe: _Joe) -> Step:
+    """To the other ladder, over the skull: let it come near, then jump."""
+    ladder = RIGHT_LADDER if joe.fetched else LEFT_LADDER
+    if abs(joe.x - ladder) <= 3:
+        return "UP", (ladder, LEDGE)
+    action, aim = _walk(joe, ladder)
+    ahead = 99 if joe.beast is None else joe.beast if action == "RIGHT" else -joe.beast
+    if 0 <= ahead < 12:
+        return ("LEFT" if action == "RIGHT" else "RIGHT"), aim
+    if 12 <= ahead <= 15:
+        return action + "FIRE", aim
+    if 15 < ahead <= 24:
+        return "NOOP", aim
+    return action, aim
+
+
+def _beam_room(joe: _Joe, vanished: bool, jewel: bool) -> Step:
+    """Wait at each row of beams until it vanishes; jump for the jewel; then down the ladder."""
+    if joe.y < TOP - 2 and joe.climbs(LADDER):
+        return "DOWN", (LADDER, 100)
+    if not jewel:
+        if abs(joe.x - LADDER) <= 3:
+            return "DOWN", (LADDER, 100)
+        if 19 <= joe.x <= 30 and not vanished:
+            return "NOOP", (LADDER, TOP)
+        action, aim = _walk(joe, LADDER)
+    elif 21 <= joe.x <= 30:
+        return "FIRE", (26, TOP)
+    else:
+        action, aim = _walk(joe, 26)
+    waits = any(low <= joe.x <= high for low, high in _BEAM_WAITS)
+    return ("NOOP" if action == "LEFT" and waits and not vanished else action), aim
+
+
+def _spider_room(joe: _Joe) -> Step:
+    """Down the ladder, unless the spider is about to be there."""
+    if joe.y == TOP and not joe.climbs(LADDER):
+        return _walk(joe, LADDER)
+    near = joe.beast is not None and abs(joe.beast) < 22
+    return ("NOOP" if near and joe.y >= 242 else "DOWN"), (LADDER, 100)
+
+
+def _pit_room(joe: _Joe, floor: str, jewel: bool) -> Step:
+    """Down the ladder, left to firm ground while the floor holds, and jump for the jewel."""
+    if not jewel:
+        if joe.y > TOP + 2:
+            return "DOWN", (LADDER, TOP)
+        return "RIGHT", (126, TOP)
+    if joe.climbs(LADDER) and joe.y > TOP:
+        waits = floor == "gone" if joe.y < 239 else floor != "new" and joe.y <= 244
+        return ("NOOP" if waits else "DOWN"), (LADDER, TOP)
+    return ("FIRE", (16, TOP)) if joe.x <= 20 else ("LEFT", (16, TOP))
+
+
+MONTEZUMA_REVENGE = ExpertPolicy("montezuma_revenge", advise_montezuma_revenge)
