@@ -30,7 +30,7 @@ from atari_vlm.learning.distill.header import Header
 from atari_vlm.learning.distill.settings import DistillSettings
 from atari_vlm.learning.distill.shards import open_dataset, open_shard, write_shard
 from atari_vlm.learning.distill.subjects.base import LONGEST, plans
-from atari_vlm.models.embedded import weights
+from atari_vlm.models.embedded import checkpoint, weights
 
 COLLECT = """
 import json, sys
@@ -248,7 +248,7 @@ def test_a_full_disk_is_said_and_finished_shards_are_kept(tmp_path, workers):
         ({"seed": 1}, "it has seed 0, not 1"),
         ({"shard_size": 60}, "it has shard_size 50, not 60"),
         ({"disturbance": Disturbance(scatter=0.5)}, "it has disturbance .*scatter"),
-        ({"student": weights()}, "it has student '', not '"),
+        ({"student": checkpoint("pong")}, "it has student '', not '"),
     ],
 )
 def test_a_folder_with_other_settings_is_refused(dataset, other, named):
@@ -286,7 +286,7 @@ def test_settings_that_cannot_work_are_refused(wrong):
 
 
 def test_the_student_plays_and_the_expert_labels(tmp_path):
-    gather(tmp_path, student=weights(), decisions=60)
+    gather(tmp_path, student=checkpoint("pong"), decisions=60)
     (shard, _) = open_dataset(tmp_path, ("pong",))
     assert shard.path.name == "pong-student-00000.parquet"
     assert len(shard.header.student) == 12

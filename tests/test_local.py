@@ -457,6 +457,15 @@ def test_a_folder_that_is_not_there_or_holds_nothing_is_named(tmp_path):
         build_model(str(tmp_path))
 
 
+def test_a_folder_of_several_checkpoints_asks_which(built, tmp_path):
+    folder = built("idefics3")
+    shutil.copytree(folder, tmp_path / "first")
+    assert build_model(str(tmp_path)).version == build_model(str(folder)).version
+    shutil.copytree(folder, tmp_path / "second")
+    with pytest.raises(ModelUnusable, match=r"several checkpoints; name one of them: .*/first, .*"):
+        build_model(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"temperature": 3}, {"max_tokens": 0}],

@@ -211,7 +211,7 @@ def test_a_whole_game_ends_terminated_and_its_score_is_the_sum_of_rewards():
 
 @pytest.mark.parametrize("name", PLAYERS)
 def test_every_baseline_plays(name):
-    played = play(player(name, "pong"), game="pong")
+    played = play(player(name, "pong"), game="pong", decisions=3)
     searches = name in SEARCHES
     assert {s.decision.source for s in played} == {"searched" if searches else "scripted"}
 

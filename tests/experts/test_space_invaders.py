@@ -88,9 +88,9 @@ def test_it_fires_only_below_invaders():
 
 
 def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
-    words = {kind: "|".join(map(re.escape, some)) for kind, some in kinds(SUBJECT).items()}
+    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SUBJECT).items()}
     fitting = [
-        re.compile(re.sub(r" ?\{\w+:(\w+)\}", lambda m: f"(?:{words[m[1]]})", " " + answer))
+        re.compile(re.sub(r" ?\{\w+:(\w+)\}", lambda m: f" (?:{words[m[1]]})", " " + answer))
         for answer in SUBJECT.answers
     ]
     every, seen = set(plans(SUBJECT)), set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ class Answers:
         request = " ".join(part for part in parts if isinstance(part, str)).strip()
         encoding = self._tokenizer.encode(request, add_special_tokens=False)
         words = [request[start:end].strip() for start, end in encoding.offsets]
-        named = [game for game in self.games if game in words]
+        named = [game for game in self.games if re.search(rf"\b{game}\b", request)]
         if not named:
             raise ModelUnusable(
                 f"{name} plays {', '.join(self.games)}, and this prompt names none of them. Choose "

@@ -211,8 +211,10 @@ def _is_place(name: str) -> bool:
 def _in_folder(name: str, chosen: dict[str, Any]) -> Model:
     if name.startswith("local:"):
         return _local(name.removeprefix("local:"), name, chosen)
+    from atari_vlm.models.embedded import members
+
     folder = Path(name).expanduser()
-    if any((place / "eyes.onnx").is_file() for place in (folder, folder / "weights")):
+    if any((place / "eyes.onnx").is_file() for place in members(folder)):
         return _embedded(chosen, folder)
     return _local(name, name, chosen)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, missing_extra
+from atari_vlm.models.embedded import members
 from atari_vlm.models.hub import FILES, fetch, lacking, read_json
 
 PACKAGES = ("torch", "transformers", "accelerate")
@@ -70,8 +71,12 @@ def find(source: str) -> Checkpoint:
             raise missing_extra(f"The local model {source}", package, "local")
     folder = Path(source).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file() and (folder / "weights").is_dir():
-            folder = folder / "weights"  # the folder that was given to `atari-vlm distill --out`
+        folder, *others = members(folder)
+        if others:
+            raise ModelUnusable(
+                f"{source} holds several checkpoints; name one of them: {folder}, "
+                f"{', '.join(map(str, others))}."
+            )
         name = folder.resolve().name
     elif _looks_like_a_path(source):
         raise ModelUnusable(f"There is no folder {source}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -18,6 +19,7 @@ from atari_vlm.learning.distill.header import Header, check
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings, Report
 from atari_vlm.learning.distill.shards import Shard, open_dataset, open_shard, write_shard
 from atari_vlm.learning.distill.train import Trainer
+from atari_vlm.workers import end_with
 
 
 def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
@@ -124,10 +126,13 @@ class _Rounds:
         data = settings.out / "data"
         paths = [data / f"{game}-student-{due:05d}.parquet" for game in settings.games]
         most = settings.decisions(settings.round_decisions)
-        work = (folder, paths, settings.games, most, settings.seed, due)
+        seeds = (settings.seed, due)
+        work = (folder, paths, settings.games, most, seeds)
         if settings.workers:
             # A process for each round: the worker of a pool outlives a parent that is killed.
-            process = get_context("spawn").Process(target=play_round, args=work, daemon=True)
+            process = get_context("spawn").Process(
+                target=play_round, args=(*work, os.getpid()), daemon=True
+            )
             process.start()
             self.playing = (process, paths)
         else:
@@ -150,12 +155,29 @@ class _Rounds:
 
 
 def play_round(
-    folder: Path, paths: list[Path], games: tuple[str, ...], decisions: int, seed: int, number: int
+    folder: Path,
+    paths: list[Path],
+    games: tuple[str, ...],
+    decisions: int,
+    seeds: tuple[int, int],
+    parent: int | None = None,
 ) -> None:
-    """Let the student in `folder` play each game, the expert labelling, into `paths`."""
+    """Let the student in `folder` play each game, the expert labelling, into `paths`.
+
+    Args:
+        folder: of its weights, in transformers format.
+        paths: one for each game.
+        games: what is played.
+        decisions: of each game.
+        seeds: of the distillation, and the number of the round.
+        parent: process whose end also ends this one, where this is a process of its own.
+    """
     from atari_vlm.learning.distill.export import export
     from atari_vlm.models.specialist import Specialist
 
+    if parent is not None:
+        end_with(parent)
+    seed, number = seeds
     export(folder)
     student = Specialist(folder)
     for game, path in zip(games, paths, strict=True):

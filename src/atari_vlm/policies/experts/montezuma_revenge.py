@@ -20,8 +20,8 @@ FIRST, BEAMS, SPIDER, PIT = 1, 0, 4, 10
 """Numbers of the rooms on the way."""
 _KEY, _LOST = 2, (22, 26, 30)
 """What byte 65 says of a carried key; byte 53 while Joe is crushed, burnt to smoke or to dust."""
-_BEAM_WAITS = ((146, 159), (127, 131), (52, 57))
-"""Byte 42 in front of the beams, where Joe waits until they vanish."""
+_BEAM_WAITS = ((144, 148, 151), (124, 128, 131), (48, 53, 56))
+"""In front of each row of beams, byte 42 at its edge, and where Joe waits until they vanish."""
 _ELSEWHERE = ("LEFT", "RIGHT", "UP", "DOWN")
 
 Step = tuple[str, tuple[int, int]]
@@ -63,7 +63,7 @@ def advise_montezuma_revenge(before: Pixels | None, now: Pixels, longest: int) -
     elif room == BEAMS:
         beams = ("vanished" if not was_gone else "off") if gone else "on"
         words = f"beams {beams}, jewel {'there' if left & 1 else 'taken'}"
-        step = _beam_room(_Joe(x, y, False, None), beams == "vanished", bool(left & 1))
+        step = _beam_room(_Joe(x, y, False, None), beams, bool(left & 1))
     elif room == SPIDER:
         spider = int(now[44]) if left & 1 else None
         words = _at("spider", spider)
@@ -170,22 +170,30 @@ def _ground(joe: _Joe) -> Step:
     return action, aim
 
 
-def _beam_room(joe: _Joe, vanished: bool, jewel: bool) -> Step:
-    """Wait at each row of beams until it vanishes; jump for the jewel; then down the ladder."""
+def _beam_room(joe: _Joe, beams: str, jewel: bool) -> Step:
+    """Cross each row of beams as soon as it vanishes; jump for the jewel; then down the ladder."""
     if joe.y < TOP - 2 and joe.climbs(LADDER):
         return "DOWN", (LADDER, 100)
-    if not jewel:
-        if abs(joe.x - LADDER) <= 3:
-            return "DOWN", (LADDER, 100)
-        if 19 <= joe.x <= 30 and not vanished:
-            return "NOOP", (LADDER, TOP)
-        action, aim = _walk(joe, LADDER)
-    elif 21 <= joe.x <= 30:
+    if not jewel and abs(joe.x - LADDER) <= 3:
+        return "DOWN", (LADDER, 100)
+    if jewel and 21 <= joe.x <= 27:
         return "FIRE", (26, TOP)
-    else:
-        action, aim = _walk(joe, 26)
-    waits = any(low <= joe.x <= high for low, high in _BEAM_WAITS)
-    return ("NOOP" if action == "LEFT" and waits and not vanished else action), aim
+    action, aim = _walk(joe, 26 if jewel else LADDER)
+    for edge, low, high in _BEAM_WAITS:
+        if action == "LEFT" and edge <= joe.x <= high:
+            return _cross("LEFT", "RIGHT", joe.x >= low, beams), aim
+    if action == "RIGHT" and 23 <= joe.x <= 31:
+        return _cross("RIGHT", "LEFT", joe.x <= 26, beams), aim
+    return action, aim
+
+
+def _cross(on: str, back: str, waits: bool, beams: str) -> str:
+    """Start when the beams vanish; once begun, go on; keep off the edge while they burn."""
+    if beams == "vanished":
+        return on
+    if waits:
+        return "NOOP"
+    return back if beams == "on" else on
 
 
 def _spider_room(joe: _Joe) -> Step:

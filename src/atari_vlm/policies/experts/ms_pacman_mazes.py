@@ -186,6 +186,7 @@ def _along_row(level: Maze, cell: Cell, x: int) -> Ends:
     return {way: (near, max(0.0, length - part)), OPPOSITE[way]: (cell, part)}
 
 
+@lru_cache(maxsize=ROWS * COLUMNS)
 def dot(cell: Cell) -> tuple[int, int]:
     """The byte and the bit that are a cell's dot, three bytes a row.
 

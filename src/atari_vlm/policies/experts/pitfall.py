@@ -95,7 +95,7 @@ def _look(before: Pixels | None, now: Pixels) -> _Scene:
 
 def _vine(memory: Pixels) -> int:
     side = 1 if memory[93] == 240 else -1
-    return 79 + side * round(0.25 * int(memory[92]))
+    return max(52, min(107, 79 + side * round(0.25 * int(memory[92]))))
 
 
 def _objects(now: Pixels, scene: int) -> list[int]:
@@ -165,9 +165,12 @@ def _to_vine(seen: _Scene) -> str:
         leaves = seen.swing < 0 and vine > 84
         waits = not leaves and seen.x > _BACK - 4
         return _dodge(seen) if waits else _stroll(seen, _BACK)
+    if seen.swing > 0:  # too late: the next chance is a whole swing away
+        return "left"
     if seen.x < _EDGE - 2:
         return "right"
-    return "jump" if seen.swing < 0 and 57 <= vine <= 84 else _dodge(seen)
+    held = seen.gap is not None and seen.gap < 8 and not seen.still  # a log in contact stops a jump
+    return "jump" if seen.swing < 0 and 57 <= vine <= 84 and not held else _dodge(seen)
 
 
 def _to_gap(seen: _Scene) -> str:
@@ -186,7 +189,7 @@ def _to_gap(seen: _Scene) -> str:
 def _stroll(seen: _Scene, limit: int) -> str:
     """Run on, but hop on the spot where a jump would go past a place to wait at."""
     aim = _run(seen)
-    if aim == "jump" and seen.x + 17 > limit + 2:
+    if aim == "jump" and seen.x + 19 > limit:
         hop = _dodge(seen)
         return "right" if hop == "wait" else hop
     return aim

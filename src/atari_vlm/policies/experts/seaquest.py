@@ -1,4 +1,4 @@
-"""Seaquest: line up with the nearest diver or enemy, shoot what shares the lane, surface for air."""
+"""Seaquest: line up with the nearest diver or enemy, shoot along the lane, surface for air."""
 
 from __future__ import annotations
 
@@ -97,9 +97,8 @@ def advise_seaquest(before: Pixels | None, now: Pixels, longest: int) -> Advice:
     target = _target(sea)
     threat = sea.threat
     aim = _aim(sea, target, threat)
-    up_or_down = "" if abs(aim - sea.y) <= (_IN_LINE if aim != _SURFACE else 0) else None
-    if up_or_down is None:
-        up_or_down = "DOWN" if aim > sea.y else "UP"
+    arrived = abs(aim - sea.y) <= (0 if aim == _SURFACE else _IN_LINE)
+    up_or_down = "" if arrived else "DOWN" if aim > sea.y else "UP"
     sideways, fire = _sideways(sea, target, threat, up_or_down)
     action = f"{sideways}FIRE" if fire else up_or_down + sideways
     words = [f"player {sea.x} {sea.y}", f"oxygen {48 + sea.oxygen}"]

@@ -11,8 +11,8 @@ _FIRST, _LAST = 37, 119
 """Where the player's centre can be."""
 _WALLS = 26, 137
 """The outermost invader's centre turns round here."""
-_GUN_Y, _SHOT_SPEED = 185, 8
-"""The player's top, and the pixels its shot flies in a decision."""
+_GUN_Y, _SHOT_SPEED = 170, 8
+"""An invader at this height is hit at once; the pixels a shot flies in a decision."""
 _WIDE = 5
 """A shot hits within this distance of an invader's centre."""
 _BESIDE = 6
@@ -95,7 +95,7 @@ def _turned(drift: float, left: int, right: int) -> float:
 def _bombs(now: Pixels) -> list[tuple[int, int]]:
     """Where the tips of the bombs are, the lowest first."""
     tips = [
-        (int(now[83 + i]) - 2, 2 * int(now[81 + i]) + 9) for i in (0, 1) if 20 < now[81 + i] < 95
+        (int(now[83 + i]) - 2, 2 * int(now[81 + i]) + 9) for i in (0, 1) if 20 < now[81 + i] < 97
     ]
     return sorted(tips, key=lambda tip: -tip[1])
 
@@ -106,11 +106,13 @@ def _beside(bombs: list[tuple[int, int]], player: int, goal: float) -> float:
     for x, y in bombs:
         if y < 130:
             continue
-        if x <= player:
-            low = max(low, x + _BESIDE)
-        else:
-            high = min(high, x - _BESIDE)
-    return max(low, min(high, goal)) if low <= high else (low + high) / 2
+        left, right = x - _BESIDE, x + _BESIDE
+        rightwards = x <= player if _FIRST <= left and right <= _LAST else left < _FIRST
+        if rightwards and right <= high:
+            low = max(low, right)
+        elif not rightwards and left >= low:
+            high = min(high, left)
+    return max(low, min(high, goal))
 
 
 SPACE_INVADERS = ExpertPolicy("space_invaders", advise_space_invaders)

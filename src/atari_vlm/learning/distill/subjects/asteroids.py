@@ -13,8 +13,9 @@ _HEADING, _SHIP_Y, _ROCKS_Y, _ROCKS_X, _NOTHING = 60, 74, 3, 21, 224
 
 
 def _scatter(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
-    """Turn the ship, and spread the rocks over the width of the picture at the heights they have:
-    the console draws them in the order of their heights, which must not change.
+    """Turn the ship, and spread the rocks over the width of the picture.
+
+    Their heights stay: the console draws them in that order, which must not change.
     """
     if memory[_SHIP_Y] == _NOTHING:
         return {}

@@ -13,8 +13,9 @@ _DAY_ENDS = 192
 
 
 def _scatter(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
-    """Another hour of the day at times, since snow, dusk, night and fog come late; another place
-    on the road otherwise.
+    """Another hour of the day at times, another place on the road otherwise.
+
+    Snow, dusk, night and fog come late in a day, and would else be rare.
     """
     if rng.random() < 0.25:
         return {_CLOCK: int(rng.integers(_DAY_ENDS + 4, 256))}

@@ -14,7 +14,7 @@ def scatter(memory: Pixels, rng: np.random.Generator) -> Mapping[int, int]:
     """Move player and bombs; sometimes leave fewer invaders, further down."""
     poked = {28: int(rng.integers(35, 118))}
     for bomb in (0, 1):
-        if 20 < memory[81 + bomb] < 95:
+        if 20 < memory[81 + bomb] < 97:
             poked[81 + bomb] = int(rng.integers(60, 86))
             poked[83 + bomb] = int(rng.integers(35, 124))
     if memory[42] == 0 and rng.random() < 0.3:
