@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from atari_vlm.errors import InvalidSetting, UnknownName
+from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
 from atari_vlm.images import motion
 from atari_vlm.learning.distill.collect import Disturbance, collect
 from atari_vlm.learning.distill.curriculum import SUBJECTS, get_subject, kinds
@@ -248,3 +249,63 @@ def test_a_killed_run_continues_where_its_checkpoint_is(tmp_path):
     assert told[0].startswith("Continuing after")
     assert result.steps > 1
     assert (result.folder / "words.onnx").exists()
+
+
+@pytest.mark.training
+def test_a_student_can_begin_with_weights_of_other_games(tmp_path):
+    pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    from atari_vlm.learning.distill.train import Trainer
+
+    fresh = DistillSettings(games=("freeway", "qbert"), minutes=1, out=tmp_path)
+    begun = DistillSettings(
+        games=("freeway", "qbert"), minutes=1, out=tmp_path, base=checkpoint("pong")
+    )
+    cold, warm = Trainer(fresh), Trainer(begun)
+    shipped = Specialist(checkpoint("pong"))
+    known = load_file(checkpoint("pong") / "model.safetensors")
+    name = "model.text_model.embed_tokens.weight"
+    words = warm.tokenizer.get_vocab()
+    assert "qbert" in words
+    assert shipped.strange("qbert") == ["qbert"]
+    table, other = (t.model.state_dict()[name] for t in (warm, cold))
+    assert table[words[" 37"]].tolist() == known[name][shipped.encode(" 37")[0]].tolist()
+    assert table[words["qbert"]].tolist() == other[words["qbert"]].tolist()
+    eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
+    assert warm.model.state_dict()[eyes].tolist() == known[eyes].tolist()
+
+
+@pytest.mark.training
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    pytest.importorskip("torch")
+    from safetensors.torch import load_file, save_file
+
+    from atari_vlm.learning.distill.train import Trainer
+
+    def begin(folder):
+        Trainer(DistillSettings(games=("pong",), out=tmp_path, base=folder))
+
+    with pytest.raises(ModelUnusable, match=r"Cannot begin with the weights in .*nowhere"):
+        begin(tmp_path / "nowhere")
+    wrong = shutil.copytree(checkpoint("pong"), tmp_path / "wrong")
+    tensors = load_file(wrong / "model.safetensors")
+    eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
+    save_file({**tensors, eyes: tensors[eyes][:100]}, wrong / "model.safetensors")
+    with pytest.raises(ModelUnusable, match=r"another architecture: .*fc1\.weight differ"):
+        begin(wrong)
+
+
+@pytest.mark.training
+def test_two_processes_train_one_student(tmp_path):
+    pytest.importorskip("torch")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-port", "0", "-m", "atari_vlm.cli", "distill", "--games", "pong"]
+    command += ["--minutes", "0.05", "--episodes", "0", "--workers", "0", "--out", str(tmp_path)]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert ended.returncode == 0, ended.stderr[-2_000:]
+    assert ended.stdout.count("The pong expert plays") == 2  # held-out and first, by one of them
+    assert ended.stdout.count("Weights:") == 1
+    assert Specialist(tmp_path / "weights").games == ("pong",)

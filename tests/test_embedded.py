@@ -159,8 +159,8 @@ def test_the_strategy_shows_the_last_two_frames_and_names_the_game():
 
 def test_a_game_it_was_not_taught_is_refused_by_name():
     black = np.zeros((210, 160), np.uint8)
-    with pytest.raises(ModelUnusable, match=r"plays pong, and this prompt names none"):
-        answer(ask(black, black, "Play qbert. Say what you see, then your plan."))
+    with pytest.raises(ModelUnusable, match=r"plays pong, .*, and this prompt names none"):
+        answer(ask(black, black, "Play tetris. Say what you see, then your plan."))
 
 
 def test_words_it_was_not_taught_are_named():
@@ -196,7 +196,8 @@ def test_missing_weights_say_which(tmp_path):
 def test_the_weights_are_small_and_hold_no_trace_of_the_machine_they_were_made_on():
     held = [path for path in weights().rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in held) <= 40e6
-    assert not [path.name for path in held if b".py" in path.read_bytes()]
+    source = re.compile(rb"\w/\w+\.py\b")
+    assert not [path.name for path in held if source.search(path.read_bytes())]
 
 
 def test_the_picture_shows_now_before_and_what_moved():
@@ -291,5 +292,5 @@ def test_the_game_in_the_prompt_says_which_of_the_family_answers(tmp_path):
     alone = EmbeddedModel(checkpoint("pong"))
     before, now = recorded()[3]
     assert answer(ask(before, now), of=alone).text == answer(ask(before, now)).text
-    with pytest.raises(ModelUnusable, match="No checkpoint in .* plays tetris"):
+    with pytest.raises(ModelUnusable, match=r"No checkpoint in .* plays tetris"):
         checkpoint("tetris")

@@ -323,12 +323,16 @@ def distill(
     data: Annotated[
         Path | None, typer.Option(help="Learn from what `collect` put here, then play on.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--from", help="Begin with these weights; default: with random ones."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Annotated[int, typer.Option(help="Threads of the training process.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Processes that play beside it.", min=0)] = 1,
     episodes: Annotated[int, typer.Option(help="Full episodes of the evaluation.", min=0)] = 5,
 ) -> None:
-    """Train an embedded model from scratch; the same command continues what was stopped."""
+    """Train an embedded model; the same command continues what was stopped."""
     from atari_vlm.display import say
     from atari_vlm.games import get_game
     from atari_vlm.learning.distill.run import distill as run_distillation
@@ -339,16 +343,13 @@ def distill(
         minutes=minutes,
         out=out,
         data=data,
+        base=base,
         seed=seed,
         threads=threads,
         workers=workers,
         episodes=episodes,
     )
-    result = uninterrupted(lambda: run_distillation(settings, lambda line: say(console, line)))
-    for game, scores in result.scores.items():
-        say(console, f"{game}: mean {sum(scores) / len(scores):.2f} over {len(scores)} episodes")
-    say(console, f"Weights: {result.folder}")
-    say(console, f"Play it: atari-vlm play --game {settings.games[0]} --model {result.folder}")
+    uninterrupted(lambda: run_distillation(settings, lambda line: say(console, line)))
 
 
 def _write_replay(folder: Path, out: Path | None) -> None:

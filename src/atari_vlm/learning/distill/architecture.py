@@ -174,7 +174,7 @@ def begin_with(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> 
     own = model.state_dict()
     table = known.pop("model.text_model.embed_tokens.weight")
     known.pop("lm_head.weight", None)
-    other = [name for name, weight in known.items() if own[name].shape != weight.shape]
+    other = [n for n, weight in known.items() if n not in own or own[n].shape != weight.shape]
     if other or table.shape[1] != model.config.text_config.hidden_size:
         raise ModelUnusable(
             f"The weights in {folder} are of another architecture: {', '.join(other[:3])} differ."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -68,13 +68,14 @@ def play_episodes(
         emulator = Emulator(get_game(game), max_frames=most_frames)
         emulator.reset(seed=seed)
         rng = np.random.default_rng(seed)
-        before = now = Frame(emulator.screen())
+        standard: Literal["ntsc", "pal"] = "pal" if emulator.game.pal else "ntsc"
+        before = now = Frame(emulator.screen(), standard=standard)
         score = 0.0
         while not (emulator.over or emulator.truncated):
             picture = motion(before, now, (student.side, student.side))
             action, frames = student.plan(picture, game, rng)
             score += emulator.play(emulator.legal.index(action), frames, LONGEST)
-            before, now = now, Frame(emulator.screen())
+            before, now = now, Frame(emulator.screen(), standard=standard)
         scores.append(score)
         if report is not None:
             report(f"{game}, seed {seed}: {score:g} in {emulator.frame // LONGEST} decisions")

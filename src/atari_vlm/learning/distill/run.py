@@ -261,6 +261,10 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
     decisions = sum(len(data) for data in trainer.data.values())
     examples = {game: next(iter(shard)).words for game, shard in held_out.items()}
     write_card(settings, result, decisions, trainer.model.num_parameters(), examples)
+    for game, each in scores.items():
+        report(f"{game}: mean {np.mean(each):.2f} over {len(each)} episodes")
+    report(f"Weights: {folder}")
+    report(f"Play it: atari-vlm play --game {settings.games[0]} --model {folder}")
     return result
 
 

@@ -11,7 +11,7 @@ _FIRST, _LAST = 37, 119
 """Where the player's centre can be."""
 _WALLS = 26, 137
 """The outermost invader's centre turns round here."""
-_GUN_Y, _SHOT_SPEED = 170, 8
+_GUN_Y, _SHOT_SPEED = 178, 8
 """An invader at this height is hit at once; the pixels a shot flies in a decision."""
 _WIDE = 5
 """A shot hits within this distance of an invader's centre."""
@@ -76,7 +76,7 @@ def _targets(before: Pixels | None, now: Pixels) -> list[_Target]:
             lowest.append((int(now[26]) + 3 + 16 * column, 126 + 2 * int(now[16]) - 18 * rows[0]))
     targets = []
     for x, y in lowest:
-        drift = speed * max(0.0, (_GUN_Y - y) / _SHOT_SPEED + 0.5)
+        drift = speed * max(0.0, (_GUN_Y - y) / _SHOT_SPEED)
         hit = float(x)
         if walked:
             hit += _turned(drift if walked > 0 else -drift, lowest[0][0], lowest[-1][0])
@@ -107,7 +107,7 @@ def _beside(bombs: list[tuple[int, int]], player: int, goal: float) -> float:
         if y < 130:
             continue
         left, right = x - _BESIDE, x + _BESIDE
-        rightwards = x <= player if _FIRST <= left and right <= _LAST else left < _FIRST
+        rightwards = x <= player if left >= _FIRST and right <= _LAST else left < _FIRST
         if rightwards and right <= high:
             low = max(low, right)
         elif not rightwards and left >= low:
