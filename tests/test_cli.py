@@ -94,7 +94,7 @@ BAD = [
     (("--model", "random", "--image-size", "0x0"), "(0, 0)"),
     (("--model", "random", "--image-size", "big"), "looks like 224x224"),
     (("--model", "random", "--frames", 9), "9 frames of a stack of 4"),
-    (("--model", "expert", "--game", "qbert"), "no scripted expert for 'qbert'"),
+    (("--model", "expert", "--game", "tetris"), "no scripted expert for 'tetris'"),
     (("--model", "random", "--run", "/proc/nothing"), "Cannot use"),
 ]
 

@@ -144,7 +144,7 @@ def test_answers_become_tokens_and_come_back(rows):
         assert tokenizer.decode([values["plan"]]) == words.split(": ")[1]
     prompt = prompt_text("Play pong. Say only your plan.")
     assert tokenizer.unk_token_id not in tokenizer.encode(prompt)
-    assert Specialist(checkpoint("pong")).encode(prompt) == tokenizer.encode(prompt)
+    assert Specialist(checkpoint("pong")).answers.encode(prompt) == tokenizer.encode(prompt)
 
 
 @pytest.mark.training
@@ -179,8 +179,8 @@ def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
     torch.set_num_threads(1)
     network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
     runtime = Specialist(checkpoint("pong"))
-    request = runtime.requests["act"].format(game="pong")
-    prompt = torch.tensor(runtime.encode(runtime._prompt(request, 16)))
+    request = runtime.answers.requests["act"].format(game="pong")
+    prompt = torch.tensor(runtime.answers.encode(runtime._prompt(request, 16)))
     pictures = [_picture(rows, place) for place in range(1, 400, 4)]
     pixels = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
@@ -188,7 +188,7 @@ def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
         nothing = torch.zeros((len(pictures), 0), dtype=torch.long)
         image = network.config.image_token_id
         scores = answer_scores(network, prompt, features, nothing, image)[:, 0]
-    words = [runtime.encode(f"{a} for {n} frame{'s' * (n > 1)}")[0] for a, n in _every()]
+    words = [runtime.answers.encode(f"{a} for {n} frame{'s' * (n > 1)}")[0] for a, n in _every()]
     expected = scores[:, words].softmax(-1).numpy()
     for picture, row in zip(pictures, expected, strict=True):
         got = runtime.probabilities(picture, "pong")
@@ -268,9 +268,9 @@ def test_a_student_can_begin_with_weights_of_other_games(tmp_path):
     name = "model.text_model.embed_tokens.weight"
     words = warm.tokenizer.get_vocab()
     assert "qbert" in words
-    assert shipped.strange("qbert") == ["qbert"]
+    assert shipped.answers.strange("qbert") == ["qbert"]
     table, other = (t.model.state_dict()[name] for t in (warm, cold))
-    assert table[words[" 37"]].tolist() == known[name][shipped.encode(" 37")[0]].tolist()
+    assert table[words[" 37"]].tolist() == known[name][shipped.answers.encode(" 37")[0]].tolist()
     assert table[words["qbert"]].tolist() == other[words["qbert"]].tolist()
     eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
     assert warm.model.state_dict()[eyes].tolist() == known[eyes].tolist()

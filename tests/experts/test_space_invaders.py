@@ -75,6 +75,16 @@ def test_a_bomb_overhead_is_stepped_away_from_to_the_nearer_side():
         assert action.startswith(away)
 
 
+def test_a_bomb_at_the_edge_is_left_the_only_way_there_is():
+    *_, (_, now, _, _) = play(seed=2, decisions=60)
+    now = now.copy()
+    now[81], now[82] = 80, 246
+    for player, bomb, away in ((117, 117, "LEFT"), (35, 39, "RIGHT")):
+        now[28], now[BOMB_LEFT] = player, bomb + 2
+        ((action, _),) = SPACE_INVADERS.advise(None, now, LONGEST).plans
+        assert action.startswith(away)
+
+
 def test_it_fires_only_below_invaders():
     fired = [
         (places(advice), next(iter(advice.plans))[0].endswith("FIRE"), now)

@@ -68,7 +68,8 @@ class Answers:
         self.requests: dict[str, str] = rules["requests"]
         """What it can be asked: "see" for objects and a plan, "act" for the plan alone, "look" for
         one thing."""
-        (self._end,) = self._encode("<end_of_utterance>")
+        (self.end,) = self.encode("<end_of_utterance>")
+        """The token that ends an answer."""
         self._games = {
             game: self._read_game(entry, {**rules["kinds"], **entry["kinds"]})
             for game, entry in rules["games"].items()
@@ -76,20 +77,17 @@ class Answers:
 
     def _read_game(self, entry: dict[str, Any], kinds: dict[str, list[str]]) -> _Game:
         def parse(patterns: list[str]) -> Grammar:
-            return Grammar.parse(patterns, kinds, self._encode, self._end)
+            return Grammar.parse(patterns, kinds, self.encode, self.end)
 
         return _Game(
             whole=parse(entry["answers"]),
             looks={thing: parse(patterns) for thing, patterns in entry["looks"].items()},
             axis=tuple(entry["axis"]) if entry["axis"] else None,
             plans={
-                self._encode(words)[0]: (words.split()[0], int(words.split()[2]))
+                self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
                 for words in kinds["plan"]
             },
         )
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     @property
     def games(self) -> tuple[str, ...]:
@@ -99,6 +97,21 @@ class Answers:
     def plans(self, game: str) -> dict[int, tuple[str, int]]:
         """Token -> the (action, frames) it names, in the order of training."""
         return self._games[game].plans
+
+    def encode(self, text: str) -> list[int]:
+        """Text -> token ids."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Token ids -> text."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def strange(self, text: str) -> list[str]:
+        """The words of a text that it was never taught."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        unknown = self._tokenizer.token_to_id("<unk>")
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        return [text[start:end].strip() for token, (start, end) in pairs if token == unknown]
 
     def asked(self, prompt: Prompt, name: str) -> tuple[str, str]:
         """The words of a prompt and the game they name.
@@ -110,26 +123,15 @@ class Answers:
         Raises:
             ModelUnusable: the prompt names no game of the checkpoint, or uses strange words.
         """
-        parts = [p for m in prompt.messages if m.role == "user" for p in m.parts]
-        request = " ".join(part for part in parts if isinstance(part, str)).strip()
-        encoding = self._tokenizer.encode(request, add_special_tokens=False)
-        words = [request[start:end].strip() for start, end in encoding.offsets]
-        named = [game for game in self.games if re.search(rf"\b{game}\b", request)]
-        if not named:
-            raise ModelUnusable(
-                f"{name} plays {', '.join(self.games)}, and this prompt names none of them. Choose "
-                "one of these games, or another model."
-            )
-        unknown = self._tokenizer.token_to_id("<unk>")
-        strange = [
-            word for token, word in zip(encoding.ids, words, strict=True) if token == unknown
-        ]
+        request = words_of(prompt)
+        game = named(self.games, request, name)
+        strange = self.strange(request)
         if strange:
             raise ModelUnusable(
                 f"{name} was never taught the words {', '.join(strange[:3])!r}. Use the prompt "
-                f"type 'specialist', which asks: {self.requests['see'].format(game=named[0])!r}"
+                f"type 'specialist', which asks: {self.requests['see'].format(game=game)!r}"
             )
-        return request, named[0]
+        return request, game
 
     def picture(self, prompt: Prompt, name: str) -> Pixels:
         """The last two frames as the one picture it reads, (side, side, 3) uint8."""
@@ -146,19 +148,60 @@ class Answers:
             game: the game they name.
             rng: draws the plan around its expected push; None takes the likeliest plan.
         """
-        rules = self._games[game]
-        grammar = rules.whole
-        for thing, clauses in rules.looks.items():
-            if request == self.requests["look"].format(game=game, thing=thing):
-                grammar = clauses
+        grammar = self.grammar(request, game)
 
         def choose(said: Sequence[int], logits: NDArray[np.float32]) -> int:
-            allowed = grammar.allowed(said)
-            best = allowed[int(np.argmax(logits[list(allowed)]))]
-            steers = rng is not None and len(allowed) > 1 and best in rules.plans
-            return _steer(logits, rules, best, rng) if steers and rng is not None else best
+            return self.pick(logits, grammar.allowed(said), game, rng)
 
         return choose
+
+    def grammar(self, request: str, game: str) -> Grammar:
+        """The sentences that answer a request."""
+        rules = self._games[game]
+        for thing, clauses in rules.looks.items():
+            if request == self.requests["look"].format(game=game, thing=thing):
+                return clauses
+        return rules.whole
+
+    def pick(
+        self,
+        logits: NDArray[np.float32],
+        allowed: tuple[int, ...],
+        game: str,
+        rng: np.random.Generator | None,
+    ) -> int:
+        """The likeliest of the tokens allowed; a plan is drawn around its expected push."""
+        rules = self._games[game]
+        best = allowed[int(np.argmax(logits[list(allowed)]))]
+        if rng is None or len(allowed) == 1 or best not in rules.plans:
+            return best
+        return _steer(logits, rules, best, rng)
+
+
+def words_of(prompt: Prompt) -> str:
+    """What a prompt asks, without its pictures."""
+    parts = [p for m in prompt.messages if m.role == "user" for p in m.parts]
+    return " ".join(part for part in parts if isinstance(part, str)).strip()
+
+
+def named(games: Sequence[str], request: str, name: str) -> str:
+    """The game a request names.
+
+    Args:
+        games: that are known.
+        request: the words of a prompt.
+        name: of the model, for the sentence of the error.
+
+    Raises:
+        ModelUnusable: none of them is named.
+    """
+    for game in games:
+        if re.search(rf"\b{game}\b", request):
+            return game
+    raise ModelUnusable(
+        f"{name} plays {', '.join(games)}, and this prompt names none of them. Choose one of these "
+        "games, or another model."
+    )
 
 
 def _steer(logits: NDArray[np.float32], rules: _Game, best: int, rng: np.random.Generator) -> int:

@@ -9,7 +9,6 @@ stands a family of checkpoints of the same make; the game in the prompt says whi
 from __future__ import annotations
 
 import json
-import re
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -17,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from atari_vlm.errors import ModelUnusable
-from atari_vlm.images import motion
+from atari_vlm.models.answers import named, words_of
 from atari_vlm.models.specialist import Specialist
-from atari_vlm.types import Pixels, Prompt, Reply, Usage
+from atari_vlm.types import Prompt, Reply, Usage
+
+_NAME = "The embedded model"
 
 
 class EmbeddedModel:
@@ -75,9 +76,10 @@ class EmbeddedModel:
                 was never taught.
         """
         start = time.perf_counter()
-        request, game = self._request(prompt)
+        member = self._member(prompt)
+        request, game = member.answers.asked(prompt, _NAME)
         rng = np.random.default_rng(seed) if self._draw else None
-        answer = self._members[game].answer(self._picture(prompt, game), request, game, rng)
+        answer = member.answer(member.answers.picture(prompt, _NAME), request, game, rng)
         usage = Usage(
             calls=1,
             input_tokens=answer.read,
@@ -92,40 +94,16 @@ class EmbeddedModel:
         The prompt's request is replaced by the one for a plan alone, which is what the model
         learned to answer with its first word.
         """
-        _, game = self._request(prompt)
-        return self._members[game].probabilities(self._picture(prompt, game), game)
+        member = self._member(prompt)
+        _, game = member.answers.asked(prompt, _NAME)
+        return member.probabilities(member.answers.picture(prompt, _NAME), game)
 
     async def close(self) -> None:
         """Nothing to release."""
 
-    def _request(self, prompt: Prompt) -> tuple[str, str]:
-        """The words of the prompt and the game they name."""
-        parts = [p for m in prompt.messages if m.role == "user" for p in m.parts]
-        request = " ".join(part for part in parts if isinstance(part, str)).strip()
-        named = [game for game in self.games if re.search(rf"\b{game}\b", request)]
-        if not named:
-            raise ModelUnusable(
-                f"The embedded model plays {', '.join(self.games)}, and this prompt names none "
-                "of them. Choose one of these games, or another model."
-            )
-        member = self._members[named[0]]
-        strange = member.strange(request)
-        if strange:
-            asked = member.requests["see"]
-            raise ModelUnusable(
-                f"The embedded model was never taught the words {', '.join(strange[:3])!r}. Use "
-                f"the prompt type 'specialist', which asks: {asked.format(game=named[0])!r}"
-            )
-        return request, named[0]
-
-    def _picture(self, prompt: Prompt, game: str) -> Pixels:
-        if not prompt.frames:
-            raise ModelUnusable(
-                "The embedded model needs a frame to look at; this prompt has none."
-            )
-        before, now = (*prompt.frames[-1:], *prompt.frames)[-2:]
-        side = self._members[game].side
-        return motion(before, now, (side, side))
+    def _member(self, prompt: Prompt) -> Specialist:
+        """Whoever of the family plays the game a prompt names."""
+        return self._members[named(self.games, words_of(prompt), _NAME)]
 
 
 def members(folder: Path) -> list[Path]:

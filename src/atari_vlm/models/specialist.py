@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atari_vlm.errors import ModelUnusable
-from atari_vlm.models.grammar import Grammar
+from atari_vlm.models.answers import Answers
 from atari_vlm.types import Pixels
 
 FILES = ("eyes.onnx", "words.onnx", "tokenizer.json", "answers.json", "config.json")
@@ -29,16 +28,6 @@ class Answer:
     read: int
     """Tokens of the prompt, image tokens included."""
     written: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Game:
-    grammar: Grammar
-    looks: dict[str, Grammar]
-    """Thing -> the clauses that may say where it is."""
-    axis: tuple[str, str] | None
-    plans: dict[int, tuple[str, int]]
-    """Token -> the (action, frames) it names."""
 
 
 @dataclass(slots=True)
@@ -64,7 +53,6 @@ class Specialist:
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
-        from tokenizers import Tokenizer
 
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
@@ -82,8 +70,7 @@ class Specialist:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            rules = json.loads((folder / "answers.json").read_text())
+            self.answers = Answers(folder)
             config = json.loads((folder / "config.json").read_text())
             self._eyes, self._words = (
                 onnxruntime.InferenceSession(
@@ -91,7 +78,9 @@ class Specialist:
                 )
                 for name in FILES[:2]
             )
-            self._read_rules(rules, config)
+            self._read_config(config)
+        except ModelUnusable:
+            raise
         except Exception as error:
             raise ModelUnusable(
                 f"The embedded model's weights in {folder} are damaged "
@@ -99,18 +88,7 @@ class Specialist:
                 "atari-vlm distill --out FOLDER."
             ) from error
 
-    def _read_rules(self, rules: dict[str, Any], config: dict[str, Any]) -> None:
-        self.side: int = rules["side"]
-        """Width and height of the picture it reads."""
-        self.requests: dict[str, str] = rules["requests"]
-        """What it can be asked: "see" for objects and a plan, "act" for the plan alone, "look" for
-        one thing."""
-        (end,) = self.encode("<end_of_utterance>")
-        self._games = {
-            game: self._read_game(entry, {**rules["kinds"], **entry["kinds"]}, end)
-            for game, entry in rules["games"].items()
-        }
-        self._end, self._image = end, int(config["image_token_id"])
+    def _read_config(self, config: dict[str, Any]) -> None:
         text = config["text_config"]
         self._memory_shape = (
             text["num_hidden_layers"],
@@ -120,43 +98,14 @@ class Specialist:
             text["head_dim"],
         )
 
-    def _read_game(self, entry: dict[str, Any], kinds: dict[str, list[str]], end: int) -> _Game:
-        def parse(patterns: list[str]) -> Grammar:
-            return Grammar.parse(patterns, kinds, self.encode, end)
-
-        return _Game(
-            grammar=parse(entry["answers"]),
-            looks={thing: parse(patterns) for thing, patterns in entry["looks"].items()},
-            axis=tuple(entry["axis"]) if entry["axis"] else None,
-            plans={
-                self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
-                for words in kinds["plan"]
-            },
-        )
-
     @property
     def games(self) -> tuple[str, ...]:
         """The games it was trained on."""
-        return tuple(self._games)
-
-    def encode(self, text: str) -> list[int]:
-        """Text -> token ids."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def decode(self, tokens: list[int]) -> str:
-        """Token ids -> text."""
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-
-    def strange(self, text: str) -> list[str]:
-        """The words of a text that it was never taught."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        unknown = self._tokenizer.token_to_id("<unk>")
-        pairs = zip(encoding.ids, encoding.offsets, strict=True)
-        return [text[start:end].strip() for token, (start, end) in pairs if token == unknown]
+        return self.answers.games
 
     def plan(self, picture: Pixels, game: str, rng: np.random.Generator) -> tuple[str, int]:
         """The (action, frames) of a whole answer."""
-        plan = self.answer(picture, self.requests["see"].format(game=game), game, rng).plan
+        plan = self.answer(picture, self.answers.requests["see"].format(game=game), game, rng).plan
         assert plan is not None  # every sentence about a whole screen ends in a plan
         return plan
 
@@ -171,40 +120,32 @@ class Specialist:
             game: the game the request names.
             rng: draws the plan around its expected push; None takes the likeliest plan.
         """
-        rules = self._games[game]
-        grammar = self._grammar(request, game)
+        grammar = self.answers.grammar(request, game)
         draft, read = self._read(picture, request)
         while True:
             allowed = grammar.allowed(draft.said)
-            if allowed == (self._end,):
+            if allowed == (self.answers.end,):
                 break
             if len(allowed) == 1:
                 token = allowed[0]
             else:
                 self._catch_up(draft)
-                token = self._choose(draft.logits, allowed, rules, rng)
+                token = self.answers.pick(draft.logits, allowed, game, rng)
             draft.said.append(token)
             draft.unread.append(token)
-        plan = rules.plans.get(draft.said[-1])
-        return Answer(self.decode(draft.said), plan, read, len(draft.said) + 1)
-
-    def _grammar(self, request: str, game: str) -> Grammar:
-        rules = self._games[game]
-        for thing, grammar in rules.looks.items():
-            if request == self.requests["look"].format(game=game, thing=thing):
-                return grammar
-        return rules.grammar
+        plan = self.answers.plans(game).get(draft.said[-1])
+        return Answer(self.answers.decode(draft.said), plan, read, len(draft.said) + 1)
 
     def probabilities(self, picture: Pixels, game: str) -> dict[tuple[str, int], float]:
         """Probability of every plan of a game, in one pass."""
-        draft, _ = self._read(picture, self.requests["act"].format(game=game))
-        plans = self._games[game].plans
+        draft, _ = self._read(picture, self.answers.requests["act"].format(game=game))
+        plans = self.answers.plans(game)
         chances = _softmax(draft.logits[list(plans)])
         return {plan: float(p) for plan, p in zip(plans.values(), chances, strict=True)}
 
     def _read(self, picture: Pixels, request: str) -> tuple[_Draft, int]:
         (features,) = self._eyes.run(None, {"picture": picture})
-        ids = self.encode(self._prompt(request, features.shape[1]))
+        ids = self.answers.encode(self._prompt(request, features.shape[1]))
         empty = np.zeros(self._memory_shape, np.float32)
         logits, memory = self._pass(ids, features, empty)
         return _Draft(features, logits, memory), len(ids)
@@ -226,38 +167,6 @@ class Specialist:
         feed = {"ids": np.array([ids], np.int64), "features": features, "past": memory}
         logits, memory = self._words.run(None, feed)
         return logits[0], memory
-
-    def _choose(
-        self,
-        logits: NDArray[np.float32],
-        allowed: tuple[int, ...],
-        rules: _Game,
-        rng: np.random.Generator | None,
-    ) -> int:
-        best = allowed[int(np.argmax(logits[list(allowed)]))]
-        if rng is None or rules.axis is None or best not in rules.plans:
-            return best
-        return self._steer(logits, rules, rules.axis, best, rng)
-
-    def _steer(
-        self,
-        logits: NDArray[np.float32],
-        rules: _Game,
-        axis: tuple[str, str],
-        best: int,
-        rng: np.random.Generator,
-    ) -> int:
-        """The plan at the expected push, drawn between the two whole numbers around it."""
-        sign = {axis[0]: -1, axis[1]: 1, "NOOP": 0}
-        if rules.plans[best][0] not in sign:
-            return best
-        pushes: dict[int, int] = {}
-        for token, (action, frames) in rules.plans.items():
-            if action in sign:
-                pushes.setdefault(sign[action] * frames, token)
-        chances = _softmax(logits[list(pushes.values())])
-        expected = float(np.dot(chances, list(pushes)))
-        return pushes[min(max(pushes), math.floor(expected + rng.random()))]
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ _FIRST, _LAST = 37, 119
 _WALLS = 26, 137
 """The outermost invader's centre turns round here."""
 _GUN_Y, _SHOT_SPEED = 178, 8
-"""An invader at this height is hit at once; the pixels a shot flies in a decision."""
-_WIDE = 5
+"""An invader whose middle is this low is hit at once; the pixels a shot flies in a decision."""
+_WIDE = 4
 """A shot hits within this distance of an invader's centre."""
 _BESIDE = 6
 """A bomb misses at this distance from the player's centre."""
