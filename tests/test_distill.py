@@ -300,10 +300,14 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
 def test_two_processes_train_one_student(tmp_path):
     pytest.importorskip("torch")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-port", "0", "-m", "atari_vlm.cli", "distill", "--games", "pong"]
+    command += ["--standalone", "-m", "atari_vlm.cli", "distill", "--games", "pong"]
     command += ["--minutes", "0.05", "--episodes", "0", "--workers", "0", "--out", str(tmp_path)]
     ended = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert ended.returncode == 0, ended.stderr[-2_000:]
     assert ended.stdout.count("The pong expert plays") == 2  # held-out and first, by one of them

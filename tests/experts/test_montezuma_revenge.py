@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,38 +20,17 @@ from atari_vlm.policies.experts.montezuma_revenge import (
     PIT,
     SPIDER,
 )
+from tests.experts import lessons
+from tests.experts.lessons import LONGEST, sentences
 
-LONGEST = 4
 RED, WHITE, GREEN = 70, 14, 200
 """Palette indices of Joe's coat, of the skull and of the spider."""
 
 
-def sentences():
-    """The grammar's sentences without their plans, as regular expressions."""
-    words = {kind: "|".join(known) for kind, known in SUBJECT.kinds.items()}
-    words |= {"x": r"\d+", "y": r"\d+"}
-    for answer in SUBJECT.answers[:-1]:
-        pattern = answer.removesuffix(": {plan:plan}")
-        yield re.compile(re.sub(r"\{\w+:(\w+)\}", lambda slot: f"({words[slot[1]]})", pattern))
+SENTENCES = tuple(sentences(SUBJECT))
 
 
-SENTENCES = tuple(sentences())
-
-
-def play(seed, decisions, noise=0.0):
-    """A game as the teacher plays it: (emulator, advice, what the last decision earned)."""
-    emulator, rng = Emulator(get_game("montezuma_revenge")), np.random.default_rng(seed)
-    emulator.reset(seed=seed)
-    before, earned = None, 0.0
-    while not emulator.over and decisions:
-        memory = emulator.ram.copy()
-        advice = MONTEZUMA_REVENGE.advise(before, memory, LONGEST)
-        yield emulator, advice, earned
-        action, frames = draw(advice, rng)
-        if rng.random() < noise:
-            action = SUBJECT.actions[int(rng.integers(len(SUBJECT.actions)))]
-        earned = emulator.play(emulator.legal.index(action), frames, LONGEST)
-        before, decisions = memory, decisions - 1
+play = partial(lessons.play, MONTEZUMA_REVENGE, SUBJECT)
 
 
 def drawn(screen, colour, x, y):

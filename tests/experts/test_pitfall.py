@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,38 +14,16 @@ from atari_vlm.learning.distill.subjects.base import plans
 from atari_vlm.learning.distill.subjects.pitfall import PITFALL as SUBJECT
 from atari_vlm.policies.experts.base import draw
 from atari_vlm.policies.experts.pitfall import PITFALL
+from tests.experts import lessons
+from tests.experts.lessons import LONGEST, sentences
 
-LONGEST = 4
 SHIRT, TROUSERS, ROAD, BLACK = 200, 210, 24, 0
 
 
-def sentences():
-    """The grammar's sentences without their plans, as regular expressions."""
-    words = {kind: "|".join(known) for kind, known in SUBJECT.kinds.items()}
-    words |= {"x": r"\d+", "y": r"\d+", "across": r"straight|(?:left|right) \d+"}
-    for answer in SUBJECT.answers[:-1]:
-        pattern = answer.removesuffix(": {plan:plan}")
-        yield re.compile(re.sub(r"\{\w+:(\w+)\}", lambda slot: f"({words[slot[1]]})", pattern))
+SENTENCES = tuple(sentences(SUBJECT))
 
 
-SENTENCES = tuple(sentences())
-
-
-def play(seed, decisions, noise=0.0):
-    """A game as the teacher plays it: (emulator, advice, what the last decision earned)."""
-    emulator, rng = Emulator(get_game("pitfall")), np.random.default_rng(seed)
-    emulator.reset(seed=seed)
-    before, earned = None, 0.0
-    while not emulator.over and decisions:
-        memory = emulator.ram.copy()
-        advice = PITFALL.advise(before, memory, LONGEST)
-        yield emulator, advice, earned
-        action, frames = draw(advice, rng)
-        if rng.random() < noise:
-            action = SUBJECT.actions[int(rng.integers(len(SUBJECT.actions)))]
-        earned = emulator.play(emulator.legal.index(action), frames, LONGEST)
-        before, decisions = memory, decisions - 1
-    yield emulator, None, earned
+play = partial(lessons.play, PITFALL, SUBJECT, last=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,38 +14,17 @@ from atari_vlm.learning.distill.subjects.base import plans
 from atari_vlm.learning.distill.subjects.private_eye import PRIVATE_EYE as SUBJECT
 from atari_vlm.policies.experts.base import draw
 from atari_vlm.policies.experts.private_eye import PRIVATE_EYE
+from tests.experts import lessons
+from tests.experts.lessons import LONGEST, sentences
 
-LONGEST = 4
 BLACK, SKIN, WINDOW = 0, 74, 130
 """Palette indices of the car, of the detective's face and of an empty window."""
 
 
-def sentences():
-    """The grammar's sentences without their plans, as regular expressions."""
-    words = {kind: "|".join(known) for kind, known in SUBJECT.kinds.items()} | {"x": r"\d+"}
-    for answer in SUBJECT.answers[:-1]:
-        pattern = answer.removesuffix(": {plan:plan}")
-        yield re.compile(re.sub(r"\{\w+:(\w+)\}", lambda slot: f"({words[slot[1]]})", pattern))
+SENTENCES = tuple(sentences(SUBJECT))
 
 
-SENTENCES = tuple(sentences())
-
-
-def play(seed, decisions, noise=0.0):
-    """A game as the teacher plays it: (emulator, advice, what the last decision earned)."""
-    emulator, rng = Emulator(get_game("private_eye")), np.random.default_rng(seed)
-    emulator.reset(seed=seed)
-    before, earned = None, 0.0
-    while not emulator.over and decisions:
-        memory = emulator.ram.copy()
-        advice = PRIVATE_EYE.advise(before, memory, LONGEST)
-        yield emulator, advice, earned
-        action, frames = draw(advice, rng)
-        if rng.random() < noise:
-            action = SUBJECT.actions[int(rng.integers(len(SUBJECT.actions)))]
-        earned = emulator.play(emulator.legal.index(action), frames, LONGEST)
-        before, decisions = memory, decisions - 1
-    yield emulator, None, earned
+play = partial(lessons.play, PRIVATE_EYE, SUBJECT, last=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
 from atari_vlm.learning.distill.curriculum import kinds
 from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
 from atari_vlm.learning.distill.subjects.seaquest import SEAQUEST as SUBJECT
-from atari_vlm.policies.experts.base import draw
 from atari_vlm.policies.experts.seaquest import SEAQUEST
+from tests.experts.lessons import places, watch
 
 YELLOW, DIVER, WATER, AIR = 24, 134, 144, 12
 OXYGEN, ABOARD, SINKING, PATROL = 102, 62, 105, 118
 
 
-def play(seed, decisions, random=False):
-    """(emulator, memory now, advice, score so far) before each decision of one episode."""
-    emulator = Emulator(get_game("seaquest"))
-    emulator.reset(seed=seed)
-    rng, before, score, every = np.random.default_rng(seed), None, 0.0, plans(SUBJECT)
-    for _ in range(decisions):
-        now = emulator.ram.copy()
-        advice = SEAQUEST.advise(before, now, LONGEST)
-        yield emulator, now, advice, score
-        if emulator.over:
-            return
-        action, frames = every[rng.integers(len(every))] if random else draw(advice, rng)
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
-        before = now
-
-
-def places(advice):
-    """Name of a thing -> the numbers said about it."""
-    clauses = (clause.split() for clause in advice.words.split(", "))
-    return {name: [int(word) for word in rest] for name, *rest in clauses if name != "no"}
+play = partial(watch, SEAQUEST, SUBJECT)
 
 
 def box(screen, x, y, reach=4):

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
 from atari_vlm.learning.distill.curriculum import kinds
 from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
 from atari_vlm.learning.distill.subjects.space_invaders import SPACE_INVADERS as SUBJECT
-from atari_vlm.policies.experts.base import draw
 from atari_vlm.policies.experts.space_invaders import SPACE_INVADERS
+from tests.experts.lessons import places, watch
 
 PLAYING, GREEN, GREY, BLACK = 0, 196, 6, 0
 BOMB_LEFT, BOMB_RIGHT, STATE = 83, 84, 42
 
 
-def play(seed, decisions, random=False):
-    """(emulator, memory now, advice, score so far) before each decision of one episode."""
-    emulator = Emulator(get_game("space_invaders"))
-    emulator.reset(seed=seed)
-    rng, before, score, every = np.random.default_rng(seed), None, 0.0, plans(SUBJECT)
-    for _ in range(decisions):
-        now = emulator.ram.copy()
-        advice = SPACE_INVADERS.advise(before, now, LONGEST)
-        yield emulator, now, advice, score
-        if emulator.over:
-            return
-        action, frames = every[rng.integers(len(every))] if random else draw(advice, rng)
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
-        before = now
-
-
-def places(advice):
-    """Name of a thing -> the numbers said about it."""
-    clauses = (clause.split() for clause in advice.words.split(", "))
-    return {name: [int(word) for word in rest] for name, *rest in clauses if name != "no"}
+play = partial(watch, SPACE_INVADERS, SUBJECT)
 
 
 def share(found):
