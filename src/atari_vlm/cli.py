@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -331,12 +331,24 @@ def distill(
     threads: Annotated[int, typer.Option(help="Threads of the training process.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Processes that play beside it.", min=0)] = 1,
     episodes: Annotated[int, typer.Option(help="Full episodes of the evaluation.", min=0)] = 5,
+    precision: Annotated[
+        str, typer.Option(help="fp32, or bf16: faster where the processor has bf16 units.")
+    ] = "fp32",
+    round_minutes: Annotated[
+        float, typer.Option(help="Minutes between rounds in which the student plays.")
+    ] = 3.0,
+    round_decisions: Annotated[
+        int, typer.Option(help="Decisions of each game in such a round.", min=1)
+    ] = 8_000,
+    opening: Annotated[
+        float, typer.Option(help="Share of the minutes in which only the eyes learn.")
+    ] = 0.1,
 ) -> None:
     """Train an embedded model; the same command continues what was stopped."""
     from atari_vlm.display import say
     from atari_vlm.games import get_game
     from atari_vlm.learning.distill.run import distill as run_distillation
-    from atari_vlm.learning.distill.settings import DistillSettings
+    from atari_vlm.learning.distill.settings import DistillSettings, Precision
 
     settings = DistillSettings(
         games=tuple(get_game(name).name for name in games.split(",")),
@@ -348,6 +360,10 @@ def distill(
         threads=threads,
         workers=workers,
         episodes=episodes,
+        precision=cast(Precision, precision),
+        round_minutes=round_minutes,
+        round_decisions=round_decisions,
+        opening=opening,
     )
     uninterrupted(lambda: run_distillation(settings, lambda line: say(console, line)))
 

@@ -229,7 +229,7 @@ class Emulator:
         ALE colours its own last screen in a third of the time a table takes; only pixels that
         pooling took from the screen before are looked up.
         """
-        table = PALETTES["pal" if self.game.pal else "ntsc"]
+        table = PALETTES[self.game.standard]
         if self._stale:
             return table[self.screen(pooled=pooled)]
         picture: Pixels = self._ale.getScreenRGB()

@@ -131,7 +131,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
 
     def _look(self) -> Frame:
         pixels = self.emulator.screen(pooled=self.pool_frames)
-        return Frame(pixels, self._episode, self._step, "pal" if self.game.pal else "ntsc")
+        return Frame(pixels, self._episode, self._step, self.game.standard)
 
     # -- what Gymnasium uses: arrays ------------------------------------------------------------
 

@@ -144,9 +144,12 @@ def prepare(
         )
     prompt = prompt_type or (model.prompt_type if model else "none")
     if model is None:
-        asked = {"prompt_type": prompt_type, "use_in_context_learning": learn or None}
+        asked = {
+            "prompt_type": prompt_type,
+            "use_in_context_learning": learn or None,
+            "an ablation": sight,
+        }
         model_only = {"temperature": options.temperature, "max_tokens": options.max_tokens}
-        asked = {**asked, "an ablation": sight}
         _refuse(f"The baseline {vlm_type!r}", {**asked, **model_only, **_shown(options)})
     if model is not None:
         _must_fit(model, vlm_type, prompt, game, options)

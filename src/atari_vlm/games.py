@@ -104,6 +104,11 @@ class Game:
     """Whether the colours are PAL's and not NTSC's."""
 
     @property
+    def standard(self) -> Literal["ntsc", "pal"]:
+        """Television standard, which decides the colours of the palette's indices."""
+        return "pal" if self.pal else "ntsc"
+
+    @property
     def env_id(self) -> str:
         """Id of the original environment in the Gymnasium registry."""
         return f"ALE/{self.title}-v5"

@@ -204,6 +204,12 @@ def named(games: Sequence[str], request: str, name: str) -> str:
     )
 
 
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities that sum to 1."""
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return np.asarray(powers / powers.sum())
+
+
 def _steer(logits: NDArray[np.float32], rules: _Game, best: int, rng: np.random.Generator) -> int:
     """The plan at the expected push, drawn between the two whole numbers around it."""
     if rules.axis is None:
@@ -215,7 +221,5 @@ def _steer(logits: NDArray[np.float32], rules: _Game, best: int, rng: np.random.
     for token, (action, frames) in rules.plans.items():
         if action in sign:
             pushes.setdefault(sign[action] * frames, token)
-    powers = logits[list(pushes.values())].astype(np.float64)
-    powers = np.exp(powers - powers.max())
-    expected = float(np.dot(powers / powers.sum(), list(pushes)))
+    expected = float(np.dot(softmax(logits[list(pushes.values())]), list(pushes)))
     return pushes[min(max(pushes), math.floor(expected + rng.random()))]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atari_vlm.errors import ModelUnusable
-from atari_vlm.models.answers import Answers
+from atari_vlm.models.answers import Answers, softmax
 from atari_vlm.types import Pixels
 
 FILES = ("eyes.onnx", "words.onnx", "tokenizer.json", "answers.json", "config.json")
@@ -140,7 +140,7 @@ class Specialist:
         """Probability of every plan of a game, in one pass."""
         draft, _ = self._read(picture, self.answers.requests["act"].format(game=game))
         plans = self.answers.plans(game)
-        chances = _softmax(draft.logits[list(plans)])
+        chances = softmax(draft.logits[list(plans)])
         return {plan: float(p) for plan, p in zip(plans.values(), chances, strict=True)}
 
     def _read(self, picture: Pixels, request: str) -> tuple[_Draft, int]:
@@ -167,8 +167,3 @@ class Specialist:
         feed = {"ids": np.array([ids], np.int64), "features": features, "past": memory}
         logits, memory = self._words.run(None, feed)
         return logits[0], memory
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64) - logits.max())
-    return np.asarray(powers / powers.sum())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -79,11 +78,7 @@ def _frozen(game: str) -> list[Pair]:
 def _opening(game: str) -> Frame:
     emulator = Emulator(get_game(game))
     emulator.reset(seed=0)
-    return Frame(emulator.screen(), standard=_standard(emulator))
-
-
-def _standard(emulator: Emulator) -> Literal["ntsc", "pal"]:
-    return "pal" if emulator.game.pal else "ntsc"
+    return Frame(emulator.screen(), standard=emulator.game.standard)
 
 
 def _shuffled(game: str) -> list[Pair]:
@@ -92,7 +87,7 @@ def _shuffled(game: str) -> list[Pair]:
     emulator = Emulator(get_game(game))
     emulator.reset(seed=0)
     pairs: list[Pair] = []
-    standard = _standard(emulator)
+    standard = emulator.game.standard
     before, decision = emulator.screen(), 0
     while len(pairs) < MOMENTS:
         if emulator.over or emulator.truncated:

@@ -77,7 +77,7 @@ def replay_of(run: Run, *, episodes: Sequence[int] | None = None, most: int = MO
         facts=_facts(run, begun, rows),
         random_score=game.random_score,
         human_score=game.human_score,
-        standard="pal" if game.pal else "ntsc",
+        standard=game.standard,
         episodes=[_episode(run, row) for row in rows],
         borrowed=[(place, frame.pixels) for place, frame in run.adopted().items()],
     )

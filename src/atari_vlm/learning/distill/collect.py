@@ -224,7 +224,7 @@ def _chances(advice: Advice, index: dict[Plan, int]) -> NDArray[np.float32]:
 
 
 def _screen(emulator: Emulator) -> Frame:
-    return Frame(emulator.screen(), standard="pal" if emulator.game.pal else "ntsc")
+    return Frame(emulator.screen(), standard=emulator.game.standard)
 
 
 def _scatter(emulator: Emulator, rng: np.random.Generator) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,12 +157,12 @@ class Dataset:
             words=[self.words[row] for row in rows.tolist()],
         )
 
-    def looks(self, batch: Batch, thing: str) -> torch.Tensor:
-        """Answers to where a thing is, as tokens (batch, longest), padded with -1."""
+    def looks(self, answers: Sequence[str], thing: str) -> torch.Tensor:
+        """Where a thing is by these answers, as tokens (answers, longest), padded with -1."""
         import torch
 
         said = []
-        for words in batch.words:
+        for words in answers:
             about = [c for c in clauses(words) if c.removeprefix("no ").split()[0] == thing]
             said.append([*self._tokenizer.encode((about or [f"no {thing}"])[0]), self.end])
         longest = max(len(answer) for answer in said)

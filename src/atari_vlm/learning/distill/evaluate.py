@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def play_episodes(
         emulator = Emulator(get_game(game), max_frames=most_frames)
         emulator.reset(seed=seed)
         rng = np.random.default_rng(seed)
-        standard: Literal["ntsc", "pal"] = "pal" if emulator.game.pal else "ntsc"
+        standard = emulator.game.standard
         before = now = Frame(emulator.screen(), standard=standard)
         score = 0.0
         while not (emulator.over or emulator.truncated):

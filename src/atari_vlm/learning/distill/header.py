@@ -110,8 +110,7 @@ def _short(value: object) -> str:
 @lru_cache
 def _console(game: str) -> tuple[int, int, str, float]:
     console = Emulator(get_game(game))
-    standard = "pal" if console.game.pal else "ntsc"
-    return console.width, console.height, standard, console.sticky
+    return console.width, console.height, console.game.standard, console.sticky
 
 
 def check(header: Header, path: Path) -> None:

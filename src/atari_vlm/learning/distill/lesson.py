@@ -99,7 +99,7 @@ class Lesson(torch.nn.Module):  # type: ignore[misc]
     def _look_loss(
         self, batch: Batch, features: torch.Tensor, looks: int, thing: str
     ) -> torch.Tensor:
-        said = self.data[batch.game].looks(batch, thing)[-looks:]
+        said = self.data[batch.game].looks(batch.words[-looks:], thing).to(features.device)
         heard = said.clamp(min=0)
         ask = LOOK.format(game=batch.game, thing=thing)
         scores = self.answer_scores(ask, features[-looks:], heard[:, :-1])
