@@ -116,9 +116,19 @@ def test_a_game_that_cannot_be_taught_is_named():
         DistillSettings(games=("pongg",))
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"batch": 0}, {"games": ()}, {"threads": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"minutes": 0},
+        {"batch": 0},
+        {"games": ()},
+        {"threads": -1},
+        {"precision": "fp16"},
+        {"opening": 1.0},
+    ],
+)
 def test_settings_that_cannot_work_are_refused(wrong):
-    with pytest.raises(InvalidSetting, match=r"above 0|at least one game"):
+    with pytest.raises(InvalidSetting, match=r"above 0|at least one game|fp32 or bf16|a share"):
         DistillSettings(**wrong)
 
 
@@ -274,6 +284,25 @@ def test_a_student_can_begin_with_weights_of_other_games(tmp_path):
     assert table[words["qbert"]].tolist() == other[words["qbert"]].tolist()
     eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
     assert warm.model.state_dict()[eyes].tolist() == known[eyes].tolist()
+
+
+@pytest.mark.training
+def test_bf16_learns_from_the_same_loss_and_is_another_run(tmp_path, rows):
+    torch = pytest.importorskip("torch")
+    from atari_vlm.learning.distill.train import Trainer
+
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        settings = DistillSettings(out=tmp_path, base=checkpoint("pong"), precision=precision)
+        trainer = Trainer(settings)
+        trainer.data["pong"].add(rows)
+        torch.manual_seed(0)
+        trainer.step(np.random.default_rng(0))
+        losses[precision] = trainer.losses[0]
+        assert {weight.dtype for weight in trainer.model.parameters()} == {torch.float32}
+        assert ("bf16" in settings.to_json()) == (precision == "bf16")
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
 
 
 @pytest.mark.training

@@ -29,13 +29,19 @@ class Lesson(torch.nn.Module):  # type: ignore[misc]
         model: the student, an Idefics3ForConditionalGeneration.
         tokenizer: its tokenizer.
         data: game -> its decisions, for the words its answers are made of.
+        bf16: multiply matrices in bf16; weights and losses stay in fp32.
     """
 
     def __init__(
-        self, model: Any, tokenizer: PreTrainedTokenizerFast, data: Mapping[str, Dataset]
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerFast,
+        data: Mapping[str, Dataset],
+        *,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.data = model, data
+        self.model, self.data, self.bf16 = model, data, bf16
         self.heads = _build_heads(model, data)
         self.register_buffer("soft", soft_words(tokenizer), persistent=False)
         self.image_id = int(tokenizer.convert_tokens_to_ids(IMAGE))
@@ -53,7 +59,9 @@ class Lesson(torch.nn.Module):  # type: ignore[misc]
             eyes_only: train nothing but what is seen, through the heads.
         """
         device = self.soft.device
-        losses = [self._loss(batch.to(device), thing, eyes_only) for batch, thing in batches]
+        # Of autocast rather than of accelerate, whose precision is one for the whole process.
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+            losses = [self._loss(batch.to(device), thing, eyes_only) for batch, thing in batches]
         return torch.stack(losses).mean()
 
     def _loss(self, batch: Batch, thing: str, eyes_only: bool) -> torch.Tensor:

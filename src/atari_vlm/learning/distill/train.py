@@ -45,12 +45,12 @@ class Trainer:
         spare = DistributedDataParallelKwargs(find_unused_parameters=True)
         # Without a GPU, accelerate takes no notice of `torchrun` unless told to use the CPU.
         cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
-        mixed = "no" if settings.precision == "fp32" else settings.precision
-        self.accelerator = Accelerator(cpu=cpu, mixed_precision=mixed, kwargs_handlers=[spare])
-        if mixed != "no" and self.accelerator.device.type == "cpu":
+        self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[spare])
+        bf16 = settings.precision == "bf16"
+        if bf16 and self.accelerator.device.type == "cpu":
             # torch 2.13 on the CPU: the backward pass of sdpa takes ten times as long in bf16.
             model.set_attn_implementation("eager")
-        self.lesson = Lesson(model.train(), self.tokenizer, self.data)
+        self.lesson = Lesson(model.train(), self.tokenizer, self.data, bf16=bf16)
         optimiser = torch.optim.AdamW(
             _groups(list(self.lesson.parameters())), lr=settings.rate, betas=(0.9, 0.95)
         )
