@@ -158,6 +158,19 @@ def test_answers_become_tokens_and_come_back(rows):
 
 
 @pytest.mark.training
+def test_only_numbers_can_be_nearly_right():
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.architecture import build_tokenizer
+    from atari_vlm.learning.distill.data import Dataset
+
+    data = Dataset("ms_pacman", build_tokenizer(("ms_pacman",)))
+    counted = {name for name, tokens, _ in data.fields if set(tokens) <= data.numbers}
+    named = {name for name, tokens, _ in data.fields if not set(tokens) & data.numbers}
+    assert counted == {"x", "y", "ghost_x", "ghost_y"}
+    assert named == {"heading", "mood", "aim", "plan"}
+
+
+@pytest.mark.training
 def test_a_batch_shows_the_pictures_that_play_would_show(rows):
     torch = pytest.importorskip("torch")
     from atari_vlm.learning.distill.architecture import build_tokenizer

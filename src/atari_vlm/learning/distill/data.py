@@ -66,6 +66,10 @@ class Dataset:
         self.end = int(tokenizer.convert_tokens_to_ids(END))
         self._plan_ids = [tokenizer.encode(plan_words(*p))[0] for p in plans(get_subject(game))]
         self._blur = plan_blur(game)
+        self.numbers = frozenset(
+            tokenizer.encode(word)[0] for words in common_kinds().values() for word in words
+        )
+        """Tokens of positions and displacements, whose neighbours are nearly right."""
         self.grey: list[bytes] = []
         self.moved: list[bytes] = []
         self.before: list[int] = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from atari_vlm.learning.distill.train import Trainer
 
 CLOSE = 3
-"""A number is right when it is within this many pixels."""
+"""A number is right when it is within this many pixels; any other word only when it is the one."""
 
 
 def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
@@ -43,7 +43,7 @@ def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
         for name, ids, places in data.fields:
             if shape in places:
                 place = places[shape]
-                near = 0 if name == "plan" else CLOSE
+                near = CLOSE if answer[place] in data.numbers else 0
                 guess = int(best[row, place])
                 hit = guess in ids and abs(guess - answer[place]) <= near
                 right.setdefault(name, []).append(hit)
