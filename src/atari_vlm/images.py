@@ -77,13 +77,19 @@ def rgb(frame: Frame, size: tuple[int, int] | None = None) -> Pixels:
     return np.asarray(picture(frame, size).convert("RGB"))
 
 
+@lru_cache(maxsize=64)
 def grey(frame: Frame, size: tuple[int, int] | None = None) -> Pixels:
-    """The frame's luminance (ITU-R 601), (height, width) uint8, shrunk by averaging."""
+    """The frame's luminance (ITU-R 601), (height, width) uint8 read-only, shrunk by averaging.
+
+    The last ones are kept: what a decision sees now, the next one needs as what was before.
+    """
     image = Image.fromarray(_GREY[frame.standard][frame.pixels])
     if size is not None and size != image.size:
         check_size(size)
         image = image.resize(size, Image.Resampling.BOX)
-    return np.asarray(image)
+    shades = np.asarray(image)
+    shades.flags.writeable = False
+    return shades
 
 
 @lru_cache(maxsize=1024)
@@ -121,13 +127,17 @@ def motion(before: Frame, now: Frame, size: tuple[int, int] = (160, 160)) -> Pix
     picture = np.empty((*newer.shape, 3), np.uint8)
     picture[..., 0], picture[..., 1] = newer, older
     difference = np.maximum(newer, older) - np.minimum(newer, older)
-    picture[..., 2] = np.minimum(_dilate(_dilate(difference).T).T, 127) * 2
+    picture[..., 2] = np.minimum(_dilate(difference), 127) * 2
     return picture
 
 
-def _dilate(rows: Pixels) -> Pixels:
-    """The largest of each value and the three above and below it."""
-    padded = np.pad(rows, ((3, 3), (0, 0)))
+def _dilate(values: Pixels) -> Pixels:
+    """The largest of each value and all within 3 rows and 3 columns of it."""
+    padded = np.zeros((values.shape[0] + 6, values.shape[1] + 6), np.uint8)
+    padded[3:-3, 3:-3] = values
     two = np.maximum(padded[:-1], padded[1:])
     four = np.maximum(two[:-2], two[2:])
-    return np.maximum(four[:-3], four[3:])
+    rows = np.maximum(four[:-3], four[3:])
+    two = np.maximum(rows[:, :-1], rows[:, 1:])
+    four = np.maximum(two[:, :-2], two[:, 2:])
+    return np.maximum(four[:, :-3], four[:, 3:])

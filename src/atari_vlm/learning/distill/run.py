@@ -209,6 +209,7 @@ def _loop(
 ) -> None:
     settings = trainer.settings
     saved = told = time.monotonic()
+    grade_from = 0.0
     while trainer.seconds < trainer.total:
         trainer.step(rng)
         rounds.take(trainer.agree(rounds.tend() if trainer.leads else []))
@@ -220,10 +221,12 @@ def _loop(
                 f"minutes, loss {np.mean(trainer.losses):.3f}"
             )
         if trainer.leads and now - saved > settings.checkpoint_seconds:
-            saved = now
             trainer.save(checkpoint)
-            if not trainer.opening:
+            if not trainer.opening and now >= grade_from:
                 report(_grades(trainer, exam))
+                # Grading may take a fiftieth of the time, however many games there are.
+                grade_from = now + 50 * (time.monotonic() - now)
+            saved = time.monotonic()
 
 
 def _exam(trainer: Trainer, shard: Shard) -> Dataset:
