@@ -153,6 +153,9 @@ def conditions(summary: Summary) -> str:
         f"prompt {summary.prompt}" if summary.prompt != "none" else "",
         "" if settings.get("plans", True) else "no plans",
         "all 18 actions" if settings["full_action_space"] else "",
+        f"{ahead} decisions planned a call"
+        if (ahead := settings.get("decisions_per_call"))
+        else "",
         f"seeds {min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}",
     ]
     cut = settings.get("max_decisions")

@@ -101,6 +101,8 @@ class VLMTrainer:
         history: how many recent actions the prompt lists; None for 8.
         temperature: sampling temperature; None for the model's own.
         max_tokens: longest answer; None for the model's own.
+        decisions_per_call: how many decisions the model plans in one answer; the rest are played
+            without asking it, until a life is lost.
         max_decisions: end episodes after this many decisions (truncated); None for whole games.
         full_action_space: all 18 actions instead of the game's minimal set.
         seed: first seed; episode k of a run uses 1,000,000 * seed + k.
@@ -132,6 +134,7 @@ class VLMTrainer:
         max_tokens: int | None = None,
         max_decisions: int | None = None,
         full_action_space: bool = False,
+        decisions_per_call: int = 1,
         seed: int = 0,
         parallel: int = 1,
         save_dir: str | Path = "runs",
@@ -155,6 +158,7 @@ class VLMTrainer:
             max_decisions=max_decisions,
             full_action_space=full_action_space,
             parallel=parallel,
+            decisions_per_call=decisions_per_call,
         )
         self.experiment = prepare(
             game_name,
