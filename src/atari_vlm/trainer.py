@@ -17,6 +17,7 @@ from typing import Any
 from numpy.random import default_rng
 
 from atari_vlm import stats
+from atari_vlm.estimate import record_of
 from atari_vlm.experiment import Options, prepare, whole
 from atari_vlm.games import Game
 from atari_vlm.playback import pictures
@@ -270,6 +271,7 @@ class VLMTrainer:
             "ale_py": version("ale-py"),
             "atari_vlm": version("atari-vlm"),
             "python": platform.python_version(),
+            "estimate": record_of(self.experiment),
         }
         run = Run.play(folder, settings)
         before = sum(run.sources().values())
