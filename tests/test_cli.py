@@ -83,17 +83,19 @@ BAD = [
     (("--game", "combat"), "cannot be played"),
     (("--model", "gpt-4p"), "No model is called 'gpt-4p'. Did you mean 'gpt-4"),
     (("--prompt", "expurt"), "No prompt is called 'expurt'. Did you mean 'expert'?"),
-    (("--model", "random", "--prompt", "cot"), "The baseline 'random' cannot follow prompt_type"),
+    (("--model", "random", "--prompt", "cot"), "The baseline 'random' cannot follow --prompt"),
     (("--model", "gpt-4o"), "OPENAI_API_KEY"),
     (("--model", "qwen-vl"), "--base-url"),
     (("--model", "x", "--base-url", "http://127.0.0.1:9/v1"), "No server answers at"),
     (("--model", "x", "--base-url", "localhost"), "no address of a server"),
-    (("--model", "random", "--frame-stack", 0), "frame_stack must be"),
-    (("--model", "random", "--frame-skip", 0), "frame_skip must be"),
-    (("--model", "random", "--sticky", 2), "within 0 and 1"),
+    (("--model", "random", "--frame-stack", 0), "--frame-stack must be"),
+    (("--model", "random", "--frame-skip", 0), "--frame-skip must be"),
+    (("--model", "random", "--sticky", 2), "--sticky is within 0 and 1"),
+    (("--model", "random", "--no-plans"), "cannot follow --no-plans"),
+    (("--model", "embedded", "--decisions-per-call", 4), "cannot follow --decisions-per-call"),
     (("--model", "random", "--image-size", "0x0"), "(0, 0)"),
     (("--model", "random", "--image-size", "big"), "looks like 224x224"),
-    (("--model", "random", "--frames", 9), "9 frames of a stack of 4"),
+    (("--model", "random", "--frames", 9), "a stack of 4; raise --frame-stack"),
     (("--model", "expert", "--game", "tetris"), "no scripted expert for 'tetris'"),
     (("--model", "random", "--run", "/proc/nothing"), "Cannot use"),
 ]
@@ -263,7 +265,7 @@ def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(t
     assert embedded.returncode == 0, embedded.stderr
     refused = command("train", "--game", "pong", "--icl", *quick, cwd=tmp_path)
     assert refused.returncode == 1
-    assert "'specialist' prompt cannot follow use_in_context_learning" in refused.stderr
+    assert "'specialist' prompt cannot follow --icl" in refused.stderr
 
 
 def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):

@@ -41,7 +41,7 @@ _DIGITS = (
     "101101111001001",
     "111100111001111",
     "111100111101111",
-    "111001001010010",
+    "111001001001001",
     "111101111101111",
     "111101111001111",
 )
@@ -133,7 +133,8 @@ async def _ask(model: Model, question: _Question) -> list[Finding]:
         return _unanswered(error)
     finally:
         await model.close()
-    return _answered(reply, question, refused)
+    asked = getattr(getattr(model, "settings", None), "model_id", model.name)
+    return _answered(reply, question, refused, asked)
 
 
 def _unanswered(error: ModelUnusable | ModelFault) -> list[Finding]:
@@ -148,7 +149,14 @@ def _unanswered(error: ModelUnusable | ModelFault) -> list[Finding]:
     return list(rows.values())
 
 
-def _answered(reply: Reply, question: _Question, refused: str) -> list[Finding]:
+def _served(said: str, asked: str) -> str:
+    """The name the server gives, and the one it was asked for where they differ."""
+    if not said:
+        return "the server does not say which answered"
+    return said if said == asked else f"{said}, where {asked} was asked for"
+
+
+def _answered(reply: Reply, question: _Question, refused: str, asked: str) -> list[Finding]:
     legal, usage = question.prompt.legal, reply.usage
     reading = read(reply.text, legal, question.prompt.longest)
     sees = question.number in re.findall(r"\d+", re.sub(r"(?<=\d)[ ,.](?=\d)", "", reply.text))
@@ -159,7 +167,7 @@ def _answered(reply: Reply, question: _Question, refused: str) -> list[Finding]:
     return [
         Finding("server", "works", "it was reached", True),
         Finding("key", "works", "it was accepted, or none is needed", True),
-        Finding("model", "works", reply.model or "the server does not say which answered"),
+        Finding("model", "works", _served(reply.model, asked)),
         Finding(
             "sight",
             "works" if sees else "fails",

@@ -140,7 +140,7 @@ def estimate_run(
         UnknownName: nothing is called that.
     """
     name, _ = split(model)
-    spec = _spec(name, base_url)
+    spec = None if is_player(name) else _spec(name, base_url)
     if is_player(name) or (spec is not None and spec.provider == "embedded"):
         raise InvalidSetting(
             f"{name!r} plays in this process and reads no tokens that anybody bills; there is "
@@ -328,6 +328,8 @@ def _told(
             f"Hidden reasoning is taken to be {thinking} tokens an answer at effort low: an "
             "assumption, not a measurement, and it dominates the price."
         )
+    elif settings["model"] not in MODELS:
+        yield "Nobody knows here whether it reasons; hidden reasoning is not counted."
     if ahead > 1:
         yield f"An answer plans {ahead} decisions; lost lives, which end a plan, are not counted."
     if taught:
