@@ -85,9 +85,9 @@ def check() -> None:
     astray = 0
     for game in SUGGESTED:
         made, known = decisions(game, 0), episode_length(game)
-        inside = known.least <= made <= known.most
+        inside = known is not None and known.least <= made <= known.most
         astray += not inside
-        print(f"{game}: {made}, {known.least} to {known.most}{'' if inside else '  ASTRAY'}")
+        print(f"{game}: {made}{'' if inside else f', not within {known}'}")
     print(f"episode_lengths_astray: {astray} games")
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,8 @@ def test_play_asks_a_hosted_model_and_reports_its_tokens(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Decisions: 8 (8 parsed)" in done.stdout
     assert "Calls: 8" in done.stdout
+    assert done.stdout.index("Estimate: about ") < done.stdout.index("Decisions: 8")
+    assert re.search(r"Tokens in: [0-9,]+ estimated, 7,200 billed, ", done.stdout)
     assert len(server.requests) == 8
 
 
@@ -186,6 +189,21 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
     assert errors == "Stopped. What was done is kept; the same command continues.\n"
     done = command("play", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_told_and_an_estimate_needs_no_key(tmp_path):
+    told = command("--version", cwd=tmp_path)
+    assert told.stdout == f"atari-vlm {version('atari-vlm')}\n"
+    done = command(
+        *("estimate", "--game", "pong", "--model", "gpt-6-luna", "--episodes", 3),
+        *("--decisions-per-call", 4, "--image-size", "112x112"),
+        cwd=tmp_path,
+        OPENAI_API_KEY="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "expected" in done.stdout
+    assert "measured 20" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_games_and_models_are_listed(tmp_path):

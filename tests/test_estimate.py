@@ -189,6 +189,14 @@ def test_every_game_has_a_measured_length():
     assert episode_length("Pong-v5").at(8).mean == round(episode_length("pong").mean / 2)
 
 
+def test_a_game_that_nobody_measured_is_estimated_where_its_length_is_limited(monkeypatch):
+    monkeypatch.setattr("atari_vlm.lengths._read", lambda: {"games": {}})
+    with pytest.raises(InvalidSetting, match="Nobody has measured how long an episode of pong"):
+        estimate_run("pong", "gpt-6-luna")
+    made = estimate_run("pong", "gpt-6-luna", options=Options(max_decisions=10))
+    assert (made.low.decisions, made.expected.decisions, made.worst.decisions) == (10, 10, 10)
+
+
 def test_an_episode_of_random_play_is_as_long_as_the_file_says():
     from benchmarks.episode_lengths import decisions
 

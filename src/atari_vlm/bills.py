@@ -28,9 +28,8 @@ class Comparison:
             billed = f"{pair[1]:,}" if pair[1] else ""
             told.append((name, _told(f"{pair[0]:,}", billed, *pair)))
         if self.dollars != (None, None):
-            told.append(
-                ("Dollars", _told(*(_money(value) for value in self.dollars), *self.dollars))
-            )
+            a, b = self.dollars
+            told.append(("Dollars", _told(_money(a), _money(b), a, b)))
         return told
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting
+from atari_vlm.flags import FLAGS, as_typed
 
 if TYPE_CHECKING:
     from atari_vlm.experiment import Experiment
@@ -508,40 +508,6 @@ def uninterrupted(work: Callable[[], Result]) -> Result:
     except KeyboardInterrupt:
         typer.echo("Stopped. What was done is kept; the same command continues.", err=True)
         raise typer.Exit(130) from None
-
-
-FLAGS = {
-    "use_in_context_learning": "--icl",
-    "prompt_type": "--prompt",
-    "num_examples": "--num-examples",
-    "frames_in_prompt": "--frames",
-    "resize_shape": "--image-size",
-    "repeat_action_probability": "--sticky",
-    "plans=False": "--no-plans",
-    **{
-        name: "--" + name.replace("_", "-")
-        for name in (
-            "frame_stack",
-            "frame_skip",
-            "max_decisions",
-            "max_tokens",
-            "max_frames",
-            "decisions_per_call",
-            "base_url",
-            "api_key",
-            "shard_size",
-            "round_minutes",
-            "round_decisions",
-        )
-    },
-}
-"""Argument of the Python interface -> the flag a user typed."""
-
-
-def as_typed(sentence: str, flags: dict[str, str]) -> str:
-    """A sentence about arguments, in the words of who typed flags."""
-    names = "|".join(re.escape(name) for name in sorted(flags, key=len, reverse=True))
-    return re.sub(rf"(?<![\w'\"/.-])(?:{names})(?![\w=/])", lambda m: flags[m[0]], sentence)
 
 
 def run_app(command: typer.Typer, flags: dict[str, str] = FLAGS) -> None:

@@ -12,20 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
-from importlib.metadata import version
 from math import ceil
 from typing import Any
 
-from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.errors import InvalidSetting, ModelUnusable
 from atari_vlm.experiment import Experiment, Options, prepare, whole
 from atari_vlm.lengths import EpisodeLength, episode_length
-from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
-from atari_vlm.models.hosted import HostedModel, HostedSettings
+from atari_vlm.models.catalogue import MODELS
+from atari_vlm.models.hosted import HostedModel
 from atari_vlm.models.wire import Price
 from atari_vlm.policies.ablations import split
 from atari_vlm.policies.players import is_player
 from atari_vlm.prompts.strategies import LONGEST_REPLY
 from atari_vlm.prompts.tokens import text_tokens
+from atari_vlm.rates import longest_of, price_of, rule_of, spec_of
 from atari_vlm.sizes import WORDS, Sizes
 from atari_vlm.types import Prompt, Reply
 
@@ -34,20 +34,6 @@ THINKING = 250
 
 REPAIR = text_tokens("word " * (LONGEST_REPLY // 5)) + 100
 """Most tokens that a repair turn adds to its prompt: the reply it quotes, the fault, the form."""
-
-_ASSUMED = (
-    ("gpt-4o", "gpt-4o"),
-    ("gpt-4.1", "gpt-4o"),
-    ("gpt-5.", "openai"),
-    ("gpt-5", "gpt-5"),
-    ("gemini-1", "gemini-2"),
-    ("gemini-2", "gemini-2"),
-    ("gemini", "gemini-low"),
-    ("claude", "anthropic"),
-    ("gpt", "openai"),
-    ("", "qwen2-vl"),
-)
-"""Beginning of a model id -> the rule assumed for one that the catalogue lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +126,7 @@ def estimate_run(
         UnknownName: nothing is called that.
     """
     name, _ = split(model)
-    spec = None if is_player(name) else _spec(name, base_url)
+    spec = None if is_player(name) else spec_of(name, base_url)
     if is_player(name) or (spec is not None and spec.provider == "embedded"):
         raise InvalidSetting(
             f"{name!r} plays in this process and reads no tokens that anybody bills; there is "
@@ -162,14 +148,14 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
     """What a resolved experiment will cost; see `estimate_run`."""
     whole("episodes", episodes, 1, 10**6)
     settings, day = experiment.settings, day or date.today()
-    spec = _spec(split(settings["model"])[0], settings["base_url"])
-    rule, rule_told = _rule(spec, settings)
-    price, price_source = _price(spec, settings, day)
-    length = episode_length(experiment.game.name).at(settings["frame_skip"])
+    spec = spec_of(split(settings["model"])[0], settings["base_url"])
+    rule, rule_told = rule_of(spec, settings)
+    price, price_source = price_of(spec, settings, day)
+    length = episode_length(experiment.game.name)
     sizes = Sizes.of(experiment, rule)
     ahead = settings.get("decisions_per_call", 1)
     thinking = THINKING if spec is not None and spec.effort and not settings["base_url"] else 0
-    longest = settings["max_tokens"] or _longest(spec, settings)
+    longest = settings["max_tokens"] or longest_of(spec, settings)
     cut = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
 
     def figures(decisions: int, calls: int, read: float, written: float) -> Figures:
@@ -182,7 +168,13 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
             dollars=None if price is None else price.of(tokens[0], 0, tokens[1]),
         )
 
-    least, mean = min(length.least, cut), min(length.mean, cut)
+    if length is None and settings["max_decisions"] is None:
+        raise InvalidSetting(
+            f"Nobody has measured how long an episode of {experiment.game.name} lasts. Say how "
+            "long it may (max_decisions), or run: python benchmarks/episode_lengths.py"
+        )
+    length = length and length.at(settings["frame_skip"])
+    least, mean = (min(length.least, cut), min(length.mean, cut)) if length else (cut, cut)
     few, many = ceil(least / ahead), ceil(mean / ahead)
     seen = sizes.examples * (episodes - 1) / episodes
     read, written = sizes.read(many, ahead) + seen, sizes.answer + thinking
@@ -207,8 +199,9 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
 
 
 def billed(experiment: Experiment) -> bool:
-    """Whether somebody counts its tokens: a vendor, or a server of the user's."""
-    return isinstance(experiment.model, HostedModel)
+    """Whether somebody counts its tokens, a vendor or a server of the user's, and we can too."""
+    measured = episode_length(experiment.game.name) or experiment.settings["max_decisions"]
+    return isinstance(experiment.model, HostedModel) and bool(measured)
 
 
 def record_of(experiment: Experiment) -> dict[str, Any] | None:
@@ -234,74 +227,9 @@ def record_of(experiment: Experiment) -> dict[str, Any] | None:
     }
 
 
-# --- models --------------------------------------------------------------------------------------
-
-
-def _spec(name: str, base_url: str | None) -> ModelSpec | None:
-    """What the catalogue says of a model; None where it knows nothing of it."""
-    if base_url is not None:
-        return MODELS.get(name.lower())
-    try:
-        return get_model_spec(name)
-    except UnknownName:
-        if name.startswith(("local:", "/", "./", "../", "~")):
-            return None
-        raise
-
-
-def _rule(spec: ModelSpec | None, settings: dict[str, Any]) -> tuple[str, str]:
-    """The rule that counts its pictures, and a sentence where it is assumed."""
-    if spec is not None and spec.images:
-        return spec.images, f"Pictures are counted by the rule {spec.images!r}."
-    name = (spec.model_id if spec else str(settings["model"])).lower()
-    rule = next(rule for beginning, rule in _ASSUMED if name.startswith(beginning))
-    return rule, (
-        f"Pictures are counted by the rule {rule!r}, which is assumed: no rule is known for "
-        f"{settings['model']}."
-    )
-
-
-def _price(spec: ModelSpec | None, settings: dict[str, Any], day: date) -> tuple[Price | None, str]:
-    if settings["base_url"] is not None:
-        return None, "unknown: a server of your own"
-    if spec is None or spec.provider in ("embedded", "local"):
-        return None, "none: weights of your own"
-    price, since = spec.price_on(day), spec.price_day(day)
-    if price is not None:
-        return price, f"of {since}"
-    return _listed(spec)
-
-
-def _listed(spec: ModelSpec) -> tuple[Price | None, str]:
-    """The price of the public list, for ids that the catalogue lacks."""
-    from genai_prices import Usage, calc_price
-
-    def of(**tokens: int) -> float:
-        found = calc_price(Usage(**tokens), spec.model_id, provider_id=spec.provider)
-        return float(found.total_price) * 1000
-
-    try:
-        fresh = of(input_tokens=1000)
-        cached = of(input_tokens=1000, cache_read_tokens=1000)
-        return Price(fresh, cached, of(output_tokens=1000)), f"genai-prices {_list_version()}"
-    except (LookupError, ValueError):
-        return None, "unknown"
-
-
-def _list_version() -> str:
-    return version("genai-prices")
-
-
-def _longest(spec: ModelSpec | None, settings: dict[str, Any]) -> int:
-    """Longest answer where none is set: of a hosted model, or of one in this process."""
-    if settings["base_url"] is None and (spec is None or spec.provider == "local"):
-        return 512
-    return int(HostedSettings.__dataclass_fields__["max_tokens"].default)
-
-
 def _told(
     settings: dict[str, Any],
-    length: EpisodeLength,
+    length: EpisodeLength | None,
     sizes: Sizes,
     thinking: int,
     longest: int,
@@ -310,12 +238,13 @@ def _told(
     taught: bool,
 ) -> Iterator[str]:
     """The assumptions, in sentences."""
-    yield (
-        f"An episode of random play takes {length.mean:,} decisions of {settings['frame_skip']} "
-        f"frames ({length.least:,} to {length.most:,} over {length.episodes} episodes, measured "
-        f"{length.measured} by benchmarks/episode_lengths.py); a better player plays longer in "
-        "most games."
-    )
+    if length:
+        yield (
+            f"An episode of random play takes {length.mean:,} decisions of "
+            f"{settings['frame_skip']} frames ({length.least:,} to {length.most:,} over "
+            f"{length.episodes} episodes, measured {length.measured} by "
+            "benchmarks/episode_lengths.py); a better player plays longer in most games."
+        )
     if settings["max_decisions"]:
         yield f"Episodes end after {settings['max_decisions']:,} decisions (--max-decisions)."
     yield rule + " Text is counted without a tokenizer, to about 5%."

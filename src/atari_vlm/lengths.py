@@ -39,14 +39,13 @@ class EpisodeLength:
         )
 
 
-def episode_length(game: str) -> EpisodeLength:
-    """The length of random play in a game, by any spelling of its name."""
+def episode_length(game: str) -> EpisodeLength | None:
+    """The length of random play in a game, by any spelling of its name; None if not measured."""
     table = _read()
-    return EpisodeLength(
-        **table["games"][get_game(game).name],
-        frame_skip=table["frame_skip"],
-        measured=table["measured"],
-    )
+    known = table["games"].get(get_game(game).name)
+    if known is None:
+        return None
+    return EpisodeLength(**known, frame_skip=table["frame_skip"], measured=table["measured"])
 
 
 @cache

@@ -96,13 +96,10 @@ def _models_table(title: str, specs: Sequence[ModelSpec]) -> Table:
     today = date.today()
     for spec in specs:
         cost, since = spec.price_on(today), spec.price_day(today)
+        last = [spec.hardware]
         if hosted:
-            told = (
-                (f"{cost.input:g}", f"{cost.cached:g}", f"{cost.output:g}") if cost else ("",) * 3
-            )
-            last = (*told, str(since or ""))
-        else:
-            last = (spec.hardware,)
+            costs = (cost.input, cost.cached, cost.output) if cost else ()
+            last = [*(f"{dollars:g}" for dollars in costs), str(since or "")]
         screen = f"{FAMILIES[spec.images](160, 210):,}" if spec.images else ""
         table.add_row(spec.name, _context(spec), screen, *last)
     return table

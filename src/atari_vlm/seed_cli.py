@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from atari_vlm.cli import FLAGS, console, run_app, train_and_evaluate
+from atari_vlm.cli import console, run_app, train_and_evaluate
+from atari_vlm.flags import FLAGS
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 
