@@ -111,7 +111,10 @@ def main() -> None:
     counted = played(ALL)
     tokens = [counted.tokens[rule] for _, rule in RULES.values()]
     row("all together", counted.calls, tokens, default)
-    print("Temperature changes no token read; lower answers are more alike, which is its effect.")
+    print("Temperature changes no token read: a lower one makes answers more alike, no cheaper.")
+    print(
+        "Gemini is asked for low resolution by default here, so its first row is not what is paid."
+    )
     apart = played({"decisions_per_call": 4}).tokens["openai"]
     print(
         f"tokens_30s: {apart:,} input tokens, default memory, asked every 16 frames "
