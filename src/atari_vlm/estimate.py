@@ -255,7 +255,7 @@ def _told(
     if thinking:
         yield (
             f"Hidden reasoning is taken to be {thinking} tokens an answer at effort low: an "
-            "assumption, not a measurement, and it dominates the price."
+            "assumption, not a measurement; where it is longer it soon dominates the price."
         )
     elif settings["model"] not in MODELS:
         yield "Nobody knows here whether it reasons; hidden reasoning is not counted."
