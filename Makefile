@@ -32,6 +32,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/embedded_decision.py
 	$(BIN)/python benchmarks/embedded_agreement.py
 	$(BIN)/python benchmarks/footprint.py
+	$(BIN)/python benchmarks/cost_tips.py
 
 # The replay page is tested in a real browser; where Debian's packages are to be had, take its own.
 browser:

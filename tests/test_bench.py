@@ -28,7 +28,16 @@ def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
         for game in ("freeway", "pong")
         for player in ("random", "noop", "best-constant", "expert")
     ]
-    assert len(told) == 8
+    assert len([line for line in told if " over 2 episodes" in line]) == 8
+    random = [line.partition(": ")[2] for line in told if line.startswith("pong, random: ")]
+    assert random[0] == "begins, 2 episodes"
+    assert [line[:23] for line in random[1:3]] == [
+        "episode 1 of 2 scored -",
+        "episode 2 of 2 scored -",
+    ]
+    assert random[1].endswith("in 120 decisions")
+    assert "over 2 episodes" in random[3]
+    assert "pong, best-constant: trying each action" in told
     seeds = set()
     for place in ("random-s0", "noop-s0", "expert-s0"):
         run = Run.read(tmp_path / "freeway" / place)

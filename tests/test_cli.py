@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,8 @@ def test_play_asks_a_hosted_model_and_reports_its_tokens(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Decisions: 8 (8 parsed)" in done.stdout
     assert "Calls: 8" in done.stdout
+    assert done.stdout.index("Estimate: about ") < done.stdout.index("Decisions: 8")
+    assert re.search(r"Tokens in: [0-9,]+ estimated, 7,200 billed, ", done.stdout)
     assert len(server.requests) == 8
 
 
@@ -83,17 +86,19 @@ BAD = [
     (("--game", "combat"), "cannot be played"),
     (("--model", "gpt-4p"), "No model is called 'gpt-4p'. Did you mean 'gpt-4"),
     (("--prompt", "expurt"), "No prompt is called 'expurt'. Did you mean 'expert'?"),
-    (("--model", "random", "--prompt", "cot"), "The baseline 'random' cannot follow prompt_type"),
+    (("--model", "random", "--prompt", "cot"), "The baseline 'random' cannot follow --prompt"),
     (("--model", "gpt-4o"), "OPENAI_API_KEY"),
     (("--model", "qwen-vl"), "--base-url"),
     (("--model", "x", "--base-url", "http://127.0.0.1:9/v1"), "No server answers at"),
     (("--model", "x", "--base-url", "localhost"), "no address of a server"),
-    (("--model", "random", "--frame-stack", 0), "frame_stack must be"),
-    (("--model", "random", "--frame-skip", 0), "frame_skip must be"),
-    (("--model", "random", "--sticky", 2), "within 0 and 1"),
+    (("--model", "random", "--frame-stack", 0), "--frame-stack must be"),
+    (("--model", "random", "--frame-skip", 0), "--frame-skip must be"),
+    (("--model", "random", "--sticky", 2), "--sticky is within 0 and 1"),
+    (("--model", "random", "--no-plans"), "cannot follow --no-plans"),
+    (("--model", "embedded", "--decisions-per-call", 4), "cannot follow --decisions-per-call"),
     (("--model", "random", "--image-size", "0x0"), "(0, 0)"),
     (("--model", "random", "--image-size", "big"), "looks like 224x224"),
-    (("--model", "random", "--frames", 9), "9 frames of a stack of 4"),
+    (("--model", "random", "--frames", 9), "a stack of 4; raise --frame-stack"),
     (("--model", "expert", "--game", "tetris"), "no scripted expert for 'tetris'"),
     (("--model", "random", "--run", "/proc/nothing"), "Cannot use"),
 ]
@@ -186,6 +191,21 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_version_is_told_and_an_estimate_needs_no_key(tmp_path):
+    told = command("--version", cwd=tmp_path)
+    assert told.stdout == f"atari-vlm {version('atari-vlm')}\n"
+    done = command(
+        *("estimate", "--game", "pong", "--model", "gpt-6-luna", "--episodes", 3),
+        *("--decisions-per-call", 4, "--image-size", "112x112"),
+        cwd=tmp_path,
+        OPENAI_API_KEY="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "expected" in done.stdout
+    assert "measured 20" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_games_and_models_are_listed(tmp_path):
     games = command("games", cwd=tmp_path)
     assert games.stdout.index("pong") < games.stdout.index("private_eye")
@@ -263,7 +283,7 @@ def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(t
     assert embedded.returncode == 0, embedded.stderr
     refused = command("train", "--game", "pong", "--icl", *quick, cwd=tmp_path)
     assert refused.returncode == 1
-    assert "'specialist' prompt cannot follow use_in_context_learning" in refused.stderr
+    assert "'specialist' prompt cannot follow --icl" in refused.stderr
 
 
 def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):

@@ -118,6 +118,24 @@ def test_what_a_search_found_is_shown_beside_its_choice(tmp_path, browser):
     assert browser.complaints == []
 
 
+@pytest.mark.browser
+def test_a_decision_planned_ahead_says_by_which_answer(tmp_path, browser):
+    model = ScriptedModel(lambda prompt: "ACTIONS: RIGHT x1, LEFT x2, NOOP x3")
+    trainer = VLMTrainer(
+        "pong", "mine", model=model, run_folder=tmp_path, max_decisions=6, decisions_per_call=3
+    )
+    path = write_replay(trainer.train(1).folder)
+    browser.open(path, "#episode=0&decision=3")
+    browser.settled(3)
+    assert "ACTIONS: RIGHT x1, LEFT x2, NOOP x3" in browser.text("said")
+    assert "Planned at decision 3, 2 to 3 of 3: LEFT x2, NOOP x3" in browser.text("note")
+    browser.open(path, "#episode=0&decision=4")
+    browser.settled(4)
+    words = "LEFT was planned before. Plan 2 of 3, made at decision 3."
+    assert words in browser.text("said")
+    assert browser.complaints == []
+
+
 @pytest.mark.parametrize(("model", "told"), [(None, True), (ScriptedModel(sweep), False)])
 def test_a_constant_player_is_told_from_a_model_of_its_name(tmp_path, model, told):
     trainer = VLMTrainer(

@@ -44,6 +44,11 @@ def test_text_is_estimated_within_a_tenth_of_a_real_tokenizer(text, tokens):
         ("gemini-2", 258, 258),
         ("qwen2-vl", 48, 64),
         ("qwen3-vl", 70, 64),
+        ("gpt-4o-low", 85, 85),
+        ("llava-next", 1032, 1176),
+        ("cogvlm2", 2306, 2306),
+        ("video-llava", 256, 256),
+        ("idefics2", 64, 64),
     ],
 )
 def test_frames_cost_what_the_vendors_say(family, native, square):
@@ -63,6 +68,10 @@ def test_frames_cost_what_the_vendors_say(family, native, square):
         ("qwen2-vl", (320, 420), 165),
         ("qwen3-vl", (84, 84), 64),
         ("qwen3-vl", (320, 420), 130),
+        # As LlavaNextProcessor of transformers 5.23 counts them.
+        ("llava-next", (512, 512), 2928),
+        ("llava-next", (1000, 300), 2182),
+        ("llava-next", (300, 1000), 2232),
     ],
 )
 def test_other_sizes_follow_the_same_rules(family, size, tokens):

@@ -63,9 +63,9 @@ def read(text: str, legal: Sequence[str], longest: int) -> Reading:
     """
     phrases = Phrases(legal, longest)
     try:
-        words = _plain(text)
-        objects = list(_objects(words))
-        words = _blanked(words, objects)
+        words = plain(text)
+        objects = list(objects_in(words))
+        words = blanked(words, objects)
         action, frames, note = _explicit(phrases, words, objects) or _implicit(
             phrases, words, objects
         )
@@ -79,7 +79,7 @@ _PLAIN = str.maketrans(
 )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The words after any thinking block, without typographic and Markdown dress."""
     text = text.rpartition("</think>")[2]
     if "<think>" in text:
@@ -97,22 +97,29 @@ def _plain(text: str) -> str:
 _ACTION_KEYS = ("action", "next_action", "final_action", "answer", "decision", "move", "name")
 _FRAMES_KEYS = ("frames", "duration", "num_frames", "hold")
 _FLAT = re.compile(r"\{[^{}]*\}")
-_UNFINISHED = re.compile(r"\{\s{0,20}[\"']")
+UNFINISHED = re.compile(r"\{\s{0,20}[\"']")
 _PAIR = re.compile(
     r"""[{,]\s{0,20}["']?([A-Za-z_]{1,20})["']?\s{0,4}[:=]\s{0,4}["']?([^"',{}\n]{0,40})["']?"""
     r"\s{0,20}(?=[,}])"
 )
 
 
+_LIST_KEYS = ("actions", "plans", "moves", "plan", "sequence")
+
+
 @dataclass(frozen=True, slots=True)
-class _Object:
+class Found:
+    """A JSON object of a reply: where it stands, and what it says."""
+
     start: int
     end: int
     action: Any = None
     frames: Any = None
+    listed: Any = None
+    """What it gives in place of a single action: several, for `sequences`."""
 
 
-def _objects(text: str) -> Iterator[_Object]:
+def objects_in(text: str) -> Iterator[Found]:
     """Every complete JSON object, outermost only, and flat ones that are almost JSON."""
     decode = json.JSONDecoder(strict=False, object_pairs_hook=_unambiguous).raw_decode
     at, failures = text.find("{"), 0
@@ -126,16 +133,16 @@ def _objects(text: str) -> Iterator[_Object]:
         if failures > 500:
             raise Unclear("The reply holds too many braces to be read.")
         if value:
-            yield _object(at, end, value)
+            yield _found(at, end, value)
         at = text.find("{", end)
 
 
-def _object(start: int, end: int, value: dict[str, Any]) -> _Object:
+def _found(start: int, end: int, value: dict[str, Any]) -> Found:
     action, frames = _first(value, _ACTION_KEYS), _first(value, _FRAMES_KEYS)
     if isinstance(action, dict):  # {"action": {"name": "LEFT", "frames": 3}}
         frames = _first(action, _FRAMES_KEYS) if frames is None else frames
         action = _first(action, _ACTION_KEYS)
-    return _Object(start, end, action, frames)
+    return Found(start, end, action, frames, _first(value, _LIST_KEYS))
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -159,7 +166,7 @@ def _first(value: dict[str, Any], keys: Sequence[str]) -> Any:
     return next((value[key] for key in keys if value.get(key) is not None), None)
 
 
-def _blanked(text: str, objects: Sequence[_Object]) -> str:
+def blanked(text: str, objects: Sequence[Found]) -> str:
     """The text with spaces in place of the objects."""
     parts, at = [], 0
     for found in objects:
@@ -168,7 +175,13 @@ def _blanked(text: str, objects: Sequence[_Object]) -> str:
     return "".join(parts) + text[at:]
 
 
-def _from_object(phrases: Phrases, found: _Object) -> Plan:
+def found_in(value: dict[str, Any]) -> Found:
+    """What a JSON object says, wherever it stands."""
+    return _found(0, 0, value)
+
+
+def from_object(phrases: Phrases, found: Found) -> Plan:
+    """The plan that a JSON object names; raises Unclear."""
     timed = False
     if isinstance(found.action, str):
         phrase = phrases.match(found.action)
@@ -218,26 +231,26 @@ _ANOTHER = re.compile(
 )
 
 
-def _explicit(phrases: Phrases, words: str, objects: Sequence[_Object]) -> Plan | None:
+def _explicit(phrases: Phrases, words: str, objects: Sequence[Found]) -> Plan | None:
     """The last JSON answer or ACTION line."""
-    answers: list[tuple[int, _Object | re.Match[str]]] = [
+    answers: list[tuple[int, Found | re.Match[str]]] = [
         *((found.start, found) for found in objects if found.action is not None),
-        *((label.start(), label) for label in _LABEL.finditer(words) if _leads(label, words)),
+        *((label.start(), label) for label in _LABEL.finditer(words) if leads(label, words)),
     ]
-    unfinished = max((found.start() for found in _UNFINISHED.finditer(words)), default=-1)
+    unfinished = max((found.start() for found in UNFINISHED.finditer(words)), default=-1)
     for start, answer in sorted(answers, key=lambda pair: pair[0], reverse=True):
         if start < unfinished:
             raise Unclear("The JSON of the reply is incomplete.")
-        if isinstance(answer, _Object):
+        if isinstance(answer, Found):
             _check_last(answer, objects, words)
-            return _from_object(phrases, answer)
+            return from_object(phrases, answer)
         plan = _from_label(phrases, answer, words)
         if plan is not None:
             return plan
     return None
 
 
-def _check_last(answer: _Object, objects: Sequence[_Object], words: str) -> None:
+def _check_last(answer: Found, objects: Sequence[Found], words: str) -> None:
     """Raise Unclear for [{"action": "LEFT"}, {"action": "RIGHT"}]: a list has no final answer."""
     before = objects[: objects.index(answer)]
     if not before or before[-1].action == answer.action:
@@ -246,7 +259,7 @@ def _check_last(answer: _Object, objects: Sequence[_Object], words: str) -> None
         raise Unclear("The reply lists several actions; name the one to play now.")
 
 
-def _leads(label: re.Match[str], words: str) -> bool:
+def leads(label: re.Match[str], words: str) -> bool:
     """Whether the words before a label introduce an answer, unlike "Last action:"."""
     if not label.lastgroup:
         return True
@@ -280,10 +293,10 @@ def _settled(phrase: re.Match[str], rest: str) -> bool:
     )
 
 
-def _implicit(phrases: Phrases, words: str, objects: Sequence[_Object]) -> Plan:
+def _implicit(phrases: Phrases, words: str, objects: Sequence[Found]) -> Plan:
     """An answer that nothing announces."""
     if objects:
         raise Unclear('The JSON of the reply has no "action".')
-    if _UNFINISHED.search(words):
+    if UNFINISHED.search(words):
         raise Unclear("The JSON of the reply is incomplete.")
     return alone(phrases, words) or after_colon(phrases, words) or prose(phrases, words)

@@ -11,10 +11,11 @@ import io
 import json
 import os
 import statistics
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,16 @@ from atari_vlm.games import get_game
 from atari_vlm.policies.ablations import split
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.players import constants, is_player
+from atari_vlm.runner import Watcher
 from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Step
 from atari_vlm.workers import end_with
 
 BASELINES = ("random", "noop", "best-constant")
 """Played beside every model; `best-constant` holds the action that scores best for ever."""
+
+NEWS_EVERY = 0.25
+"""Most seconds before a line of a worker is reported; its queue holds thousands."""
 
 SELECTION, TRIALS = 900, 3
 """Seed on which the best constant action is chosen, so that its score is not a maximum of noise,
@@ -85,6 +91,10 @@ class Cell:
 def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
     """Play every cell that is not finished, and write results.csv and results.json.
 
+    Args:
+        settings: what is played.
+        report: told in a line when a cell begins, when an episode of it ends, and what it came to.
+
     Raises:
         AtariVLMError: the first that any cell met; what was played is kept.
     """
@@ -98,33 +108,75 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
     for game in games:
         if "expert" in settings.players and game not in EXPERTS:
             report(f"{game} has no scripted expert; its row is left out")
-    cells: dict[tuple[str, str], Cell] = {}
+    context = get_context("spawn")
+    news: SimpleQueue[str] = context.SimpleQueue()
+    futures: list[Future[Cell]] = []
     pool = ProcessPoolExecutor(
-        settings.processes,
-        mp_context=get_context("spawn"),
-        initializer=end_with,
-        initargs=(os.getpid(),),
+        settings.processes, mp_context=context, initializer=_begin, initargs=(os.getpid(), news)
     )
     try:
-        futures = {pool.submit(play_cell, settings, *job): job for job in jobs}
-        for future in as_completed(futures):
-            cell = cells[futures[future]] = future.result()
-            report(f"{cell.game}, {cell.player}: {cell.mean} over {len(cell.scores)} episodes")
+        futures = [pool.submit(_play_and_tell, settings, *job) for job in jobs]
+        for future in _done(futures, news, report):
+            future.result()  # the first error ends the bench
     finally:
-        pool.shutdown(cancel_futures=True)
-    ordered = [cells[job] for job in jobs]
-    write_results(settings, ordered)
-    return ordered
+        pool.shutdown(wait=False, cancel_futures=True)
+        for _ in _done(futures, news, report):  # what was begun ends, and is heard
+            pass
+        pool.shutdown()
+    cells = [future.result() for future in futures]
+    write_results(settings, cells)
+    return cells
 
 
-def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:
-    """Play one cell in this process, or read what is finished of it."""
+def _done(
+    futures: Sequence[Future[Cell]], news: SimpleQueue[str], report: Callable[[str], None]
+) -> Iterator[Future[Cell]]:
+    """The futures as they end, the news of their workers reported before."""
+    left = set(futures)
+    while left:
+        done, left = wait(left, timeout=NEWS_EVERY, return_when=FIRST_COMPLETED)
+        while not news.empty():
+            report(news.get())
+        yield from done
+
+
+_NEWS: list[SimpleQueue[str]] = []
+"""Where a worker process tells what it does."""
+
+
+def _begin(parent: int, news: SimpleQueue[str]) -> None:
+    """Prepare a worker process."""
+    end_with(parent)
+    _NEWS.append(news)
+
+
+def _play_and_tell(settings: BenchSettings, game: str, player: str) -> Cell:
+    """Play a cell in a worker process."""
+    return play_cell(settings, game, player, _NEWS[0].put)
+
+
+def play_cell(
+    settings: BenchSettings, game: str, player: str, tell: Callable[[str], None] = lambda line: None
+) -> Cell:
+    """Play one cell in this process, or read what is finished of it.
+
+    Args:
+        settings: of the bench.
+        game: the cell's game.
+        player: the cell's player.
+        tell: told in a line when it begins, when an episode ends, and what it came to.
+    """
+    cell = f"{game}, {player}"
+    tell(f"{cell}: begins, {settings.episodes} episodes")
     note = ""
     name = player
     if player == "best-constant":
+        tell(f"{cell}: trying each action")
         name = best_constant(settings, game)
         note = name
-    summary = _trainer(settings, game, name, settings.seed).train(settings.episodes)
+    watch = _ends(cell, settings.episodes, tell)
+    summary = _trainer(settings, game, name, settings.seed, watch).train(settings.episodes)
+    tell(f"{cell}: {summary.mean} over {len(summary.scores)} episodes")
     return Cell(
         game=game,
         player=player,
@@ -138,6 +190,18 @@ def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:
     )
 
 
+def _ends(cell: str, episodes: int, tell: Callable[[str], None]) -> Watcher:
+    def watch(episode: int, step: Step) -> None:
+        if step.terminated or step.truncated:
+            score = step.observation.score + step.reward
+            tell(
+                f"{cell}: episode {episode + 1} of {episodes} scored {score:g} in "
+                f"{step.observation.step + 1} decisions"
+            )
+
+    return watch
+
+
 def best_constant(settings: BenchSettings, game: str) -> str:
     """The constant player with the best mean on the selection seed (ties: the first action)."""
     means = {
@@ -149,7 +213,9 @@ def best_constant(settings: BenchSettings, game: str) -> str:
     return max(means, key=lambda name: means[name])
 
 
-def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMTrainer:
+def _trainer(
+    settings: BenchSettings, game: str, player: str, seed: int, watch: Watcher | None = None
+) -> VLMTrainer:
     place = "".join(c if c.isalnum() or c in "-._" else "-" for c in player)
     ours = is_player(player) or split(player)[0] == "embedded"
     return VLMTrainer(
@@ -160,6 +226,7 @@ def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMT
         seed=seed,
         max_decisions=settings.max_decisions,
         run_folder=settings.out / game / f"{place}-s{seed}",
+        watch=watch,
     )
 
 

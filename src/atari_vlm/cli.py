@@ -6,12 +6,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 from rich.console import Console
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting
+from atari_vlm.flags import FLAGS, as_typed
+
+if TYPE_CHECKING:
+    from atari_vlm.experiment import Experiment
 
 app = typer.Typer(
     help="Pretrained vision-language models play Atari games, and get better at it.",
@@ -19,7 +23,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+models_app = typer.Typer(
+    help="List the models, or check one of them.", rich_markup_mode=None, add_completion=False
+)
+app.add_typer(models_app, name="models")
 console = Console()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"atari-vlm {version('atari-vlm')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Pretrained vision-language models play Atari games, and get better at it."""
+
 
 GameOption = Annotated[str, typer.Option(help="A game: pong, Breakout-v5, ...; see `games`.")]
 ModelOption = Annotated[
@@ -53,6 +80,9 @@ SizeOption = Annotated[
 StickyOption = Annotated[float, typer.Option(help="Probability that a frame repeats an action.")]
 TemperatureOption = Annotated[float | None, typer.Option(help="Sampling temperature.")]
 TokensOption = Annotated[int | None, typer.Option(help="Longest answer, in tokens.")]
+AheadOption = Annotated[
+    int, typer.Option(help="Decisions the model plans in one answer; a lost life ends the plan.")
+]
 CutOption = Annotated[int | None, typer.Option(help="End episodes after this many decisions.")]
 ParallelOption = Annotated[int, typer.Option(help="Episodes at the same time.", min=1)]
 RunOption = Annotated[
@@ -81,6 +111,7 @@ def play(
     sticky: StickyOption = 0.25,
     temperature: TemperatureOption = None,
     max_tokens: TokensOption = None,
+    decisions_per_call: AheadOption = 1,
     max_decisions: CutOption = None,
     parallel: ParallelOption = 1,
     api_key: KeyOption = None,
@@ -109,6 +140,7 @@ def play(
                 repeat_action_probability=sticky,
                 plans=plans,
                 history=history,
+                decisions_per_call=decisions_per_call,
                 temperature=temperature,
                 max_tokens=max_tokens,
                 max_decisions=max_decisions,
@@ -121,12 +153,68 @@ def play(
             )
             if seed is None and run is None:
                 trainer.seed = trainer.unplayed_seed(episodes)
+            _say_estimate(trainer.experiment, episodes)
             return trainer.train(episodes)
 
     summary = uninterrupted(work)
     print_summary(console, summary)
     if replay:
         _write_replay(summary.folder, None)
+
+
+def _say_estimate(experiment: Experiment, episodes: int) -> None:
+    """One line before anything is spent, where anything will be."""
+    from atari_vlm.display import say
+    from atari_vlm.estimate import billed, estimate_of
+
+    if billed(experiment):
+        say(console, f"Estimate: {estimate_of(experiment, episodes).line}")
+
+
+@app.command()
+def estimate(
+    game: GameOption = "pong",
+    model: ModelOption = "gpt-6-luna",
+    prompt: PromptOption = None,
+    episodes: Annotated[int, typer.Option(help="Episodes of the run.", min=1)] = 1,
+    icl: IclOption = False,
+    plans: PlansOption = True,
+    frame_skip: SkipOption = 4,
+    frame_stack: StackOption = 4,
+    frames: FramesOption = None,
+    history: HistoryOption = None,
+    image_size: SizeOption = None,
+    max_tokens: TokensOption = None,
+    decisions_per_call: AheadOption = 1,
+    max_decisions: CutOption = None,
+    base_url: UrlOption = None,
+) -> None:
+    """Say what a run will cost, in tokens and dollars, before anything is asked. Needs no key."""
+    from atari_vlm.estimate import estimate_run
+    from atari_vlm.experiment import Options
+    from atari_vlm.listings import print_estimate
+
+    options = Options(
+        frame_stack=frame_stack,
+        frames_in_prompt=frames,
+        resize_shape=read_size(image_size),
+        frame_skip=frame_skip,
+        plans=plans,
+        history=history,
+        max_tokens=max_tokens,
+        max_decisions=max_decisions,
+        decisions_per_call=decisions_per_call,
+    )
+    known = estimate_run(
+        game,
+        model,
+        episodes=episodes,
+        prompt_type=prompt,
+        learn=icl,
+        options=options,
+        base_url=base_url,
+    )
+    print_estimate(console, known)
 
 
 @app.command()
@@ -234,8 +322,8 @@ def games(
     every: Annotated[bool, typer.Option("--all", help="All games, not only the 12.")] = False,
 ) -> None:
     """List the games, with random and human scores."""
-    from atari_vlm.display import games_table
     from atari_vlm.games import GAMES, SUGGESTED
+    from atari_vlm.listings import games_table
 
     chosen = list(GAMES) if every else list(SUGGESTED)
     console.print(games_table([GAMES[name] for name in chosen]))
@@ -243,16 +331,41 @@ def games(
         console.print(f"{len(GAMES)} games in all: atari-vlm games --all", highlight=False)
 
 
-@app.command()
-def models() -> None:
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
     """List the models: what they are asked for by, what they need, what they cost."""
-    from atari_vlm.display import models_table, print_recommendations, say
+    if context.invoked_subcommand is not None:
+        return
+    from atari_vlm.display import say
+    from atari_vlm.listings import print_models, print_recommendations
 
-    console.print(models_table())
-    say(console, "Baselines: random, noop, expert (pong, breakout, freeway), always-ACTION;")
-    say(console, "and searches, which use the emulator: iw, uct, with a budget of frames iw-12000.")
-    say(console, "Also: PROVIDER:ID, local:ORG/NAME, a folder, any name a --base-url server has.\n")
+    print_models(console)
+    say(console, "\nBaselines: random, noop, expert (the 12 suggested games), always-ACTION;")
+    say(console, "searches, which use the emulator: iw, uct, with a budget of frames iw-12000.")
+    say(console, "Also: PROVIDER:ID, local:ORG/NAME, a folder, any name a --base-url server has.")
+    say(console, "Does one work? atari-vlm models check NAME\n")
     print_recommendations(console)
+
+
+@models_app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A model, as `play --model` takes it.")],
+    game: Annotated[
+        str | None, typer.Option(help="Answer with this game's actions; default: directions.")
+    ] = None,
+    api_key: KeyOption = None,
+    base_url: UrlOption = None,
+) -> None:
+    """Ask a model one cheap question about a picture, and say what works; exit code 1 if not."""
+    from atari_vlm.check import check_model
+    from atari_vlm.listings import print_check
+
+    checked = uninterrupted(
+        lambda: check_model(name, api_key=api_key, base_url=base_url, game=game)
+    )
+    print_check(console, checked)
+    if not checked.works:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -397,12 +510,18 @@ def uninterrupted(work: Callable[[], Result]) -> Result:
         raise typer.Exit(130) from None
 
 
-def run_app(command: typer.Typer) -> None:
-    """Run a command line; what is the user's to mend ends in one sentence and exit code 1."""
+def run_app(command: typer.Typer, flags: dict[str, str] = FLAGS) -> None:
+    """Run a command line; what is the user's to mend ends in one sentence and exit code 1.
+
+    Args:
+        command: the command line.
+        flags: how it calls the arguments that errors name.
+    """
     try:
         command()
     except AtariVLMError as error:
-        words = " ".join(str(error).split())  # which may quote a model: no terminal codes
+        words = as_typed(" ".join(str(error).split()), flags)
+        # Which may quote a model: no terminal codes.
         words = "".join(letter if letter.isprintable() else "?" for letter in words)
         typer.echo(f"Error: {words}", err=True)
         sys.exit(1)

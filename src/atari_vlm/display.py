@@ -21,7 +21,7 @@ from rich.text import Text
 
 from atari_vlm import images
 from atari_vlm.bench import Cell
-from atari_vlm.games import SUGGESTED, Game
+from atari_vlm.bills import compare
 from atari_vlm.stats import Interval
 from atari_vlm.trainer import Summary
 from atari_vlm.types import Frame, Step
@@ -153,6 +153,9 @@ def conditions(summary: Summary) -> str:
         f"prompt {summary.prompt}" if summary.prompt != "none" else "",
         "" if settings.get("plans", True) else "no plans",
         "all 18 actions" if settings["full_action_space"] else "",
+        f"{ahead} decisions planned a call"
+        if (ahead := settings.get("decisions_per_call"))
+        else "",
         f"seeds {min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}",
     ]
     cut = settings.get("max_decisions")
@@ -199,6 +202,9 @@ def print_summary(console: Console, summary: Summary) -> None:
             f"{usage.output_tokens} out; {cost}",
             highlight=False,
         )
+    if compared := compare(summary.settings, sum(summary.sources.values()), usage):
+        for name, words in compared.lines():
+            say(console, f"  {name}: {words}")
     say(console, f"Run folder: {summary.folder}")
 
 
@@ -222,73 +228,3 @@ def bench_table(cells: Sequence[Cell]) -> Table:
         )
         game = cell.game
     return table
-
-
-def games_table(games: list[Game]) -> Table:
-    """The catalogue: suggested games first, with tier and reason."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("game")
-    table.add_column("tier")
-    table.add_column("random", justify="right")
-    table.add_column("human", justify="right")
-    table.add_column("what it asks for, or what it is")
-    order = {name: place for place, name in enumerate(SUGGESTED)}
-    for game in sorted(games, key=lambda game: (order.get(game.name, 99), game.name)):
-        table.add_row(
-            game.name,
-            str(game.tier or ""),
-            _number(game.random_score),
-            _number(game.human_score),
-            game.tier_reason or game.rules,
-        )
-    return table
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def models_table() -> Table:
-    """What `--model` may name, with prices and the day they were true."""
-    from atari_vlm.models.catalogue import AS_OF, MODELS
-
-    table = Table(box=box.SIMPLE_HEAD, title=f"Models, as of {AS_OF}", title_justify="left")
-    table.add_column("name", no_wrap=True)
-    table.add_column("$/M in, cached, out", justify="right")
-    table.add_column("needs")
-    table.add_column("status")
-    for spec in MODELS.values():
-        price = spec.price
-        table.add_row(
-            spec.name,
-            f"{price.input:g}, {price.cached:g}, {price.output:g}" if price else "",
-            spec.key_variable or spec.hardware,
-            spec.status or spec.best_for,
-        )
-    return table
-
-
-def print_recommendations(console: Console) -> None:
-    """The comparison the project was asked for with, and what is known of its claims today."""
-    from atari_vlm.models.catalogue import recommendations
-
-    rows = recommendations()
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title="The comparison this project was asked for with (its stars, not ours)",
-        title_justify="left",
-    )
-    table.add_column("model", no_wrap=True)
-    for heading in ("type", "stars", "speed", "cost", "hardware", "best for"):
-        table.add_column(heading)
-    for row in rows:
-        stars = "*" * row.performance
-        facts = (row.kind, stars, row.speed, row.cost, row.hardware, row.best_for)
-        table.add_row(row.model, *facts)
-    console.print(table)
-    console.print("Its claims, checked. Nothing in this list was measured by this project.\n")
-    for row in rows:
-        text = Text()
-        text.append(f"{row.model} (--vlm {row.ask})", "bold")
-        text.append(f': "{row.claim}" is {row.verdict}. {row.evidence} Today: {row.today}.')
-        console.print(text)

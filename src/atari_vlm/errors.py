@@ -45,7 +45,14 @@ class MissingExtra(AtariVLMError, ImportError):
 
 
 class ModelUnusable(AtariVLMError):
-    """The model cannot answer at all: a wrong key, an unreachable server, missing weights."""
+    """The model cannot answer at all: a wrong key, an unreachable server, missing weights.
+
+    `what` says which, where the server's answer tells: "key", "server", "model" or "quota".
+    """
+
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class ModelFault(AtariVLMError):

@@ -23,6 +23,9 @@ from atari_vlm.types import Learner, Lessons, Limits, Model, Policy, Strategy
 HISTORY = 8
 """Recent actions a prompt lists when nothing is said."""
 
+MOST_AHEAD = 60
+"""Most decisions that one answer may plan."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -41,11 +44,13 @@ class Options:
     max_decisions: int | None = None
     full_action_space: bool = False
     parallel: int = 1
+    decisions_per_call: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         for name in ("num_examples", "frame_stack", "frame_skip", "parallel"):
             whole(name, getattr(self, name), 1, 10_000)
+        whole("decisions_per_call", self.decisions_per_call, 1, MOST_AHEAD)
         for name, least in (("max_decisions", 1), ("frames_in_prompt", 1), ("history", 0)):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), least)
@@ -237,12 +242,14 @@ def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:
         frames=options.frames_in_prompt or min(2, options.frame_stack),
         plans=options.plans,
         image_size=options.resize_shape,
+        ahead=options.decisions_per_call,
     )
     return get_strategy(prompt, settings), {
         "plans": options.plans,
         "frames_in_prompt": settings.frames,
         "history": settings.history,
         "resize_shape": list(options.resize_shape) if options.resize_shape else None,
+        **({"decisions_per_call": settings.ahead} if settings.ahead > 1 else {}),
     }
 
 
@@ -253,6 +260,9 @@ def _shown(options: Options) -> dict[str, Any]:
         "frames_in_prompt": options.frames_in_prompt,
         "resize_shape": options.resize_shape,
         "plans=False": None if options.plans else True,
+        "decisions_per_call": options.decisions_per_call
+        if options.decisions_per_call > 1
+        else None,
     }
 
 

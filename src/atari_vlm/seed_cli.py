@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from atari_vlm.cli import console, run_app, train_and_evaluate
+from atari_vlm.flags import FLAGS
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 
@@ -40,7 +41,7 @@ def train_atari_vlm(
 ) -> None:
     """Train a vision-language model on an Atari game, then evaluate it on fresh seeds."""
     if show_recommendations:
-        from atari_vlm.display import print_recommendations
+        from atari_vlm.listings import print_recommendations
 
         print_recommendations(console)
         return
@@ -61,4 +62,4 @@ def train_atari_vlm(
 
 def main() -> None:
     """Entry point of `python train_atari_vlm.py`."""
-    run_app(app)
+    run_app(app, FLAGS | {"use_in_context_learning": "--use-icl", "prompt_type": "--prompt-type"})

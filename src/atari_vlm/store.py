@@ -23,9 +23,9 @@ from atari_vlm.database import FILE, connect, create, explained, locked
 from atari_vlm.errors import StoreError
 from atari_vlm.types import Decision, Frame, Observation, Reply, Step, Trajectory, Usage
 
-Setting: TypeAlias = str | int | float | bool | list[Any] | None
+Setting: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
 
-IDENTITY_FREE = frozenset({"ale_py", "atari_vlm", "python", "base_url"})
+IDENTITY_FREE = frozenset({"ale_py", "atari_vlm", "python", "base_url", "estimate"})
 """Settings that may differ when a run is continued: a server may have moved since."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from numpy.random import default_rng
 
 from atari_vlm import stats
+from atari_vlm.estimate import record_of
 from atari_vlm.experiment import Options, prepare, whole
 from atari_vlm.games import Game
 from atari_vlm.playback import pictures
@@ -101,6 +102,8 @@ class VLMTrainer:
         history: how many recent actions the prompt lists; None for 8.
         temperature: sampling temperature; None for the model's own.
         max_tokens: longest answer; None for the model's own.
+        decisions_per_call: how many decisions the model plans in one answer; the rest are played
+            without asking it, until a life is lost.
         max_decisions: end episodes after this many decisions (truncated); None for whole games.
         full_action_space: all 18 actions instead of the game's minimal set.
         seed: first seed; episode k of a run uses 1,000,000 * seed + k.
@@ -132,6 +135,7 @@ class VLMTrainer:
         max_tokens: int | None = None,
         max_decisions: int | None = None,
         full_action_space: bool = False,
+        decisions_per_call: int = 1,
         seed: int = 0,
         parallel: int = 1,
         save_dir: str | Path = "runs",
@@ -155,6 +159,7 @@ class VLMTrainer:
             max_decisions=max_decisions,
             full_action_space=full_action_space,
             parallel=parallel,
+            decisions_per_call=decisions_per_call,
         )
         self.experiment = prepare(
             game_name,
@@ -266,6 +271,7 @@ class VLMTrainer:
             "ale_py": version("ale-py"),
             "atari_vlm": version("atari-vlm"),
             "python": platform.python_version(),
+            "estimate": record_of(self.experiment),
         }
         run = Run.play(folder, settings)
         before = sum(run.sources().values())

@@ -39,6 +39,12 @@ class ModelSpec:
     best_for: str = ""
     hardware: str = "none"
     """What you need yourself."""
+    images: str = ""
+    """The rule of `prompts.tokens` that counts its pictures; empty where none is known."""
+    context: int | None = None
+    """Tokens it can read; None where that is not known."""
+    successor: str = ""
+    """What its maker offers in its place."""
     prices: tuple[tuple[date, Price], ...] = ()
     """US dollars per million tokens from each day on, oldest first; empty when unknown."""
     price_note: str = ""
@@ -54,6 +60,11 @@ class ModelSpec:
     """Where that command listens."""
     in_process: bool = True
     """Whether transformers can load open weights without running code of theirs."""
+
+    def price_day(self, day: date) -> date | None:
+        """The day from which the price of a day holds; None when unknown."""
+        known = [start for start, _ in self.prices if start <= day]
+        return known[-1] if known else self.prices[0][0] if self.prices else None
 
     def price_on(self, day: date) -> Price | None:
         """The price of a day, the earliest known for days before it; None when unknown."""
@@ -92,6 +103,13 @@ class Recommendation:
     verdict: Literal["contradicted", "unsupported", "supported"]
     evidence: str
     """What has been published instead."""
+    strengths: str = ""
+    use: str = ""
+    """What the document would use it for, in full."""
+    price: str = ""
+    latency: str = ""
+    scores: tuple[str, ...] = ()
+    """What it expects in Pong, Breakout and Space Invaders; empty where it says nothing."""
 
     @property
     def today(self) -> str:
@@ -99,11 +117,24 @@ class Recommendation:
         return MODELS[self.ask].status
 
 
-def _load() -> tuple[date, dict[str, ModelSpec], tuple[Recommendation, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A general claim of that document, and what is known of it."""
+
+    claim: str
+    verdict: Literal["published", "measured here", "contradicted", "unsupported"]
+    evidence: str
+
+
+def _load() -> tuple[date, dict[str, ModelSpec], tuple[Recommendation, ...], tuple[Claim, ...]]:
     text = files("atari_vlm.models").joinpath("models.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
     specs = {name: _spec(name, row) for name, row in table["models"].items()}
-    return table["as_of"], specs, tuple(Recommendation(**row) for row in table["compared"])
+    compared = tuple(
+        Recommendation(**{**row, "scores": tuple(row.get("scores", ()))})
+        for row in table["compared"]
+    )
+    return table["as_of"], specs, compared, tuple(Claim(**row) for row in table["claims"])
 
 
 def _spec(name: str, row: dict[str, Any]) -> ModelSpec:
@@ -120,13 +151,18 @@ def _spec(name: str, row: dict[str, Any]) -> ModelSpec:
     )
 
 
-AS_OF, MODELS, _COMPARED = _load()
-"""The day the rows were checked, every model by name, and the comparison."""
+AS_OF, MODELS, _COMPARED, _CLAIMS = _load()
+"""The day the rows were checked, every model by name, the comparison, and general claims."""
 
 
 def recommendations() -> tuple[Recommendation, ...]:
     """The nine models the project was asked for with, in that document's order."""
     return _COMPARED
+
+
+def claims() -> tuple[Claim, ...]:
+    """What that document claims of prompts, learning, speed and cost, checked."""
+    return _CLAIMS
 
 
 def get_model_spec(name: str) -> ModelSpec:

@@ -108,21 +108,23 @@ def _message(body: object) -> str:
     return str(body) if body is not None else ""
 
 
-def _unusable(sentence: str) -> Verdict:
-    return Verdict(ModelUnusable(sentence))
+def _unusable(sentence: str, what: str = "") -> Verdict:
+    return Verdict(ModelUnusable(sentence, what))
 
 
 def _quota(error: Exception, who: Respondent) -> Verdict:
     return _unusable(
         f"{who.name} says the quota of this account is used up ({_status(error) or 'no status'})."
         f" Add credit or use another key, then give the same command to continue."
-        f"{_said(error, who)}"
+        f"{_said(error, who)}",
+        "quota",
     )
 
 
 def _key(error: Exception, who: Respondent) -> Verdict:
     return _unusable(
-        f"{who.name} refused the key ({_status(error)}). {who.key_advice}{_said(error, who)}"
+        f"{who.name} refused the key ({_status(error)}). {who.key_advice}{_said(error, who)}",
+        "key",
     )
 
 
@@ -130,10 +132,12 @@ def _unknown_model(error: Exception, who: Respondent) -> Verdict:
     if who.compatible:
         return _unusable(
             f"{who.name} answered 404 for the model {who.model_id!r}. {who.base_url}/models lists"
-            f" what it serves; such an address usually ends in /v1.{_said(error, who)}"
+            f" what it serves; such an address usually ends in /v1.{_said(error, who)}",
+            "model",
         )
     more = who.advice or "See `atari-vlm models` for others."
-    return _unusable(f"{who.name} has no model {who.model_id!r} (404). {more}{_said(error, who)}")
+    sentence = f"{who.name} has no model {who.model_id!r} (404). {more}{_said(error, who)}"
+    return _unusable(sentence, "model")
 
 
 def _rejected(error: Exception, who: Respondent) -> Verdict:
@@ -194,7 +198,7 @@ def _connection(error: Exception, who: Respondent) -> Verdict:
             else "Check the network, then give the same command to continue."
         )
         sentence = f"No server answers {where} ({_reason(error, slow)}). {mend}"
-        return Verdict(ModelUnusable(sentence), passing=slow)
+        return Verdict(ModelUnusable(sentence, "server"), passing=slow)
     if slow:
         return _timeout(error, who)
     sentence = f"{who.name} dropped the connection ({who.blot(_reason(error, slow))})."

@@ -160,7 +160,7 @@ class HostedModel:
         """
         messages = wire.to_messages(prompt, self._picture)
         legal = prompt.legal if self.settings.structured and prompt.json else ()
-        form = wire.answer_format(legal, prompt.longest, prompt.plans)
+        form = wire.answer_format(legal, prompt.longest, prompt.plans, prompt.ahead)
         options = self._options(seed)
         jitter = Random(seed)
         backend = self._connected()

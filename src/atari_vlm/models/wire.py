@@ -38,26 +38,34 @@ class Price:
         return sum(parts) / 1e6
 
 
-def answer_schema(legal: tuple[str, ...], longest: int, plans: bool) -> dict[str, Any]:
+def answer_schema(
+    legal: tuple[str, ...], longest: int, plans: bool, ahead: int = 1
+) -> dict[str, Any]:
     """The JSON schema of an answer.
 
     `reasoning` stands before `action`, so that a model that writes in order thinks before it
-    chooses; `action` can only be a legal name.
+    chooses; `action` can only be a legal name. Where several decisions are planned at once,
+    `actions` lists one object for each.
 
     >>> list(answer_schema(("NOOP", "FIRE"), 4, True)["properties"])
     ['reasoning', 'action', 'frames']
     """
-    properties: dict[str, Any] = {
-        "reasoning": {"type": "string", "description": "At most two sentences."},
-        "action": {"type": "string", "enum": list(legal)},
-    }
+    plan: dict[str, Any] = {"action": {"type": "string", "enum": list(legal)}}
     if plans:
-        properties["frames"] = {
+        plan["frames"] = {
             "type": "integer",
             "minimum": 1,
             "maximum": longest,
             "description": f"Frames to hold the action, 1 to {longest}.",
         }
+    if ahead > 1:
+        several = {"type": "array", "items": _object(plan), "maxItems": ahead}
+        plan = {"actions": {**several, "description": f"{ahead} plans, in the order of play."}}
+    reasoning = {"type": "string", "description": "At most two sentences."}
+    return _object({"reasoning": reasoning, **plan})
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
@@ -67,14 +75,16 @@ def answer_schema(legal: tuple[str, ...], longest: int, plans: bool) -> dict[str
 
 
 @lru_cache(maxsize=256)
-def answer_format(legal: tuple[str, ...], longest: int, plans: bool) -> ModelRequestParameters:
+def answer_format(
+    legal: tuple[str, ...], longest: int, plans: bool, ahead: int = 1
+) -> ModelRequestParameters:
     """The request for an answer of that schema; free text where `legal` is empty."""
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.output import OutputObjectDefinition
 
     if not legal:
         return ModelRequestParameters()
-    schema = answer_schema(legal, longest, plans)
+    schema = answer_schema(legal, longest, plans, ahead)
     output = OutputObjectDefinition(json_schema=schema, name="decision", strict=True)
     return ModelRequestParameters(output_mode="native", output_object=output)
 

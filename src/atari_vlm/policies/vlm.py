@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from atari_vlm.actions import read
 from atari_vlm.errors import ModelFault
+from atari_vlm.policies.ahead import planned, remaining
 from atari_vlm.prompts.strategies import repair
+from atari_vlm.sequences import Listing, read_plans
 from atari_vlm.types import (
     Call,
     Decision,
@@ -17,6 +19,7 @@ from atari_vlm.types import (
     Model,
     Observation,
     Privilege,
+    Prompt,
     Reply,
     Step,
     Strategy,
@@ -32,7 +35,8 @@ class VLMPolicy:
 
     An answer that names no legal action gets one repair turn that says why; after that NOOP is
     played (the first action in the two games that offer no NOOP), marked as a fallback and counted.
-    A call that failed for good is a fallback at once.
+    A call that failed for good is a fallback at once. Where an answer planned several decisions
+    (`Prompt.ahead`), the first is played now and the rest by the decisions after; see `ahead`.
     """
 
     model: Model
@@ -49,7 +53,9 @@ class VLMPolicy:
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Ask until the answer is legal, at most `repairs` + 1 times."""
+        """Play what was planned; or ask until the answer is legal, at most `repairs` + 1 times."""
+        if (queued := planned(observation, history)) is not None:
+            return queued
         prompt = self.strategy(observation, history, self.lessons)
         calls: list[Call] = []
         reason = ""
@@ -67,14 +73,16 @@ class VLMPolicy:
                 reason = "The model refused to answer."
                 calls.append(Call(prompt, reply, seed, reason))
                 break
-            reading = read(reply.text, observation.legal, observation.interval)
+            reading = _read(reply.text, prompt)
             calls.append(Call(prompt, reply, seed, reading.fault))
-            if reading.action is not None:
+            if reading.plans:
+                (action, frames), *rest = reading.plans
                 return Decision(
-                    action=reading.action,
-                    frames=reading.frames if prompt.plans else observation.interval,
+                    action=action,
+                    frames=frames,
                     source="repaired" if attempt else "parsed",
                     reason=reason or reading.note,
+                    note=remaining(rest, made=observation.step, count=len(reading.plans)),
                     calls=tuple(calls),
                 )
             reason = reading.fault
@@ -87,3 +95,17 @@ class VLMPolicy:
             reason=reason,
             calls=tuple(calls),
         )
+
+
+def _read(text: str, prompt: Prompt) -> Listing:
+    """The plans of a reply; without plans an action is held for the whole interval."""
+    if prompt.ahead == 1:
+        single = read(text, prompt.legal, prompt.longest)
+        plans = () if single.action is None else ((single.action, single.frames),)
+        listing = Listing(plans, single.fault, single.note)
+    else:
+        listing = read_plans(text, prompt.legal, prompt.longest, prompt.ahead)
+    if prompt.plans:
+        return listing
+    held = tuple((action, prompt.longest) for action, _ in listing.plans)
+    return replace(listing, plans=held)

@@ -7,6 +7,7 @@ where providers cache them; what changes (screens, score, history) comes last.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from atari_vlm.games import Fire, Game
 from atari_vlm.types import Example, Frame, Observation, Step
@@ -54,29 +55,58 @@ def actions(legal: Sequence[str]) -> str:
     return "Actions: " + ", ".join(f"{number} {name}" for number, name in enumerate(legal))
 
 
-def timing(interval: int, plans: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an answer is to hold."""
+
+    interval: int
+    """Emulator frames from one decision to the next: the longest plan."""
+    plans: bool
+    """Whether it says how long to hold an action."""
+    ahead: int = 1
+    """How many decisions it plans."""
+
+
+def timing(asked: Asked) -> str:
     """How often a decision is made and what becomes of the action until the next."""
+    interval, ahead = asked.interval, asked.ahead
     unit = "frame" if interval == 1 else f"{interval} frames"
     often = f"You decide every {unit} ({interval / 60:.2g} s)"
-    if plans:
+    if ahead == 1 and asked.plans:
         return f"{often}: name an action and how many of these to hold it before letting go."
-    return f"{often}; your action is held until you decide again."
+    if ahead == 1:
+        return f"{often}; your action is held until you decide again."
+    each = "an action and how many of its frames to hold it" if asked.plans else "an action"
+    return (
+        f"You decide every {unit}, and plan {ahead} decisions at a time "
+        f"({ahead * interval / 60:.2g} s): for each, name {each}. You are asked again when they "
+        "are played, or when a life is lost."
+    )
 
 
-def answer_line(interval: int, plans: bool) -> str:
+def answer_line(asked: Asked) -> str:
     """Asks for an answer of one line."""
-    if plans:
-        return f"Answer with one line only: ACTION: <name> x<frames>, with 1 to {interval} frames."
+    held = " x<frames>" if asked.plans else ""
+    if asked.ahead > 1:
+        limits = f", each with 1 to {asked.interval} frames" if asked.plans else ""
+        return (
+            f"Answer with one line only: ACTIONS: <name>{held}, <name>{held}, ... "
+            f"({asked.ahead} in all, in order{limits})."
+        )
+    if asked.plans:
+        return (
+            f"Answer with one line only: ACTION: <name>{held}, with 1 to {asked.interval} frames."
+        )
     return "Answer with the number or the name of one action only."
 
 
-def answer_json(interval: int, plans: bool) -> str:
+def answer_json(asked: Asked) -> str:
     """Asks for one JSON object in which the reasoning comes before the action."""
-    frames = f', "frames": <1 to {interval}>' if plans else ""
-    return (
-        "Answer with one JSON object only: "
-        f'{{"reasoning": "<at most 50 words>", "action": "<name>"{frames}}}'
-    )
+    frames = f', "frames": <1 to {asked.interval}>' if asked.plans else ""
+    plan = f'"action": "<name>"{frames}'
+    if asked.ahead > 1:
+        plan = f'"actions": [{{{plan}}}, ... {asked.ahead} in all, in order]'
+    return f'Answer with one JSON object only: {{"reasoning": "<at most 50 words>", {plan}}}'
 
 
 def examples(shown: Sequence[Example]) -> list[str | Frame]:

@@ -46,12 +46,16 @@ class PromptSettings:
     """Ask for (action, frames); False asks for an action, held for the whole interval."""
     image_size: tuple[int, int] | None = None
     """(width, height) to scale frames to; None keeps the native size."""
+    ahead: int = 1
+    """How many decisions are planned in one answer."""
 
     def __post_init__(self) -> None:
         if self.history < 0:
             raise InvalidSetting(f"A prompt lists 0 or more recent actions, not {self.history}.")
         if self.frames < 1:
             raise InvalidSetting(f"A prompt shows at least 1 frame, not {self.frames}.")
+        if self.ahead < 1:
+            raise InvalidSetting(f"An answer plans at least 1 decision, not {self.ahead}.")
         if self.image_size is not None:
             check_size(self.image_size)
 
@@ -116,9 +120,8 @@ def _styled(
     lessons: Lessons,
 ) -> Prompt:
     plans = settings.plans and observation.interval > 1
-    fixed = _system(
-        style, observation.game, observation.legal, observation.interval, plans, settings.rules
-    )
+    asked = parts.Asked(observation.interval, plans, settings.ahead)
+    fixed = _system(style, observation.game, observation.legal, asked, settings.rules)
     changing = (
         *(parts.examples(lessons.examples) if settings.examples else ()),
         parts.bullets("Lessons from earlier games", lessons.advice if settings.lessons else ()),
@@ -126,7 +129,7 @@ def _styled(
         parts.status(observation) if settings.status else "",
         parts.recent(observation, history, settings.history, plans),
         parts.last_note(history) if settings.note else "",
-        _question(style, plans),
+        _question(style, asked),
     )
     return Prompt(
         messages=(
@@ -138,12 +141,13 @@ def _styled(
         plans=plans,
         image_size=settings.image_size,
         json=bool(_STYLES[style].thinking),
+        ahead=settings.ahead,
     )
 
 
 @lru_cache(maxsize=512)
 def _system(
-    style: str, game: str, legal: tuple[str, ...], interval: int, plans: bool, rules: bool
+    style: str, game: str, legal: tuple[str, ...], asked: parts.Asked, rules: bool
 ) -> tuple[str, str]:
     """The system turn: everything that is known before the first screen, and the answer format."""
     words, entry = _STYLES[style], get_game(game)
@@ -152,19 +156,21 @@ def _system(
         parts.rules(entry, legal) if rules else "",
         parts.advice(entry) if words.advice else "",
         parts.actions(legal),
-        parts.timing(interval, plans),
+        parts.timing(asked),
         words.thinking,
     )
     answer = parts.answer_json if words.thinking else parts.answer_line
-    return "\n".join(part for part in known if part), answer(interval, plans)
+    return "\n".join(part for part in known if part), answer(asked)
 
 
 def _of_style(style: str, settings: PromptSettings) -> Strategy:
     return partial(_styled, style, settings)
 
 
-def _question(style: str, plans: bool) -> str:
-    plain = style == "basic" and not plans
+def _question(style: str, asked: parts.Asked) -> str:
+    if asked.ahead > 1:
+        return _STYLES[style].question.replace("action should", "actions should")
+    plain = style == "basic" and not asked.plans
     return _STYLES[style].question + (" Respond with action number or name." if plain else "")
 
 

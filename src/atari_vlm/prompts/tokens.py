@@ -56,6 +56,11 @@ def gpt_4o(width: int, height: int) -> int:
     return 85 + 170 * _tiles(width, height)
 
 
+def gpt_4o_low(width: int, height: int) -> int:
+    """GPT-4o and 4.1 at detail "low": 85 at any size. Source: as `gpt_4o`."""
+    return 85
+
+
 def gpt_5(width: int, height: int) -> int:
     """GPT-5 and 5.1: 70, and 140 a tile. Source: docs.rs/vision-squeezer."""
     return 70 + 140 * _tiles(width, height)
@@ -111,9 +116,53 @@ def qwen3_vl(width: int, height: int) -> int:
     return ceil(width * scale / 32) * ceil(height * scale / 32)
 
 
+def llava_next(width: int, height: int) -> int:
+    """LLaVA-1.6: the picture at 336 pixels, and again in the best of five grids of such tiles.
+
+    Source: transformers, LlavaNextProcessor; 1,032 for a native screen.
+    """
+    rows, columns = max(_GRIDS, key=lambda grid: _fit(width, height, *grid))
+    down, across = 24 * rows, 24 * columns
+    if width / height > across / down:
+        down -= 2 * ((down - int(height * across / width)) // 2)
+    else:
+        across -= 2 * ((across - int(width * down / height)) // 2)
+    return 576 + down * across + down
+
+
+_GRIDS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
+"""Tiles of 336 pixels, (rows, columns)."""
+
+
+def _fit(width: int, height: int, rows: int, columns: int) -> tuple[int, int]:
+    """Pixels of the picture that a grid keeps, and, to be least, those it wastes."""
+    scale = min(336 * columns / width, 336 * rows / height)
+    kept = min(int(width * scale) * int(height * scale), width * height)
+    return kept, kept - 336 * columns * 336 * rows
+
+
+def cogvlm2(width: int, height: int) -> int:
+    """CogVLM2: 48 x 48 at any size, and two marks. Source: its visual.py."""
+    return 48 * 48 + 2
+
+
+def video_llava(width: int, height: int) -> int:
+    """Video-LLaVA: 256 a picture of any size. Source: transformers, VideoLlavaProcessor."""
+    return 256
+
+
+def idefics2(width: int, height: int) -> int:
+    """Idefics2 with its tiles off, as this project loads it: 64 at any size; 320 with them.
+
+    Source: transformers, Idefics2Processor.
+    """
+    return 64
+
+
 FAMILIES: dict[str, Callable[[int, int], int]] = {
     "openai": openai,
     "gpt-4o": gpt_4o,
+    "gpt-4o-low": gpt_4o_low,
     "gpt-5": gpt_5,
     "anthropic": anthropic,
     "gemini": gemini,
@@ -121,6 +170,10 @@ FAMILIES: dict[str, Callable[[int, int], int]] = {
     "gemini-2": gemini_2,
     "qwen2-vl": qwen2_vl,
     "qwen3-vl": qwen3_vl,
+    "llava-next": llava_next,
+    "cogvlm2": cogvlm2,
+    "video-llava": video_llava,
+    "idefics2": idefics2,
 }
 """Tokens of one frame of (width, height) pixels, by family of models. Rules of November 2026."""
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from atari_vlm.bills import compare
 from atari_vlm.errors import StoreError
 from atari_vlm.games import get_game
 from atari_vlm.playback import observations
@@ -72,7 +73,9 @@ def replay_of(run: Run, *, episodes: Sequence[int] | None = None, most: int = MO
         policy="" if prompt in (None, "none") else f"{prompt} prompt",
         model=model,
         settings={
-            name: str(value) for name, value in run.settings.items() if value not in (None, "")
+            name: str(value)
+            for name, value in run.settings.items()
+            if value not in (None, "") and name != "estimate"
         },
         facts=_facts(run, begun, rows),
         random_score=game.random_score,
@@ -113,6 +116,8 @@ def _facts(
     if len(shown) < len(begun):
         numbers = ", ".join(str(row.episode) for row in shown)
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))
+    if compared := compare(run.settings, sum(run.sources().values()), run.usage()):
+        facts += compared.lines()
     name = str(run.settings["model"])
     if run.settings.get("prompt") == "none" and is_player(name):
         privileges = player(name, str(run.settings["game"])).privileges

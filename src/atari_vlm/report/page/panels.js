@@ -116,8 +116,14 @@ function fillSaid(voice, voices, row) {
     voice.calls.length > 1 ? make("h3", { class: "turn" }, `Turn ${k + 1}`) : null,
     replyView(call),
   ]);
-  if (!views.length) views.push(empty(`${row.action} was ${row.source}, without a model.`));
+  if (!views.length) views.push(empty(unasked(row)));
   fill("said", [voices.length > 1 ? ballot(voices, row) : null, ...views]);
+}
+
+/** Why no model was asked: an earlier answer had planned this, or no model plays. */
+function unasked(row) {
+  if (row.source === "parsed") return `${row.action} was planned before. ${row.reason}`;
+  return `${row.action} was ${row.source}, without a model.`;
 }
 
 /** The candidates of a vote or a search; pressing one shows what it saw and said. */

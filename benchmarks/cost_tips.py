@@ -1,0 +1,128 @@
+"""What the usual advice on cost is worth: input tokens of 30 seconds of Pong, tip by tip.
+
+Each row is a real game of 1,800 emulator frames, played through the whole harness (emulator,
+prompts, answers, store) by a model that is a function and always plans NOOP; every prompt it is
+given is counted by each vendor's picture rule. Ratios are to the defaults of the same run. Low
+detail counts the same prompts by the rule of the vendor's coarser look, where there is one; "all
+together" does too.
+
+Temperature changes no token that is read: it decides how far answers differ from one another, and
+its row is there to show that.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.prompts.tokens import count
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Prompt
+
+SECONDS, RATE = 30, 60
+RULES = {
+    "GPT-6": ("openai", "openai"),
+    "GPT-4o": ("gpt-4o", "gpt-4o-low"),
+    "Claude": ("anthropic", "anthropic"),
+    "Gemini 4": ("gemini", "gemini-low"),
+}
+"""Vendor -> its rule, and its rule for pictures at low detail; the same where it has no such."""
+
+EVERY = 450
+"""Recent actions that no prompt of the game can exceed: all of them."""
+
+TIPS: dict[str, dict[str, Any]] = {
+    "default: history 8, 2 frames": {},
+    "temperature 0.3": {"temperature": 0.3},
+    "image 112x112": {"resize_shape": (112, 112)},
+    "one frame": {"frames_in_prompt": 1},
+    "history 0": {"history": 0},
+    "history: all actions": {"history": EVERY},
+    "frame-skip 8": {"frame_skip": 8},
+    "4 decisions a call": {"decisions_per_call": 4},
+}
+ALL = {
+    "resize_shape": (112, 112),
+    "frames_in_prompt": 1,
+    "history": 0,
+    "frame_skip": 8,
+    "decisions_per_call": 4,
+}
+
+
+class Counted:
+    """A model that plays NOOP and counts, by every rule, what it is given."""
+
+    def __init__(self) -> None:
+        self.tokens: Counter[str] = Counter()
+        self.calls = 0
+
+    def answer(self, prompt: Prompt) -> str:
+        self.calls += 1
+        for rule in {rule for pair in RULES.values() for rule in pair}:
+            self.tokens[rule] += count(prompt, rule)
+        many = ", ".join(["NOOP"] * prompt.ahead)
+        return "ACTION: NOOP" if prompt.ahead == 1 else f"ACTIONS: {many}"
+
+
+def played(settings: dict[str, Any]) -> Counted:
+    """Play 30 seconds of Pong in these settings."""
+    counted = Counted()
+    decisions = SECONDS * RATE // settings.get("frame_skip", 4)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = VLMTrainer(
+            "pong",
+            "counted",
+            model=ScriptedModel(counted.answer),
+            max_decisions=decisions,
+            run_folder=Path(folder) / "run",
+            **settings,
+        )
+        summary = trainer.train(1)
+    made = sum(summary.sources.values())
+    if summary.sources != {"parsed": decisions}:
+        raise SystemExit(f"{made} decisions were not played as planned: {summary.sources}")
+    return counted
+
+
+def row(name: str, calls: int, tokens: list[int], default: list[int]) -> None:
+    cells = (f"{now:>9,} {was / now:5.2f}x" for now, was in zip(tokens, default, strict=True))
+    print(f"{name:<30} {calls:>5} " + " ".join(cells))
+
+
+def main() -> None:
+    print(f"Input tokens of {SECONDS} s of Pong, and how many times fewer than by default")
+    print(f"{'':<30} {'calls':>5} " + " ".join(f"{vendor:>16}" for vendor in RULES))
+    default: list[int] = []
+    for name, settings in TIPS.items():
+        counted = played(settings)
+        tokens = [counted.tokens[rule] for rule, _ in RULES.values()]
+        default = default or tokens
+        row(name, counted.calls, tokens, default)
+        if not settings:
+            low = [counted.tokens[rule] for _, rule in RULES.values()]
+            row("detail / media resolution low", counted.calls, low, default)
+    counted = played(ALL)
+    tokens = [counted.tokens[rule] for _, rule in RULES.values()]
+    row("all together", counted.calls, tokens, default)
+    print("Temperature changes no token read: a lower one makes answers more alike, no cheaper.")
+    print(
+        "Gemini is asked for low resolution by default here, so its first row is not what is paid."
+    )
+    apart = played({"decisions_per_call": 4}).tokens["openai"]
+    print(
+        f"tokens_30s: {apart:,} input tokens, default memory, asked every 16 frames "
+        f"(--decisions-per-call 4), GPT-6 rule; bar 60,000; {default[0]:,} when asked every 4"
+    )
+    least = min(was / now for was, now in zip(default, tokens, strict=True))
+    print(f"cost_tips: {least:.1f} x fewer input tokens with all tips (the vendor it helps least)")
+
+
+if __name__ == "__main__":
+    main()
