@@ -4,8 +4,9 @@
         ...                                  # point a client at server.base_url
     assert server.requests[0].body["model"] == "gpt-4o"
 
-It speaks OpenAI chat completions, Anthropic messages and Gemini generateContent, each under the
-path that vendor uses, records what it was sent, and misbehaves on request (see wires.Answer).
+It speaks OpenAI chat completions and responses, Anthropic messages and Gemini generateContent,
+each under the path that vendor uses, records what it was sent, and misbehaves on request (see
+wires.Answer).
 `python -m tests.servers` runs it as a process of its own until its standard input closes.
 """
 

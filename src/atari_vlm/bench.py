@@ -13,7 +13,7 @@ import os
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ class BenchSettings:
     """For the models; None for each model's own. Keys come from the environment."""
     base_url: str | None = None
     """An OpenAI-compatible server that has the models."""
+    hosting: dict[str, Any] = field(default_factory=dict)
+    """How hosted models are asked, as arguments of VLMTrainer; caps hold for each cell."""
 
     def __post_init__(self) -> None:
         if not self.games or not self.players:
@@ -159,6 +161,7 @@ def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMT
         base_url=None if ours else settings.base_url,
         seed=seed,
         max_decisions=settings.max_decisions,
+        **({} if ours else settings.hosting),
         run_folder=settings.out / game / f"{place}-s{seed}",
     )
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting
+from atari_vlm.hosted_flags import hosted
 
 app = typer.Typer(
     help="Pretrained vision-language models play Atari games, and get better at it.",
@@ -62,7 +63,9 @@ SaveOption = Annotated[Path, typer.Option(help="Where run folders go.")]
 
 
 @app.command()
+@hosted
 def play(
+    hosting: dict[str, Any],
     game: GameOption = "pong",
     model: ModelOption = "embedded",
     prompt: PromptOption = None,
@@ -118,6 +121,7 @@ def play(
                 run_folder=run,
                 base_url=base_url,
                 watch=board.watch,
+                **hosting,
             )
             if seed is None and run is None:
                 trainer.seed = trainer.unplayed_seed(episodes)
@@ -130,7 +134,9 @@ def play(
 
 
 @app.command()
+@hosted
 def train(
+    hosting: dict[str, Any],
     game: GameOption = "pong",
     model: ModelOption = "embedded",
     prompt: PromptOption = None,
@@ -164,6 +170,7 @@ def train(
         seed=seed,
         save_dir=save_dir,
         base_url=base_url,
+        **hosting,
     )
 
 
@@ -194,7 +201,9 @@ def train_and_evaluate(episodes: int, evaluations: int, **settings: Any) -> None
 
 
 @app.command()
+@hosted
 def bench(
+    hosting: dict[str, Any],
     games: Annotated[str, typer.Option(help="Games, with commas between; or: all12.")] = "pong",
     models: Annotated[str, typer.Option(help="Models, with commas between.")] = "embedded",
     episodes: Annotated[int, typer.Option(help="Whole games in each cell.", min=1)] = 10,
@@ -223,6 +232,7 @@ def bench(
         max_decisions=max_decisions,
         prompt=prompt,
         base_url=base_url,
+        hosting=hosting,
     )
     cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
     console.print(bench_table(cells))
