@@ -74,9 +74,11 @@ def test_a_request_that_could_pass_the_cap_is_not_sent():
         payer = Budget(Caps(dollars=1.0)).payer(0)
         await ask(payer, 0.6, 0.6)
         await ask(payer, 0.4, 0.1)
-        with pytest.raises(BudgetExceeded, match=r"spent \$0\.7000 of \$1\.00.*may cost \$0\.4000"):
-            await ask(payer, 0.4, 0.1)
-        await ask(payer, 0.3, 0.3)
+        await ask(payer, 0.3, 0.0)
+        for _ in range(2):  # a run that was stopped stays stopped
+            told = r"spent \$0\.7000 of \$1\.00.*may cost \$0\.4000"
+            with pytest.raises(BudgetExceeded, match=told):
+                await ask(payer, 0.4, 0.1)
 
     asyncio.run(go())
 
@@ -140,7 +142,6 @@ def trainer(server: Server, folder: Path, **more) -> VLMTrainer:
         base_url=server.base_url,
         max_tokens=100,
         price=Price(2.5, 1.25, 10),
-        timeout_s=0.3,
     )
     model = HostedModel(wanted, api_key="k")
     values = {"max_decisions": 30, "run_folder": folder, "prompt_type": "basic"}
@@ -244,7 +245,7 @@ def test_requests_that_brought_no_answer_count_at_their_worst_over_a_restart(tmp
     run = Run.read(tmp_path)
     usage = run.usage()
     assert (usage.uncertain, usage.dollars) == (1, pytest.approx(4 * 0.0035))
-    assert usage.uncertain_dollars == pytest.approx(worst_of(tmp_path), rel=0.2)
+    assert 0.001 < usage.uncertain_dollars <= worst_of(tmp_path)
     assert run.spent()[1] == usage.dollars + usage.uncertain_dollars
     run.close()
 
@@ -275,5 +276,5 @@ def test_a_cap_that_nobody_could_keep_is_refused_before_anything_is_played(monke
         VLMTrainer("pong", "own", model=own, cache="c")
     with pytest.raises(InvalidSetting, match="gpt-4o does not reason; leave --effort out"):
         VLMTrainer("pong", "gpt-4o", effort="low")
-    with pytest.raises(InvalidSetting, match="say --cache FILE"):
+    with pytest.raises(InvalidSetting, match="name it with --cache"):
         VLMTrainer("pong", "gpt-4o", cache_mode="replay")

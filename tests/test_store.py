@@ -222,7 +222,9 @@ def test_what_a_decision_chose_between_is_read_back(tmp_path):
 def as_format_1(folder):
     """Make a run what the version before wrote."""
     db = sqlite3.connect(folder / FILE)
-    db.executescript("DROP TABLE candidates; UPDATE settings SET value = '1' WHERE name = 'format'")
+    db.executescript("DROP TABLE candidates; DROP TABLE lost;")
+    db.execute("UPDATE settings SET value = '1' WHERE name = 'format'")
+    db.commit()
     db.close()
 
 
@@ -269,6 +271,7 @@ def test_a_run_of_format_2_opens_with_what_its_answers_cost_then(tmp_path):
         }
         db.execute("UPDATE replies SET reply = ? WHERE seed = ?", (json.dumps(then), seed))
     db.execute("UPDATE settings SET value = '2' WHERE name = 'format'")
+    db.execute("DROP TABLE lost")
     db.commit()
     db.close()
     run = Run.read(tmp_path)

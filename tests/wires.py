@@ -74,7 +74,10 @@ class OpenAI:
                     head, _, data = part["image_url"]["url"].partition(",")
                     need(head == "data:image/png;base64", "image must be a PNG data URI")
                     check_png(data)
-        if wanted := body.get("response_format"):
+        wanted = body.get("response_format")
+        if wanted and wanted["type"] == "regex_schema":  # LMDeploy's
+            need(isinstance(wanted["regex_schema"], str), "regex_schema must be a string")
+        elif wanted:
             need(wanted["type"] == "json_schema", "unknown response_format")
             schema = wanted["json_schema"]["schema"]
             need(wanted["json_schema"]["name"], "a schema needs a name")

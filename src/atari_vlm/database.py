@@ -15,15 +15,19 @@ from atari_vlm.errors import StoreError
 
 FILE = "run.sqlite"
 FORMAT = 3
-"""2 added the candidates of a decision; 3 says more of what an answer cost (see `types.Usage`) and
-marks episodes that a budget cut short. Runs of older formats can be read and continued."""
+"""2 added the candidates of a decision; 3 says more of what an answer cost (see `types.Usage`),
+keeps what unanswered questions may have cost, and marks episodes that a budget cut short. Runs of
+older formats can be read and continued."""
 
 _CANDIDATES = """candidates(
     episode INTEGER, step INTEGER, considered TEXT NOT NULL,
     PRIMARY KEY(episode, step)) WITHOUT ROWID;
 """
+_LOST = """lost(episode INTEGER, requests INTEGER, tokens INTEGER, dollars REAL);
+"""
 _SCHEMA = f"""
 CREATE TABLE {_CANDIDATES}
+CREATE TABLE {_LOST}
 CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
 CREATE TABLE replies(seed INTEGER PRIMARY KEY, reply TEXT NOT NULL);
@@ -80,14 +84,15 @@ def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
 
 
 def _complete(db: sqlite3.Connection, playing: bool) -> None:
-    """Give an older run the table it may lack; who only reads gets it beside the file."""
+    """Give an older run the tables it lacks; who only reads gets them beside the file."""
+    found = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    lacking = [table for table in (_CANDIDATES, _LOST) if table.partition("(")[0] not in found]
     if not playing:
-        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-        if "candidates" not in tables:
-            db.executescript(f"CREATE TEMP TABLE {_CANDIDATES}")
+        db.executescript(" ".join(f"CREATE TEMP TABLE {table}" for table in lacking))
         return
+    new = " ".join(f"CREATE TABLE {table}" for table in lacking)
     update = f"UPDATE settings SET value = '{FORMAT}' WHERE name = 'format'"
-    db.executescript(f"BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS {_CANDIDATES} {update}; COMMIT;")
+    db.executescript(f"BEGIN IMMEDIATE; {new} {update}; COMMIT;")
 
 
 def locked(folder: Path) -> IO[str]:

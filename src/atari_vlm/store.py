@@ -20,7 +20,7 @@ import numpy as np
 
 from atari_vlm import records
 from atari_vlm.database import FILE, connect, create, explained, locked
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import Lost, StoreError
 from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.types import Decision, Frame, Observation, Reply, Step, Trajectory, Usage
 
@@ -160,6 +160,11 @@ class Run:
         with self.writing() as db:
             db.execute("INSERT OR REPLACE INTO replies VALUES(?, ?)", (seed, reply_to_json(reply)))
 
+    def write_off(self, episode: int, lost: Lost) -> None:
+        """Keep what an episode's question that was stopped may have cost."""
+        with self.writing() as db:
+            db.execute("INSERT INTO lost VALUES(?, ?, ?, ?)", (episode, *lost))
+
     def adopt(self, frame: Frame) -> Frame:
         """Keep the pixels of a frame of another run, which replaying this one cannot draw.
 
@@ -279,9 +284,13 @@ class Run:
         return dict(self._all("SELECT source, count(*) FROM steps GROUP BY source"))
 
     def usage(self) -> Usage:
-        """What all the answers of the run cost."""
+        """What all the answers of the run cost, and what unanswered questions may have cost."""
         replies = self._all("SELECT reply FROM replies")
-        return sum((reply_from_json(reply).usage for (reply,) in replies), Usage())
+        lost = [
+            Usage(uncertain=requests, uncertain_tokens=tokens, uncertain_dollars=dollars)
+            for requests, tokens, dollars in self._all("SELECT requests, tokens, dollars FROM lost")
+        ]
+        return sum([reply_from_json(reply).usage for (reply,) in replies] + lost, Usage())
 
     def spent(self, episode: int | None = None) -> tuple[int, float]:
         """(tokens, dollars) that asking has cost so far, uncertain requests at their most.
@@ -302,9 +311,16 @@ class Run:
             rows = [self._all("SELECT reply FROM replies WHERE seed = ?", s)[0] for s in seeds]
         usages = [reply_from_json(reply).usage for (reply,) in rows]
         paid = [usage for usage in usages if not usage.replayed]
+        lost = [
+            (tokens, dollars or 0.0)
+            for number, tokens, dollars in self._all("SELECT episode, tokens, dollars FROM lost")
+            if episode in (None, number)
+        ]
         return (
-            sum(use.input_tokens + use.output_tokens + use.uncertain_tokens for use in paid),
-            sum((use.dollars or 0.0) + (use.uncertain_dollars or 0.0) for use in paid),
+            sum(use.input_tokens + use.output_tokens + use.uncertain_tokens for use in paid)
+            + sum(tokens for tokens, _ in lost),
+            sum((use.dollars or 0.0) + (use.uncertain_dollars or 0.0) for use in paid)
+            + sum(dollars for _, dollars in lost),
         )
 
     def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:

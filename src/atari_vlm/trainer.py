@@ -374,9 +374,8 @@ class VLMTrainer:
 
 def _budget(caps: Caps, run: Run) -> Budget:
     """What is left of the caps after what the run has spent already."""
-    if not caps:
-        return Budget(caps)
-    return Budget(caps, Charge(*run.spent()), lambda episode: Charge(*run.spent(episode)))
+    spent = Charge(*run.spent()) if caps else Charge()
+    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off)
 
 
 def _adopted(run: Run, taught: Lessons | None) -> Lessons | None:

@@ -5,7 +5,8 @@ the hold becomes what was charged. Requests that were refused cost nothing; requ
 answer count at their worst case, because nobody knows, and each further try is held anew. So a cap
 is passed by no more than the difference between a worst case and a truth that was worse.
 
-A process that is killed forgets what it had in flight: at most one request a game.
+Requests of questions that end without an answer to keep (the run was stopped) are written off: the
+store remembers them too. Only a process that is killed forgets what it had in flight.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 
-from atari_vlm.errors import BudgetExceeded, InvalidSetting
+from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost
 from atari_vlm.models.wire import Price
 from atari_vlm.picture_tokens import Rule
 from atari_vlm.types import Prompt
@@ -160,6 +162,7 @@ class Budget:
         caps: what may be spent.
         spent: what earlier sessions of the run have spent, uncertain requests at their worst.
         spent_by: the same for one episode.
+        write_off: keeps what an episode's unanswered questions may have cost.
     """
 
     def __init__(
@@ -167,9 +170,10 @@ class Budget:
         caps: Caps,
         spent: Charge | None = None,
         spent_by: Callable[[int], Charge] = lambda episode: Charge(),
+        write_off: Callable[[int, Lost], None] = lambda episode, lost: None,
     ) -> None:
         spent = spent or Charge()
-        self._caps, self._spent_by = caps, spent_by
+        self._caps, self._spent_by, self._write_off = caps, spent_by, write_off
         self._run = (
             Purse(caps.dollars, "run", "--budget", _in_dollars, _dollars, _dollars(spent)),
             Purse(
@@ -182,13 +186,15 @@ class Budget:
             ),
         )
         self._settled: asyncio.Event | None = None
+        self.stopped = ""
+        """Why the run may send nothing more; empty while it may."""
 
     def payer(self, episode: int) -> Payer:
         """Who pays for the requests of an episode."""
         cap = self._caps.episode_dollars
         before = _dollars(self._spent_by(episode)) if cap is not None else 0.0
         own = Purse(cap, "episode", "--budget-episode", _in_dollars, _dollars, before)
-        return Payer((*self._run, own), self)
+        return Payer((*self._run, own), self, partial(self._write_off, episode))
 
     async def a_settlement(self) -> None:
         """Wait until some request of the run is settled."""
@@ -209,6 +215,8 @@ class Payer:
 
     purses: tuple[Purse, ...] = ()
     budget: Budget | None = None
+    write_off: Callable[[Lost], None] = lambda lost: None
+    """Told what a question that ended without an answer may have cost."""
 
     async def hold(self, worst: Charge) -> Bill:
         """Hold the worst case of a request, as soon as the purses have room for it.
@@ -218,15 +226,31 @@ class Payer:
         Raises:
             BudgetExceeded: there will be no room.
         """
-        while lacking := [purse for purse in self.purses if purse.lacks(worst)]:
+        while lacking := self._lacking(worst):
             # Nobody is in flight any more when it is raised: what others asked for is recorded.
             if not any(purse.holds for purse in lacking):
-                raise next(p for p in lacking if p.hopeless(worst)).exceeded(worst)
+                raise self._exceeded(next(p for p in lacking if p.hopeless(worst)), worst)
             assert self.budget is not None
             await self.budget.a_settlement()
         for purse in self.purses:  # no await since the test: nobody else took the room
             purse.hold(worst)
         return Bill(self, worst)
+
+    def _lacking(self, worst: Charge) -> list[Purse]:
+        """The purses without room; none is asked once the run was stopped.
+
+        Raises:
+            BudgetExceeded: it was.
+        """
+        if self.budget is not None and self.budget.stopped:
+            raise BudgetExceeded(self.budget.stopped, episode=False)
+        return [purse for purse in self.purses if purse.lacks(worst)]
+
+    def _exceeded(self, purse: Purse, worst: Charge) -> BudgetExceeded:
+        error = purse.exceeded(worst)
+        if self.budget is not None and not error.episode:
+            self.budget.stopped = str(error)
+        return error
 
     def pay(self, worst: Charge, due: Charge) -> None:
         """Turn what was held into what is due."""

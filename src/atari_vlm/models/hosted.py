@@ -108,21 +108,32 @@ class HostedModel:
 
     async def _ask(self, prompt: Prompt, seed: int) -> Reply:
         assert self._line is not None
-        line, question, worst = self._line, self._line.question(prompt, seed), self.worst(prompt)
+        lost: list[Charge] = []
+        try:
+            return await self._tried(self._line, prompt, seed, lost)
+        except ModelFault:
+            raise  # says itself what was lost
+        except BaseException:  # stopped, or no use: there is no answer to keep it with
+            if lost:
+                PAYER.get().write_off(_lost(lost))
+            raise
+
+    async def _tried(self, line: Line, prompt: Prompt, seed: int, lost: list[Charge]) -> Reply:
+        """The answer; `lost` gets the worst case of every request that may be paid for nothing."""
+        question, worst = line.question(prompt, seed), self.worst(prompt)
         account = self.settings.base_url or self.settings.provider
         limiter = limiter_for(account, line.key, self._clock)
-        lost: list[Charge] = []
         start = time.perf_counter()
 
         async def once() -> Reply | Verdict:
             with await PAYER.get().hold(worst) as bill:
                 async with limiter.slot(self._rate):
                     bill.due = worst  # sent: from here on it may be charged
-                    outcome = await self._request(line, question)
-                if _uncertain(outcome, worst):
                     lost.append(worst)
-                else:
+                    outcome = await self._request(line, question)
+                if not _uncertain(outcome, worst):
                     bill.due = _due(outcome)
+                    lost.pop()
             return outcome
 
         outcome = await self._retry.until_answered(
