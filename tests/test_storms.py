@@ -27,7 +27,7 @@ from tests.wires import Answer
 TOKENS = (1000, 0, 100)
 PRICE = Price(2.5, 1.25, 10)
 DOLLARS = PRICE.of(*TOKENS)
-GAMES, DECISIONS = 10, 50
+GAMES, DECISIONS = 5, 100
 
 GOOD = Answer(text="ACTION: LEFT x2", tokens=TOKENS)
 FAULTS = {
@@ -53,7 +53,7 @@ class Storm:
         kind = "good"
         if self.rng.random() < 0.3:
             # A hang costs the test real time, so there are fewer.
-            kind = self.rng.choices(list(FAULTS), weights=[3, 3, 3, 1, 3, 3])[0]
+            kind = self.rng.choices(list(FAULTS), weights=[6, 6, 6, 1, 6, 6])[0]
         self.sent[kind] += 1
         return FAULTS.get(kind, GOOD)
 
@@ -70,7 +70,7 @@ def play(server: Server, folder: Path, budget: float) -> None:
         base_url=server.base_url,
         max_tokens=100,
         price=PRICE,
-        timeout_s=2,
+        timeout_s=4,
     )
     model = HostedModel(wanted, api_key="k", clock=Passing([]))
     VLMTrainer(
