@@ -28,6 +28,7 @@ check: $(VENV)/dev
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/harness.py
+	$(BIN)/python benchmarks/many_games.py
 	$(BIN)/python benchmarks/environment.py
 	$(BIN)/python benchmarks/embedded_decision.py
 	$(BIN)/python benchmarks/embedded_agreement.py

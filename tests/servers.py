@@ -4,9 +4,10 @@
         ...                                  # point a client at server.base_url
     assert server.requests[0].body["model"] == "gpt-4o"
 
-It speaks OpenAI chat completions, Anthropic messages and Gemini generateContent, each under the
-path that vendor uses, records what it was sent, and misbehaves on request (see wires.Answer).
-`python -m tests.servers` runs it as a process of its own until its standard input closes.
+It speaks OpenAI chat completions and responses, Anthropic messages and Gemini generateContent,
+each under the path that vendor uses, records what it was sent, and misbehaves on request (see
+wires.Answer).
+`python -m tests.servers DELAY` runs it as a process of its own until its standard input closes.
 """
 
 from __future__ import annotations
@@ -152,9 +153,13 @@ def _script(answers: Answer | Sequence[Answer] | Script) -> Script:
 
 
 @contextlib.contextmanager
-def server_process() -> Iterator[str]:
-    """The base address of a zero-latency server that shares no CPU time with this process."""
-    command = [sys.executable, "-m", "tests.servers"]
+def server_process(delay: float = 0.0) -> Iterator[str]:
+    """The base address of a server that shares no CPU time with this process.
+
+    Args:
+        delay: seconds before each answer.
+    """
+    command = [sys.executable, "-m", "tests.servers", str(delay)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -165,6 +170,6 @@ def server_process() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    with Server(record=False) as running:
+    with Server(Answer(delay=float(sys.argv[1])), record=False) as running:
         print(running.base_url, flush=True)
         sys.stdin.read()

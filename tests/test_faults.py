@@ -45,6 +45,19 @@ class Outcome:
     """Seconds the model meant to sleep; the tests do not."""
 
 
+class Passing:
+    """A clock whose time passes when somebody sleeps, and at no other time."""
+
+    def __init__(self, waits: list[float]) -> None:
+        self.waits = waits
+
+    def now(self) -> float:
+        return sum(self.waits)
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
 def ask(provider: str, server: Server, *, seed: int = 7, times: int = 1, **more: Any) -> Outcome:
     """The last of `times` answers of one model, or the error that ended them."""
     base_url = server.base_url if provider.startswith("openai") else server.url
@@ -52,11 +65,8 @@ def ask(provider: str, server: Server, *, seed: int = 7, times: int = 1, **more:
     wanted = HostedSettings(**values | {"base_url": base_url} | more)
     outcome = Outcome()
 
-    async def sleep(seconds: float) -> None:
-        outcome.waits.append(seconds)
-
     async def go() -> None:
-        model = HostedModel(wanted, api_key=KEY, sleep=sleep)
+        model = HostedModel(wanted, api_key=KEY, clock=Passing(outcome.waits))
         try:
             for _ in range(times):
                 outcome.reply = await model.answer(PROMPT, seed=seed)

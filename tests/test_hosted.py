@@ -248,11 +248,50 @@ def test_a_frame_outside_the_users_turns_is_refused_before_anything_is_sent(role
 
 
 @pytest.mark.parametrize("model_id", ["gpt-6-luna", "gpt-6.2-sol"])
-def test_openai_is_told_how_long_to_reason_and_not_to_cache_frames(model_id):
-    body = body_of(replace(OPENAI, model_id=model_id), effort="low")
-    assert body["reasoning_effort"] == "low"
-    assert body["prompt_cache_options"]["mode"] == "explicit"
-    assert "prompt_cache_breakpoint" not in str(body["messages"][1])
+def test_a_reasoning_model_of_openai_is_asked_over_responses_field_by_field(model_id):
+    picture = "data:image/png;base64," + base64.b64encode(images.png(FRAMES[0])).decode()
+    question = prompt(
+        Message("system", ("You play Breakout.",)),
+        Message("user", ("Now:", FRAMES[0])),
+        Message("assistant", ("jump!",)),
+        Message("user", ("No such action.",)),
+    )
+    with Server(Answer(thinking="hm", reasoned=30)) as server:
+        wire = replace(OPENAI, model_id=model_id)
+        reply = ask(wire, server, question, effort="low", max_tokens=300, detail="low")
+    (request,) = server.requests
+    assert request.path == "/v1/responses"
+    text = request.body.pop("text")
+    assert text["format"]["strict"] is True
+    assert list(text["format"]["schema"]["properties"]) == ["reasoning", "action", "frames"]
+    reasoning = request.body.pop("reasoning")
+    assert (reasoning["effort"], reasoning["summary"]) == ("low", "auto")
+    system, user, assistant, again = request.body.pop("input")
+    (told,) = system["content"]
+    assert (system["role"], told["text"]) == ("system", "You play Breakout.")
+    assert user == {
+        "role": "user",
+        "content": [
+            {"type": "input_text", "text": "Now:"},
+            {"type": "input_image", "image_url": picture, "detail": "low"},
+        ],
+    }
+    assert assistant == {"role": "assistant", "content": "jump!"}
+    assert again["content"] == [{"type": "input_text", "text": "No such action."}]
+    assert request.body == {
+        "model": model_id,
+        "stream": False,
+        "max_output_tokens": 300,
+        # Frames change with every decision: only the fixed words are worth a place in the cache.
+        "prompt_cache_options": {"mode": "explicit", "ttl": "30m"},
+    }
+    assert (reply.thinking, reply.usage.reasoning_tokens) == ("hm", 30)
+
+
+def test_a_model_of_openai_that_does_not_reason_is_asked_over_chat():
+    with Server() as server:
+        ask(OPENAI, server)
+    assert server.requests[0].path == "/v1/chat/completions"
 
 
 def test_anthropic_is_told_how_long_to_reason_and_to_say_what_it_thought():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -221,7 +222,9 @@ def test_what_a_decision_chose_between_is_read_back(tmp_path):
 def as_format_1(folder):
     """Make a run what the version before wrote."""
     db = sqlite3.connect(folder / FILE)
-    db.executescript("DROP TABLE candidates; UPDATE settings SET value = '1' WHERE name = 'format'")
+    db.executescript("DROP TABLE candidates; DROP TABLE lost;")
+    db.execute("UPDATE settings SET value = '1' WHERE name = 'format'")
+    db.commit()
     db.close()
 
 
@@ -246,8 +249,36 @@ def test_a_run_of_the_format_before_is_read_as_it_is_and_continued(tmp_path):
     assert "candidates" not in tables  # reading changes nothing
     played(tmp_path / "old", max_decisions=20)
     old, whole = Run.read(tmp_path / "old"), Run.read(tmp_path / "whole")
-    assert old.settings["format"] == 2
+    assert old.settings["format"] == 3
     assert old.plans(0) == whole.plans(0)
     assert old.rewards(0) == whole.rewards(0)
     old.close()
     whole.close()
+
+
+def test_a_run_of_format_2_opens_with_what_its_answers_cost_then(tmp_path):
+    played(tmp_path, max_decisions=6)
+    db = sqlite3.connect(tmp_path / FILE)
+    for seed, reply in db.execute("SELECT seed, reply FROM replies").fetchall():
+        then = json.loads(reply)
+        then["usage"] = {
+            "calls": 1,
+            "input_tokens": 900,
+            "cached_tokens": 300,
+            "output_tokens": 40,
+            "dollars": 0.5,
+            "seconds": 1.0,
+        }
+        db.execute("UPDATE replies SET reply = ? WHERE seed = ?", (json.dumps(then), seed))
+    db.execute("UPDATE settings SET value = '2' WHERE name = 'format'")
+    db.execute("DROP TABLE lost")
+    db.commit()
+    db.close()
+    run = Run.read(tmp_path)
+    assert run.usage() == Usage(6, 5400, 1800, 240, 3.0, 6.0)
+    assert run.spent() == (5640, 3.0)
+    run.close()
+    played(tmp_path, max_decisions=6)
+    run = Run.read(tmp_path)
+    assert run.settings["format"] == 3
+    run.close()

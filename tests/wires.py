@@ -1,4 +1,4 @@
-"""How the loopback server speaks as OpenAI, Anthropic and Google do, and what it refuses.
+"""How the loopback server speaks as OpenAI (chat, responses), Anthropic and Google do.
 
 A wire turns an Answer into that vendor's JSON, and reads a request as strictly as the vendor would:
 a malformed body gets a 400 that says why, so no test can pass on a request a vendor would refuse.
@@ -35,6 +35,8 @@ class Answer:
     thinking: str = ""
     tokens: tuple[int, int, int] | None = (900, 300, 40)
     """Tokens read (cached ones included), cached, written; None sends no usage."""
+    reasoned: int = 0
+    """Those of the written tokens that were thoughts."""
     model: str | None = None
     """The model the server says it used; None repeats the one asked for."""
 
@@ -72,7 +74,10 @@ class OpenAI:
                     head, _, data = part["image_url"]["url"].partition(",")
                     need(head == "data:image/png;base64", "image must be a PNG data URI")
                     check_png(data)
-        if wanted := body.get("response_format"):
+        wanted = body.get("response_format")
+        if wanted and wanted["type"] == "regex_schema":  # LMDeploy's
+            need(isinstance(wanted["regex_schema"], str), "regex_schema must be a string")
+        elif wanted:
             need(wanted["type"] == "json_schema", "unknown response_format")
             schema = wanted["json_schema"]["schema"]
             need(wanted["json_schema"]["name"], "a schema needs a name")
@@ -113,6 +118,91 @@ class OpenAI:
                 "completion_tokens": written,
                 "total_tokens": read + written,
                 "prompt_tokens_details": {"cached_tokens": cached},
+                "completion_tokens_details": {"reasoning_tokens": answer.reasoned},
+            }
+        return reply
+
+
+class Responses:
+    """POST {base}/responses, OpenAI's API for models that reason."""
+
+    KNOWN = {"model", "input", "stream", "max_output_tokens", "temperature", "reasoning"} | {
+        "text",
+        "prompt_cache_options",
+    }
+
+    @classmethod
+    def check(cls, path: str, body: dict[str, Any]) -> None:
+        need(isinstance(body.get("model"), str), "model must be a string")
+        need(set(body) <= cls.KNOWN, f"unknown parameter: {set(body) - cls.KNOWN}")
+        need(body.get("input"), "input must not be empty")
+        for item in body["input"]:
+            need(item["role"] in {"system", "user", "assistant"}, "unknown role")
+            need(item["content"], "content must not be empty")
+            for part in item["content"] if isinstance(item["content"], list) else []:
+                cls._part(item["role"], part)
+        if "reasoning" in body:
+            need(body["reasoning"]["effort"] in {"low", "medium", "high"}, "unknown effort")
+            need(body["reasoning"].get("summary", "auto") == "auto", "unknown summary")
+            need("temperature" not in body, "temperature is not supported with this model")
+        if wanted := body.get("text", {}).get("format"):
+            need(wanted["type"] == "json_schema" and wanted["name"], "unknown text.format")
+            need(wanted["schema"]["additionalProperties"] is False, "strict")
+
+    @staticmethod
+    def _part(role: str, part: dict[str, Any]) -> None:
+        allowed = {"assistant": {"output_text"}}.get(role, {"input_text", "input_image"})
+        need(part["type"] in allowed, f"{part['type']} is not a part of {role}")
+        if part["type"] == "input_image":
+            need(role == "user", "only a user may send images")
+            need(part["detail"] in {"auto", "low", "high"}, "unknown detail")
+            head, _, data = part["image_url"].partition(",")
+            need(head == "data:image/png;base64", "image must be a PNG data URI")
+            check_png(data)
+
+    model = OpenAI.model
+
+    @staticmethod
+    def render(answer: Answer, model: str, number: int) -> dict[str, Any]:
+        if answer.status >= 400:
+            return OpenAI.render(answer, model, number)
+        said = {"type": "output_text", "text": answer.text, "annotations": []}
+        if answer.finish == "refusal":
+            said = {"type": "refusal", "refusal": answer.text}
+        cut = answer.finish == "length"
+        status = "incomplete" if cut else "completed"
+        output: list[dict[str, Any]] = [
+            {
+                "type": "message",
+                "id": f"msg_{number}",
+                "role": "assistant",
+                "status": status,
+                "content": [said],
+            }
+        ]
+        if answer.thinking:
+            summary = [{"type": "summary_text", "text": answer.thinking}]
+            output.insert(0, {"type": "reasoning", "id": f"rs_{number}", "summary": summary})
+        reply: dict[str, Any] = {
+            "id": f"resp_{number}",
+            "object": "response",
+            "created_at": 1_790_000_000,
+            "model": model,
+            "status": status,
+            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "output": output,
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+        }
+        if answer.tokens:
+            read, cached, written = answer.tokens
+            reply["usage"] = {
+                "input_tokens": read,
+                "input_tokens_details": {"cached_tokens": cached},
+                "output_tokens": written,
+                "output_tokens_details": {"reasoning_tokens": answer.reasoned},
+                "total_tokens": read + written,
             }
         return reply
 
@@ -204,7 +294,8 @@ class Google:
             "usageMetadata": {
                 "promptTokenCount": read,
                 "cachedContentTokenCount": cached,
-                "candidatesTokenCount": written,
+                "candidatesTokenCount": written - answer.reasoned,
+                "thoughtsTokenCount": answer.reasoned,
                 "totalTokenCount": read + written,
             },
             "modelVersion": model,
@@ -212,9 +303,14 @@ class Google:
         }
 
 
-def wire_for(path: str) -> type[OpenAI] | type[Anthropic] | type[Google] | None:
+Vendor = type[OpenAI] | type[Responses] | type[Anthropic] | type[Google]
+
+
+def wire_for(path: str) -> Vendor | None:
     """Whose address a path is; None for a path that no vendor serves."""
     path = path.partition("?")[0]
+    if path.endswith("/responses"):
+        return Responses
     if path.endswith("/chat/completions"):
         return OpenAI
     if path.endswith("/v1/messages"):

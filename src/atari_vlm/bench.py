@@ -13,7 +13,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -61,6 +61,8 @@ class BenchSettings:
     """For the models; None for each model's own. Keys come from the environment."""
     base_url: str | None = None
     """An OpenAI-compatible server that has the models."""
+    hosting: dict[str, Any] = field(default_factory=dict)
+    """How hosted models are asked, as arguments of VLMTrainer; caps hold for each cell."""
 
     def __post_init__(self) -> None:
         if not self.games or not self.players:
@@ -225,6 +227,7 @@ def _trainer(
         base_url=None if ours else settings.base_url,
         seed=seed,
         max_decisions=settings.max_decisions,
+        **({} if ours else settings.hosting),
         run_folder=settings.out / game / f"{place}-s{seed}",
         watch=watch,
     )

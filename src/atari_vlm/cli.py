@@ -13,6 +13,7 @@ from rich.console import Console
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting
 from atari_vlm.flags import FLAGS, as_typed
+from atari_vlm.hosted_flags import hosted
 
 if TYPE_CHECKING:
     from atari_vlm.experiment import Experiment
@@ -92,7 +93,9 @@ SaveOption = Annotated[Path, typer.Option(help="Where run folders go.")]
 
 
 @app.command()
+@hosted
 def play(
+    hosting: dict[str, Any],
     game: GameOption = "pong",
     model: ModelOption = "embedded",
     prompt: PromptOption = None,
@@ -150,6 +153,7 @@ def play(
                 run_folder=run,
                 base_url=base_url,
                 watch=board.watch,
+                **hosting,
             )
             if seed is None and run is None:
                 trainer.seed = trainer.unplayed_seed(episodes)
@@ -218,7 +222,9 @@ def estimate(
 
 
 @app.command()
+@hosted
 def train(
+    hosting: dict[str, Any],
     game: GameOption = "pong",
     model: ModelOption = "embedded",
     prompt: PromptOption = None,
@@ -252,6 +258,7 @@ def train(
         seed=seed,
         save_dir=save_dir,
         base_url=base_url,
+        **hosting,
     )
 
 
@@ -282,7 +289,9 @@ def train_and_evaluate(episodes: int, evaluations: int, **settings: Any) -> None
 
 
 @app.command()
+@hosted
 def bench(
+    hosting: dict[str, Any],
     games: Annotated[str, typer.Option(help="Games, with commas between; or: all12.")] = "pong",
     models: Annotated[str, typer.Option(help="Models, with commas between.")] = "embedded",
     episodes: Annotated[int, typer.Option(help="Whole games in each cell.", min=1)] = 10,
@@ -311,6 +320,7 @@ def bench(
         max_decisions=max_decisions,
         prompt=prompt,
         base_url=base_url,
+        hosting=hosting,
     )
     cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
     console.print(bench_table(cells))

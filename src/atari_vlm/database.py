@@ -14,15 +14,20 @@ from typing import IO, Any
 from atari_vlm.errors import StoreError
 
 FILE = "run.sqlite"
-FORMAT = 2
-"""2 added the candidates of a decision; a run of format 1 can be read and continued."""
+FORMAT = 3
+"""2 added the candidates of a decision; 3 says more of what an answer cost (see `types.Usage`),
+keeps what unanswered questions may have cost, and marks episodes that a budget cut short. Runs of
+older formats can be read and continued."""
 
 _CANDIDATES = """candidates(
     episode INTEGER, step INTEGER, considered TEXT NOT NULL,
     PRIMARY KEY(episode, step)) WITHOUT ROWID;
 """
+_LOST = """lost(episode INTEGER, requests INTEGER, tokens INTEGER, dollars REAL);
+"""
 _SCHEMA = f"""
 CREATE TABLE {_CANDIDATES}
+CREATE TABLE {_LOST}
 CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
 CREATE TABLE replies(seed INTEGER PRIMARY KEY, reply TEXT NOT NULL);
@@ -71,20 +76,23 @@ def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
     # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
     db.execute("PRAGMA synchronous = NORMAL")
     found = db.execute("SELECT value FROM settings WHERE name = 'format'").fetchone()
-    if found is None or json.loads(found[0]) not in (1, FORMAT):
+    if found is None or json.loads(found[0]) not in range(1, FORMAT + 1):
         raise StoreError(f"{path} has a format this version cannot read.")
-    if json.loads(found[0]) == 1:
+    if json.loads(found[0]) < FORMAT:
         _complete(db, playing)
     return db
 
 
 def _complete(db: sqlite3.Connection, playing: bool) -> None:
-    """Give a run of format 1 the table it lacks; who only reads gets it beside the file."""
+    """Give an older run the tables it lacks; who only reads gets them beside the file."""
+    found = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    lacking = [table for table in (_CANDIDATES, _LOST) if table.partition("(")[0] not in found]
     if not playing:
-        db.executescript(f"CREATE TEMP TABLE {_CANDIDATES}")
+        db.executescript(" ".join(f"CREATE TEMP TABLE {table}" for table in lacking))
         return
+    new = " ".join(f"CREATE TABLE {table}" for table in lacking)
     update = f"UPDATE settings SET value = '{FORMAT}' WHERE name = 'format'"
-    db.executescript(f"BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS {_CANDIDATES} {update}; COMMIT;")
+    db.executescript(f"BEGIN IMMEDIATE; {new} {update}; COMMIT;")
 
 
 def locked(folder: Path) -> IO[str]:

@@ -24,7 +24,7 @@ from atari_vlm.bench import Cell
 from atari_vlm.bills import compare
 from atari_vlm.stats import Interval
 from atari_vlm.trainer import Summary
-from atari_vlm.types import Frame, Step
+from atari_vlm.types import Frame, Step, Usage
 
 LINE_EVERY = 5.0
 """Seconds between progress lines where there is no terminal to redraw."""
@@ -160,6 +160,9 @@ def conditions(summary: Summary) -> str:
     ]
     cut = settings.get("max_decisions")
     warning = f" Cut short after {cut} decisions: not scores of whole games." if cut else ""
+    if summary.cut:
+        short = f"{summary.cut} of {len(summary.episodes)} episodes"
+        warning += f" The budget cut {short} short: not scores of whole games."
     return ", ".join(part for part in parts if part) + "." + warning
 
 
@@ -196,16 +199,29 @@ def print_summary(console: Console, summary: Summary) -> None:
         say(console, "Nothing was trained yet, so no lesson was shown.")
     usage = summary.usage
     if usage.calls:
-        cost = "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}"
-        console.print(
-            f"Calls: {usage.calls}; tokens {usage.input_tokens} in ({usage.cached_tokens} cached), "
-            f"{usage.output_tokens} out; {cost}",
-            highlight=False,
-        )
+        console.print(bill(usage), highlight=False)
     if compared := compare(summary.settings, sum(summary.sources.values()), usage):
         for name, words in compared.lines():
             say(console, f"  {name}: {words}")
     say(console, f"Run folder: {summary.folder}")
+
+
+def bill(usage: Usage) -> str:
+    """What asking cost, in a line."""
+    thoughts = f" ({usage.reasoning_tokens} of them thoughts)" if usage.reasoning_tokens else ""
+    parts = [
+        f"Calls: {usage.calls}",
+        f"tokens {usage.input_tokens} in ({usage.cached_tokens} cached), "
+        f"{usage.output_tokens} out{thoughts}",
+        "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}",
+    ]
+    if usage.replayed:
+        parts.append(f"{usage.replayed} replayed from the cache, free")
+    if usage.uncertain:
+        known = usage.uncertain_dollars
+        most = "" if known is None else f", at most ${known:.4f} more"
+        parts.append(f"{usage.uncertain} requests broke off and may have been charged{most}")
+    return "; ".join(parts)
 
 
 def say(console: Console, text: str) -> None:

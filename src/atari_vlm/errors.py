@@ -8,6 +8,7 @@
     ├── MissingExtra     an optional package is not installed
     ├── ModelUnusable    the model cannot answer at all: stops the run, which can be resumed
     ├── ModelFault       one answer failed after its retries: counted, the run goes on
+    ├── BudgetExceeded   a cap on spending ends an episode, or stops the run, which can be resumed
     ├── RunInvalid       too many fallbacks in a row: the model is dead, this is no score
     └── StoreError       the run folder cannot be read, written or continued
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import NamedTuple
 
 
 class AtariVLMError(Exception):
@@ -58,9 +60,33 @@ class ModelUnusable(AtariVLMError):
 class ModelFault(AtariVLMError):
     """One answer failed after its retries; `kind` is what the report counts it under."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, lost: Lost | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.lost = lost
+        """What the requests for it may have cost; None where nobody counted."""
+
+
+class Lost(NamedTuple):
+    """Requests of which nobody knows whether they were charged: no answer came, or no count.
+
+    Requests that were refused (429, 4xx, 5xx) are not among them: they cost nothing.
+    """
+
+    requests: int = 0
+    tokens: int = 0
+    """What they may have cost, at most."""
+    dollars: float | None = 0.0
+    """The same in US dollars; None where the price is unknown."""
+
+
+class BudgetExceeded(AtariVLMError):
+    """The next request could pass a cap on spending, so it was not sent."""
+
+    def __init__(self, message: str, *, episode: bool) -> None:
+        super().__init__(message)
+        self.episode = episode
+        """Whether the cap is the episode's, which ends it; the run's cap stops the run."""
 
 
 class RunInvalid(AtariVLMError):

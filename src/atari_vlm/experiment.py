@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,8 @@ from atari_vlm.games import Game, get_game
 from atari_vlm.images import check_size
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.hosted import HostedModel
+from atari_vlm.models.hosting import AS_SET, Hosting
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.ablations import ablate, split
 from atari_vlm.policies.players import is_player, player
@@ -45,6 +47,7 @@ class Options:
     full_action_space: bool = False
     parallel: int = 1
     decisions_per_call: int = 1
+    hosting: Hosting = AS_SET
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -146,7 +149,12 @@ def prepare(
             base_url=base_url,
             temperature=options.temperature,
             max_tokens=options.max_tokens,
+            hosting=options.hosting,
         )
+    elif model is None:
+        options.hosting.refuse(f"The baseline {vlm_type!r}")
+    else:
+        _check_own(model, vlm_type, options.hosting)
     prompt = prompt_type or (model.prompt_type if model else "none")
     if model is None:
         asked = {
@@ -184,6 +192,7 @@ def prepare(
             **told,
             "temperature": options.temperature,
             "max_tokens": options.max_tokens,
+            **options.hosting.deciding,
             "frame_stack": options.frame_stack,
             "frame_skip": options.frame_skip,
             "repeat_action_probability": options.repeat_action_probability,
@@ -193,6 +202,17 @@ def prepare(
             "parallel": options.parallel if learner else None,
         },
     )
+
+
+def _check_own(model: Model, name: str, hosting: Hosting) -> None:
+    """Refuse what a model of the caller's own cannot follow: all but caps, if it is hosted."""
+    if not isinstance(model, HostedModel):
+        hosting.refuse(name)
+    else:
+        rest = replace(hosting, budget=None, budget_episode=None, budget_tokens=None)
+        rest.refuse(f"A model of your own ({name})")
+        if hosting.caps.in_dollars and model.price is None:
+            raise InvalidSetting(f"The price of {name} is not known; cap it with --budget-tokens.")
 
 
 def _version(player: Model | Policy | None, game: Game) -> str | None:

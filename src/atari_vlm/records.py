@@ -1,10 +1,9 @@
-"""Prompts and replies as JSON for the store, and back."""
+"""Prompts and decisions as JSON for the store, and back; replies are `journal`'s."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from atari_vlm.types import (
     Reply,
     Source,
     Step,
-    Usage,
 )
 
 _NO_PIXELS = np.zeros((0, 0), np.uint8)
@@ -70,17 +68,6 @@ def prompt_from_json(blob: str, texts: Mapping[int, str]) -> Prompt:
 def storable(text: str) -> str:
     """The text with what UTF-8 cannot hold (half a surrogate pair in a model's JSON) spelt out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def reply_to_json(reply: Reply) -> str:
-    """Everything of a reply, its usage included."""
-    return json.dumps(asdict(reply))
-
-
-def reply_from_json(blob: str) -> Reply:
-    """The reply `reply_to_json` wrote."""
-    values: dict[str, Any] = json.loads(blob)
-    return Reply(**{**values, "usage": Usage(**values["usage"])})
 
 
 def call_from_row(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from atari_vlm.errors import AtariVLMError, RunInvalid, StoreError
+from atari_vlm.errors import AtariVLMError, BudgetExceeded, RunInvalid, StoreError
+from atari_vlm.models.budget import PAYER, Budget, Caps
 from atari_vlm.playback import environment, pictures
 from atari_vlm.policies.recorded import Recorded
 from atari_vlm.rollout import steps
@@ -30,6 +31,8 @@ class Plan:
     learner: Learner | None = None
     parallel: int = 1
     """Episodes played at the same time in this process."""
+    budget: Budget = field(default_factory=lambda: Budget(Caps()))
+    """What the episodes may spend together."""
 
 
 async def play(run: Run, plan: Plan, watch: Watcher) -> None:
@@ -39,8 +42,8 @@ async def play(run: Run, plan: Plan, watch: Watcher) -> None:
     before it, so that what is learned does not depend on which episode happens to end first.
 
     Raises:
-        RunInvalid, ModelUnusable, StoreError: the first of them that any episode met; the others
-            are stopped cleanly, and everything played is in the run.
+        RunInvalid, ModelUnusable, BudgetExceeded, StoreError: the first of them that any episode
+            met; the others are stopped cleanly, and everything played is in the run.
     """
     for row in run.episodes():
         if row.status == "invalid":
@@ -80,10 +83,11 @@ async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Wa
     env = environment(run.settings)
     made = tuple(run.decisions(episode))
     resumed = Recorded(policy, made)
-    score = 0.0
+    PAYER.set(plan.budget.payer(episode))  # for this task: what it asks, this episode pays
+    score, played = 0.0, 0
     try:
         async for step in steps(env, resumed, log, seed=seed, episode=episode, limits=plan.limits):
-            score += step.reward
+            score, played = score + step.reward, played + 1
             if step.observation.step >= len(made):
                 watch(episode, step)
             # A model that never waits would keep Ctrl-C and the other episodes out.
@@ -91,6 +95,13 @@ async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Wa
     except RunInvalid as error:
         log.finish("invalid", score=score, frames=env.emulator.frame, message=str(error))
         raise
+    except BudgetExceeded as error:
+        if not (error.episode and played):  # an episode without a decision has no score
+            _pause(log)
+            raise
+        cut = f"budget: {error}"
+        log.finish("finished", score=score, frames=env.emulator.frame, message=cut)
+        return
     except BaseException:
         _pause(log)
         raise

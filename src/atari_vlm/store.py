@@ -12,7 +12,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -20,7 +20,8 @@ import numpy as np
 
 from atari_vlm import records
 from atari_vlm.database import FILE, connect, create, explained, locked
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import Lost, StoreError
+from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.types import Decision, Frame, Observation, Reply, Step, Trajectory, Usage
 
 Setting: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
@@ -43,6 +44,12 @@ class EpisodeRow:
     frames: int | None
     """Emulator frames played, 60 a second."""
     message: str
+    """Why it is invalid, or was cut short by a budget; else empty."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether a budget ended the episode before the game did."""
+        return self.status == "finished" and bool(self.message)
 
 
 class Run:
@@ -151,9 +158,12 @@ class Run:
     def remember(self, seed: int, reply: Reply) -> None:
         """Commit an answer under its call's seed."""
         with self.writing() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO replies VALUES(?, ?)", (seed, records.reply_to_json(reply))
-            )
+            db.execute("INSERT OR REPLACE INTO replies VALUES(?, ?)", (seed, reply_to_json(reply)))
+
+    def write_off(self, episode: int, lost: Lost) -> None:
+        """Keep what an episode's question that was stopped may have cost."""
+        with self.writing() as db:
+            db.execute("INSERT INTO lost VALUES(?, ?, ?, ?)", (episode, *lost))
 
     def adopt(self, frame: Frame) -> Frame:
         """Keep the pixels of a frame of another run, which replaying this one cannot draw.
@@ -175,7 +185,7 @@ class Run:
     def recall(self, seed: int) -> Reply | None:
         """The answer to the call with this seed, if it was committed."""
         row = self._one("SELECT reply FROM replies WHERE seed = ?", seed)
-        return records.reply_from_json(row[0]) if row else None
+        return reply_from_json(row[0]) if row else None
 
     def episodes(self) -> list[EpisodeRow]:
         """Every episode begun, in order."""
@@ -274,9 +284,44 @@ class Run:
         return dict(self._all("SELECT source, count(*) FROM steps GROUP BY source"))
 
     def usage(self) -> Usage:
-        """What all the answers of the run cost."""
+        """What all the answers of the run cost, and what unanswered questions may have cost."""
         replies = self._all("SELECT reply FROM replies")
-        return sum((records.reply_from_json(reply).usage for (reply,) in replies), Usage())
+        lost = [
+            Usage(uncertain=requests, uncertain_tokens=tokens, uncertain_dollars=dollars)
+            for requests, tokens, dollars in self._all("SELECT requests, tokens, dollars FROM lost")
+        ]
+        return sum([reply_from_json(reply).usage for (reply,) in replies] + lost, Usage())
+
+    def spent(self, episode: int | None = None) -> tuple[int, float]:
+        """(tokens, dollars) that asking has cost so far, uncertain requests at their most.
+
+        Answers of the response cache cost nothing. An unknown price counts as nothing, because no
+        budget in dollars starts with one.
+
+        Args:
+            episode: one of them; None for the whole run.
+        """
+        rows = self._all("SELECT reply FROM replies")
+        if episode is not None:
+            seeds = {
+                call.seed
+                for decision in self.decisions(episode)
+                for call in records.all_calls(decision)
+            }
+            rows = [self._all("SELECT reply FROM replies WHERE seed = ?", s)[0] for s in seeds]
+        usages = [reply_from_json(reply).usage for (reply,) in rows]
+        paid = [usage for usage in usages if not usage.replayed]
+        lost = [
+            (tokens, dollars or 0.0)
+            for number, tokens, dollars in self._all("SELECT episode, tokens, dollars FROM lost")
+            if episode in (None, number)
+        ]
+        return (
+            sum(use.input_tokens + use.output_tokens + use.uncertain_tokens for use in paid)
+            + sum(tokens for tokens, _ in lost),
+            sum((use.dollars or 0.0) + (use.uncertain_dollars or 0.0) for use in paid)
+            + sum(dollars for _, dollars in lost),
+        )
 
     def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with explained(self.folder / FILE):
@@ -324,7 +369,7 @@ class EpisodeLog:
             for call in records.all_calls(decision):
                 db.execute(
                     "INSERT OR IGNORE INTO replies VALUES(?, ?)",
-                    (call.seed, records.reply_to_json(call.reply)),
+                    (call.seed, reply_to_json(call.reply)),
                 )
             if decision.considered:
                 considered = records.considered_to_json(decision.considered, self.run.text_id)
@@ -344,8 +389,17 @@ class EpisodeLog:
             self._unsaved = step
 
     def finish(self, status: str, *, score: float, frames: int, message: str = "") -> None:
-        """Commit the last reward and the outcome of the episode."""
+        """Commit the last reward and the outcome of the episode.
+
+        Args:
+            status: "finished" or "invalid".
+            score: sum of its rewards.
+            frames: emulator frames played.
+            message: why it is invalid, or what cut a finished episode short.
+        """
         with self.run.writing() as db:
+            if status == "finished" and message and self._unsaved is not None:
+                self._unsaved = replace(self._unsaved, truncated=True)
             self._save_reward(db)
             db.execute(
                 "UPDATE episodes SET status = ?, score = ?, frames = ?, message = ?, decisions ="

@@ -20,6 +20,10 @@ from atari_vlm import stats
 from atari_vlm.estimate import record_of
 from atari_vlm.experiment import Options, prepare, whole
 from atari_vlm.games import Game
+from atari_vlm.models.budget import Budget, Caps, Charge
+from atari_vlm.models.cache import Mode
+from atari_vlm.models.hosting import Hosting
+from atari_vlm.models.vendors import Detail, Effort
 from atari_vlm.playback import pictures
 from atari_vlm.runner import Plan, Watcher, play
 from atari_vlm.store import EpisodeRow, Run
@@ -62,6 +66,11 @@ class Summary:
         return tuple(row.score for row in self.episodes if row.score is not None)
 
     @property
+    def cut(self) -> int:
+        """Episodes that a budget ended before the game did."""
+        return sum(row.cut for row in self.episodes)
+
+    @property
     def mean(self) -> stats.Interval:
         """Mean score with its bootstrap 95% interval (10,000 resamples, fixed seed)."""
         return stats.bootstrap(self.scores, rng=default_rng(0))
@@ -70,9 +79,10 @@ class Summary:
     def human_normalised(self) -> float | None:
         """0 plays like random, 1 like the human tester.
 
-        None where the table has no such game, or where games were cut short by `max_decisions`.
+        None where the table has no such game, or where games were cut short by `max_decisions` or
+        by a budget.
         """
-        if self.settings.get("max_decisions") is not None:
+        if self.settings.get("max_decisions") is not None or self.cut:
             return None
         return self.game.normalise(self.mean.value)
 
@@ -111,6 +121,21 @@ class VLMTrainer:
         save_dir: where run folders go.
         run_folder: exactly this folder instead of one named after the settings.
         base_url: an OpenAI-compatible server (vLLM, SGLang, Ollama, llama.cpp, ...).
+        dialect: what kind of server that is, which decides how an answer is held to legal actions:
+            "vllm", "sglang", "lmdeploy", "ollama", "llamacpp", "transformers-serve",
+            "openrouter" or "generic".
+        effort: how long a reasoning model thinks: "low", "medium" or "high".
+        detail: how closely the vendor looks at pictures: "auto", "low" or "high".
+        timeout: seconds to wait for one answer.
+        rpm: most requests a minute, over all that this process asks of the account.
+        concurrency: most requests at the same time, likewise.
+        cache: file of answers, which any number of runs may share.
+        cache_mode: "readwrite", "replay" (never asks, needs no key, costs nothing), "refresh" or
+            "off"; None for "readwrite" where a file is named.
+        cache_share: equal states get equal answers; otherwise only the same call of a rerun does.
+        budget: most US dollars of a run; it stops there and continues with a higher one.
+        budget_episode: most US dollars of an episode, which is then cut short.
+        budget_tokens: most tokens of a run, read and written.
         model: a Model of your own instead of one from the catalogue; `vlm_type` names it.
         watch: called with (episode, step) as the play goes on.
     """
@@ -141,6 +166,18 @@ class VLMTrainer:
         save_dir: str | Path = "runs",
         run_folder: str | Path | None = None,
         base_url: str | None = None,
+        dialect: str | None = None,
+        effort: Effort | None = None,
+        detail: Detail | None = None,
+        timeout: float | None = None,
+        rpm: float | None = None,
+        concurrency: int | None = None,
+        cache: str | Path | None = None,
+        cache_mode: Mode | None = None,
+        cache_share: bool = False,
+        budget: float | None = None,
+        budget_episode: float | None = None,
+        budget_tokens: int | None = None,
         model: Model | None = None,
         watch: Watcher | None = None,
     ) -> None:
@@ -160,7 +197,22 @@ class VLMTrainer:
             full_action_space=full_action_space,
             parallel=parallel,
             decisions_per_call=decisions_per_call,
+            hosting=Hosting(
+                dialect=dialect,
+                effort=effort,
+                detail=detail,
+                timeout=timeout,
+                rpm=rpm,
+                concurrency=concurrency,
+                cache=cache,
+                cache_mode=cache_mode,
+                cache_share=cache_share,
+                budget=budget,
+                budget_episode=budget_episode,
+                budget_tokens=budget_tokens,
+            ),
         )
+        self._caps = options.hosting.caps
         self.experiment = prepare(
             game_name,
             vlm_type,
@@ -187,6 +239,7 @@ class VLMTrainer:
 
         Raises:
             ModelUnusable: a wrong key, an unreachable server, ...; call again to continue.
+            BudgetExceeded: the run may spend no more; call again with a higher cap to continue.
             RunInvalid: the model kept naming no legal action.
         """
         seeds = self._seeds(0, num_episodes)
@@ -282,6 +335,7 @@ class VLMTrainer:
                 limits=self.experiment.limits,
                 learner=self.experiment.learner if purpose == "train" else None,
                 parallel=self.parallel,
+                budget=_budget(self._caps, run),
             )
             _wait_for(self._until_done(run, plan))
             return self._summary(run, before, time.monotonic() - start)
@@ -322,6 +376,12 @@ class VLMTrainer:
             taught_by=taught if isinstance(taught, int) else None,
             privileges=self.experiment.privileges,
         )
+
+
+def _budget(caps: Caps, run: Run) -> Budget:
+    """What is left of the caps after what the run has spent already."""
+    spent = Charge(*run.spent()) if caps else Charge()
+    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off)
 
 
 def _adopted(run: Run, taught: Lessons | None) -> Lessons | None:

@@ -74,19 +74,39 @@ class Usage:
     dollars: float | None = 0.0
     """None when the price of the model is unknown: unknown is not free."""
     seconds: float = 0.0
-    """Wall-clock time spent waiting for the answers."""
+    """Wall-clock time spent waiting for the answers; of replayed ones, that of their recording."""
+    reasoning_tokens: int = 0
+    """Tokens written before the answer and not shown; part of `output_tokens`."""
+    replayed: int = 0
+    """Calls answered from the response cache: their tokens are those of the recording, which were
+    paid then, and their dollars are 0."""
+    uncertain: int = 0
+    """Requests beside the counted ones of which nobody knows whether they were charged: no answer
+    came (timeout, dropped connection, garbage), or one without a count of tokens."""
+    uncertain_tokens: int = 0
+    """The most those may have cost."""
+    uncertain_dollars: float | None = 0.0
+    """The same in dollars, not in `dollars`; None when the price is unknown."""
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages; an unknown price makes the sum unknown."""
-        known = self.dollars is not None and other.dollars is not None
         return Usage(
             self.calls + other.calls,
             self.input_tokens + other.input_tokens,
             self.cached_tokens + other.cached_tokens,
             self.output_tokens + other.output_tokens,
-            (self.dollars or 0.0) + (other.dollars or 0.0) if known else None,
+            _both(self.dollars, other.dollars),
             self.seconds + other.seconds,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.replayed + other.replayed,
+            self.uncertain + other.uncertain,
+            self.uncertain_tokens + other.uncertain_tokens,
+            _both(self.uncertain_dollars, other.uncertain_dollars),
         )
+
+
+def _both(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
 
 
 @dataclass(frozen=True, slots=True, eq=False)

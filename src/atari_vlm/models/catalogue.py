@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, unknown
+from atari_vlm.models.dialects import GENERIC
 from atari_vlm.models.hosted import HostedModel, HostedSettings
+from atari_vlm.models.hosting import AS_SET, Hosting
 from atari_vlm.models.vendors import VENDORS, Effort, Provider
 from atari_vlm.models.wire import Price
 from atari_vlm.types import Model
@@ -202,6 +204,7 @@ def build_model(
     temperature: float | None = None,
     max_tokens: int | None = None,
     timeout_s: float | None = None,
+    hosting: Hosting = AS_SET,
 ) -> Model:
     """The model of that name, ready to answer.
 
@@ -215,6 +218,7 @@ def build_model(
         temperature: of sampling; None for the vendor's own.
         max_tokens: longest answer; None for the default.
         timeout_s: seconds to wait for one answer; None for the default.
+        hosting: how a hosted model is asked; a model in this process takes none of it.
 
     Raises:
         UnknownName: nothing is called that.
@@ -224,18 +228,26 @@ def build_model(
     """
     given = {"temperature": temperature, "max_tokens": max_tokens, "timeout_s": timeout_s}
     chosen = {key: value for key, value in given.items() if value is not None}
+    base_url = base_url or hosting.address
     if base_url is not None:
-        settings = _served(name, base_url, chosen)
-    elif name.lower() not in MODELS and _is_place(name):
+        return _asked(_served(name, base_url, chosen, hosting), api_key, hosting)
+    place = name.lower() not in MODELS and _is_place(name)
+    spec = None if place else get_model_spec(name)
+    if spec is not None and spec.provider not in ("embedded", "local"):
+        return _asked(_hosted(spec, chosen, hosting), api_key, hosting)
+    hosting.refuse(name)
+    if spec is None:
         return _in_folder(name, chosen)
-    else:
-        spec = get_model_spec(name)
-        if spec.provider == "embedded":
-            return _embedded(chosen, None)
-        if spec.provider == "local":
-            return _open_weights(spec, chosen)
-        settings = _hosted(spec, spec.provider, chosen)
-    return HostedModel(settings, api_key=api_key)
+    return _embedded(chosen, None) if spec.provider == "embedded" else _open_weights(spec, chosen)
+
+
+def _asked(settings: HostedSettings, api_key: str | None, hosting: Hosting) -> HostedModel:
+    if hosting.caps.in_dollars and settings.known_price is None:
+        raise InvalidSetting(
+            f"The price of {settings.name} is not known, so no budget in dollars can be kept: cap "
+            "it with --budget-tokens, or choose a model with a price (`atari-vlm models`)."
+        )
+    return HostedModel(settings, api_key=api_key, rate=hosting.rate, cache=hosting.cache_settings)
 
 
 def _is_place(name: str) -> bool:
@@ -278,30 +290,45 @@ def _local(source: str, name: str, chosen: dict[str, Any]) -> Model:
     return LocalModel(source, name=name, settings=LocalSettings(**chosen))
 
 
-def _hosted(spec: ModelSpec, provider: Provider, chosen: dict[str, Any]) -> HostedSettings:
+def _hosted(spec: ModelSpec, chosen: dict[str, Any], hosting: Hosting) -> HostedSettings:
+    assert spec.provider != "embedded"
+    assert spec.provider != "local"
     if "temperature" in chosen and not spec.temperature:
         raise InvalidSetting(
             f"{spec.name} takes no temperature, because it reasons; leave --temperature out."
         )
+    if hosting.effort is not None and spec.name in MODELS and spec.effort is None:
+        raise InvalidSetting(f"{spec.name} does not reason; leave --effort out.")
+    if hosting.detail is not None and spec.provider == "anthropic":
+        raise InvalidSetting(f"{spec.name} looks at every picture the same; leave --detail out.")
+    thinks = {"effort": spec.effort} if spec.effort else {}
     return HostedSettings(
         name=spec.name,
         model_id=spec.model_id,
-        provider=provider,
-        effort=spec.effort,
+        provider=spec.provider,
         price=None if spec.listed else spec.price,
         advice=spec.advice,
-        **chosen,
+        **{**thinks, **hosting.question, **chosen},
     )
 
 
-def _served(name: str, base_url: str, chosen: dict[str, Any]) -> HostedSettings:
+def _served(name: str, base_url: str, chosen: dict[str, Any], hosting: Hosting) -> HostedSettings:
     """A model on the user's server: the catalogue's id for it, or the name itself."""
     spec = MODELS.get(name.lower())
     if spec is not None and spec.provider == "embedded":
         raise InvalidSetting("The embedded model runs in this process; leave --base-url out.")
-    model_id = spec.model_id if spec is not None else name
+    dialect = hosting.spoken
+    if hosting.effort is not None and dialect.effort is None:
+        raise InvalidSetting(f"{dialect.label} cannot be told to think; leave --effort out.")
+    if hosting.detail is not None and not dialect.detail:
+        raise InvalidSetting(f"{dialect.label} takes no detail of pictures; leave --detail out.")
     return HostedSettings(
-        name=name, model_id=model_id, provider="openai-compatible", base_url=base_url, **chosen
+        name=name,
+        model_id=spec.model_id if spec is not None else name,
+        provider="openai-compatible",
+        base_url=base_url,
+        dialect=hosting.dialect or GENERIC,
+        **{**hosting.question, **chosen},
     )
 
 

@@ -29,6 +29,10 @@ class Verdict:
     passing: bool = False
     wait: float | None = None
     """Seconds the server asked to be left alone."""
+    slow_down: bool = False
+    """Whether that holds for everyone who uses the account."""
+    uncertain: bool = False
+    """Whether the request may have been charged all the same: it was sent, and not refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +172,7 @@ def _rate_limit(error: Exception, who: Respondent) -> Verdict:
         ModelFault("rate limit", sentence + _said(error, who)),
         passing=True,
         wait=getattr(error, "retry_after", None),
+        slow_down=True,
     )
 
 
@@ -183,7 +188,8 @@ def _server_error(error: Exception, who: Respondent) -> Verdict:
 def _timeout(error: Exception, who: Respondent) -> Verdict:
     seconds = getattr(error, "timeout", None)
     after = f" within {seconds:g} seconds" if seconds is not None else " in time"
-    return Verdict(ModelFault("timeout", f"{who.name} did not answer{after}."), passing=True)
+    fault = ModelFault("timeout", f"{who.name} did not answer{after}.")
+    return Verdict(fault, passing=True, uncertain=True)
 
 
 def _connection(error: Exception, who: Respondent) -> Verdict:
@@ -202,7 +208,7 @@ def _connection(error: Exception, who: Respondent) -> Verdict:
     if slow:
         return _timeout(error, who)
     sentence = f"{who.name} dropped the connection ({who.blot(_reason(error, slow))})."
-    return Verdict(ModelFault("connection", sentence), passing=True)
+    return Verdict(ModelFault("connection", sentence), passing=True, uncertain=True)
 
 
 def _garbage(error: Exception, who: Respondent) -> Verdict:
@@ -210,7 +216,7 @@ def _garbage(error: Exception, who: Respondent) -> Verdict:
     hint = " Such an address usually ends in /v1." if astray else ""
     words = who.blot(str(error).partition("\n")[0])
     sentence = f"{who.name} did not answer as its API should ({words}).{hint}"
-    return Verdict(ModelFault("garbage", sentence), passing=True)
+    return Verdict(ModelFault("garbage", sentence), passing=True, uncertain=True)
 
 
 def _reason(error: Exception, slow: bool) -> str:

@@ -7,10 +7,11 @@ was in flight is repeated. This is not a response cache: equal prompts of other 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
-from atari_vlm.types import Model, Prompt, Reply
+from atari_vlm.types import Model, Prompt, Reply, Usage
 
 
 class Memory(Protocol):
@@ -53,3 +54,14 @@ class JournaledModel:
     async def close(self) -> None:
         """Close the model inside."""
         await self.model.close()
+
+
+def reply_to_json(reply: Reply) -> str:
+    """Everything of a reply, its usage included."""
+    return json.dumps(asdict(reply))
+
+
+def reply_from_json(blob: str) -> Reply:
+    """The reply `reply_to_json` wrote."""
+    values: dict[str, Any] = json.loads(blob)
+    return Reply(**{**values, "usage": Usage(**values["usage"])})

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from atari_vlm.errors import MissingExtra, ModelUnusable, missing_extra
+from atari_vlm.models.dialects import get_dialect
 from atari_vlm.models.wire import Picture
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Endpoint:
     key: str = field(repr=False)
     http: AsyncClient
     reasons: bool
-    """Whether the model thinks before it answers."""
+    """Whether the model is asked to think before it answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,24 +93,26 @@ class Vendor:
 
 def _openai(to: Endpoint) -> Backend:
     from openai import AsyncOpenAI
-    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
 
     client = AsyncOpenAI(api_key=to.key, base_url=to.base_url, http_client=to.http, max_retries=0)
-    # A model newer than the library's table would lose its effort and cache settings unnoticed.
+    provider = OpenAIProvider(openai_client=client)
+    if not to.reasons:
+        return OpenAIChatModel(to.model_id, provider=provider)
+    # Only the Responses API tells what was thought. A model newer than the library's table would
+    # lose its effort and cache settings unnoticed; each question stands alone, so that thoughts
+    # need not come back encrypted.
     known = OpenAIModelProfile(
         supports_thinking=True,
         openai_supports_reasoning=True,
+        openai_supports_encrypted_reasoning_content=False,
         supports_cache=True,
         supported_cache_retentions=("30m",),
         openai_supports_prompt_cache_breakpoints=True,
     )
-    return OpenAIChatModel(
-        to.model_id,
-        provider=OpenAIProvider(openai_client=client),
-        profile=known if to.reasons else None,
-    )
+    return OpenAIResponsesModel(to.model_id, provider=provider, profile=known)
 
 
 def _compatible(to: Endpoint) -> Backend:
@@ -155,6 +158,15 @@ def _effort(effort: Effort) -> dict[str, Any]:
     return {"thinking": effort}
 
 
+def _openai_effort(effort: Effort) -> dict[str, Any]:
+    # Without a summary the thoughts stay with OpenAI.
+    return {"thinking": effort, "openai_reasoning_summary": "auto"}
+
+
+def _no_effort(effort: Effort) -> dict[str, Any]:
+    return {}
+
+
 def _anthropic_effort(effort: Effort) -> dict[str, Any]:
     # Without `display` the thoughts stay with Anthropic.
     thinking = {"type": "adaptive", "display": "summarized"}
@@ -186,7 +198,7 @@ VENDORS: dict[Provider, Vendor] = {
         package="openai",
         extra="",
         connect=_openai,
-        think=_effort,
+        think=_openai_effort,
         picture=_openai_picture,
     ),
     "anthropic": Vendor(
@@ -216,9 +228,24 @@ VENDORS: dict[Provider, Vendor] = {
         package="openai",
         extra="",
         connect=_compatible,
-        think=_effort,
+        think=_no_effort,  # its dialect says how
         picture=_openai_picture,
         listed=False,
     ),
 }
 """Every way to reach a hosted model."""
+
+
+def in_dialect(name: str) -> Vendor:
+    """The vendor that a server of this dialect is.
+
+    Raises:
+        UnknownName: no dialect is called that.
+    """
+    spoken = get_dialect(name)
+    return replace(
+        VENDORS["openai-compatible"],
+        label=spoken.label,
+        key_variables=spoken.key_variables,
+        needs_key=spoken.needs_key,
+    )

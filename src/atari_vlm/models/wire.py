@@ -38,6 +38,31 @@ class Price:
         return sum(parts) / 1e6
 
 
+@lru_cache(maxsize=64)
+def listed_price(vendor: str, model_id: str) -> Price | None:
+    """Today's price of a model by the public list (genai-prices); None when it is not in it.
+
+    Args:
+        vendor: as the list calls it, e.g. "openai".
+        model_id: the vendor's own id.
+    """
+    from genai_prices import Usage as Read
+    from genai_prices import calc_price
+
+    def of(**tokens: int) -> float:
+        price = calc_price(Read(**tokens), model_id, provider_id=vendor).total_price
+        return float(price) * 1e6 / 1000
+
+    try:  # of a thousand tokens, as long prompts can cost more
+        return Price(
+            of(input_tokens=1000),
+            of(input_tokens=1000, cache_read_tokens=1000),
+            of(output_tokens=1000),
+        )
+    except (LookupError, ValueError):
+        return None
+
+
 def answer_schema(
     legal: tuple[str, ...], longest: int, plans: bool, ahead: int = 1
 ) -> dict[str, Any]:
@@ -174,6 +199,7 @@ def to_reply(response: ModelResponse, seconds: float, price: Price | None, liste
             output_tokens=used.output_tokens,
             dollars=_dollars(response, price, listed),
             seconds=seconds,
+            reasoning_tokens=used.output_reasoning_tokens,
         ),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from atari_vlm.actions import read
-from atari_vlm.errors import ModelFault
+from atari_vlm.errors import Lost, ModelFault
 from atari_vlm.policies.ahead import planned, remaining
 from atari_vlm.prompts.strategies import repair
 from atari_vlm.sequences import Listing, read_plans
@@ -27,6 +27,19 @@ from atari_vlm.types import (
 )
 
 NO_LESSONS = Lessons()
+
+
+def _usage(lost: Lost | None) -> Usage:
+    """What a call without an answer cost: where nobody counted, unknown, which is not free."""
+    if lost is None:
+        return Usage(calls=1, dollars=None)
+    return Usage(
+        calls=1,
+        dollars=None if lost.dollars is None else 0.0,
+        uncertain=lost.requests,
+        uncertain_tokens=lost.tokens,
+        uncertain_dollars=lost.dollars,
+    )
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,7 @@ class VLMPolicy:
                 reply = await self.model.answer(prompt, seed=seed)
             except ModelFault as fault:
                 reason = f"{fault.kind}: {fault}"
-                # Nobody knows whether a call that broke off was charged: unknown is not free.
-                reply = Reply(text="", finish=fault.kind, usage=Usage(calls=1, dollars=None))
+                reply = Reply(text="", finish=fault.kind, usage=_usage(fault.lost))
                 calls.append(Call(prompt, reply, seed, reason))
                 break
             if reply.finish == "content_filter":

@@ -107,6 +107,8 @@ def _usage(choice: ReplayChoice) -> Usage:
             input_tokens=call.input_tokens,
             output_tokens=call.output_tokens,
             dollars=call.dollars,
+            replayed=int(call.replayed),
+            uncertain_dollars=call.uncertain_dollars,
             seconds=call.seconds,
         )
         for call in choice.calls
@@ -180,13 +182,15 @@ def _call(call: ReplayCall, texts: dict[str, int]) -> dict[str, Any]:
         ],
         "size": call.image_size,
         **{name: _place(getattr(call, name), texts) for name in _TEXTS},
-        "tokens": [call.input_tokens, call.output_tokens],
+        "tokens": [call.input_tokens, call.output_tokens, call.reasoning_tokens],
         "dollars": call.dollars,
+        "uncertain": call.uncertain_dollars,
+        "replayed": call.replayed,
         "seconds": round(call.seconds, 4),
     }
 
 
-_TEXTS = ("reply", "thinking", "model", "fault")
+_TEXTS = ("reply", "thinking", "model", "request_id", "fault")
 
 
 def _place(part: str | FrameRef, texts: dict[str, int]) -> int | FrameRef:

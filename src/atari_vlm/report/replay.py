@@ -49,12 +49,20 @@ class ReplayCall:
     thinking: str = ""
     model: str = ""
     """The name the server said it answered with."""
+    request_id: str = ""
+    """The server's own number of the answer, to ask the vendor about."""
     fault: str = ""
     """What failed, when there was no answer."""
     input_tokens: int = 0
     output_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Those of `output_tokens` that were thoughts."""
     dollars: float | None = None
     """None when the price is unknown."""
+    uncertain_dollars: float | None = 0.0
+    """What requests that broke off may have cost besides, at most; None when that is unknown."""
+    replayed: bool = False
+    """Whether the answer came from the response cache."""
     seconds: float = 0.0
 
 

@@ -145,7 +145,11 @@ def _episode(run: Run, row: EpisodeRow) -> ReplayEpisode:
         number=row.episode,
         seed=row.seed,
         status=_status(row, last, run.settings),
-        whole=bool(last and (last.terminated or (last.truncated and not _capped(run.settings)))),
+        whole=bool(
+            last
+            and not row.cut
+            and (last.terminated or (last.truncated and not _capped(run.settings)))
+        ),
         score=sum(decision.reward or 0.0 for decision in decisions),
         decisions=decisions,
         screens=screens,
@@ -163,6 +167,8 @@ def _status(row: EpisodeRow, last: Step | None, settings: dict[str, Any]) -> str
         return "not finished"
     if last.terminated:
         return "game over"
+    if row.cut:
+        return f"cut short: {row.message}"
     return (
         f"cut short after {settings['max_decisions']} decisions"
         if _capped(settings)
@@ -201,10 +207,14 @@ def _call(call: Call) -> ReplayCall:
         reply=reply.text,
         thinking=reply.thinking,
         model=reply.model,
+        request_id=reply.request_id,
         fault=call.fault,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
         dollars=usage.dollars,
+        uncertain_dollars=usage.uncertain_dollars if usage.uncertain else 0.0,
+        replayed=bool(usage.replayed),
         seconds=usage.seconds,
     )
 

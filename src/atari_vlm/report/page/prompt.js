@@ -179,13 +179,18 @@ function jsonFields(reply) {
   }
 }
 
-function bill({ model, tokens, seconds: wait, dollars: price }) {
-  const [input, output] = tokens;
+function bill(call) {
+  const { model, tokens, seconds: wait, dollars: price, uncertain: maybe } = call;
+  const [input, output, thoughts] = tokens;
+  const more = thoughts ? ` (${number(thoughts)} thoughts)` : "";
   const items = [
     model,
-    input || output ? `${number(input)} tokens in, ${number(output)} out` : "",
+    input || output ? `${number(input)} tokens in, ${number(output)} out${more}` : "",
     wait ? seconds(wait) : "",
+    call.replayed ? "replayed from the cache, free" : "",
     price === null ? "price unknown" : price ? dollars(price) : "",
+    maybe === null ? "perhaps more" : maybe ? `perhaps ${dollars(maybe)} more` : "",
+    call.request_id,
   ];
   return items.filter(Boolean).map((item) => make("span", {}, item));
 }
