@@ -21,7 +21,8 @@ from atari_vlm.listings import print_estimate
 from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.models.vendors import VENDORS
-from atari_vlm.prompts.tokens import FAMILIES, count
+from atari_vlm.picture_tokens import FAMILIES
+from atari_vlm.prompts.tokens import count
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.store import Run
 from atari_vlm.trainer import VLMTrainer

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from atari_vlm.errors import UnknownName
+from atari_vlm.picture_tokens import FAMILIES
 from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings
-from atari_vlm.prompts.tokens import FAMILIES, TURN, count, table, text_tokens
+from atari_vlm.prompts.tokens import TURN, count, table, text_tokens
 from atari_vlm.types import Frame, Message, Prompt
 
 MEASURED = {

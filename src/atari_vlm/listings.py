@@ -27,7 +27,7 @@ from atari_vlm.models.catalogue import (
     recommendations,
 )
 from atari_vlm.models.vendors import VENDORS
-from atari_vlm.prompts.tokens import FAMILIES
+from atari_vlm.picture_tokens import FAMILIES
 
 
 def _table(title: str, *headings: str, right: Sequence[str] = ()) -> Table:
