@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,11 @@ slower."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+
+QUANTIZED = {"4bit": "bitsandbytes", "8bit": "bitsandbytes", "int8": "torchao"}
+"""How weights can be held in fewer bits -> the package that does it, of the extra `quantize`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
@@ -37,15 +42,55 @@ class Placement:
     dtype: str | None = None
     """One of `DTYPES`; "auto" is the checkpoint's own. None: float32 on a CPU, else "auto"."""
     attention: str | None = None
-    """"sdpa", "eager", "flash_attention_2"; None leaves it to transformers."""
+    """One of `ATTENTIONS`; None leaves it to transformers."""
+    quantize: str | None = None
+    """One of `QUANTIZED`; None holds them as they are. A checkpoint that is quantised already needs
+    nothing here."""
     threads: int | None = None
     """Threads on a CPU; None: one for small models, as many as torch likes for others."""
+    note: str = ""
+    """What was asked for and is not here, for the record of a run."""
 
     def __post_init__(self) -> None:
-        if self.dtype not in (None, *DTYPES):
-            raise InvalidSetting(f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}.")
+        for name, known in (
+            ("dtype", DTYPES),
+            ("attention", ATTENTIONS),
+            ("quantize", tuple(QUANTIZED)),
+        ):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise InvalidSetting(f"{name} is one of {', '.join(known)}, not {value!r}.")
         if self.threads is not None and self.threads < 1:
             raise InvalidSetting(f"threads is at least 1, not {self.threads}.")
+
+    @property
+    def told(self) -> str:
+        """What was asked for, in words, for the record of a run; empty for the defaults."""
+        threads = f"{self.threads} threads" if self.threads else None
+        parts = (self.quantize, self.dtype, self.attention, self.device, threads, self.note)
+        return ", ".join(part for part in parts if part)
+
+    def settled(self) -> Placement:
+        """The same with what this machine has.
+
+        Raises:
+            MissingExtra: a package that `quantize` needs is not installed.
+        """
+        package = QUANTIZED.get(self.quantize or "", "")
+        if package and find_spec(package) is None:
+            raise missing_extra(f"--quantize {self.quantize}", package, "quantize")
+        if self.attention is None or not self.attention.startswith("flash") or _has(self.attention):
+            return self
+        note = f"as {self.attention} needs an NVIDIA GPU and its package (pip install flash-attn)"
+        return replace(self, attention="sdpa", note=note)
+
+
+def _has(attention: str) -> bool:
+    """Whether a kind of flash attention is here."""
+    from transformers import utils
+
+    number = attention.removeprefix("flash_attention_")
+    return bool(getattr(utils, f"is_flash_attn_{number}_available", bool)())
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +221,8 @@ def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
         options["device_map"] = "auto" if device == "auto" else {"": device}
     if place.attention is not None:
         options["attn_implementation"] = place.attention
+    if place.quantize is not None:
+        options["quantization_config"] = _quantization(place.quantize, device)
 
     def read() -> Any:
         return AutoModelForImageTextToText.from_pretrained(
@@ -200,9 +247,30 @@ def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
     return model.eval()
 
 
+def _quantization(kind: str, device: str) -> Any:
+    """The configuration that makes transformers quantise weights as it loads them."""
+    import torch
+
+    if kind == "int8":
+        from torchao.quantization import Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
+
+        return TorchAoConfig(quant_type=Int8WeightOnlyConfig())
+    from transformers import BitsAndBytesConfig
+
+    if kind == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+    )
+
+
 def _load_processor(checkpoint: Checkpoint, settings: dict[str, Any]) -> Any:
     from transformers import AutoProcessor
 
+    from atari_vlm.models.reel import reel
     from atari_vlm.models.stills import processor_for_stills
 
     def read() -> Any:
@@ -219,6 +287,9 @@ def _load_processor(checkpoint: Checkpoint, settings: dict[str, Any]) -> Any:
     for name, value in settings.items():
         if hasattr(processor.image_processor, name):
             setattr(processor.image_processor, name, value)
+    film = reel(checkpoint.model_type, processor.image_processor)
+    if film is not None:
+        processor.video_processor = film
     return processor
 
 

@@ -14,7 +14,8 @@ from atari_vlm.models.families import Conversation
 from atari_vlm.models.network import Network
 
 AT_ONCE = 16
-"""Beginnings read in one forward pass: each needs a copy of the prompt's key-value cache."""
+"""Beginnings of a prompt's answers read in one forward pass: each needs a copy of the prompt's
+key-value cache."""
 
 END = -1
 """Stands for the end of an answer, whichever token ends it."""
@@ -23,53 +24,75 @@ Path: TypeAlias = tuple[int, ...]
 """Tokens of an answer so far, from where the answers first differ."""
 
 
-def rate(network: Network, conversation: Conversation, answers: Sequence[str]) -> list[float]:
+def rate(
+    network: Network, conversations: Sequence[Conversation], answers: Sequence[str]
+) -> list[list[float]]:
     """Log-probability of each answer, up to a constant they share; see `rate_tokens`."""
     tokens = network.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-    return rate_tokens(network, conversation, tokens)
+    return rate_tokens(network, conversations, tokens)
 
 
 def rate_tokens(
-    network: Network, conversation: Conversation, answers: Sequence[Sequence[int]]
-) -> list[float]:
-    """Log-probability of each answer, up to a constant that all answers share.
+    network: Network, conversations: Sequence[Conversation], answers: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """Log-probability of each answer to each conversation, up to a constant that answers share.
 
     Exact: the sum over the tokens in which the answers differ, each given all before it. The
-    prompt, its pictures and the tokens with which all answers begin are read in one forward pass;
-    where the answers differ in a single token, that is all. Otherwise every distinct beginning is
-    read on top of the cache. Where one answer begins another ("UP" and "UPFIRE"), the end of the
-    answer counts as its last token.
+    prompts, their pictures and the tokens with which all answers begin are read in one forward
+    pass; where the answers differ in a single token, that is all. Otherwise every distinct
+    beginning is read on top of the cache. Where one answer begins another ("UP" and "UPFIRE"), the
+    end of the answer counts as its last token.
 
     Args:
         network: the model.
-        conversation: from `families.arrange`.
-        answers: tokens of each, none empty.
+        conversations: from `families.arrange`; one batch.
+        answers: tokens of each, none empty; the same for all conversations.
     """
     import torch
 
     shared, rests = _split(answers)
-    inputs = _extended(network.encode(conversation), shared)
+    inputs = _extended(network.encode(conversations), shared)
+    mask = inputs["attention_mask"]
     followers: dict[Path, set[int]] = {}
     for rest in rests:
         for place, token in enumerate(rest):
             followers.setdefault(rest[:place], set()).add(token)
     longer = followers.keys() - {()}
+    many = range(len(conversations))
     with torch.inference_mode():
-        out = network.model(**inputs, use_cache=bool(longer), logits_to_keep=1)
-        chances: dict[Path, dict[int, float]] = {
-            (): _chances(network, out.logits[0, -1], followers.get((), ()))
-        }
+        out = network.model(
+            **inputs, **_positions(network, mask), use_cache=bool(longer), logits_to_keep=1
+        )
+        chances: list[dict[Path, dict[int, float]]] = [
+            {(): _chances(network, out.logits[talk, -1], followers.get((), ()))} for talk in many
+        ]
         rows = [path for path in sorted(longer) if not _begins_another(path, longer)]
         for start in range(0, len(rows), AT_ONCE):
             last = start + AT_ONCE >= len(rows)
             cache = out.past_key_values if last else copy.deepcopy(out.past_key_values)
             some = rows[start : start + AT_ONCE]
-            logits = _read_on(network, cache, inputs["input_ids"].shape[1], some)
-            for row, path in enumerate(some):
-                for place in range(len(path)):
-                    begun = path[: place + 1]
-                    chances[begun] = _chances(network, logits[row, place], followers[begun])
-    return [sum(chances[rest[:i]][token] for i, token in enumerate(rest)) for rest in rests]
+            logits = _read_on(network, cache, mask, some)
+            for talk in many:
+                for row, path in enumerate(some, talk * len(some)):
+                    for place in range(len(path)):
+                        begun = path[: place + 1]
+                        chances[talk][begun] = _chances(
+                            network, logits[row, place], followers[begun]
+                        )
+    return [
+        [sum(known[rest[:i]][token] for i, token in enumerate(rest)) for rest in rests]
+        for known in chances
+    ]
+
+
+def _positions(network: Network, mask: Any) -> dict[str, Any]:
+    """Positions that count from each prompt's own beginning, where padding shifts them.
+
+    Families that count time, height and width work theirs out from the padding themselves.
+    """
+    if bool(mask.all()) or hasattr(getattr(network.model, "model", None), "rope_deltas"):
+        return {}
+    return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
 
 
 def _split(answers: Sequence[Sequence[int]]) -> tuple[list[int], list[Path]]:
@@ -90,39 +113,50 @@ def _begins_another(path: Path, paths: Iterable[Path]) -> bool:
     return any(len(other) > len(path) and other[: len(path)] == path for other in paths)
 
 
-def _extended(inputs: Any, tokens: Sequence[int]) -> Any:
-    """The inputs with more words at their end."""
+def _extended(inputs: dict[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
+    """The inputs with more words at the end of every prompt."""
     import torch
 
     shape = inputs["input_ids"].shape
     rows = {"input_ids": list(tokens), "attention_mask": [1] * len(tokens)}
-    for name, value in list(inputs.items()):
+    longer = dict(inputs)
+    for name, value in inputs.items():
         if tokens and getattr(value, "shape", None) == shape:
             row = rows.get(name, [0] * len(tokens))  # token types: 0 is text
-            tail = torch.tensor([row], device=value.device, dtype=value.dtype)
-            inputs[name] = torch.cat([value, tail], 1)
-    return inputs
+            tail = torch.tensor([row] * shape[0], device=value.device, dtype=value.dtype)
+            longer[name] = torch.cat([value, tail], 1)
+    return longer
 
 
-def _read_on(network: Network, cache: Any, read: int, rows: Sequence[Path]) -> Any:
-    """Logits after every token of every row, each row read after the same prompt."""
+def _read_on(network: Network, cache: Any, read: Any, rows: Sequence[Path]) -> Any:
+    """Logits after every token of every row, each row read after every prompt.
+
+    Args:
+        network: the model.
+        cache: of the prompts; it is used up.
+        read: attention mask of the prompts, (prompts, tokens).
+        rows: the same for all prompts.
+    """
     import torch
 
-    count, length = len(rows), max(map(len, rows))
+    prompts, count, length = len(read), len(rows), max(map(len, rows))
     cache.batch_repeat_interleave(count)
+    device = network.model.device
     ids = torch.full((count, length), network.pad)
-    mask = torch.ones((count, read + length), dtype=torch.long)
+    mask = torch.ones((count, length), dtype=read.dtype)
     for row, tokens in enumerate(rows):
         ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, read + len(tokens) :] = 0
-    device = network.model.device
-    positions = torch.arange(read, read + length, device=device)[None].expand(count, -1)
+        mask[row, len(tokens) :] = 0
+    ids, mask = (part.to(device).repeat(prompts, 1) for part in (ids, mask))
+    begin = read.sum(-1).repeat_interleave(count)[:, None]
+    positions = begin + torch.arange(length, device=device)
     turned = getattr(getattr(network.model, "model", None), "rope_deltas", None)
     if turned is not None:  # Qwen-VL and GLM-V count time, height and width
-        positions = (positions + turned[:1].to(device))[None].expand(3, -1, -1)
+        turned = turned.to(device).expand(prompts, 1).repeat_interleave(count, 0)
+        positions = (positions + turned)[None].expand(3, -1, -1)
     return network.model(
-        input_ids=ids.to(device),
-        attention_mask=mask.to(device),
+        input_ids=ids,
+        attention_mask=torch.cat([read.repeat_interleave(count, 0), mask], 1),
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
