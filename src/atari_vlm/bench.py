@@ -11,9 +11,9 @@ import io
 import json
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ class BenchSettings:
     """For the models; None for each model's own. Keys come from the environment."""
     base_url: str | None = None
     """An OpenAI-compatible server that has the models."""
+    local: Mapping[str, Any] = field(default_factory=dict)
+    """How the models are held and asked: `decide`, `quantize`, ... of `VLMTrainer`."""
 
     def __post_init__(self) -> None:
         if not self.games or not self.players:
@@ -160,7 +162,17 @@ def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMT
         seed=seed,
         max_decisions=settings.max_decisions,
         run_folder=settings.out / game / f"{place}-s{seed}",
+        **_asked(settings, player),
     )
+
+
+def _asked(settings: BenchSettings, player: str) -> dict[str, Any]:
+    """How a player is held and asked: the embedded model has only the way it is asked."""
+    if is_player(player):
+        return {}
+    if split(player)[0] == "embedded":
+        return {name: value for name, value in settings.local.items() if name == "decide"}
+    return dict(settings.local)
 
 
 def write_results(settings: BenchSettings, cells: Sequence[Cell]) -> None:

@@ -12,6 +12,16 @@ import typer
 from rich.console import Console
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting
+from atari_vlm.flags import (
+    AttentionOption,
+    DecideOption,
+    DeviceOption,
+    DtypeOption,
+    QuantizeOption,
+    ThreadsOption,
+    TrustOption,
+    VideoOption,
+)
 
 app = typer.Typer(
     help="Pretrained vision-language models play Atari games, and get better at it.",
@@ -85,6 +95,14 @@ def play(
     parallel: ParallelOption = 1,
     api_key: KeyOption = None,
     base_url: UrlOption = None,
+    decide: DecideOption = "words",
+    quantize: QuantizeOption = None,
+    attention: AttentionOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    video: VideoOption = None,
+    trust_remote_code: TrustOption = None,
     run: RunOption = None,
     save_dir: SaveOption = Path("runs"),
     screen: Annotated[bool, typer.Option(help="Draw the game in the terminal.")] = True,
@@ -117,6 +135,14 @@ def play(
                 save_dir=save_dir,
                 run_folder=run,
                 base_url=base_url,
+                decide=decide,
+                quantize=quantize,
+                attention=attention,
+                dtype=dtype,
+                device=device,
+                threads=threads,
+                video=video,
+                trust_remote_code=trust_remote_code,
                 watch=board.watch,
             )
             if seed is None and run is None:
@@ -148,6 +174,14 @@ def train(
     base_url: UrlOption = None,
     temperature: TemperatureOption = None,
     max_decisions: CutOption = None,
+    decide: DecideOption = "words",
+    quantize: QuantizeOption = None,
+    attention: AttentionOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    video: VideoOption = None,
+    trust_remote_code: TrustOption = None,
     save_dir: SaveOption = Path("runs"),
 ) -> None:
     """Learn in context over some episodes, then evaluate on seeds that were never trained on."""
@@ -164,6 +198,14 @@ def train(
         seed=seed,
         save_dir=save_dir,
         base_url=base_url,
+        decide=decide,
+        quantize=quantize,
+        attention=attention,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        video=video,
+        trust_remote_code=trust_remote_code,
     )
 
 
@@ -204,6 +246,14 @@ def bench(
     max_decisions: CutOption = None,
     prompt: PromptOption = None,
     base_url: UrlOption = None,
+    decide: DecideOption = "words",
+    quantize: QuantizeOption = None,
+    attention: AttentionOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    video: VideoOption = None,
+    trust_remote_code: TrustOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs and the results.")] = Path("bench"),
 ) -> None:
     """Play games x models with baselines in the same settings; the same command continues."""
@@ -223,6 +273,16 @@ def bench(
         max_decisions=max_decisions,
         prompt=prompt,
         base_url=base_url,
+        local={
+            "decide": decide,
+            "quantize": quantize,
+            "attention": attention,
+            "dtype": dtype,
+            "device": device,
+            "threads": threads,
+            "video": video,
+            "trust_remote_code": trust_remote_code,
+        },
     )
     cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
     console.print(bench_table(cells))

@@ -6,6 +6,7 @@ The rows are in models.toml; a new model is a new row there.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, unknown
 from atari_vlm.models.hosted import HostedModel, HostedSettings
+from atari_vlm.models.placing import placing, refuse
 from atari_vlm.models.vendors import VENDORS, Effort, Provider
 from atari_vlm.models.wire import Price
 from atari_vlm.types import Model
@@ -166,6 +168,7 @@ def build_model(
     temperature: float | None = None,
     max_tokens: int | None = None,
     timeout_s: float | None = None,
+    local: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model of that name, ready to answer.
 
@@ -179,6 +182,7 @@ def build_model(
         temperature: of sampling; None for the vendor's own.
         max_tokens: longest answer; None for the default.
         timeout_s: seconds to wait for one answer; None for the default.
+        local: how a model in this process is held and shown the screens: see `models.placing`.
 
     Raises:
         UnknownName: nothing is called that.
@@ -188,16 +192,19 @@ def build_model(
     """
     given = {"temperature": temperature, "max_tokens": max_tokens, "timeout_s": timeout_s}
     chosen = {key: value for key, value in given.items() if value is not None}
+    placed = {key: value for key, value in (local or {}).items() if value is not None}
     if base_url is not None:
+        refuse(name, placed)
         settings = _served(name, base_url, chosen)
     elif name.lower() not in MODELS and _is_place(name):
-        return _in_folder(name, chosen)
+        return _in_folder(name, chosen, placed)
     else:
         spec = get_model_spec(name)
+        if spec.provider == "local":
+            return _open_weights(spec, chosen, placed)
+        refuse(name, placed)
         if spec.provider == "embedded":
             return _embedded(chosen, None)
-        if spec.provider == "local":
-            return _open_weights(spec, chosen)
         settings = _hosted(spec, spec.provider, chosen)
     return HostedModel(settings, api_key=api_key)
 
@@ -208,38 +215,41 @@ def _is_place(name: str) -> bool:
     return path or (bool(name) and Path(name).is_dir())
 
 
-def _in_folder(name: str, chosen: dict[str, Any]) -> Model:
+def _in_folder(name: str, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     if name.startswith("local:"):
-        return _local(name.removeprefix("local:"), name, chosen)
+        return _local(name.removeprefix("local:"), name, chosen, placed)
     from atari_vlm.models.embedded import members
 
     folder = Path(name).expanduser()
     if any((place / "eyes.onnx").is_file() for place in members(folder)):
+        refuse(f"{name} on onnxruntime", placed)
         return _embedded(chosen, folder)
-    return _local(name, name, chosen)
+    return _local(name, name, chosen, placed)
 
 
-def _open_weights(spec: ModelSpec, chosen: dict[str, Any]) -> Model:
+def _open_weights(spec: ModelSpec, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     served = (
         f"run `{spec.serve}` where there is {spec.hardware}, and add "
         f"--base-url http://localhost:{spec.port}/v1."
     )
-    if not spec.in_process:
+    if not spec.in_process and "trust_remote_code" not in placed:
         raise ModelUnusable(
-            f"{spec.name} brings Python code of its own, which is not run here: {served}"
+            f"{spec.name} brings Python code of its own, which is not run here unless you ask for "
+            f"it by name (--trust-remote-code {spec.model_id}@COMMIT). GLM-4.1V and GLM-4.6V "
+            f"succeed it and need none (local:zai-org/GLM-4.1V-9B-Thinking). Or {served}"
         )
     try:
-        return _local(spec.model_id, spec.name, chosen)
+        return _local(spec.model_id, spec.name, chosen, placed)
     except (ModelUnusable, MissingExtra) as error:
         raise type(error)(f"{error} Or {served}") from error
 
 
-def _local(source: str, name: str, chosen: dict[str, Any]) -> Model:
+def _local(source: str, name: str, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     if "timeout_s" in chosen:
         raise InvalidSetting("A model in this process takes no timeout_s.")
     from atari_vlm.models.local import LocalModel, LocalSettings
 
-    return LocalModel(source, name=name, settings=LocalSettings(**chosen))
+    return LocalModel(source, name=name, settings=LocalSettings(**chosen, **placing(placed)))
 
 
 def _hosted(spec: ModelSpec, provider: Provider, chosen: dict[str, Any]) -> HostedSettings:

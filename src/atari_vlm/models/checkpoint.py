@@ -1,7 +1,7 @@
 """A Hugging Face checkpoint on disk: found by folder or hub id, checked, loaded.
 
-Code that comes with a checkpoint is never run, pickled weights are never read, and nothing is
-downloaded without a line that says what.
+Code that comes with a checkpoint is run only where it was named (`cogvlm2.trusted`), pickled
+weights are never read, and nothing is downloaded without a line that says what.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, missing_extra
+from atari_vlm.models import cogvlm2
 from atari_vlm.models.embedded import members
-from atari_vlm.models.hub import FILES, fetch, lacking, read_json
+from atari_vlm.models.hub import CODE, FILES, fetch, lacking, read_json
 
 PACKAGES = ("torch", "transformers", "accelerate")
 """What the extra `local` installs."""
@@ -102,10 +103,16 @@ class Checkpoint:
     """The hub id, or the name of the folder."""
     model_type: str
     """The family, as in config.json."""
+    code: bool = False
+    """Whether it is loaded by Python code of its own, which was asked for by name."""
 
 
-def find(source: str) -> Checkpoint:
+def find(source: str, trust: str | None = None) -> Checkpoint:
     """The checkpoint in a folder, or of a hub id, which is downloaded where it is not cached.
+
+    Args:
+        source: the folder or id.
+        trust: the folder or ORG/NAME@COMMIT whose own code may run; None for no such code.
 
     Raises:
         MissingExtra: the extra `local` is not installed.
@@ -114,6 +121,7 @@ def find(source: str) -> Checkpoint:
     for package in PACKAGES:
         if find_spec(package) is None:
             raise missing_extra(f"The local model {source}", package, "local")
+    commit = cogvlm2.trusted(source, trust)
     folder = Path(source).expanduser()
     if folder.is_dir():
         folder, *others = members(folder)
@@ -126,8 +134,24 @@ def find(source: str) -> Checkpoint:
     elif _looks_like_a_path(source):
         raise ModelUnusable(f"There is no folder {source}.")
     else:
-        folder, name = fetch(source), source
+        folder, name = fetch(source, revision=commit), source
+    if commit is not None:
+        return Checkpoint(folder, name, _own_code(folder, name), code=True)
     return Checkpoint(folder, name, _model_type(folder, name))
+
+
+def _own_code(folder: Path, name: str) -> str:
+    """The family of a checkpoint whose own code may run, once it is sure how to call it."""
+    config = read_json(folder / "config.json")
+    if cogvlm2.ARCHITECTURE not in (config.get("architectures") or ()):
+        raise ModelUnusable(
+            f"{name} needs no --trust-remote-code, or is not CogVLM2, the only model whose own "
+            "code is known how to be called here."
+        )
+    gone = lacking(folder)
+    if gone:
+        raise ModelUnusable(f"The checkpoint in {folder} is incomplete: it lacks {gone[0]}.")
+    return "cogvlm2"
 
 
 def _looks_like_a_path(source: str) -> bool:
@@ -169,11 +193,12 @@ def _model_type(folder: Path, name: str) -> str:
     )
 
 
-def digest(folder: Path) -> str:
+def digest(checkpoint: Checkpoint) -> str:
     """Of the files that decide what a checkpoint answers; of large ones, 64 parts of 64 kB."""
     part, parts = 1 << 16, 64
     whole = hashlib.sha256()
-    for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):
+    patterns = (*FILES, *CODE) if checkpoint.code else FILES
+    for path in sorted(p for pattern in patterns for p in checkpoint.folder.glob(pattern)):
         size = path.stat().st_size
         whole.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
@@ -204,6 +229,13 @@ def load(checkpoint: Checkpoint, place: Placement, processor: dict[str, Any]) ->
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
+        if checkpoint.code:
+            options = _options(place)
+            return _sentence(
+                lambda: cogvlm2.load(checkpoint.folder, checkpoint.name, options),
+                checkpoint,
+                "by its own code",
+            )
         return _load_model(checkpoint, place), _load_processor(checkpoint, processor)
     finally:
         logging.set_verbosity(level)
@@ -211,9 +243,9 @@ def load(checkpoint: Checkpoint, place: Placement, processor: dict[str, Any]) ->
             logging.enable_progress_bar()
 
 
-def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
+def _options(place: Placement) -> dict[str, Any]:
+    """Arguments of `from_pretrained`."""
     import torch
-    from transformers import AutoModelForImageTextToText
 
     device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {"dtype": place.dtype or ("float32" if device == "cpu" else "auto")}
@@ -223,6 +255,14 @@ def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
         options["attn_implementation"] = place.attention
     if place.quantize is not None:
         options["quantization_config"] = _quantization(place.quantize, device)
+    return options
+
+
+def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    options = _options(place)
 
     def read() -> Any:
         return AutoModelForImageTextToText.from_pretrained(
@@ -234,6 +274,7 @@ def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
             **options,
         )
 
+    device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model, told = _sentence(read, checkpoint, f"on {device}")
     absent = sorted(told["missing_keys"])
     if absent:
@@ -297,6 +338,8 @@ def _sentence(read: Callable[[], Any], checkpoint: Checkpoint, how: str) -> Any:
     """What `read` gives, or one sentence."""
     try:
         return read()
+    except ModelUnusable:
+        raise
     except MemoryError as error:
         raise ModelUnusable(f"{checkpoint.name} does not fit into memory {how}.") from error
     except Exception as error:  # whatever transformers, safetensors and torch may raise

@@ -27,8 +27,10 @@ GAP = 8
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """How many frames a video of a family has; where screens are too few, the oldest is repeated,
-    so that nothing seems to stand still at the end."""
+    """How many frames a video of a family has.
+
+    Where screens are too few the oldest is repeated: nothing seems to stand still at the end.
+    """
 
     multiple: int
     """The vision tower takes frames in groups of this many."""
@@ -108,6 +110,9 @@ FAMILIES: dict[str, FramePolicy] = {
     "glm4v": _GLM,
     "glm4v_moe": replace(_GLM, once=False),
     "glm46v": replace(_GLM, once=False),
+    "cogvlm2": FramePolicy(
+        pictures=1, scale=2, why="one picture a conversation; its 1,344 x 1,344 hold 3 x 3 screens"
+    ),
     "idefics2": _WHOLE,
     "idefics3": _WHOLE,
     "smolvlm": _WHOLE,

@@ -2,9 +2,9 @@
 
 The weights load with the first question. One thread reads and writes for a model, so the event
 loop goes on; questions that wait at the same time are one batch, whose answers are those that each
-would get alone, up to the last bits of the arithmetic. What a family is shown is in `families`, what
-is loaded in `checkpoint`, the arithmetic in `network`; checkpoints of the project's own answer in
-the sentences of `answers`, just as the embedded model does.
+would get alone, up to the last bits of the arithmetic. What a family is shown is in `families`,
+what is loaded in `checkpoint`, the arithmetic in `network`; checkpoints of the project's own answer
+in the sentences of `answers`, just as the embedded model does.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelFault, ModelUnu
 from atari_vlm.models import answers
 from atari_vlm.models.answers import Answers
 from atari_vlm.models.checkpoint import Placement, digest, find, load
+from atari_vlm.models.cogvlm2 import CogVLM2Network
 from atari_vlm.models.families import OWN, Conversation, arrange, policy_of
 from atari_vlm.models.network import Bend, Network, Wish, chosen, sampled
-from atari_vlm.models.rating import rate, rate_tokens
 from atari_vlm.models.schema import Schema, Vocabulary
 from atari_vlm.models.waiting import Waiting
 from atari_vlm.types import Prompt, Reply, Usage
@@ -54,6 +54,9 @@ class LocalSettings:
     together: int = 16
     """Most questions answered in one batch. With 1 an answer cannot depend, by the last bits of the
     arithmetic, on who else waits."""
+
+    trust_remote_code: str | None = None
+    """The folder, or ORG/NAME@COMMIT, whose own Python code may run; None for no such code."""
 
     def __post_init__(self) -> None:
         if self.temperature is not None and not 0 <= self.temperature <= 2:
@@ -93,7 +96,7 @@ class LocalModel:
     ) -> None:
         self.name = name or source
         self.settings = settings or LocalSettings()
-        self._checkpoint = find(source)
+        self._checkpoint = find(source, self.settings.trust_remote_code)
         self.placement = self.settings.placement.settled()
         """How the weights are held, on this machine."""
         folder = self._checkpoint.folder
@@ -102,12 +105,12 @@ class LocalModel:
         self.policy = OWN if self._own else family
         """How frames become pictures."""
         self.prompt_type = "specialist" if self._own else "basic"
-        self.version = digest(folder)
+        self.version = digest(self._checkpoint)
         """Digest of the checkpoint: other weights are another player."""
         if self._own and (self.settings.temperature or self.settings.max_tokens):
             raise InvalidSetting(f"{self.name} takes no --temperature and no --max-tokens.")
         self._waiting: Waiting[_Job, Outcome] = Waiting(self._serve, self.settings.together)
-        self._network: Network | None = None
+        self._network: Network | CogVLM2Network | None = None
         self._vocabulary: Vocabulary | None = None
 
     @property
@@ -121,7 +124,8 @@ class LocalModel:
         form = self.placement.told
         kind = f"{self._checkpoint.model_type}{f' ({form})' if form else ''}"
         held = "" if self._own else "; answers in JSON are held to their form"
-        return f"{kind}: {self.policy.told}{held}"
+        code = ", by Python code of its own" if self._checkpoint.code else ""
+        return f"{kind}{code}: {self.policy.told}{held}"
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """What the model writes.
@@ -196,10 +200,13 @@ class LocalModel:
                 return self._guarded(jobs[:half]) + self._guarded(jobs[half:])
             return [self._understood(error)] * len(jobs)
 
-    def _loaded(self) -> Network:
+    def _loaded(self) -> Network | CogVLM2Network:
         if self._network is None:
-            model, processor = load(self._checkpoint, self.placement, dict(self.policy.processor))
-            self._network = Network(model, processor, self.name, once=self.policy.once)
+            model, reader = load(self._checkpoint, self.placement, dict(self.policy.processor))
+            if self._checkpoint.code:
+                self._network = CogVLM2Network(model, reader, self.name)
+            else:
+                self._network = Network(model, reader, self.name, once=self.policy.once)
         return self._network
 
     def _understood(self, error: Exception) -> Exception:
@@ -228,7 +235,7 @@ class LocalModel:
             "for a smaller model.",
         )
 
-    def _answers(self, network: Network, jobs: Sequence[_Job]) -> list[Reply]:
+    def _answers(self, network: Network | CogVLM2Network, jobs: Sequence[_Job]) -> list[Reply]:
         start = time.perf_counter()
         written = network.write([self._wish(network, job) for job in jobs])
         seconds = (time.perf_counter() - start) / len(jobs)  # of the batch, a share each
@@ -247,7 +254,7 @@ class LocalModel:
             for answer in written
         ]
 
-    def _wish(self, network: Network, job: _Job) -> Wish:
+    def _wish(self, network: Network | CogVLM2Network, job: _Job) -> Wish:
         """What is to be written for a job, and what decides its tokens."""
         assert job.seed is not None
         prompt, longest = job.prompt, self.settings.max_tokens or 512
@@ -270,12 +277,14 @@ class LocalModel:
             stopped=job.stop.is_set,
         )
 
-    def _words(self, network: Network) -> Vocabulary:
+    def _words(self, network: Network | CogVLM2Network) -> Vocabulary:
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(network.tokenizer, network.ends)
         return self._vocabulary
 
-    def _scores(self, network: Network, jobs: Sequence[_Job]) -> list[dict[Plan, float]]:
+    def _scores(
+        self, network: Network | CogVLM2Network, jobs: Sequence[_Job]
+    ) -> list[dict[Plan, float]]:
         """Probabilities for prompts that allow the same answers."""
         first = jobs[0].prompt
         if self._own:
@@ -283,14 +292,15 @@ class LocalModel:
             request = self._own.requests["act"].format(game=game)
             tokens = self._own.plans(game)
             talks = [self._motion(self._own, job.prompt, request) for job in jobs]
-            rated = rate_tokens(network, talks, [[token] for token in tokens])
+            rated = network.rate(talks, [[token] for token in tokens])
             return [_normalised(dict(zip(tokens.values(), row, strict=True))) for row in rated]
         candidates = _candidates(first)
         talks = [self._conversation(network, job.prompt) for job in jobs]
-        rated = rate(network, talks, list(candidates.values()))
+        words = network.tokenizer(list(candidates.values()), add_special_tokens=False)
+        rated = network.rate(talks, words["input_ids"])
         return [_normalised(dict(zip(candidates, row, strict=True))) for row in rated]
 
-    def _conversation(self, network: Network, prompt: Prompt) -> Conversation:
+    def _conversation(self, network: Network | CogVLM2Network, prompt: Prompt) -> Conversation:
         return arrange(prompt, self.policy, system=network.system, plain=network.plain)
 
     def _motion(self, own: Answers, prompt: Prompt, request: str) -> Conversation:

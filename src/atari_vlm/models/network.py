@@ -16,6 +16,7 @@ from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.answers import Chooser
 from atari_vlm.models.eyes import Eyes
 from atari_vlm.models.families import Conversation
+from atari_vlm.models.rating import rate_tokens
 from atari_vlm.models.reel import Reel
 
 Bend: TypeAlias = Callable[[Sequence[int], Any], Any]
@@ -108,10 +109,13 @@ class Network:
 
     def plain(self, text: str) -> str:
         """The text with a space inside what the tokenizer would take for a control token."""
-        for token in self._control:
-            if len(token) > 1 and token in text:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        return plainly(text, self._control)
+
+    def rate(
+        self, conversations: Sequence[Conversation], answers: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """Log-probability of each answer, in tokens, to each conversation; see `rating`."""
+        return rate_tokens(self, conversations, answers)
 
     def write(self, wishes: Sequence[Wish]) -> list[Written]:
         """Answer conversations in one batch.
@@ -125,7 +129,7 @@ class Network:
         start = int(inputs["input_ids"].shape[1])
         reads = [int(count) for count in inputs["attention_mask"].sum(-1)]
         rows = [
-            _Row(wish, self._room(wish.longest, read), self.ends)
+            Row(wish, self._room(wish.longest, read), self.ends)
             for wish, read in zip(wishes, reads, strict=True)
         ]
 
@@ -160,7 +164,7 @@ class Network:
     def _room(self, longest: int, read: int) -> int:
         return longest if self.context is None else min(longest, self.context - read)
 
-    def _written(self, row: _Row, read: int, said: list[int]) -> Written:
+    def _written(self, row: Row, read: int, said: list[int]) -> Written:
         said = row.own(said)
         ended = bool(said) and said[-1] in self.ends
         text = self.tokenizer.decode(said, skip_special_tokens=True)
@@ -202,7 +206,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """One answer of a batch on its way."""
 
     wish: Wish
@@ -221,6 +225,14 @@ class _Row:
         """Whether it has ended."""
         ended = bool(said) and self.own(said)[-1] in self.ends
         return ended or len(said) >= self.room or self.wish.stopped()
+
+
+def plainly(text: str, control: Sequence[str]) -> str:
+    """The text with a space inside each control token."""
+    for token in control:
+        if len(token) > 1 and token in text:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
 
 
 def chosen(choose: Chooser) -> Bend:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atari_vlm.models.families import Conversation
-from atari_vlm.models.network import Network
+
+if TYPE_CHECKING:
+    from atari_vlm.models.network import Network
 
 AT_ONCE = 16
 """Beginnings of a prompt's answers read in one forward pass: each needs a copy of the prompt's
@@ -22,14 +24,6 @@ END = -1
 
 Path: TypeAlias = tuple[int, ...]
 """Tokens of an answer so far, from where the answers first differ."""
-
-
-def rate(
-    network: Network, conversations: Sequence[Conversation], answers: Sequence[str]
-) -> list[list[float]]:
-    """Log-probability of each answer, up to a constant they share; see `rate_tokens`."""
-    tokens = network.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-    return rate_tokens(network, conversations, tokens)
 
 
 def rate_tokens(
@@ -50,7 +44,7 @@ def rate_tokens(
     """
     import torch
 
-    shared, rests = _split(answers)
+    shared, rests = split(answers)
     inputs = _extended(network.encode(conversations), shared)
     mask = inputs["attention_mask"]
     followers: dict[Path, set[int]] = {}
@@ -63,8 +57,9 @@ def rate_tokens(
         out = network.model(
             **inputs, **_positions(network, mask), use_cache=bool(longer), logits_to_keep=1
         )
-        chances: list[dict[Path, dict[int, float]]] = [
-            {(): _chances(network, out.logits[talk, -1], followers.get((), ()))} for talk in many
+        known: list[dict[Path, dict[int, float]]] = [
+            {(): chances(out.logits[talk, -1], followers.get((), ()), network.ends)}
+            for talk in many
         ]
         rows = [path for path in sorted(longer) if not _begins_another(path, longer)]
         for start in range(0, len(rows), AT_ONCE):
@@ -76,12 +71,12 @@ def rate_tokens(
                 for row, path in enumerate(some, talk * len(some)):
                     for place in range(len(path)):
                         begun = path[: place + 1]
-                        chances[talk][begun] = _chances(
-                            network, logits[row, place], followers[begun]
+                        known[talk][begun] = chances(
+                            logits[row, place], followers[begun], network.ends
                         )
     return [
-        [sum(known[rest[:i]][token] for i, token in enumerate(rest)) for rest in rests]
-        for known in chances
+        [sum(one[rest[:i]][token] for i, token in enumerate(rest)) for rest in rests]
+        for one in known
     ]
 
 
@@ -95,7 +90,7 @@ def _positions(network: Network, mask: Any) -> dict[str, Any]:
     return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
 
 
-def _split(answers: Sequence[Sequence[int]]) -> tuple[list[int], list[Path]]:
+def split(answers: Sequence[Sequence[int]]) -> tuple[list[int], list[Path]]:
     """The tokens all answers begin with, and the rest of each, with END where the end counts."""
     every = [tuple(answer) for answer in answers]
     beginnings = {answer[:i] for answer in every for i in range(len(answer))}
@@ -163,10 +158,10 @@ def _read_on(network: Network, cache: Any, read: Any, rows: Sequence[Path]) -> A
     ).logits
 
 
-def _chances(network: Network, logits: Any, wanted: Iterable[int]) -> dict[int, float]:
-    """Token -> log-probability."""
-    chances = logits.float().log_softmax(-1)
+def chances(logits: Any, wanted: Iterable[int], ends: Sequence[int]) -> dict[int, float]:
+    """Token -> log-probability; END is any of the tokens that end an answer."""
+    logs = logits.float().log_softmax(-1)
     return {
-        token: float(chances[network.ends].logsumexp(-1) if token == END else chances[token])
+        token: float(logs[list(ends)].logsumexp(-1) if token == END else logs[token])
         for token in wanted
     }
