@@ -18,8 +18,8 @@ from typing import Any
 from atari_vlm.errors import InvalidSetting, ModelUnusable
 from atari_vlm.models.families import Conversation, pictures_of
 from atari_vlm.models.network import Row, Wish, Written, plainly
+from atari_vlm.models.rating import Choices, chances
 from atari_vlm.models.rating import Path as Tokens
-from atari_vlm.models.rating import chances, split
 
 ARCHITECTURE = "CogVLMForCausalLM"
 """The one architecture whose own code is known how to be called."""
@@ -158,30 +158,24 @@ class CogVLM2Network:
         text = self.tokenizer.decode(said, skip_special_tokens=True)
         return Written(text, read, len(said), "stop" if ended else "length")
 
-    def rate(
-        self, conversations: Sequence[Conversation], answers: Sequence[Sequence[int]]
-    ) -> list[list[float]]:
+    def rate(self, conversations: Sequence[Conversation], answers: Choices) -> list[list[float]]:
         """Log-probability of each answer to each conversation; see `rating.rate_tokens`."""
         import torch
 
-        shared, rests = split(answers)
-        followers: dict[Tokens, set[int]] = {}
-        for rest in rests:
-            for place, token in enumerate(rest):
-                followers.setdefault(rest[:place], set()).add(token)
         rated = []
         for conversation in conversations:
             with torch.inference_mode():
                 state, _ = self._read(conversation)
-                for token in shared:
+                for token in answers.shared:
                     state = self._on(state, token)
                 states: dict[Tokens, _State] = {(): state}
                 known = {}
-                for path in sorted(followers, key=len):
+                for path in sorted(answers.followers, key=len):
                     if path:
                         states[path] = self._on(states[path[:-1]], path[-1])
-                    known[path] = chances(states[path].logits, followers[path], self.ends)
-            rated.append([sum(known[rest[:i]][t] for i, t in enumerate(rest)) for rest in rests])
+                    logs = chances(states[path].logits, answers.followers[path], self.ends)
+                    known.update({(path, token): log for token, log in logs.items()})
+            rated.append(answers.rated(known))
         return rated
 
     def _read(self, conversation: Conversation) -> tuple[_State, int]:

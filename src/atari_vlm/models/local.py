@@ -28,6 +28,7 @@ from atari_vlm.models.checkpoint import Placement, digest, find, load
 from atari_vlm.models.cogvlm2 import CogVLM2Network
 from atari_vlm.models.families import OWN, Conversation, arrange, policy_of
 from atari_vlm.models.network import Bend, Network, Wish, chosen, sampled
+from atari_vlm.models.rating import Choices, choices
 from atari_vlm.models.schema import Schema, Vocabulary
 from atari_vlm.models.waiting import Waiting
 from atari_vlm.types import Prompt, Reply, Usage
@@ -112,6 +113,7 @@ class LocalModel:
         self._waiting: Waiting[_Job, Outcome] = Waiting(self._serve, self.settings.together)
         self._network: Network | CogVLM2Network | None = None
         self._vocabulary: Vocabulary | None = None
+        self._choices: dict[Hashable, tuple[list[Plan], Choices]] = {}
 
     @property
     def games(self) -> tuple[str, ...] | None:
@@ -292,13 +294,24 @@ class LocalModel:
             request = self._own.requests["act"].format(game=game)
             tokens = self._own.plans(game)
             talks = [self._motion(self._own, job.prompt, request) for job in jobs]
-            rated = network.rate(talks, [[token] for token in tokens])
+            rated = network.rate(talks, choices(tuple((token,) for token in tokens)))
             return [_normalised(dict(zip(tokens.values(), row, strict=True))) for row in rated]
-        candidates = _candidates(first)
+        candidates, rest = self._candidates(network, first)
         talks = [self._conversation(network, job.prompt) for job in jobs]
-        words = network.tokenizer(list(candidates.values()), add_special_tokens=False)
-        rated = network.rate(talks, words["input_ids"])
+        rated = network.rate(talks, rest)
         return [_normalised(dict(zip(candidates, row, strict=True))) for row in rated]
+
+    def _candidates(
+        self, network: Network | CogVLM2Network, prompt: Prompt
+    ) -> tuple[list[Plan], Choices]:
+        """Every legal answer to a prompt, and what has to be read to rate them."""
+        form = (prompt.legal, prompt.longest, prompt.plans, prompt.json)
+        if form not in self._choices:
+            worded = _candidates(prompt)
+            words = network.tokenizer(list(worded.values()), add_special_tokens=False)
+            tokens = choices(tuple(map(tuple, words["input_ids"])))
+            self._choices[form] = list(worded), tokens
+        return self._choices[form]
 
     def _conversation(self, network: Network | CogVLM2Network, prompt: Prompt) -> Conversation:
         return arrange(prompt, self.policy, system=network.system, plain=network.plain)

@@ -16,7 +16,7 @@ from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.answers import Chooser
 from atari_vlm.models.eyes import Eyes
 from atari_vlm.models.families import Conversation
-from atari_vlm.models.rating import rate_tokens
+from atari_vlm.models.rating import Choices, rate_tokens
 from atari_vlm.models.reel import Reel
 
 Bend: TypeAlias = Callable[[Sequence[int], Any], Any]
@@ -111,10 +111,8 @@ class Network:
         """The text with a space inside what the tokenizer would take for a control token."""
         return plainly(text, self._control)
 
-    def rate(
-        self, conversations: Sequence[Conversation], answers: Sequence[Sequence[int]]
-    ) -> list[list[float]]:
-        """Log-probability of each answer, in tokens, to each conversation; see `rating`."""
+    def rate(self, conversations: Sequence[Conversation], answers: Choices) -> list[list[float]]:
+        """Log-probability of each answer to each conversation; see `rating.rate_tokens`."""
         return rate_tokens(self, conversations, answers)
 
     def write(self, wishes: Sequence[Wish]) -> list[Written]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atari_vlm.models.families import Conversation
@@ -15,9 +17,11 @@ from atari_vlm.models.families import Conversation
 if TYPE_CHECKING:
     from atari_vlm.models.network import Network
 
-AT_ONCE = 16
-"""Beginnings of a prompt's answers read in one forward pass: each needs a copy of the prompt's
-key-value cache."""
+AT_ONCE = 64
+"""Beginnings of answers read in one forward pass, of all prompts together, but at least `LEAST` of
+each: every one needs a copy of its prompt's key-value cache."""
+
+LEAST = 4
 
 END = -1
 """Stands for the end of an answer, whichever token ends it."""
@@ -26,58 +30,131 @@ Path: TypeAlias = tuple[int, ...]
 """Tokens of an answer so far, from where the answers first differ."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Answers to choose from, and what has to be read to rate them."""
+
+    shared: Path
+    """The tokens all answers begin with."""
+    rests: tuple[Path, ...]
+    """What follows in each, with END where the end of an answer counts."""
+    followers: dict[Path, tuple[int, ...]]
+    """Beginning -> the tokens that may come next in some answer."""
+    rows: tuple[Path, ...]
+    """The beginnings that no other contains: all that has to be read on top of the prompt."""
+
+    def rated(self, known: dict[tuple[Path, int], float]) -> list[float]:
+        """Log-probability of each answer, from that of each token after each beginning."""
+        return [
+            sum(known[rest[:place], token] for place, token in enumerate(rest))
+            for rest in self.rests
+        ]
+
+
+@lru_cache(maxsize=256)
+def choices(answers: tuple[Path, ...]) -> Choices:
+    """The tokens of answers as something to rate.
+
+    Where one answer begins another ("UP" and "UPFIRE"), the end of the answer counts as its last
+    token.
+    """
+    beginnings = {answer[:i] for answer in answers for i in range(len(answer))}
+    if any(answer in beginnings for answer in answers):
+        answers = tuple((*answer, END) for answer in answers)
+    shared: list[int] = []
+    for column in zip(*answers, strict=False):
+        if len(set(column)) > 1:
+            break
+        shared.append(column[0])
+    rests = tuple(answer[len(shared) :] for answer in answers)
+    followers: dict[Path, dict[int, None]] = {}
+    for rest in rests:
+        for place, token in enumerate(rest):
+            followers.setdefault(rest[:place], {})[token] = None
+    longer = followers.keys() - {()}
+    inner = {path[:place] for path in longer for place in range(len(path))}
+    return Choices(
+        shared=tuple(shared),
+        rests=rests,
+        followers={path: tuple(tokens) for path, tokens in followers.items()},
+        rows=tuple(sorted(longer - inner)),
+    )
+
+
 def rate_tokens(
-    network: Network, conversations: Sequence[Conversation], answers: Sequence[Sequence[int]]
+    network: Network, conversations: Sequence[Conversation], answers: Choices
 ) -> list[list[float]]:
     """Log-probability of each answer to each conversation, up to a constant that answers share.
 
     Exact: the sum over the tokens in which the answers differ, each given all before it. The
     prompts, their pictures and the tokens with which all answers begin are read in one forward
     pass; where the answers differ in a single token, that is all. Otherwise every distinct
-    beginning is read on top of the cache. Where one answer begins another ("UP" and "UPFIRE"), the
-    end of the answer counts as its last token.
+    beginning is read on top of the cache.
 
     Args:
         network: the model.
         conversations: from `families.arrange`; one batch.
-        answers: tokens of each, none empty; the same for all conversations.
+        answers: the same for all conversations.
     """
     import torch
 
-    shared, rests = split(answers)
-    inputs = _extended(network.encode(conversations), shared)
-    mask = inputs["attention_mask"]
-    followers: dict[Path, set[int]] = {}
-    for rest in rests:
-        for place, token in enumerate(rest):
-            followers.setdefault(rest[:place], set()).add(token)
-    longer = followers.keys() - {()}
-    many = range(len(conversations))
+    inputs = _extended(network.encode(conversations), answers.shared)
+    mask, rows = inputs["attention_mask"], answers.rows
+    many = len(conversations)
+    known: list[dict[tuple[Path, int], float]] = [{} for _ in conversations]
     with torch.inference_mode():
         out = network.model(
-            **inputs, **_positions(network, mask), use_cache=bool(longer), logits_to_keep=1
+            **inputs, **_positions(network, mask), use_cache=bool(rows), logits_to_keep=1
         )
-        known: list[dict[Path, dict[int, float]]] = [
-            {(): chances(out.logits[talk, -1], followers.get((), ()), network.ends)}
-            for talk in many
-        ]
-        rows = [path for path in sorted(longer) if not _begins_another(path, longer)]
-        for start in range(0, len(rows), AT_ONCE):
-            last = start + AT_ONCE >= len(rows)
+        _note(known, out.logits[:, -1:], ((),), answers, network.ends)
+        step = max(LEAST, AT_ONCE // many)
+        for start in range(0, len(rows), step):
+            last = start + step >= len(rows)
             cache = out.past_key_values if last else copy.deepcopy(out.past_key_values)
-            some = rows[start : start + AT_ONCE]
+            some = rows[start : start + step]
             logits = _read_on(network, cache, mask, some)
-            for talk in many:
-                for row, path in enumerate(some, talk * len(some)):
-                    for place in range(len(path)):
-                        begun = path[: place + 1]
-                        known[talk][begun] = chances(
-                            logits[row, place], followers[begun], network.ends
-                        )
-    return [
-        [sum(one[rest[:i]][token] for i, token in enumerate(rest)) for rest in rests]
-        for one in known
+            _note(known, logits, some, answers, network.ends)
+    return [answers.rated(one) for one in known]
+
+
+def _note(
+    known: list[dict[tuple[Path, int], float]],
+    logits: Any,
+    rows: Sequence[Path],
+    answers: Choices,
+    ends: Sequence[int],
+) -> None:
+    """Add what a pass says of the tokens that may follow its beginnings.
+
+    Args:
+        known: (beginning, token) -> log-probability, for each prompt.
+        logits: (prompts x rows, places, vocabulary), of the token after each place of a row; for
+            the row () its only place is before its first token.
+        rows: read after every prompt.
+        answers: say which tokens matter.
+        ends: tokens that end an answer.
+    """
+    import torch
+
+    wanted = [
+        (number, place, row[: place + 1], token)
+        for number, row in enumerate(rows)
+        for place in range(max(1, len(row)))
+        for token in answers.followers.get(row[: place + 1], ())
     ]
+    if not wanted:
+        return
+    whole = logits.float()
+    norms, ended = whole.logsumexp(-1), whole[..., list(ends)].logsumexp(-1)
+    places, tokens = (
+        torch.tensor([one[part] for one in wanted], device=whole.device) for part in (1, 3)
+    )
+    for number, one in enumerate(known):
+        start = number * len(rows)
+        at = torch.tensor([start + item[0] for item in wanted], device=whole.device)
+        logs = whole[at, places, tokens.clamp(min=0)].where(tokens != END, ended[at, places])
+        values = (logs - norms[at, places]).tolist()
+        one.update(zip([(path, token) for _, _, path, token in wanted], values, strict=True))
 
 
 def _positions(network: Network, mask: Any) -> dict[str, Any]:
@@ -88,24 +165,6 @@ def _positions(network: Network, mask: Any) -> dict[str, Any]:
     if bool(mask.all()) or hasattr(getattr(network.model, "model", None), "rope_deltas"):
         return {}
     return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
-
-
-def split(answers: Sequence[Sequence[int]]) -> tuple[list[int], list[Path]]:
-    """The tokens all answers begin with, and the rest of each, with END where the end counts."""
-    every = [tuple(answer) for answer in answers]
-    beginnings = {answer[:i] for answer in every for i in range(len(answer))}
-    if any(answer in beginnings for answer in every):
-        every = [(*answer, END) for answer in every]
-    shared = []
-    for column in zip(*every, strict=False):
-        if len(set(column)) > 1:
-            break
-        shared.append(column[0])
-    return shared, [answer[len(shared) :] for answer in every]
-
-
-def _begins_another(path: Path, paths: Iterable[Path]) -> bool:
-    return any(len(other) > len(path) and other[: len(path)] == path for other in paths)
 
 
 def _extended(inputs: dict[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
