@@ -5,11 +5,12 @@ parameters, so the figures say what the harness and the number of forward passes
 seven billion on a GPU gains the same passes. Both sides of a line take turns, and the medians of
 their processor time are compared, so that a busy machine changes nothing.
 
-- one_pass: the project's own architecture, whose plans are one token each, scores them in a single
-  forward pass, against writing 60 tokens to the same prompt;
-- named_answers: 72 answers of several tokens ("ACTION: LEFT x3"), rated exactly on one reading of
-  the prompt, against writing 60 tokens;
-- eight_games: eight prompts in one batch, against one after the other;
+- one_pass: 18 labels of one token each, rated in a single forward pass (as the project's own
+  checkpoints score their plans), against writing 60 tokens to the same prompt;
+- named_answers: Pong's 24 answers ("ACTION: LEFT x3"), rated exactly on one reading of the prompt,
+  against writing 60 tokens;
+- eight_games, eight_scored: eight prompts answered (24 tokens each), or scored, in one batch,
+  against one after the other;
 - newest_frame: four screens, three of them seen before, against looking at all four.
 """
 
@@ -31,16 +32,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from atari_vlm.emulator import Emulator
 from atari_vlm.games import get_game
+from atari_vlm.models.families import Conversation
 from atari_vlm.models.local import LocalModel, LocalSettings
 from atari_vlm.models.network import Network, Wish
-from atari_vlm.prompts.specialist import SEE
+from atari_vlm.models.rating import choices
 from atari_vlm.types import Frame, Message, Prompt
 from tests import checkpoints
 
 ROUNDS = 14
 Work: TypeAlias = Callable[[int], Coroutine[Any, Any, Any]]
-LEGAL = tuple(Emulator(get_game("boxing")).legal)
-"""All 18 actions."""
+LEGAL = tuple(Emulator(get_game("pong")).legal)
 
 
 def main() -> None:
@@ -48,46 +49,49 @@ def main() -> None:
     frames = _frames(4 * ROUNDS + 12)
     with TemporaryDirectory() as place:
         folder = checkpoints.family(family, Path(place) / family)
-        own = checkpoints.own(Path(place) / "own")
-        asyncio.run(_all(family, str(folder), str(own), frames))
+        asyncio.run(_all(family, str(folder), frames))
 
 
-async def _all(family: str, folder: str, own: str, frames: list[Frame]) -> None:
-    model, ours = await _endless(folder), await _endless(own)
-    alone, blind = _model(folder, together=1), _model(folder, once=False)
+async def _all(family: str, folder: str, frames: list[Frame]) -> None:
+    model, alone = await _endless(folder), await _endless(folder, together=1)
+    blind = await _endless(folder, once=False)
+    network = model._network
+    assert isinstance(network, Network)
+    labels = [network.tokenizer(letter)["input_ids"][-1] for letter in "ABCDEFGHIJKLMNOPQR"]
+    one_token = choices(tuple((label,) for label in labels))
 
-    def one(k: int) -> Prompt:
-        return _prompt(frames[k : k + 1])
+    def talk(k: int) -> Conversation:
+        return model._conversation(network, _prompt(frames[k : k + 1]))
 
-    def four(k: int) -> Prompt:
-        return _prompt(frames[k : k + 4])
+    async def one_pass(k: int) -> None:
+        (rated,) = network.rate([talk(k)], one_token)
+        assert len(rated) == 18
 
-    def two(k: int) -> Prompt:
-        request = SEE.format(game="pong")
-        return Prompt(
-            messages=(Message("user", (*frames[k : k + 2], request)),), legal=LEGAL, longest=4
-        )
-
-    async def sixty(player: LocalModel, prompt: Prompt) -> None:
-        network = player._network
-        assert isinstance(network, Network)
-        if player.prompt_type == "specialist":  # without its sentences, which end early
-            answers = player._own
-            assert answers is not None
-            talk = player._motion(answers, prompt, SEE.format(game="pong"))
-        else:
-            talk = player._conversation(network, prompt)
-        (written,) = network.write([Wish(conversation=talk, longest=60)])
+    async def sixty(k: int) -> None:
+        (written,) = network.write([Wish(conversation=talk(k), longest=60)])
         assert written.written == 60
 
-    async def eight(player: LocalModel, k: int) -> None:
-        await asyncio.gather(*(player.score(one(k + n)) for n in range(8)))
+    async def named(k: int) -> None:
+        assert len(await model.score(_prompt(frames[k : k + 1]))) == 24
+
+    def prompts(k: int) -> list[Prompt]:
+        return [_prompt(frames[4 * k + n : 4 * k + n + 1]) for n in range(8)]
+
+    async def answered(player: LocalModel, k: int) -> None:
+        await asyncio.gather(*(player.answer(prompt, seed=0) for prompt in prompts(k)))
+
+    async def scored(player: LocalModel, k: int) -> None:
+        await asyncio.gather(*(player.score(prompt) for prompt in prompts(k)))
+
+    async def four(player: LocalModel, k: int) -> None:
+        await player.score(_prompt(frames[k : k + 4]))
 
     pairs: dict[str, tuple[Work, Work]] = {
-        "one_pass": (lambda k: ours.score(two(k)), lambda k: sixty(ours, two(k))),
-        "named_answers": (lambda k: model.score(one(k)), lambda k: sixty(model, one(k))),
-        "eight_games": (lambda k: eight(model, 4 * k), lambda k: eight(alone, 4 * k)),
-        "newest_frame": (lambda k: model.score(four(k)), lambda k: blind.score(four(k))),
+        "one_pass": (one_pass, sixty),
+        "named_answers": (named, sixty),
+        "eight_games": (lambda k: answered(model, k), lambda k: answered(alone, k)),
+        "eight_scored": (lambda k: scored(model, k), lambda k: scored(alone, k)),
+        "newest_frame": (lambda k: four(model, k), lambda k: four(blind, k)),
     }
     ratios = {}
     for name, (fast, slow) in pairs.items():
@@ -98,24 +102,14 @@ async def _all(family: str, folder: str, own: str, frames: list[Frame]) -> None:
         print(f"local_decisions_{name}: {ratio:.2f} x")
 
 
-async def _endless(folder: str) -> LocalModel:
+async def _endless(folder: str, *, once: bool = True, **settings: Any) -> LocalModel:
     """A model whose answers go on to their longest: random weights would end them anywhere."""
-    model = _model(folder)
-    prompt = _prompt(_frames(2))
-    if model.prompt_type == "specialist":
-        words = Message("user", (*prompt.frames, SEE.format(game="pong")))
-        prompt = replace(prompt, messages=(words,))
-    await model.score(prompt)
+    model = LocalModel(folder, settings=LocalSettings(max_tokens=24, **settings))
+    model.policy = replace(model.policy, once=once)
+    await model.score(_prompt(_frames(1)))
     network = model._network
     assert isinstance(network, Network)
-    network.ends.clear()
     network.model.generation_config.eos_token_id = None
-    return model
-
-
-def _model(folder: str, *, once: bool = True, **settings: Any) -> LocalModel:
-    model = LocalModel(folder, settings=LocalSettings(**settings))
-    model.policy = replace(model.policy, once=once)
     return model
 
 
