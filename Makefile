@@ -31,6 +31,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/environment.py
 	$(BIN)/python benchmarks/embedded_decision.py
 	$(BIN)/python benchmarks/embedded_agreement.py
+	$(BIN)/python benchmarks/local_decisions.py
 	$(BIN)/python benchmarks/footprint.py
 
 # The replay page is tested in a real browser; where Debian's packages are to be had, take its own.

@@ -6,9 +6,10 @@ seven billion on a GPU gains the same passes. Both sides of a line take turns, a
 their processor time are compared, so that a busy machine changes nothing.
 
 - one_pass: 18 labels of one token each, rated in a single forward pass (as the project's own
-  checkpoints score their plans), against writing 60 tokens to the same prompt;
+  checkpoints score their plans), against writing 60 tokens to the same prompt; both sides have
+  looked at its picture before;
 - named_answers: Pong's 24 answers ("ACTION: LEFT x3"), rated exactly on one reading of the prompt,
-  against writing 60 tokens;
+  against writing 60 tokens, likewise;
 - eight_games, eight_scored: eight prompts answered (24 tokens each), or scored, in one batch,
   against one after the other;
 - newest_frame: four screens, three of them seen before, against looking at all four.
@@ -55,13 +56,24 @@ def main() -> None:
 async def _all(family: str, folder: str, frames: list[Frame]) -> None:
     model, alone = await _endless(folder), await _endless(folder, together=1)
     blind = await _endless(folder, once=False)
+    ratios = {}
+    for name, (fast, slow) in {**_one(model, frames), **_many(model, alone, blind, frames)}.items():
+        quick, long = await _side_by_side(fast, slow)
+        ratios[name] = long / quick
+        print(f"{family}, {name}: {quick:.2f} ms against {long:.2f} ms", flush=True)
+    for name, ratio in ratios.items():
+        print(f"local_decisions_{name}: {ratio:.2f} x")
+
+
+def _one(model: LocalModel, frames: list[Frame]) -> dict[str, tuple[Work, Work]]:
+    """One prompt, whose picture is known: probabilities against words."""
     network = model._network
     assert isinstance(network, Network)
     labels = [network.tokenizer(letter)["input_ids"][-1] for letter in "ABCDEFGHIJKLMNOPQR"]
     one_token = choices(tuple((label,) for label in labels))
 
     def talk(k: int) -> Conversation:
-        return model._conversation(network, _prompt(frames[k : k + 1]))
+        return model._conversation(network, _prompt(frames[k % 2 : k % 2 + 1]))
 
     async def one_pass(k: int) -> None:
         (rated,) = network.rate([talk(k)], one_token)
@@ -72,7 +84,15 @@ async def _all(family: str, folder: str, frames: list[Frame]) -> None:
         assert written.written == 60
 
     async def named(k: int) -> None:
-        assert len(await model.score(_prompt(frames[k : k + 1]))) == 24
+        assert len(await model.score(_prompt(frames[k % 2 : k % 2 + 1]))) == 24
+
+    return {"one_pass": (one_pass, sixty), "named_answers": (named, sixty)}
+
+
+def _many(
+    model: LocalModel, alone: LocalModel, blind: LocalModel, frames: list[Frame]
+) -> dict[str, tuple[Work, Work]]:
+    """Eight prompts, and one of four screens."""
 
     def prompts(k: int) -> list[Prompt]:
         return [_prompt(frames[4 * k + n : 4 * k + n + 1]) for n in range(8)]
@@ -86,20 +106,11 @@ async def _all(family: str, folder: str, frames: list[Frame]) -> None:
     async def four(player: LocalModel, k: int) -> None:
         await player.score(_prompt(frames[k : k + 4]))
 
-    pairs: dict[str, tuple[Work, Work]] = {
-        "one_pass": (one_pass, sixty),
-        "named_answers": (named, sixty),
+    return {
         "eight_games": (lambda k: answered(model, k), lambda k: answered(alone, k)),
         "eight_scored": (lambda k: scored(model, k), lambda k: scored(alone, k)),
         "newest_frame": (lambda k: four(model, k), lambda k: four(blind, k)),
     }
-    ratios = {}
-    for name, (fast, slow) in pairs.items():
-        quick, long = await _side_by_side(fast, slow)
-        ratios[name] = long / quick
-        print(f"{family}, {name}: {quick:.2f} ms against {long:.2f} ms", flush=True)
-    for name, ratio in ratios.items():
-        print(f"local_decisions_{name}: {ratio:.2f} x")
 
 
 async def _endless(folder: str, *, once: bool = True, **settings: Any) -> LocalModel:
@@ -109,6 +120,7 @@ async def _endless(folder: str, *, once: bool = True, **settings: Any) -> LocalM
     await model.score(_prompt(_frames(1)))
     network = model._network
     assert isinstance(network, Network)
+    network.ends.clear()
     network.model.generation_config.eos_token_id = None
     return model
 

@@ -42,6 +42,15 @@ def family(name: str, folder: Path) -> Path:
     return folder
 
 
+def wide(folder: Path) -> Path:
+    """An Idefics3 whose matrices have sides of 64 and 128: 4 bits come in blocks of 64."""
+    import torch
+
+    torch.manual_seed(1)
+    _idefics3(folder, wide=64)
+    return folder
+
+
 def tokenizer(*special: str, end: str, **extra: str) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -144,7 +153,7 @@ def _idefics3_words() -> Any:
     )
 
 
-def _idefics3(folder: Path, side: int = 112, patch: int = 14) -> None:
+def _idefics3(folder: Path, side: int = 112, patch: int = 14, wide: int = 32) -> None:
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import (
         Idefics3ImageProcessorPil,
@@ -156,8 +165,8 @@ def _idefics3(folder: Path, side: int = 112, patch: int = 14) -> None:
     )
     assert images.do_image_splitting  # as released: every screen would be five tiles
     config = Idefics3Config(
-        text_config=_text(words),
-        vision_config=_vision(side, patch),
+        text_config=_text(words, intermediate_size=64 + wide),
+        vision_config=_vision(side, patch, hidden_size=wide),
         scale_factor=4,
         image_token_id=words.convert_tokens_to_ids(image),
         pad_token_id=words.pad_token_id,

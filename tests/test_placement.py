@@ -18,14 +18,16 @@ from atari_vlm.types import Message, Prompt
 
 pytestmark = pytest.mark.training
 pytest.importorskip("torch")
+from tests import checkpoints  # noqa: E402
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
 
 
-def held(built, screens, **place):
-    """A model, and the weights of its words after it answered."""
-    folder = str(built("idefics3"))
-    model = LocalModel(folder, settings=LocalSettings(max_tokens=3, placement=Placement(**place)))
+def held(folder, screens, **place):
+    """A model, and what holds its weights after it answered."""
+    model = LocalModel(
+        str(folder), settings=LocalSettings(max_tokens=3, placement=Placement(**place))
+    )
     prompt = Prompt(messages=(Message("user", (screens[0], "Act.")),), legal=LEGAL, longest=4)
     scores = asyncio.run(model.score(prompt))
     assert sum(scores.values()) == pytest.approx(1, abs=1e-3)
@@ -38,7 +40,7 @@ def test_flash_attention_that_is_not_here_becomes_sdpa_and_says_so(built, screen
 
     if torch.cuda.is_available():
         pytest.skip("This machine may have flash attention.")
-    model, inner = held(built, screens, attention=kind)
+    model, inner = held(built("idefics3"), screens, attention=kind)
     assert model.told.startswith(f"idefics3 (sdpa, as {kind} needs an NVIDIA GPU and its package")
     assert "pip install flash-attn" in model.told
     assert inner.config.text_config._attn_implementation == "sdpa"
@@ -48,12 +50,12 @@ def test_what_is_asked_for_is_what_is_held_and_what_is_told(built, screens):
     import torch
 
     model, inner = held(
-        built, screens, attention="eager", dtype="bfloat16", device="cpu", threads=1
+        built("idefics3"), screens, attention="eager", dtype="bfloat16", device="cpu", threads=1
     )
-    assert model.told.startswith("idefics3 (bfloat16, eager, cpu, 1 threads): ")
+    assert model.told.startswith("idefics3 (bfloat16, eager, cpu, 1 thread): ")
     assert inner.dtype == torch.bfloat16
     assert inner.config.text_config._attn_implementation == "eager"
-    assert held(built, screens)[0].told.startswith("idefics3: every screen a picture")
+    assert held(built("idefics3"), screens)[0].told.startswith("idefics3: every screen a picture")
 
 
 @pytest.mark.parametrize(("kind", "package"), sorted(on_disk.QUANTIZED.items()))
@@ -75,10 +77,10 @@ def test_fewer_bits_need_a_package_that_is_named(built, monkeypatch, kind, packa
         ("int8", "torchao", "Int8Tensor"),
     ],
 )
-def test_weights_are_held_in_fewer_bits(built, screens, kind, package, name):
+def test_weights_are_held_in_fewer_bits(tmp_path, screens, kind, package, name):
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install 'atari-vlm[quantize]'")
-    _, inner = held(built, screens, quantize=kind)
+    _, inner = held(checkpoints.wide(tmp_path / "wide"), screens, quantize=kind)
     layer = inner.model.text_model.layers[0].mlp.gate_proj
     assert name in (type(layer).__name__, type(layer.weight).__name__)
 
@@ -87,7 +89,7 @@ def test_settings_reach_the_record_of_a_run(built, tmp_path):
     trainer = VLMTrainer(
         "pong", str(built("idefics3")), dtype="bfloat16", threads=1, save_dir=tmp_path
     )
-    assert trainer.settings["local"].startswith("idefics3 (bfloat16, 1 threads): ")
+    assert trainer.settings["local"].startswith("idefics3 (bfloat16, 1 thread): ")
     other = VLMTrainer("pong", str(built("idefics3")), save_dir=tmp_path)
     assert trainer.folder("train", 0) != other.folder("train", 0)
 

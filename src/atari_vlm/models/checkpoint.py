@@ -7,6 +7,7 @@ weights are never read, and nothing is downloaded without a line that says what.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -67,7 +68,8 @@ class Placement:
     @property
     def told(self) -> str:
         """What was asked for, in words, for the record of a run; empty for the defaults."""
-        threads = f"{self.threads} threads" if self.threads else None
+        plural = "" if self.threads == 1 else "s"
+        threads = f"{self.threads} thread{plural}" if self.threads else None
         parts = (self.quantize, self.dtype, self.attention, self.device, threads, self.note)
         return ", ".join(part for part in parts if part)
 
@@ -223,24 +225,25 @@ def load(checkpoint: Checkpoint, place: Placement, processor: dict[str, Any]) ->
         ModelUnusable: weights that are damaged, or do not fit the device or the architecture.
         MissingExtra: a package that this family needs is missing.
     """
-    from transformers.utils import logging
+    from transformers.utils import logging as notices
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    level, bars = notices.get_verbosity(), notices.is_progress_bar_enabled()
+    notices.set_verbosity_error()
+    notices.disable_progress_bar()
     try:
         if checkpoint.code:
             options = _options(place)
-            return _sentence(
+            loaded: tuple[Any, Any] = _sentence(
                 lambda: cogvlm2.load(checkpoint.folder, checkpoint.name, options),
                 checkpoint,
                 "by its own code",
             )
+            return loaded
         return _load_model(checkpoint, place), _load_processor(checkpoint, processor)
     finally:
-        logging.set_verbosity(level)
+        notices.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            notices.enable_progress_bar()
 
 
 def _options(place: Placement) -> dict[str, Any]:
@@ -299,6 +302,8 @@ def _quantization(kind: str, device: str) -> Any:
         return TorchAoConfig(quant_type=Int8WeightOnlyConfig())
     from transformers import BitsAndBytesConfig
 
+    # On a CPU it writes a line for every layer of every token.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if kind == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(

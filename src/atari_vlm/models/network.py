@@ -194,7 +194,7 @@ class Network:
                 "Send fewer or smaller frames, or a shorter history."
             )
         inputs = dict(batch.to(self.model.device, dtype=self.model.dtype))
-        inner = getattr(self.model, "model", None)
+        inner: Any = getattr(self.model, "model", None)
         if getattr(inner, "rope_deltas", None) is not None:
             inner.rope_deltas = None  # those of the last prompt, which may have had pictures
         if self.eyes is not None:
