@@ -32,6 +32,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/environment.py
 	$(BIN)/python benchmarks/embedded_decision.py
 	$(BIN)/python benchmarks/embedded_agreement.py
+	$(BIN)/python benchmarks/local_decisions.py
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/cost_tips.py
 

@@ -42,6 +42,15 @@ def family(name: str, folder: Path) -> Path:
     return folder
 
 
+def wide(folder: Path) -> Path:
+    """An Idefics3 whose matrices have sides of 64 and 128: 4 bits come in blocks of 64."""
+    import torch
+
+    torch.manual_seed(1)
+    _idefics3(folder, wide=64)
+    return folder
+
+
 def tokenizer(*special: str, end: str, **extra: str) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -66,7 +75,7 @@ def tokenizer(*special: str, end: str, **extra: str) -> Any:
     )
 
 
-def template(image: str, end: str, *, system: bool = True) -> str:
+def template(image: str, end: str, *, video: str = "", system: bool = True) -> str:
     refused = "{% if m['role'] == 'system' %}{{ raise_exception('No system turn.') }}{% endif %}"
     return (
         "{% for m in messages %}"
@@ -74,6 +83,8 @@ def template(image: str, end: str, *, system: bool = True) -> str:
         + "{{ m['role'] }}\n{% for c in m['content'] %}"
         + "{% if c['type'] == 'image' %}"
         + image
+        + "{% elif c['type'] == 'video' %}"
+        + video
         + "{% else %}{{ c['text'] }}{% endif %}{% endfor %}"
         + end
         + "\n{% endfor %}{% if add_generation_prompt %}assistant\n{% endif %}"
@@ -121,12 +132,7 @@ def _save(model: Any, words: Any, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def _idefics3(folder: Path, side: int = 112, patch: int = 14) -> None:
-    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
-    from transformers.models.idefics3.image_processing_pil_idefics3 import (
-        Idefics3ImageProcessorPil,
-    )
-
+def _idefics3_words() -> Any:
     fence, image, whole, end = (
         "<fake_token_around_image>",
         "<image>",
@@ -134,7 +140,7 @@ def _idefics3(folder: Path, side: int = 112, patch: int = 14) -> None:
         "<end_of_utterance>",
     )
     tiles = [f"<row_{row}_col_{column}>" for row in (1, 2, 3, 4) for column in (1, 2, 3, 4)]
-    words = tokenizer(
+    return tokenizer(
         fence,
         image,
         whole,
@@ -145,13 +151,22 @@ def _idefics3(folder: Path, side: int = 112, patch: int = 14) -> None:
         global_image_token=whole,
         end_of_utterance_token=end,
     )
+
+
+def _idefics3(folder: Path, side: int = 112, patch: int = 14, wide: int = 32) -> None:
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
+    from transformers.models.idefics3.image_processing_pil_idefics3 import (
+        Idefics3ImageProcessorPil,
+    )
+
+    words, image, end = _idefics3_words(), "<image>", "<end_of_utterance>"
     images = Idefics3ImageProcessorPil(
         size={"longest_edge": 2 * side}, max_image_size={"longest_edge": side}
     )
     assert images.do_image_splitting  # as released: every screen would be five tiles
     config = Idefics3Config(
-        text_config=_text(words),
-        vision_config=_vision(side, patch),
+        text_config=_text(words, intermediate_size=64 + wide),
+        vision_config=_vision(side, patch, hidden_size=wide),
         scale_factor=4,
         image_token_id=words.convert_tokens_to_ids(image),
         pad_token_id=words.pad_token_id,
@@ -246,18 +261,25 @@ def _llava_next(folder: Path, side: int = 56, patch: int = 14) -> None:
     ).save_pretrained(folder)
 
 
-def _qwen2_vl(folder: Path, patch: int = 14) -> None:
-    """Its processor's video half needs torchvision, so the parts are written one by one."""
-    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
-        Qwen2VLImageProcessorPil,
+def _parts(folder: Path, words: Any, images: Any, processor: str, chat: str, **more: Any) -> None:
+    """The files of a processor whose video half needs torchvision, written one by one."""
+    words.save_pretrained(folder)
+    images.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(chat)
+    (folder / "processor_config.json").write_text(
+        json.dumps({"processor_class": processor, **more})
     )
 
-    start, image, stop = "<|vision_start|>", "<|image_pad|>", "<|vision_end|>"
-    words = tokenizer(start, image, stop, "<|video_pad|>", end="<|im_end|>")
+
+_QWEN = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|video_pad|>")
+
+
+def _qwen(words: Any, **vision: Any) -> dict[str, Any]:
+    """What the configurations of all Qwen-VLs share."""
     named = words.convert_tokens_to_ids
-    config = Qwen2VLConfig(
-        text_config=_text(
+    sides = {"in_channels": 3, "spatial_merge_size": 2, "temporal_patch_size": 2, "depth": 2}
+    return {
+        "text_config": _text(
             words,
             model_type="qwen2_vl_text",
             rope_parameters={
@@ -266,40 +288,179 @@ def _qwen2_vl(folder: Path, patch: int = 14) -> None:
                 "mrope_section": [2, 3, 3],
             },
         ),
+        "vision_config": {**sides, "num_heads": 2, **vision},
+        "image_token_id": named("<|image_pad|>"),
+        "video_token_id": named("<|video_pad|>"),
+        "vision_start_token_id": named("<|vision_start|>"),
+        "vision_end_token_id": named("<|vision_end|>"),
+    }
+
+
+def _save_qwen(
+    model: Any, words: Any, folder: Path, processor: str, patch: int, **more: Any
+) -> None:
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+        Qwen2VLImageProcessorPil,
+    )
+
+    _save(model, words, folder)
+    images = Qwen2VLImageProcessorPil(
+        patch_size=patch,
+        merge_size=2,
+        temporal_patch_size=2,
+        size={"shortest_edge": (2 * patch) ** 2, "longest_edge": 640 * 640},
+        **more,
+    )
+    start, image, stop, video = _QWEN
+    chat = template(start + image + stop, "<|im_end|>", video=start + video + stop)
+    _parts(folder, words, images, processor, chat)
+
+
+def _qwen2_vl(folder: Path) -> None:
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+    words = tokenizer(*_QWEN, end="<|im_end|>")
+    vision = {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2, "patch_size": 14}
+    model = Qwen2VLForConditionalGeneration(Qwen2VLConfig(**_qwen(words, **vision)))
+    _save_qwen(model, words, folder, "Qwen2VLProcessor", 14)
+
+
+def _qwen2_5_vl(folder: Path) -> None:
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    words = tokenizer(*_QWEN, end="<|im_end|>")
+    vision = {"hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64, "patch_size": 14}
+    windows = {"window_size": 56, "fullatt_block_indexes": [1]}
+    config = _qwen(words, **vision, **windows)
+    config["text_config"]["model_type"] = "qwen2_5_vl_text"
+    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**config))
+    _save_qwen(model, words, folder, "Qwen2_5_VLProcessor", 14)
+
+
+def _qwen3_vl(folder: Path) -> None:
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    words = tokenizer(*_QWEN, end="<|im_end|>")
+    vision = {"hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64, "patch_size": 16}
+    places = {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    config = _qwen(words, **vision, **places)
+    config["text_config"].update(model_type="qwen3_vl_text", head_dim=16)
+    config["text_config"]["rope_parameters"]["mrope_interleaved"] = True
+    model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(**config))
+    halves = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    _save_qwen(model, words, folder, "Qwen3VLProcessor", 16, **halves)
+
+
+def _glm4v(folder: Path, patch: int = 14) -> None:
+    from transformers import Glm4vConfig, Glm4vForConditionalGeneration
+    from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
+
+    fences = ("<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>")
+    words = tokenizer("<|image|>", "<|video|>", *fences, end="<|user|>")
+    named = words.convert_tokens_to_ids
+    config = Glm4vConfig(
+        text_config=_text(
+            words,
+            model_type="glm4v_text",
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": 1e4,
+                "partial_rotary_factor": 0.5,
+                "mrope_section": [1, 1, 2],
+            },
+        ),
         vision_config={
             "depth": 2,
-            "embed_dim": 32,
-            "hidden_size": 64,
+            "hidden_size": 32,
+            "intermediate_size": 64,
             "num_heads": 2,
-            "mlp_ratio": 2,
+            "out_hidden_size": 64,
+            "image_size": 112,
             "patch_size": patch,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
         },
-        image_token_id=named(image),
-        video_token_id=named("<|video_pad|>"),
-        vision_start_token_id=named(start),
-        vision_end_token_id=named(stop),
+        image_token_id=named("<|image|>"),
+        video_token_id=named("<|video|>"),
+        image_start_token_id=named("<|begin_of_image|>"),
+        image_end_token_id=named("<|end_of_image|>"),
+        video_start_token_id=named("<|begin_of_video|>"),
+        video_end_token_id=named("<|end_of_video|>"),
     )
-    _save(Qwen2VLForConditionalGeneration(config), words, folder)
-    words.save_pretrained(folder)
-    Qwen2VLImageProcessorPil(
+    _save(Glm4vForConditionalGeneration(config), words, folder)
+    images = Glm4vImageProcessorPil(
+        patch_size=patch, size={"shortest_edge": 28 * 28, "longest_edge": 2 * 640 * 640}
+    )
+    chat = template(f"{fences[0]}<|image|>{fences[1]}", "<|user|>")
+    _parts(folder, words, images, "Glm4vProcessor", chat)
+
+
+def _smolvlm(folder: Path, side: int = 112, patch: int = 14) -> None:
+    from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import (
+        SmolVLMImageProcessorPil,
+    )
+
+    words = _idefics3_words()
+    config = SmolVLMConfig(
+        text_config=_text(words),
+        vision_config=_vision(side, patch),
+        scale_factor=4,
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        pad_token_id=words.pad_token_id,
+    )
+    _save(SmolVLMForConditionalGeneration(config), words, folder)
+    images = SmolVLMImageProcessorPil(
+        size={"longest_edge": 2 * side}, max_image_size={"longest_edge": side}
+    )
+    chat = template("<image>", "<end_of_utterance>")
+    _parts(folder, words, images, "SmolVLMProcessor", chat, image_seq_len=4)
+
+
+def _video_llava(folder: Path, side: int = 56, patch: int = 14) -> None:
+    from transformers import VideoLlavaConfig, VideoLlavaForConditionalGeneration
+    from transformers.models.video_llava.image_processing_video_llava import (
+        VideoLlavaImageProcessor,
+    )
+
+    words = tokenizer(
+        "<image>", "<video>", end="</s>", image_token="<image>", video_token="<video>"
+    )
+    config = VideoLlavaConfig(
+        text_config=_text(words),
+        vision_config=_vision(side, patch, model_type="clip_vision_model", projection_dim=32),
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+        video_token_index=words.convert_tokens_to_ids("<video>"),
+        image_seq_length=(side // patch) ** 2,
+        video_seq_length=8 * ((side // patch) ** 2 + 1),
+    )
+    _save(VideoLlavaForConditionalGeneration(config), words, folder)
+    images = VideoLlavaImageProcessor(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+    )
+    chat = template("<image>\n", "</s>", video="<video>\n", system=False)
+    _parts(
+        folder,
+        words,
+        images,
+        "VideoLlavaProcessor",
+        chat,
         patch_size=patch,
-        merge_size=2,
-        temporal_patch_size=2,
-        size={"shortest_edge": 28 * 28, "longest_edge": 640 * 640},
-    ).save_pretrained(folder)
-    (folder / "chat_template.jinja").write_text(template(start + image + stop, "<|im_end|>"))
-    (folder / "processor_config.json").write_text(
-        json.dumps({"processor_class": "Qwen2VLProcessor"})
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
     )
 
 
 FAMILIES = {
+    "glm4v": _glm4v,
     "idefics2": _idefics2,
     "idefics3": _idefics3,
     "llava": _llava,
     "llava_next": _llava_next,
+    "qwen2_5_vl": _qwen2_5_vl,
     "qwen2_vl": _qwen2_vl,
+    "qwen3_vl": _qwen3_vl,
+    "smolvlm": _smolvlm,
+    "video_llava": _video_llava,
 }
 """Builder by model_type."""

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,3 +36,38 @@ def only_loopback(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Builds each tiny checkpoint once: `built("llava")`, `built("own")`."""
+    place, done = tmp_path_factory.mktemp("checkpoints"), {}
+
+    def build(name):
+        from tests import checkpoints
+
+        if name not in done:
+            folder = place / name
+            done[name] = (
+                checkpoints.own(folder) if name == "own" else checkpoints.family(name, folder)
+            )
+        return done[name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def screens():
+    """Frames of a game of Pong in which the paddle wanders."""
+    from atari_vlm.emulator import Emulator
+    from atari_vlm.games import get_game
+    from atari_vlm.types import Frame
+
+    emulator, rng = Emulator(get_game("pong")), np.random.default_rng(5)
+    emulator.reset(seed=5)
+    shown = []
+    for step in range(280):
+        emulator.play(int(rng.choice([1, 2, 3, 3])), 4, 4)
+        if step >= 60:
+            shown.append(Frame(emulator.screen(), step=step))
+    return shown

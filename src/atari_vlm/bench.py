@@ -11,7 +11,7 @@ import io
 import json
 import os
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -63,6 +63,8 @@ class BenchSettings:
     """An OpenAI-compatible server that has the models."""
     hosting: dict[str, Any] = field(default_factory=dict)
     """How hosted models are asked, as arguments of VLMTrainer; caps hold for each cell."""
+    local: Mapping[str, Any] = field(default_factory=dict)
+    """How the models are held and asked: `decide`, `quantize`, ... of `VLMTrainer`."""
 
     def __post_init__(self) -> None:
         if not self.games or not self.players:
@@ -230,7 +232,17 @@ def _trainer(
         **({} if ours else settings.hosting),
         run_folder=settings.out / game / f"{place}-s{seed}",
         watch=watch,
+        **_asked(settings, player),
     )
+
+
+def _asked(settings: BenchSettings, player: str) -> dict[str, Any]:
+    """How a player is held and asked: the embedded model has only the way it is asked."""
+    if is_player(player):
+        return {}
+    if split(player)[0] == "embedded":
+        return {name: value for name, value in settings.local.items() if name == "decide"}
+    return dict(settings.local)
 
 
 def write_results(settings: BenchSettings, cells: Sequence[Cell]) -> None:

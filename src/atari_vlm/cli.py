@@ -14,6 +14,16 @@ from rich.console import Console
 from atari_vlm.errors import AtariVLMError, InvalidSetting
 from atari_vlm.flags import FLAGS, as_typed
 from atari_vlm.hosted_flags import hosted
+from atari_vlm.local_flags import (
+    AttentionOption,
+    DecideOption,
+    DeviceOption,
+    DtypeOption,
+    QuantizeOption,
+    ThreadsOption,
+    TrustOption,
+    VideoOption,
+)
 
 if TYPE_CHECKING:
     from atari_vlm.experiment import Experiment
@@ -119,6 +129,14 @@ def play(
     parallel: ParallelOption = 1,
     api_key: KeyOption = None,
     base_url: UrlOption = None,
+    decide: DecideOption = "words",
+    quantize: QuantizeOption = None,
+    attention: AttentionOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    video: VideoOption = None,
+    trust_remote_code: TrustOption = None,
     run: RunOption = None,
     save_dir: SaveOption = Path("runs"),
     screen: Annotated[bool, typer.Option(help="Draw the game in the terminal.")] = True,
@@ -152,6 +170,14 @@ def play(
                 save_dir=save_dir,
                 run_folder=run,
                 base_url=base_url,
+                decide=decide,
+                quantize=quantize,
+                attention=attention,
+                dtype=dtype,
+                device=device,
+                threads=threads,
+                video=video,
+                trust_remote_code=trust_remote_code,
                 watch=board.watch,
                 **hosting,
             )
@@ -242,6 +268,14 @@ def train(
     base_url: UrlOption = None,
     temperature: TemperatureOption = None,
     max_decisions: CutOption = None,
+    decide: DecideOption = "words",
+    quantize: QuantizeOption = None,
+    attention: AttentionOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    video: VideoOption = None,
+    trust_remote_code: TrustOption = None,
     save_dir: SaveOption = Path("runs"),
 ) -> None:
     """Learn in context over some episodes, then evaluate on seeds that were never trained on."""
@@ -258,6 +292,14 @@ def train(
         seed=seed,
         save_dir=save_dir,
         base_url=base_url,
+        decide=decide,
+        quantize=quantize,
+        attention=attention,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        video=video,
+        trust_remote_code=trust_remote_code,
         **hosting,
     )
 
@@ -301,6 +343,14 @@ def bench(
     max_decisions: CutOption = None,
     prompt: PromptOption = None,
     base_url: UrlOption = None,
+    decide: DecideOption = "words",
+    quantize: QuantizeOption = None,
+    attention: AttentionOption = None,
+    dtype: DtypeOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    video: VideoOption = None,
+    trust_remote_code: TrustOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs and the results.")] = Path("bench"),
 ) -> None:
     """Play games x models with baselines in the same settings; the same command continues."""
@@ -321,6 +371,16 @@ def bench(
         prompt=prompt,
         base_url=base_url,
         hosting=hosting,
+        local={
+            "decide": decide,
+            "quantize": quantize,
+            "attention": attention,
+            "dtype": dtype,
+            "device": device,
+            "threads": threads,
+            "video": video,
+            "trust_remote_code": trust_remote_code,
+        },
     )
     cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
     console.print(bench_table(cells))

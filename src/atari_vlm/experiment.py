@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,12 +15,14 @@ from atari_vlm.models.catalogue import build_model
 from atari_vlm.models.hosted import HostedModel
 from atari_vlm.models.hosting import AS_SET, Hosting
 from atari_vlm.models.journal import JournaledModel
+from atari_vlm.models.placing import refuse
 from atari_vlm.policies.ablations import ablate, split
 from atari_vlm.policies.players import is_player, player
+from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.store import Run
-from atari_vlm.types import Learner, Lessons, Limits, Model, Policy, Strategy
+from atari_vlm.types import Learner, Lessons, Limits, Model, Policy, Scorer, Strategy
 
 HISTORY = 8
 """Recent actions a prompt lists when nothing is said."""
@@ -86,6 +88,8 @@ class Experiment:
     sight: str | None
     """The ablation: what is shown in place of the screen; None for the screen itself."""
     limits: Limits
+    scorer: ScoredPolicy | None
+    """The player, where a model is asked for probabilities and not for words; without lessons."""
     settings: dict[str, Any]
     """Everything that decides what is played, as the run folder keeps it; never a key."""
 
@@ -100,7 +104,9 @@ class Experiment:
         name, sight = self.game.name, self.sight
 
         def build(lessons: Lessons) -> Policy:
-            policy = VLMPolicy(model, strategy, taught or lessons)
+            policy: Policy = VLMPolicy(model, strategy, taught or lessons)
+            if self.scorer is not None:
+                policy = replace(self.scorer, lessons=taught or lessons)
             return policy if sight is None else ablate(policy, name, sight, run.adopt)
 
         return build
@@ -120,6 +126,8 @@ def prepare(
     prompt_type: str | None = None,
     learn: bool | None = False,
     base_url: str | None = None,
+    decide: str = "words",
+    local: Mapping[str, Any] | None = None,
     model: Model | None = None,
 ) -> Experiment:
     """Find the game, the player, its prompt and its learner.
@@ -133,12 +141,18 @@ def prepare(
         prompt_type: None for the model's own.
         learn: in context; None where the prompt can show examples.
         base_url: an OpenAI-compatible server.
+        decide: "words" or "score".
+        local: settings of a model in this process.
         model: a model of the caller's own.
 
     Raises:
         UnknownName, InvalidSetting, ModelUnusable, MissingExtra: what was asked for cannot be.
     """
     game = get_game(game_name)
+    if model is not None:
+        refuse(
+            vlm_type, {name: value for name, value in (local or {}).items() if value is not None}
+        )
     asked_for = vlm_type
     vlm_type, sight = split(vlm_type) if model is None else (vlm_type, None)
     baseline = player(vlm_type, game.name) if model is None and is_player(vlm_type) else None
@@ -147,9 +161,11 @@ def prepare(
             vlm_type,
             api_key=api_key,
             base_url=base_url,
-            temperature=options.temperature,
+            # Where it rates answers, the policy draws, and nothing is written.
+            temperature=options.temperature if decide == "words" else None,
             max_tokens=options.max_tokens,
             hosting=options.hosting,
+            local=local,
         )
     elif model is None:
         options.hosting.refuse(f"The baseline {vlm_type!r}")
@@ -161,6 +177,8 @@ def prepare(
             "prompt_type": prompt_type,
             "use_in_context_learning": learn or None,
             "an ablation": sight,
+            "decide": None if decide == "words" else decide,
+            **(local or {}),
         }
         model_only = {"temperature": options.temperature, "max_tokens": options.max_tokens}
         _refuse(f"The baseline {vlm_type!r}", {**asked, **model_only, **_shown(options)})
@@ -171,6 +189,7 @@ def prepare(
     shows = prompt not in ("specialist", "none")
     learner = _learner(prompt, shows if learn is None else learn, options.num_examples)
     strategy, told = _strategy(prompt, options) if model else (None, {})
+    scorer = _scorer(decide, vlm_type, model, strategy, options)
     return Experiment(
         game=game,
         prompt_type=prompt,
@@ -180,6 +199,7 @@ def prepare(
         learner=learner,
         sight=sight,
         limits=Limits(decisions=options.max_decisions),
+        scorer=scorer,
         settings={
             "game": game.name,
             "model": asked_for,
@@ -190,6 +210,7 @@ def prepare(
             "learner": learner.name if learner else None,
             "examples": options.num_examples if isinstance(learner, BestMoments) else None,
             **told,
+            **({} if scorer is None else {"decide": decide}),
             "temperature": options.temperature,
             "max_tokens": options.max_tokens,
             **options.hosting.deciding,
@@ -213,6 +234,26 @@ def _check_own(model: Model, name: str, hosting: Hosting) -> None:
         rest.refuse(f"A model of your own ({name})")
         if hosting.caps.in_dollars and model.price is None:
             raise InvalidSetting(f"The price of {name} is not known; cap it with --budget-tokens.")
+
+
+def _scorer(
+    decide: str, name: str, model: Model | None, strategy: Strategy | None, options: Options
+) -> ScoredPolicy | None:
+    """The policy that rates answers, where that is asked for."""
+    if decide not in ("words", "score"):
+        raise InvalidSetting(f"decide is words or score, not {decide!r}.")
+    if decide == "words" or model is None or strategy is None:
+        return None
+    if not isinstance(model, Scorer):
+        raise InvalidSetting(
+            f"{name} gives words and no probabilities, so --decide score cannot be. The embedded "
+            "model and models in this process (a folder, local:ORG/NAME) give them."
+        )
+    if options.max_tokens is not None:
+        raise InvalidSetting("--decide score writes no answer; leave --max-tokens out.")
+    if options.decisions_per_call > 1:
+        raise InvalidSetting("--decide score rates one decision; leave --decisions-per-call out.")
+    return ScoredPolicy(model, strategy, Lessons(), model.name, options.temperature or 0.0)
 
 
 def _version(player: Model | Policy | None, game: Game) -> str | None:

@@ -136,6 +136,18 @@ class VLMTrainer:
         budget: most US dollars of a run; it stops there and continues with a higher one.
         budget_episode: most US dollars of an episode, which is then cut short.
         budget_tokens: most tokens of a run, read and written.
+        decide: "words" plays what the model writes; "score" rates every legal answer in one forward
+            pass and takes the likeliest, or with a `temperature` draws one (embedded and local
+            models only).
+        quantize: hold the weights of a model in this process in "4bit", "8bit" or "int8".
+        attention: its attention: "sdpa", "eager", "flash_attention_2" (else sdpa, which it says).
+        dtype: its numbers: "float32", "bfloat16", "float16", "auto".
+        device: where it is: "cpu", "cuda", "cuda:1", "auto" over all GPUs.
+        threads: its threads on a CPU.
+        video: show it several screens as one video, where its family takes one; None for what the
+            family was made for.
+        trust_remote_code: the folder, or ORG/NAME@COMMIT, whose own Python code may run; only a
+            model of exactly that name is then loaded with its code.
         model: a Model of your own instead of one from the catalogue; `vlm_type` names it.
         watch: called with (episode, step) as the play goes on.
     """
@@ -178,6 +190,14 @@ class VLMTrainer:
         budget: float | None = None,
         budget_episode: float | None = None,
         budget_tokens: int | None = None,
+        decide: str = "words",
+        quantize: str | None = None,
+        attention: str | None = None,
+        dtype: str | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+        video: bool | None = None,
+        trust_remote_code: str | None = None,
         model: Model | None = None,
         watch: Watcher | None = None,
     ) -> None:
@@ -221,6 +241,16 @@ class VLMTrainer:
             prompt_type=prompt_type,
             learn=use_in_context_learning,
             base_url=base_url,
+            decide=decide,
+            local={
+                "quantize": quantize,
+                "attention": attention,
+                "dtype": dtype,
+                "device": device,
+                "threads": threads,
+                "video": video,
+                "trust_remote_code": trust_remote_code,
+            },
             model=model,
         )
         self.save_dir, self.run_folder = Path(save_dir), run_folder and Path(run_folder)

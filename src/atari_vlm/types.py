@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 Pixels: TypeAlias = NDArray[np.uint8]
 """Palette indices, shape (height, width); or RGB, shape (height, width, 3)."""
 
-Source: TypeAlias = Literal["parsed", "repaired", "fallback", "searched", "scripted"]
-"""How an action came about. `fallback`: the model named no legal action, so NOOP was played."""
+Source: TypeAlias = Literal["parsed", "repaired", "fallback", "searched", "scripted", "scored"]
+"""How an action came about. `fallback`: the model named no legal action, so NOOP was played.
+`scored`: it was not asked for words, but for the probability of every answer."""
 
 Privilege: TypeAlias = Literal["ram", "emulator"]
 """What a policy reads beyond the screen; printed beside every score it earns."""

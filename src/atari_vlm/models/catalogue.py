@@ -6,6 +6,7 @@ The rows are in models.toml; a new model is a new row there.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
@@ -16,6 +17,7 @@ from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, unknow
 from atari_vlm.models.dialects import GENERIC
 from atari_vlm.models.hosted import HostedModel, HostedSettings
 from atari_vlm.models.hosting import AS_SET, Hosting
+from atari_vlm.models.placing import placing, refuse
 from atari_vlm.models.vendors import VENDORS, Effort, Provider
 from atari_vlm.models.wire import Price
 from atari_vlm.types import Model
@@ -205,6 +207,7 @@ def build_model(
     max_tokens: int | None = None,
     timeout_s: float | None = None,
     hosting: Hosting = AS_SET,
+    local: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model of that name, ready to answer.
 
@@ -219,6 +222,7 @@ def build_model(
         max_tokens: longest answer; None for the default.
         timeout_s: seconds to wait for one answer; None for the default.
         hosting: how a hosted model is asked; a model in this process takes none of it.
+        local: how a model in this process is held and shown the screens: see `models.placing`.
 
     Raises:
         UnknownName: nothing is called that.
@@ -228,17 +232,23 @@ def build_model(
     """
     given = {"temperature": temperature, "max_tokens": max_tokens, "timeout_s": timeout_s}
     chosen = {key: value for key, value in given.items() if value is not None}
+    placed = {key: value for key, value in (local or {}).items() if value is not None}
     base_url = base_url or hosting.address
     if base_url is not None:
+        refuse(name, placed)
         return _asked(_served(name, base_url, chosen, hosting), api_key, hosting)
     place = name.lower() not in MODELS and _is_place(name)
     spec = None if place else get_model_spec(name)
     if spec is not None and spec.provider not in ("embedded", "local"):
+        refuse(name, placed)
         return _asked(_hosted(spec, chosen, hosting), api_key, hosting)
     hosting.refuse(name)
     if spec is None:
-        return _in_folder(name, chosen)
-    return _embedded(chosen, None) if spec.provider == "embedded" else _open_weights(spec, chosen)
+        return _in_folder(name, chosen, placed)
+    if spec.provider == "local":
+        return _open_weights(spec, chosen, placed)
+    refuse(name, placed)
+    return _embedded(chosen, None)
 
 
 def _asked(settings: HostedSettings, api_key: str | None, hosting: Hosting) -> HostedModel:
@@ -256,38 +266,41 @@ def _is_place(name: str) -> bool:
     return path or (bool(name) and Path(name).is_dir())
 
 
-def _in_folder(name: str, chosen: dict[str, Any]) -> Model:
+def _in_folder(name: str, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     if name.startswith("local:"):
-        return _local(name.removeprefix("local:"), name, chosen)
+        return _local(name.removeprefix("local:"), name, chosen, placed)
     from atari_vlm.models.embedded import members
 
     folder = Path(name).expanduser()
     if any((place / "eyes.onnx").is_file() for place in members(folder)):
+        refuse(f"{name} on onnxruntime", placed)
         return _embedded(chosen, folder)
-    return _local(name, name, chosen)
+    return _local(name, name, chosen, placed)
 
 
-def _open_weights(spec: ModelSpec, chosen: dict[str, Any]) -> Model:
+def _open_weights(spec: ModelSpec, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     served = (
         f"run `{spec.serve}` where there is {spec.hardware}, and add "
         f"--base-url http://localhost:{spec.port}/v1."
     )
-    if not spec.in_process:
+    if not spec.in_process and "trust_remote_code" not in placed:
         raise ModelUnusable(
-            f"{spec.name} brings Python code of its own, which is not run here: {served}"
+            f"{spec.name} brings Python code of its own, which is not run here unless you ask for "
+            f"it by name (--trust-remote-code {spec.model_id}@COMMIT). GLM-4.1V and GLM-4.6V "
+            f"succeed it and need none (local:zai-org/GLM-4.1V-9B-Thinking). Or {served}"
         )
     try:
-        return _local(spec.model_id, spec.name, chosen)
+        return _local(spec.model_id, spec.name, chosen, placed)
     except (ModelUnusable, MissingExtra) as error:
         raise type(error)(f"{error} Or {served}") from error
 
 
-def _local(source: str, name: str, chosen: dict[str, Any]) -> Model:
+def _local(source: str, name: str, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     if "timeout_s" in chosen:
         raise InvalidSetting("A model in this process takes no timeout_s.")
     from atari_vlm.models.local import LocalModel, LocalSettings
 
-    return LocalModel(source, name=name, settings=LocalSettings(**chosen))
+    return LocalModel(source, name=name, settings=LocalSettings(**chosen, **placing(placed)))
 
 
 def _hosted(spec: ModelSpec, chosen: dict[str, Any], hosting: Hosting) -> HostedSettings:

@@ -1,21 +1,23 @@
 """A Hugging Face checkpoint on disk: found by folder or hub id, checked, loaded.
 
-Code that comes with a checkpoint is never run, pickled weights are never read, and nothing is
-downloaded without a line that says what.
+Code that comes with a checkpoint is run only where it was named (`cogvlm2.trusted`), pickled
+weights are never read, and nothing is downloaded without a line that says what.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, missing_extra
+from atari_vlm.models import cogvlm2
 from atari_vlm.models.embedded import members
-from atari_vlm.models.hub import FILES, fetch, lacking, read_json
+from atari_vlm.models.hub import CODE, FILES, fetch, lacking, read_json
 
 PACKAGES = ("torch", "transformers", "accelerate")
 """What the extra `local` installs."""
@@ -25,6 +27,11 @@ SMALL = 100_000_000
 slower."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
+
+QUANTIZED = {"4bit": "bitsandbytes", "8bit": "bitsandbytes", "int8": "torchao"}
+"""How weights can be held in fewer bits -> the package that does it, of the extra `quantize`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +44,56 @@ class Placement:
     dtype: str | None = None
     """One of `DTYPES`; "auto" is the checkpoint's own. None: float32 on a CPU, else "auto"."""
     attention: str | None = None
-    """"sdpa", "eager", "flash_attention_2"; None leaves it to transformers."""
+    """One of `ATTENTIONS`; None leaves it to transformers."""
+    quantize: str | None = None
+    """One of `QUANTIZED`; None holds them as they are. A checkpoint that is quantised already needs
+    nothing here."""
     threads: int | None = None
     """Threads on a CPU; None: one for small models, as many as torch likes for others."""
+    note: str = ""
+    """What was asked for and is not here, for the record of a run."""
 
     def __post_init__(self) -> None:
-        if self.dtype not in (None, *DTYPES):
-            raise InvalidSetting(f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}.")
+        for name, known in (
+            ("dtype", DTYPES),
+            ("attention", ATTENTIONS),
+            ("quantize", tuple(QUANTIZED)),
+        ):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise InvalidSetting(f"{name} is one of {', '.join(known)}, not {value!r}.")
         if self.threads is not None and self.threads < 1:
             raise InvalidSetting(f"threads is at least 1, not {self.threads}.")
+
+    @property
+    def told(self) -> str:
+        """What was asked for, in words, for the record of a run; empty for the defaults."""
+        plural = "" if self.threads == 1 else "s"
+        threads = f"{self.threads} thread{plural}" if self.threads else None
+        parts = (self.quantize, self.dtype, self.attention, self.device, threads, self.note)
+        return ", ".join(part for part in parts if part)
+
+    def settled(self) -> Placement:
+        """The same with what this machine has.
+
+        Raises:
+            MissingExtra: a package that `quantize` needs is not installed.
+        """
+        package = QUANTIZED.get(self.quantize or "", "")
+        if package and find_spec(package) is None:
+            raise missing_extra(f"--quantize {self.quantize}", package, "quantize")
+        if self.attention is None or not self.attention.startswith("flash") or _has(self.attention):
+            return self
+        note = f"as {self.attention} needs an NVIDIA GPU and its package (pip install flash-attn)"
+        return replace(self, attention="sdpa", note=note)
+
+
+def _has(attention: str) -> bool:
+    """Whether a kind of flash attention is here."""
+    from transformers import utils
+
+    number = attention.removeprefix("flash_attention_")
+    return bool(getattr(utils, f"is_flash_attn_{number}_available", bool)())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +105,16 @@ class Checkpoint:
     """The hub id, or the name of the folder."""
     model_type: str
     """The family, as in config.json."""
+    code: bool = False
+    """Whether it is loaded by Python code of its own, which was asked for by name."""
 
 
-def find(source: str) -> Checkpoint:
+def find(source: str, trust: str | None = None) -> Checkpoint:
     """The checkpoint in a folder, or of a hub id, which is downloaded where it is not cached.
+
+    Args:
+        source: the folder or id.
+        trust: the folder or ORG/NAME@COMMIT whose own code may run; None for no such code.
 
     Raises:
         MissingExtra: the extra `local` is not installed.
@@ -69,6 +123,7 @@ def find(source: str) -> Checkpoint:
     for package in PACKAGES:
         if find_spec(package) is None:
             raise missing_extra(f"The local model {source}", package, "local")
+    commit = cogvlm2.trusted(source, trust)
     folder = Path(source).expanduser()
     if folder.is_dir():
         folder, *others = members(folder)
@@ -81,8 +136,24 @@ def find(source: str) -> Checkpoint:
     elif _looks_like_a_path(source):
         raise ModelUnusable(f"There is no folder {source}.")
     else:
-        folder, name = fetch(source), source
+        folder, name = fetch(source, revision=commit), source
+    if commit is not None:
+        return Checkpoint(folder, name, _own_code(folder, name), code=True)
     return Checkpoint(folder, name, _model_type(folder, name))
+
+
+def _own_code(folder: Path, name: str) -> str:
+    """The family of a checkpoint whose own code may run, once it is sure how to call it."""
+    config = read_json(folder / "config.json")
+    if cogvlm2.ARCHITECTURE not in (config.get("architectures") or ()):
+        raise ModelUnusable(
+            f"{name} needs no --trust-remote-code, or is not CogVLM2, the only model whose own "
+            "code is known how to be called here."
+        )
+    gone = lacking(folder)
+    if gone:
+        raise ModelUnusable(f"The checkpoint in {folder} is incomplete: it lacks {gone[0]}.")
+    return "cogvlm2"
 
 
 def _looks_like_a_path(source: str) -> bool:
@@ -124,11 +195,12 @@ def _model_type(folder: Path, name: str) -> str:
     )
 
 
-def digest(folder: Path) -> str:
+def digest(checkpoint: Checkpoint) -> str:
     """Of the files that decide what a checkpoint answers; of large ones, 64 parts of 64 kB."""
     part, parts = 1 << 16, 64
     whole = hashlib.sha256()
-    for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):
+    patterns = (*FILES, *CODE) if checkpoint.code else FILES
+    for path in sorted(p for pattern in patterns for p in checkpoint.folder.glob(pattern)):
         size = path.stat().st_size
         whole.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
@@ -153,22 +225,30 @@ def load(checkpoint: Checkpoint, place: Placement, processor: dict[str, Any]) ->
         ModelUnusable: weights that are damaged, or do not fit the device or the architecture.
         MissingExtra: a package that this family needs is missing.
     """
-    from transformers.utils import logging
+    from transformers.utils import logging as notices
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    level, bars = notices.get_verbosity(), notices.is_progress_bar_enabled()
+    notices.set_verbosity_error()
+    notices.disable_progress_bar()
     try:
+        if checkpoint.code:
+            options = _options(place)
+            loaded: tuple[Any, Any] = _sentence(
+                lambda: cogvlm2.load(checkpoint.folder, checkpoint.name, options),
+                checkpoint,
+                "by its own code",
+            )
+            return loaded
         return _load_model(checkpoint, place), _load_processor(checkpoint, processor)
     finally:
-        logging.set_verbosity(level)
+        notices.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            notices.enable_progress_bar()
 
 
-def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
+def _options(place: Placement) -> dict[str, Any]:
+    """Arguments of `from_pretrained`."""
     import torch
-    from transformers import AutoModelForImageTextToText
 
     device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {"dtype": place.dtype or ("float32" if device == "cpu" else "auto")}
@@ -176,6 +256,16 @@ def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
         options["device_map"] = "auto" if device == "auto" else {"": device}
     if place.attention is not None:
         options["attn_implementation"] = place.attention
+    if place.quantize is not None:
+        options["quantization_config"] = _quantization(place.quantize, device)
+    return options
+
+
+def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    options = _options(place)
 
     def read() -> Any:
         return AutoModelForImageTextToText.from_pretrained(
@@ -187,6 +277,7 @@ def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
             **options,
         )
 
+    device = place.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model, told = _sentence(read, checkpoint, f"on {device}")
     absent = sorted(told["missing_keys"])
     if absent:
@@ -200,9 +291,32 @@ def _load_model(checkpoint: Checkpoint, place: Placement) -> Any:
     return model.eval()
 
 
+def _quantization(kind: str, device: str) -> Any:
+    """The configuration that makes transformers quantise weights as it loads them."""
+    import torch
+
+    if kind == "int8":
+        from torchao.quantization import Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
+
+        return TorchAoConfig(quant_type=Int8WeightOnlyConfig())
+    from transformers import BitsAndBytesConfig
+
+    # On a CPU it writes a line for every layer of every token.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if kind == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+    )
+
+
 def _load_processor(checkpoint: Checkpoint, settings: dict[str, Any]) -> Any:
     from transformers import AutoProcessor
 
+    from atari_vlm.models.reel import reel
     from atari_vlm.models.stills import processor_for_stills
 
     def read() -> Any:
@@ -219,6 +333,9 @@ def _load_processor(checkpoint: Checkpoint, settings: dict[str, Any]) -> Any:
     for name, value in settings.items():
         if hasattr(processor.image_processor, name):
             setattr(processor.image_processor, name, value)
+    film = reel(checkpoint.model_type, processor.image_processor)
+    if film is not None:
+        processor.video_processor = film
     return processor
 
 
@@ -226,6 +343,8 @@ def _sentence(read: Callable[[], Any], checkpoint: Checkpoint, how: str) -> Any:
     """What `read` gives, or one sentence."""
     try:
         return read()
+    except ModelUnusable:
+        raise
     except MemoryError as error:
         raise ModelUnusable(f"{checkpoint.name} does not fit into memory {how}.") from error
     except Exception as error:  # whatever transformers, safetensors and torch may raise

@@ -14,6 +14,9 @@ from atari_vlm.errors import ModelUnusable
 FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 """What is taken of a hub repository."""
 
+CODE = ("*.py",)
+"""What is taken besides, where its code was asked for."""
+
 _OFFLINE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "TransportError", "ConnectionError"}
 """Names of errors: huggingface_hub has changed its HTTP library, and with it their classes."""
 
@@ -23,8 +26,13 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def fetch(model_id: str, tell: Callable[[str], None] = say) -> Path:
+def fetch(model_id: str, tell: Callable[[str], None] = say, *, revision: str | None = None) -> Path:
     """The folder of a hub model; `tell` is given a line before anything is downloaded.
+
+    Args:
+        model_id: ORG/NAME.
+        tell: says it.
+        revision: the commit whose Python code is taken too; None for the newest, without code.
 
     Raises:
         ModelUnusable: it does not exist, is not open to this user, or cannot be reached.
@@ -36,12 +44,14 @@ def fetch(model_id: str, tell: Callable[[str], None] = say) -> Path:
         RepositoryNotFoundError,
     )
 
-    cached = _cached(model_id)
+    wanted = list(FILES if revision is None else (*FILES, *CODE))
+    cached = _cached(model_id, revision)
     if cached is not None:
         return cached
     try:
-        tell(_announcement(model_id, HfApi().model_info(model_id, files_metadata=True)))
-        return Path(snapshot_download(model_id, allow_patterns=list(FILES)))
+        info = HfApi().model_info(model_id, revision=revision, files_metadata=True)
+        tell(_announcement(model_id, info, wanted))
+        return Path(snapshot_download(model_id, revision=revision, allow_patterns=wanted))
     except GatedRepoError as error:
         raise ModelUnusable(
             f"{model_id} is open only to those who accepted its terms. Accept them at "
@@ -64,24 +74,26 @@ def fetch(model_id: str, tell: Callable[[str], None] = say) -> Path:
         ) from error
 
 
-def _cached(model_id: str) -> Path | None:
+def _cached(model_id: str, revision: str | None) -> Path | None:
     """The folder of a model whose weights are all there."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(model_id, "config.json")
+        found = try_to_load_from_cache(model_id, "config.json", revision=revision)
     except HFValidationError:
         return None
     folder = Path(found).parent if isinstance(found, str) else None
-    return folder if folder is not None and not lacking(folder) else None
+    if folder is None or lacking(folder) or (revision and not list(folder.glob(CODE[0]))):
+        return None
+    return folder
 
 
-def _announcement(model_id: str, info: Any) -> str:
+def _announcement(model_id: str, info: Any, patterns: list[str]) -> str:
     from huggingface_hub import constants
 
     wanted = [
-        file for file in info.siblings if any(fnmatch(file.rfilename, kind) for kind in FILES)
+        file for file in info.siblings if any(fnmatch(file.rfilename, kind) for kind in patterns)
     ]
     size = sum(file.size or 0 for file in wanted)
     return (

@@ -1,9 +1,10 @@
 """Models in this process: any image-text-to-text checkpoint of Hugging Face, by folder or hub id.
 
 The weights load with the first question. One thread reads and writes for a model, so the event
-loop goes on, and questions wait their turn. What a family is shown is in `families`, what is loaded
-in `checkpoint`, the arithmetic in `network`; checkpoints of the project's own answer in the
-sentences of `answers`, just as the embedded model does.
+loop goes on; questions that wait at the same time are one batch, whose answers are those that each
+would get alone, up to the last bits of the arithmetic. What a family is shown is in `families`,
+what is loaded in `checkpoint`, the arithmetic in `network`; checkpoints of the project's own answer
+in the sentences of `answers`, just as the embedded model does.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -25,13 +25,16 @@ from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelFault, ModelUnu
 from atari_vlm.models import answers
 from atari_vlm.models.answers import Answers
 from atari_vlm.models.checkpoint import Placement, digest, find, load
+from atari_vlm.models.cogvlm2 import CogVLM2Network
 from atari_vlm.models.families import OWN, Conversation, arrange, policy_of
-from atari_vlm.models.network import Network
-from atari_vlm.models.rating import rate, rate_tokens
+from atari_vlm.models.network import Bend, Network, Wish, chosen, sampled
+from atari_vlm.models.rating import Choices, choices
+from atari_vlm.models.schema import Schema, Vocabulary
+from atari_vlm.models.waiting import Waiting
 from atari_vlm.types import Prompt, Reply, Usage
 
-Result = TypeVar("Result")
-Plan = tuple[str, int]
+Plan: TypeAlias = tuple[str, int]
+Outcome: TypeAlias = Reply | dict[Plan, float]
 _MEMORY = re.compile(r"out of memory|allocate memory|enough memory", re.IGNORECASE)
 
 
@@ -47,12 +50,32 @@ class LocalSettings:
     """For checkpoints of the project's own: draw the plan around its expected push, as the embedded
     model does; False takes the likeliest plan."""
     placement: Placement = field(default_factory=Placement)
+    video: bool | None = None
+    """Whether several screens are shown as one video; None for what the family was made for."""
+    together: int = 16
+    """Most questions answered in one batch. With 1 an answer cannot depend, by the last bits of the
+    arithmetic, on who else waits."""
+
+    trust_remote_code: str | None = None
+    """The folder, or ORG/NAME@COMMIT, whose own Python code may run; None for no such code."""
 
     def __post_init__(self) -> None:
         if self.temperature is not None and not 0 <= self.temperature <= 2:
             raise InvalidSetting(f"temperature is 0 to 2, not {self.temperature!r}.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidSetting(f"max_tokens is at least 1, not {self.max_tokens!r}.")
+        if self.together < 1:
+            raise InvalidSetting(f"together is at least 1, not {self.together!r}.")
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A question that waits."""
+
+    prompt: Prompt
+    seed: int | None
+    """Of an answer in words; None asks for probabilities."""
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 class LocalModel:
@@ -74,18 +97,23 @@ class LocalModel:
     ) -> None:
         self.name = name or source
         self.settings = settings or LocalSettings()
-        self._checkpoint = find(source)
+        self._checkpoint = find(source, self.settings.trust_remote_code)
+        self.placement = self.settings.placement.settled()
+        """How the weights are held, on this machine."""
         folder = self._checkpoint.folder
         self._own = Answers(folder) if (folder / answers.FILE).is_file() else None
-        self.policy = OWN if self._own else policy_of(self._checkpoint.model_type)
+        family = policy_of(self._checkpoint.model_type, self.settings.video)
+        self.policy = OWN if self._own else family
         """How frames become pictures."""
         self.prompt_type = "specialist" if self._own else "basic"
-        self.version = digest(folder)
+        self.version = digest(self._checkpoint)
         """Digest of the checkpoint: other weights are another player."""
         if self._own and (self.settings.temperature or self.settings.max_tokens):
             raise InvalidSetting(f"{self.name} takes no --temperature and no --max-tokens.")
-        self._worker: ThreadPoolExecutor | None = None
-        self._network: Network | None = None
+        self._waiting: Waiting[_Job, Outcome] = Waiting(self._serve, self.settings.together)
+        self._network: Network | CogVLM2Network | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._choices: dict[Hashable, tuple[list[Plan], Choices]] = {}
 
     @property
     def games(self) -> tuple[str, ...] | None:
@@ -95,9 +123,11 @@ class LocalModel:
     @property
     def told(self) -> str:
         """What it is and what it is shown, in words, for the record of a run."""
-        place = self.settings.placement
-        form = ", ".join(part for part in (place.dtype, place.attention) if part)
-        return f"{self._checkpoint.model_type}{f' ({form})' if form else ''}: {self.policy.told}"
+        form = self.placement.told
+        kind = f"{self._checkpoint.model_type}{f' ({form})' if form else ''}"
+        held = "" if self._own else "; answers in JSON are held to their form"
+        code = ", by Python code of its own" if self._checkpoint.code else ""
+        return f"{kind}{code}: {self.policy.told}{held}"
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """What the model writes.
@@ -107,12 +137,14 @@ class LocalModel:
             ModelUnusable: damaged weights, a prompt longer than the model reads, or, for a
                 checkpoint of the project's own, a prompt it was never taught.
         """
-        stop = threading.Event()
+        job = _Job(prompt, seed)
         try:
-            return await self._work(lambda network: self._answer(network, prompt, seed, stop))
+            reply = await self._waiting.ask(job)
         except asyncio.CancelledError:
-            stop.set()  # the thread ends its answer at the next token
+            job.stop.set()  # the thread ends its answer at the next token
             raise
+        assert isinstance(reply, Reply)
+        return reply
 
     async def score(self, prompt: Prompt) -> dict[Plan, float]:
         """Probability of every answer the prompt allows; they sum to 1.
@@ -122,39 +154,77 @@ class LocalModel:
         "ACTION: LEFT x3", "LEFT", or a JSON object whose reasoning is empty. For a checkpoint of
         the project's own the request is replaced by the one for a plan alone.
         """
-        return await self._work(lambda network: self._score(network, prompt))
+        rated = await self._waiting.ask(_Job(prompt, None))
+        assert isinstance(rated, dict)
+        return rated
 
     async def close(self) -> None:
         """Release the weights; a later answer loads them again."""
-        worker, self._worker, self._network = self._worker, None, None
-        if worker is not None:
-            worker.shutdown(wait=False, cancel_futures=True)
+        self._waiting.close()
+        self._network = self._vocabulary = None
 
-    async def _work(self, task: Callable[[Network], Result]) -> Result:
-        """Do the task on the model's thread, after those before it."""
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="local-model")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, self._guarded, task)
+    def _serve(self, jobs: Sequence[_Job]) -> list[Outcome | Exception]:
+        """Answer jobs on the model's thread; those of one kind in one batch."""
+        groups: dict[Hashable, list[int]] = {}
+        for place, job in enumerate(jobs):
+            groups.setdefault(self._kind(job), []).append(place)
+        results: dict[int, Outcome | Exception] = {}
+        for places in groups.values():
+            served = self._guarded([jobs[place] for place in places])
+            results.update(zip(places, served, strict=True))
+        return [results[place] for place in range(len(jobs))]
 
-    def _guarded(self, task: Callable[[Network], Result]) -> Result:
-        """The task's result, or an error that a run understands."""
+    def _kind(self, job: _Job) -> Hashable:
+        """What jobs of one batch share: a form, so many pictures, the answers to rate."""
+        prompt = job.prompt
+        form = (job.seed is None, len(prompt.frames))
+        if job.seed is not None:
+            return form
+        words = answers.words_of(prompt) if self._own else ""
+        return (*form, prompt.legal, prompt.longest, prompt.plans, prompt.json, words)
+
+    def _guarded(self, jobs: Sequence[_Job]) -> list[Outcome | Exception]:
+        """What became of each job: an answer, or an error that a run understands.
+
+        Where a batch fails, its halves are tried: one prompt too long or too many at once for the
+        memory is nothing to the others.
+        """
         try:
-            if self._network is None:
-                model, processor = load(
-                    self._checkpoint, self.settings.placement, dict(self.policy.processor)
-                )
-                self._network = Network(model, processor, self.name)
-            return task(self._network)
-        except AtariVLMError:
-            raise
-        except Exception as error:  # whatever torch, transformers or a chat template may raise
-            words = " ".join(str(error).split())[:300]
-            if isinstance(error, MemoryError) or _MEMORY.search(words):
-                raise self._out_of_memory() from error
-            raise ModelUnusable(
+            network = self._loaded()
+            return list(
+                self._scores(network, jobs)
+                if jobs[0].seed is None
+                else self._answers(network, jobs)
+            )
+        except Exception as error:
+            if len(jobs) > 1 and self._network is not None:
+                half = len(jobs) // 2
+                return self._guarded(jobs[:half]) + self._guarded(jobs[half:])
+            return [self._understood(error)] * len(jobs)
+
+    def _loaded(self) -> Network | CogVLM2Network:
+        if self._network is None:
+            model, reader = load(self._checkpoint, self.placement, dict(self.policy.processor))
+            if self._checkpoint.code:
+                self._network = CogVLM2Network(model, reader, self.name)
+            else:
+                self._network = Network(model, reader, self.name, once=self.policy.once)
+        return self._network
+
+    def _understood(self, error: Exception) -> Exception:
+        """An error of torch, transformers or a chat template as one of ours."""
+        if isinstance(error, AtariVLMError):
+            return error
+        words = " ".join(str(error).split())[:300]
+        ours: AtariVLMError
+        if isinstance(error, MemoryError) or _MEMORY.search(words):
+            ours = self._out_of_memory()
+        else:
+            ours = ModelUnusable(
                 f"{self.name} cannot answer this prompt ({type(error).__name__}: {words})"
-            ) from error
+            )
+        ours.__cause__ = error
+        return ours
 
     def _out_of_memory(self) -> ModelFault:
         import torch
@@ -167,48 +237,83 @@ class LocalModel:
             "for a smaller model.",
         )
 
-    def _answer(self, network: Network, prompt: Prompt, seed: int, stop: threading.Event) -> Reply:
+    def _answers(self, network: Network | CogVLM2Network, jobs: Sequence[_Job]) -> list[Reply]:
         start = time.perf_counter()
-        choose = None
+        written = network.write([self._wish(network, job) for job in jobs])
+        seconds = (time.perf_counter() - start) / len(jobs)  # of the batch, a share each
+        return [
+            Reply(
+                text=answer.text,
+                model=self._checkpoint.name,
+                finish=answer.finish,
+                usage=Usage(
+                    calls=1,
+                    input_tokens=answer.read,
+                    output_tokens=answer.written,
+                    seconds=seconds,
+                ),
+            )
+            for answer in written
+        ]
+
+    def _wish(self, network: Network | CogVLM2Network, job: _Job) -> Wish:
+        """What is to be written for a job, and what decides its tokens."""
+        assert job.seed is not None
+        prompt, longest = job.prompt, self.settings.max_tokens or 512
+        bends: list[Bend] = []
         if self._own:
             request, game = self._own.asked(prompt, self.name)
-            rng = np.random.default_rng(seed) if self.settings.draw else None
-            choose = self._own.chooser(request, game, rng)
+            rng = np.random.default_rng(job.seed) if self.settings.draw else None
+            bends.append(chosen(self._own.chooser(request, game, rng)))
             conversation = self._motion(self._own, prompt, request)
         else:
             conversation = self._conversation(network, prompt)
-        written = network.write(
-            conversation,
-            longest=self.settings.max_tokens or 512,
-            choose=choose,
-            temperature=self.settings.temperature or 0.0,
-            seed=seed,
-            stopped=stop.is_set,
-        )
-        usage = Usage(
-            calls=1,
-            input_tokens=written.read,
-            output_tokens=written.written,
-            seconds=time.perf_counter() - start,
-        )
-        return Reply(
-            text=written.text, model=self._checkpoint.name, finish=written.finish, usage=usage
+            if prompt.json:
+                bends.append(Schema(self._words(network), prompt, longest))
+            if self.settings.temperature:
+                bends.append(sampled(self.settings.temperature, job.seed))
+        return Wish(
+            conversation=conversation,
+            longest=longest,
+            bends=tuple(bends),
+            stopped=job.stop.is_set,
         )
 
-    def _score(self, network: Network, prompt: Prompt) -> dict[Plan, float]:
+    def _words(self, network: Network | CogVLM2Network) -> Vocabulary:
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(network.tokenizer, network.ends)
+        return self._vocabulary
+
+    def _scores(
+        self, network: Network | CogVLM2Network, jobs: Sequence[_Job]
+    ) -> list[dict[Plan, float]]:
+        """Probabilities for prompts that allow the same answers."""
+        first = jobs[0].prompt
         if self._own:
-            _, game = self._own.asked(prompt, self.name)
+            _, game = self._own.asked(first, self.name)
             request = self._own.requests["act"].format(game=game)
-            plans = self._own.plans(game)
-            rated = rate_tokens(
-                network, self._motion(self._own, prompt, request), [[token] for token in plans]
-            )
-            return _normalised(dict(zip(plans.values(), rated, strict=True)))
-        candidates = _candidates(prompt)
-        rated = rate(network, self._conversation(network, prompt), list(candidates.values()))
-        return _normalised(dict(zip(candidates, rated, strict=True)))
+            tokens = self._own.plans(game)
+            talks = [self._motion(self._own, job.prompt, request) for job in jobs]
+            rated = network.rate(talks, choices(tuple((token,) for token in tokens)))
+            return [_normalised(dict(zip(tokens.values(), row, strict=True))) for row in rated]
+        candidates, rest = self._candidates(network, first)
+        talks = [self._conversation(network, job.prompt) for job in jobs]
+        rated = network.rate(talks, rest)
+        return [_normalised(dict(zip(candidates, row, strict=True))) for row in rated]
 
-    def _conversation(self, network: Network, prompt: Prompt) -> Conversation:
+    def _candidates(
+        self, network: Network | CogVLM2Network, prompt: Prompt
+    ) -> tuple[list[Plan], Choices]:
+        """Every legal answer to a prompt, and what has to be read to rate them."""
+        form = (prompt.legal, prompt.longest, prompt.plans, prompt.json)
+        if form not in self._choices:
+            worded = _candidates(prompt)
+            words = network.tokenizer(list(worded.values()), add_special_tokens=False)
+            tokens = choices(tuple(map(tuple, words["input_ids"])))
+            self._choices[form] = list(worded), tokens
+        return self._choices[form]
+
+    def _conversation(self, network: Network | CogVLM2Network, prompt: Prompt) -> Conversation:
         return arrange(prompt, self.policy, system=network.system, plain=network.plain)
 
     def _motion(self, own: Answers, prompt: Prompt, request: str) -> Conversation:

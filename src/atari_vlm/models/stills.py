@@ -22,6 +22,11 @@ class NoVideo:
         raise RuntimeError("Video input needs torchvision: pip install torchvision")
 
 
+PICTURE_HALF = {"SmolVLMProcessor": "Idefics3Processor"}
+"""Processors whose pictures another one treats alike, where their own asks for packages that only
+its videos need."""
+
+
 def processor_for_stills(folder: Path) -> Any:
     """The processor of a checkpoint, for pictures and text alone."""
     import transformers
@@ -30,7 +35,8 @@ def processor_for_stills(folder: Path) -> Any:
 
     local = {"trust_remote_code": False, "local_files_only": True}
     family = AutoConfig.from_pretrained(folder, **local).model_type
-    kind: Any = getattr(transformers, PROCESSOR_MAPPING_NAMES[family])
+    name = PROCESSOR_MAPPING_NAMES[family]
+    kind: Any = getattr(transformers, PICTURE_HALF.get(name, name))
 
     class Stills(kind):  # type: ignore[misc]
         """The family's processor, which takes NoVideo for its video half."""

@@ -140,7 +140,7 @@ function ballot(voices, row) {
       { type: "button", "aria-pressed": String(k === here.voice), onclick: choose },
       chosen ? make("b", {}, "✓ ") : null,
       `${voice.action} × ${voice.frames}`,
-      voice.source === "searched" ? make("small", {}, ` ${voice.reason}`) : null,
+      ["searched", "scored"].includes(voice.source) ? make("small", {}, ` ${voice.reason}`) : null,
     );
   });
   return make("div", { class: "ballot", role: "group" }, title, ...buttons);

@@ -2,7 +2,7 @@
 
 const MARGIN = 7; // half the slider's thumb: the curve and the thumb agree on every place
 const LANE = 17; // height of the events' lane and of the source strip under the curve
-const SEVERITY = ["scripted", "parsed", "searched", "repaired", "fallback"];
+const SEVERITY = ["scripted", "parsed", "scored", "searched", "repaired", "fallback"];
 
 /** The page's colours as the theme has them now, in words a canvas understands. */
 function themeTints() {
