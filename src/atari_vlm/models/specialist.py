@@ -15,7 +15,14 @@ from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.answers import Answers, softmax
 from atari_vlm.types import Pixels
 
-FILES = ("eyes.onnx", "words.onnx", "tokenizer.json", "answers.json", "config.json")
+FILES = (
+    "eyes.onnx",
+    "words.onnx",
+    "model.safetensors",
+    "tokenizer.json",
+    "answers.json",
+    "config.json",
+)
 
 
 @dataclass(slots=True)
@@ -45,7 +52,8 @@ class Specialist:
     """Reads one picture and a request, and writes an answer token by token.
 
     Args:
-        folder: what `distill` wrote: two ONNX graphs, the tokenizer, the sentences of each game.
+        folder: what `distill` wrote: two ONNX graphs, the weights they read, the tokenizer, the
+            sentences of each game.
 
     Raises:
         ModelUnusable: a file is missing or damaged.

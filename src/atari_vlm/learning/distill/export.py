@@ -3,18 +3,23 @@
 `eyes.onnx`: picture -> image features. `words.onnx`: tokens + features + what was read before ->
 logits of the next word and the extended memory (key-value cache). The Llama arithmetic is written
 out here, because the cache of transformers cannot be traced; a test holds both to the same words.
+The graphs hold no weights of their own: they name places in model.safetensors, so both runtimes
+read the very same numbers and a checkpoint takes half the room.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import warnings
 from pathlib import Path
 from typing import Any
 
-EYES, WORDS = "eyes.onnx", "words.onnx"
+EYES, WORDS, WEIGHTS = "eyes.onnx", "words.onnx", "model.safetensors"
+SMALL = 4_096
+"""Bytes up to which a weight stays in the graph."""
 LONGEST_TEXT = 256
 
 
@@ -39,6 +44,60 @@ def export(folder: Path) -> None:
     shapes: Any = ({1: read}, {}, {3: known})
     names = ["ids", "features", "past"]
     _write(words, (ids, features, past), folder / WORDS, names, ["logits", "memory"], shapes)
+    for name in (EYES, WORDS):
+        share_weights(folder / name)
+
+
+def share_weights(path: Path) -> None:
+    """Have a graph read its weights from the model.safetensors beside it, bit for bit the same.
+
+    A matrix that the graph holds transposed is read as it is and transposed when it is loaded.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    places = _places(path.parent / WEIGHTS)
+    proto = onnx.load(str(path))
+    turned = []
+    for weight in proto.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.nbytes < SMALL:
+            continue
+        place = places.get(values.tobytes())
+        if place is None and values.ndim == 2:
+            place = places.get(values.T.tobytes())
+            if place is not None:
+                name, weight.name = weight.name, f"{weight.name}_as_stored"
+                del weight.dims[:]
+                weight.dims.extend(reversed(values.shape))
+                turned.append(onnx.helper.make_node("Transpose", [weight.name], [name]))
+        if place is not None:
+            _point(weight, place)
+    nodes = [*turned, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    part = path.with_suffix(".part")
+    part.write_bytes(proto.SerializeToString())
+    part.replace(path)
+
+
+def _places(path: Path) -> dict[bytes, tuple[int, int]]:
+    """Values of every tensor of a safetensors file -> where they are: first byte, bytes."""
+    whole = path.read_bytes()
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:begin])
+    spans = [row["data_offsets"] for name, row in header.items() if name != "__metadata__"]
+    return {whole[begin + a : begin + b]: (begin + a, b - a) for a, b in spans}
+
+
+def _point(weight: Any, place: tuple[int, int]) -> None:
+    """Replace the values of an initializer by where they are."""
+    import onnx
+
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", WEIGHTS), ("offset", place[0]), ("length", place[1])):
+        weight.external_data.add(key=key, value=str(value))
 
 
 def _image_tokens(model: Any) -> int:
