@@ -506,9 +506,10 @@ ASK = """
 import sys
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.hub import fetch
-for name in sys.argv[1:]:
+for asked in sys.argv[1:]:
+    name, _, commit = asked.partition("@")
     try:
-        print("FOLDER", fetch(name))
+        print("FOLDER", fetch(name, revision=commit or None))
     except ModelUnusable as error:
         print("SENTENCE", error)
 """
@@ -574,12 +575,17 @@ def test_a_hub_model_is_announced_downloaded_once_and_found_again(tmp_path):
     address = f"http://127.0.0.1:{server.server_port}"
     try:
         (folder, missing), told = fetch(["tiny/vlm", "tiny/other"], address, tmp_path)
+        trusted = tmp_path / "trusted"
+        (with_code,), more = fetch([f"tiny/vlm@{'a' * 40}"], address, trusted)
     finally:
         server.shutdown()
         server.server_close()
     assert folder.startswith("FOLDER ")
     assert "Downloading tiny/vlm from huggingface.co: 0.00 GB in 2 files" in told
-    assert not list(tmp_path.rglob("code.py"))
+    assert not list(tmp_path.glob("models*/**/code.py"))  # code comes only with its commit
+    assert "in 3 files" in more
+    assert with_code.endswith("a" * 40)
+    assert list(trusted.rglob("code.py"))
     assert "shows no model of that name" in missing
     (again, unreachable), told = fetch(["tiny/vlm", "tiny/new"], address, tmp_path)
     assert (again, told) == (folder, "")  # nobody listens any more, and nobody is asked
@@ -591,5 +597,5 @@ def test_a_hub_model_is_announced_downloaded_once_and_found_again(tmp_path):
 def test_the_seeds_names_ask_for_their_checkpoints_and_say_how_to_serve_them():
     with pytest.raises(ModelUnusable, match=r"Qwen/Qwen2-VL-7B-Instruct is not .* Or run `vllm"):
         build_model("qwen-vl")
-    with pytest.raises(ModelUnusable, match=r"Python code of its own, .*: run `lmdeploy"):
+    with pytest.raises(ModelUnusable, match=r"Python code of its own, .* Or run `lmdeploy"):
         build_model("cogvlm2")

@@ -159,7 +159,7 @@ def test_games_played_at_the_same_time_share_their_passes(built, tmp_path):
             str(built("idefics3")),
             prompt_type="cot",
             parallel=parallel,
-            max_decisions=5,
+            max_decisions=2,
             max_tokens=70,
             history=0,
             save_dir=tmp_path / folder,
