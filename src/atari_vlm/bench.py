@@ -23,6 +23,7 @@ from numpy.random import default_rng
 from atari_vlm import stats
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.games import get_game
+from atari_vlm.models.hosting import Hosting
 from atari_vlm.policies.ablations import split
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.players import constants, is_player
@@ -63,6 +64,8 @@ class BenchSettings:
             raise InvalidSetting("A bench needs at least one game and one player.")
         if self.episodes < 1 or self.processes < 1:
             raise InvalidSetting("episodes and processes must be at least 1.")
+        if all(_ours(player) for player in self.players):
+            Hosting(**self.hosting).refuse("None of these players")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ class Cell:
     fallbacks: int
     decisions: int
     note: str = ""
-    """Which action the best constant player holds."""
+    """Which action the best constant player holds, or what the budget cut short."""
 
 
 def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
@@ -127,6 +130,8 @@ def play_cell(settings: BenchSettings, game: str, player: str) -> Cell:
         name = best_constant(settings, game)
         note = name
     summary = _trainer(settings, game, name, settings.seed).train(settings.episodes)
+    if summary.cut:
+        note = f"{summary.cut} cut short by the budget"
     return Cell(
         game=game,
         player=player,
@@ -153,7 +158,7 @@ def best_constant(settings: BenchSettings, game: str) -> str:
 
 def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMTrainer:
     place = "".join(c if c.isalnum() or c in "-._" else "-" for c in player)
-    ours = is_player(player) or split(player)[0] == "embedded"
+    ours = _ours(player)
     return VLMTrainer(
         game,
         player,
@@ -164,6 +169,11 @@ def _trainer(settings: BenchSettings, game: str, player: str, seed: int) -> VLMT
         **({} if ours else settings.hosting),
         run_folder=settings.out / game / f"{place}-s{seed}",
     )
+
+
+def _ours(player: str) -> bool:
+    """Whether a player runs in this process whatever the settings say."""
+    return player == "best-constant" or is_player(player) or split(player)[0] == "embedded"
 
 
 def write_results(settings: BenchSettings, cells: Sequence[Cell]) -> None:
