@@ -11,8 +11,10 @@ import time
 import pytest
 
 from atari_vlm.bench import BenchSettings, bench, best_constant
-from atari_vlm.errors import AtariVLMError, InvalidSetting, UnknownName
+from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
 from atari_vlm.store import Run
+from tests.servers import Server
+from tests.wires import Answer
 
 
 def settings(out, **more):
@@ -110,3 +112,18 @@ def test_a_killed_bench_leaves_no_worker_behind_and_continues(tmp_path):
 def test_a_bench_that_cannot_be_played_says_why(tmp_path, more, error):
     with pytest.raises(error):
         bench(settings(tmp_path, **more), lambda line: None)
+
+
+def test_a_bench_tells_hosted_players_how_to_ask_and_refuses_where_nobody_is_asked(tmp_path):
+    with pytest.raises(InvalidSetting, match="None of these players cannot follow --budget"):
+        BenchSettings(games=("pong",), players=("random", "noop"), hosting={"budget": 1.0})
+    hosted = {"games": ("pong",), "players": ("any", "random"), "episodes": 1, "out": tmp_path}
+    with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
+        hosted |= {"base_url": server.base_url, "max_decisions": 8}
+        stopped = BenchSettings(**hosted, hosting={"budget_tokens": 9000})
+        with pytest.raises(BudgetExceeded, match="higher --budget-tokens"):
+            bench(stopped, lambda line: None)
+        asked = server.count
+        cells = bench(BenchSettings(**hosted, hosting={"cache": tmp_path / "c"}), lambda line: None)
+        assert (cells[0].decisions, server.count) == (8, 8)
+    assert 0 < asked < 8

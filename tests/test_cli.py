@@ -101,6 +101,12 @@ BAD = [
     (("--model", "random", "--frames", 9), "a stack of 4; raise --frame-stack"),
     (("--model", "expert", "--game", "tetris"), "no scripted expert for 'tetris'"),
     (("--model", "random", "--run", "/proc/nothing"), "Cannot use"),
+    (("--model", "random", "--budget", 1), "'random' cannot follow --budget, which only hosted"),
+    (("--rpm", 9, "--cache", "c"), "embedded cannot follow --rpm, --cache"),
+    (("--model", "x", "--dialect", "olama"), "Did you mean 'ollama'?"),
+    (("--model", "x", "--dialect", "ollama", "--budget", 1), "The price of x is not known"),
+    (("--model", "x", "--dialect", "ollama", "--effort", "hard"), "called 'hard'"),
+    (("--model", "gpt-4o", "--cache", "c", "--cache-mode", "replay"), "no response cache at c"),
 ]
 
 
@@ -145,6 +151,21 @@ def test_a_server_that_dies_loses_nothing_and_the_same_command_continues(tmp_pat
     assert run.plans(0)[:5] == kept
     assert [call.reply.model for call in run.decisions(0)[7].calls] == ["x"]
     run.close()
+
+
+def test_a_budget_stops_a_run_in_a_sentence_and_a_higher_one_continues_it(tmp_path):
+    with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
+        arguments = ["--model", "any", "--base-url", server.base_url, "--max-tokens", 100]
+        arguments += ["--max-decisions", 8, "--dialect", "vllm", "--cache", "c"]
+        stopped = play(*arguments, "--run", "r", "--budget-tokens", 5000, cwd=tmp_path)
+        assert stopped.returncode == 1
+        assert "give the same command with a higher --budget-tokens" in stopped.stderr
+        done = play(*arguments, "--run", "r", "--budget-tokens", 50000, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert server.count == 8
+    again = play(*arguments, "--run", "again", "--cache-mode", "replay", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "8 replayed from the cache, free" in again.stdout
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):

@@ -24,6 +24,7 @@ from numpy.random import default_rng
 from atari_vlm import stats
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.games import get_game
+from atari_vlm.models.hosting import Hosting
 from atari_vlm.policies.ablations import split
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.players import constants, is_player
@@ -71,6 +72,8 @@ class BenchSettings:
             raise InvalidSetting("A bench needs at least one game and one player.")
         if self.episodes < 1 or self.processes < 1:
             raise InvalidSetting("episodes and processes must be at least 1.")
+        if all(_ours(player) for player in self.players):
+            Hosting(**self.hosting).refuse("None of these players")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,7 @@ class Cell:
     fallbacks: int
     decisions: int
     note: str = ""
-    """Which action the best constant player holds."""
+    """Which action the best constant player holds, or what the budget cut short."""
 
 
 def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
@@ -180,6 +183,8 @@ def play_cell(
         note = name
     watch = _ends(cell, settings.episodes, tell)
     summary = _trainer(settings, game, name, settings.seed, watch).train(settings.episodes)
+    if summary.cut:
+        note = f"{summary.cut} cut short by the budget"
     tell(f"{cell}: {summary.mean} over {len(summary.scores)} episodes")
     return Cell(
         game=game,
@@ -221,7 +226,7 @@ def _trainer(
     settings: BenchSettings, game: str, player: str, seed: int, watch: Watcher | None = None
 ) -> VLMTrainer:
     place = "".join(c if c.isalnum() or c in "-._" else "-" for c in player)
-    ours = is_player(player) or split(player)[0] == "embedded"
+    ours = _ours(player)
     return VLMTrainer(
         game,
         player,
@@ -243,6 +248,11 @@ def _asked(settings: BenchSettings, player: str) -> dict[str, Any]:
     if split(player)[0] == "embedded":
         return {name: value for name, value in settings.local.items() if name == "decide"}
     return dict(settings.local)
+
+
+def _ours(player: str) -> bool:
+    """Whether a player runs in this process whatever the settings say."""
+    return player == "best-constant" or is_player(player) or split(player)[0] == "embedded"
 
 
 def write_results(settings: BenchSettings, cells: Sequence[Cell]) -> None:

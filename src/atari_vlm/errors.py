@@ -83,7 +83,7 @@ class Lost(NamedTuple):
 class BudgetExceeded(AtariVLMError):
     """The next request could pass a cap on spending, so it was not sent."""
 
-    def __init__(self, message: str, *, episode: bool) -> None:
+    def __init__(self, message: str, *, episode: bool = False) -> None:
         super().__init__(message)
         self.episode = episode
         """Whether the cap is the episode's, which ends it; the run's cap stops the run."""

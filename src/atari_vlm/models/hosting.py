@@ -120,8 +120,8 @@ class Hosting:
         """Raise InvalidSetting if anything is set, for players that no network is asked for."""
         if self.asked:
             raise InvalidSetting(
-                f"{who} is no hosted model and cannot follow {', '.join(self.asked)}: leave it "
-                "out, or choose a hosted model (`atari-vlm models`)."
+                f"{who} cannot follow {', '.join(self.asked)}, which only hosted models do: leave "
+                "it out, or choose one (`atari-vlm models`)."
             )
 
 

@@ -63,7 +63,9 @@ function spell(row, text) {
   row.reason = text(row.reason);
   row.note = text(row.note);
   for (const call of row.calls) {
-    for (const name of ["reply", "thinking", "model", "request_id", "fault"]) call[name] = text(call[name]);
+    for (const name of ["reply", "thinking", "model", "request_id", "fault"]) {
+      call[name] = text(call[name]);
+    }
     for (const message of call.messages) {
       message[1] = message[1].map((part) => (typeof part === "number" ? text(part) : part));
     }
