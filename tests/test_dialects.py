@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -65,8 +66,25 @@ def test_sglang_and_lmdeploy_are_given_a_pattern():
     }
 
 
+def test_several_decisions_are_held_to_as_many_plans():
+    several = replace(LINES, ahead=3)
+    pattern = sent("sglang", several)["regex"]
+    assert sent("vllm", several)["structured_outputs"] == {"regex": pattern}
+    assert re.fullmatch(pattern, "ACTIONS: LEFT x2, NOOP x4, FIRE x1")
+    for wrong in ("ACTION: LEFT x2", "ACTIONS: LEFT x2, NOOP x4", "ACTIONS: LEFT, NOOP, UP"):
+        assert not re.fullmatch(pattern, wrong)
+    root = sent("llamacpp", several)["grammar"].splitlines()[0]
+    one = 'name " x" frames'
+    assert root == f'root ::= "ACTIONS: " {one} ", " {one} ", " {one}'
+    schema = sent("ollama", replace(several, json=True))["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["actions"]["maxItems"] == 3
+
+
 def test_llamacpp_is_given_a_grammar():
-    assert sent("llamacpp", NAMES)["grammar"] == 'root ::= "NOOP" | "FIRE" | "RIGHT" | "LEFT"'
+    assert sent("llamacpp", NAMES)["grammar"].splitlines() == [
+        "root ::= name",
+        'name ::= "NOOP" | "FIRE" | "RIGHT" | "LEFT"',
+    ]
     assert sent("llamacpp", LINES)["grammar"].splitlines() == [
         'root ::= "ACTION: " name " x" frames',
         'name ::= "NOOP" | "FIRE" | "RIGHT" | "LEFT"',
