@@ -50,8 +50,8 @@ def test_frames_count_at_the_size_they_are_sent():
 
 
 def test_a_model_nobody_has_counted_is_taken_to_be_the_dearest():
-    assert rule_for("openai-compatible", "llava")(160, 210) == 1120
-    assert rule_for("openai", "gpt-4o-mini")(160, 210) == 1120
+    assert rule_for("openai-compatible", "llava")(160, 210) == 2306
+    assert rule_for("openai", "gpt-4o-mini")(160, 210) == 2306
 
 
 # -- holding and settling -------------------------------------------------------------------------

@@ -46,15 +46,17 @@ class Wire:
 
     def pictures(self, body: dict[str, Any]) -> list[bytes]:
         """The picture files of a request, in order."""
-        turns = body.get("contents") or body["messages"]
+        turns = body.get("contents") or body.get("messages") or body["input"]
         parts = [part for turn in turns for part in turn.get("parts") or turn["content"]]
         found = [self._picture(part) for part in parts if isinstance(part, dict)]
         return [base64.b64decode(data, altchars=b"-_") for data in found if data]
 
     @staticmethod
     def _picture(part: dict[str, Any]) -> str | None:
+        address = part.get("image_url", "")
+        address = address.get("url", "") if isinstance(address, dict) else address
         data = (
-            part.get("image_url", {}).get("url", "").partition(",")[2]
+            address.partition(",")[2]
             or part.get("source", {}).get("data")
             or part.get("inlineData", {}).get("data")
         )
