@@ -37,11 +37,12 @@ def main() -> None:
         times.setdefault(name, []).append((time.perf_counter() - start) * 1e3)
         return result
 
+    loop = asyncio.Runner()  # as in play, one event loop for all decisions
     before = now = emulator.screen()
     for step in range(DECISIONS):
         # New frames each time, as in play: nothing is cached on a Frame.
         prompt = _prompt(before, now, emulator.legal)
-        reply = timed("whole decision", lambda p=prompt, s=step: asyncio.run(_answer(model, p, s)))
+        reply = timed("whole decision", lambda p=prompt, s=step: loop.run(_answer(model, p, s)))
         picture = timed("two frames to one picture", lambda p=prompt: motion(*p.frames))
         timed("picture to a plan alone", lambda x=picture: specialist.probabilities(x, "pong"))
         timed("picture to the whole answer", lambda x=picture: specialist.plan(x, "pong", rng))
@@ -51,6 +52,7 @@ def main() -> None:
         before, now = now, emulator.screen()
         if emulator.over:
             emulator.reset(seed=step)
+    loop.close()
     for name, each in sorted(times.items()):
         print(f"{name}: {statistics.median(each):.2f} ms")
     print(f"embedded_decision: {statistics.median(times['whole decision']):.2f} ms")
