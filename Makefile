@@ -18,7 +18,7 @@ play: $(VENV)/base
 	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
 
 test: $(VENV)/dev browser check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .
