@@ -13,17 +13,7 @@ from rich.console import Console
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting
 from atari_vlm.flags import FLAGS, as_typed
-from atari_vlm.hosted_flags import hosted
-from atari_vlm.local_flags import (
-    AttentionOption,
-    DecideOption,
-    DeviceOption,
-    DtypeOption,
-    QuantizeOption,
-    ThreadsOption,
-    TrustOption,
-    VideoOption,
-)
+from atari_vlm.model_flags import hosted, local
 
 if TYPE_CHECKING:
     from atari_vlm.experiment import Experiment
@@ -104,8 +94,10 @@ SaveOption = Annotated[Path, typer.Option(help="Where run folders go.")]
 
 @app.command()
 @hosted
+@local
 def play(
     hosting: dict[str, Any],
+    held: dict[str, Any],
     game: GameOption = "pong",
     model: ModelOption = "embedded",
     prompt: PromptOption = None,
@@ -129,14 +121,6 @@ def play(
     parallel: ParallelOption = 1,
     api_key: KeyOption = None,
     base_url: UrlOption = None,
-    decide: DecideOption = "words",
-    quantize: QuantizeOption = None,
-    attention: AttentionOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    video: VideoOption = None,
-    trust_remote_code: TrustOption = None,
     run: RunOption = None,
     save_dir: SaveOption = Path("runs"),
     screen: Annotated[bool, typer.Option(help="Draw the game in the terminal.")] = True,
@@ -170,14 +154,7 @@ def play(
                 save_dir=save_dir,
                 run_folder=run,
                 base_url=base_url,
-                decide=decide,
-                quantize=quantize,
-                attention=attention,
-                dtype=dtype,
-                device=device,
-                threads=threads,
-                video=video,
-                trust_remote_code=trust_remote_code,
+                **held,
                 watch=board.watch,
                 **hosting,
             )
@@ -249,8 +226,10 @@ def estimate(
 
 @app.command()
 @hosted
+@local
 def train(
     hosting: dict[str, Any],
+    held: dict[str, Any],
     game: GameOption = "pong",
     model: ModelOption = "embedded",
     prompt: PromptOption = None,
@@ -268,14 +247,6 @@ def train(
     base_url: UrlOption = None,
     temperature: TemperatureOption = None,
     max_decisions: CutOption = None,
-    decide: DecideOption = "words",
-    quantize: QuantizeOption = None,
-    attention: AttentionOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    video: VideoOption = None,
-    trust_remote_code: TrustOption = None,
     save_dir: SaveOption = Path("runs"),
 ) -> None:
     """Learn in context over some episodes, then evaluate on seeds that were never trained on."""
@@ -292,14 +263,7 @@ def train(
         seed=seed,
         save_dir=save_dir,
         base_url=base_url,
-        decide=decide,
-        quantize=quantize,
-        attention=attention,
-        dtype=dtype,
-        device=device,
-        threads=threads,
-        video=video,
-        trust_remote_code=trust_remote_code,
+        **held,
         **hosting,
     )
 
@@ -332,8 +296,10 @@ def train_and_evaluate(episodes: int, evaluations: int, **settings: Any) -> None
 
 @app.command()
 @hosted
+@local
 def bench(
     hosting: dict[str, Any],
+    held: dict[str, Any],
     games: Annotated[str, typer.Option(help="Games, with commas between; or: all12.")] = "pong",
     models: Annotated[str, typer.Option(help="Models, with commas between.")] = "embedded",
     episodes: Annotated[int, typer.Option(help="Whole games in each cell.", min=1)] = 10,
@@ -343,14 +309,6 @@ def bench(
     max_decisions: CutOption = None,
     prompt: PromptOption = None,
     base_url: UrlOption = None,
-    decide: DecideOption = "words",
-    quantize: QuantizeOption = None,
-    attention: AttentionOption = None,
-    dtype: DtypeOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    video: VideoOption = None,
-    trust_remote_code: TrustOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs and the results.")] = Path("bench"),
 ) -> None:
     """Play games x models with baselines in the same settings; the same command continues."""
@@ -371,16 +329,7 @@ def bench(
         prompt=prompt,
         base_url=base_url,
         hosting=hosting,
-        local={
-            "decide": decide,
-            "quantize": quantize,
-            "attention": attention,
-            "dtype": dtype,
-            "device": device,
-            "threads": threads,
-            "video": video,
-            "trust_remote_code": trust_remote_code,
-        },
+        local=held,
     )
     cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
     console.print(bench_table(cells))

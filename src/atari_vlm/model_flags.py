@@ -1,10 +1,11 @@
-"""The flags that say how a hosted model is asked, written once for every command that takes them.
+"""The flags that say how a model is held and asked, written once for every command that takes them.
 
     @app.command()
     @hosted
-    def play(..., hosting: dict[str, Any]) -> None:
+    @local
+    def play(hosting: dict[str, Any], held: dict[str, Any], ...) -> None:
 
-`hosting` is a dict of arguments of VLMTrainer; the command line shows its flags one by one.
+Both are dicts of arguments of VLMTrainer; the command line shows their flags one by one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 
-def _flags(
+def _hosted(
     dialect: Annotated[
         str | None,
         typer.Option(
@@ -62,17 +63,67 @@ def _flags(
     """Only its signature is used."""
 
 
+def _local(
+    decide: Annotated[
+        str,
+        typer.Option(
+            help="words, or score: rate every answer in one pass (embedded, local models)."
+        ),
+    ] = "words",
+    quantize: Annotated[
+        str | None, typer.Option(help="Local models: hold weights in 4bit, 8bit or int8.")
+    ] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="Local models: sdpa, eager, flash_attention_2.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Local models: float32, bfloat16, float16, auto.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Local models: cpu, cuda, cuda:1, auto for all GPUs.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Local models: threads on a CPU.", min=1)
+    ] = None,
+    video: Annotated[
+        bool | None,
+        typer.Option(
+            "--video/--pictures", help="Local models: several screens as one video, or as pictures."
+        ),
+    ] = None,
+    trust_remote_code: Annotated[
+        str | None,
+        typer.Option(
+            help="Run the Python code of this one checkpoint: ORG/NAME@COMMIT, or its folder."
+        ),
+    ] = None,
+) -> None:
+    """Only its signature is used."""
+
+
 def hosted(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with these flags in place of its argument `hosting`."""
-    shared, own = _parameters(_flags), _parameters(command)
+    """The command with the flags of hosted models in place of its argument `hosting`."""
+    return _with_flags(command, _hosted, "hosting")
+
+
+def local(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the flags of models in this process in place of its argument `held`."""
+    return _with_flags(command, _local, "held")
+
+
+def _with_flags(
+    command: Callable[..., None], flags: Callable[..., None], argument: str
+) -> Callable[..., None]:
+    """The command with the arguments of `flags` in place of `argument`, which gets their dict."""
+    shared, own = _parameters(flags), _parameters(command)
 
     @functools.wraps(command)
     def with_flags(**arguments: Any) -> None:
-        hosting = {name: arguments.pop(name) for name in shared}
-        command(**arguments, hosting=hosting)
+        arguments[argument] = {name: arguments.pop(name) for name in shared}
+        command(**arguments)
 
     parameters = {**own, **shared}
-    del parameters["hosting"]
+    del parameters[argument]
     with_flags.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         list(parameters.values())
     )
