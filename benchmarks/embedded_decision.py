@@ -19,7 +19,7 @@ from atari_vlm.games import get_game
 from atari_vlm.images import motion
 from atari_vlm.models.embedded import EmbeddedModel, checkpoint
 from atari_vlm.models.specialist import Specialist
-from atari_vlm.types import Frame, Message, Pixels, Prompt
+from atari_vlm.types import Frame, Message, Prompt
 
 DECISIONS = 400
 
@@ -38,9 +38,9 @@ def main() -> None:
         return result
 
     loop = asyncio.Runner()  # as in play, one event loop for all decisions
-    before = now = emulator.screen()
+    before = now = Frame(emulator.screen())
     for step in range(DECISIONS):
-        # New frames each time, as in play: nothing is cached on a Frame.
+        # As in play, what is seen now is the very frame that the next decision sees as before.
         prompt = _prompt(before, now, emulator.legal)
         reply = timed("whole decision", lambda p=prompt, s=step: loop.run(_answer(model, p, s)))
         picture = timed("two frames to one picture", lambda p=prompt: motion(*p.frames))
@@ -49,7 +49,7 @@ def main() -> None:
         plan = read(str(reply), emulator.legal, 4)
         assert plan.action is not None
         emulator.play(emulator.legal.index(plan.action), plan.frames, 4)
-        before, now = now, emulator.screen()
+        before, now = now, Frame(emulator.screen())
         if emulator.over:
             emulator.reset(seed=step)
     loop.close()
@@ -62,8 +62,8 @@ async def _answer(model: EmbeddedModel, prompt: Prompt, seed: int) -> str:
     return (await model.answer(prompt, seed=seed)).text
 
 
-def _prompt(before: Pixels, now: Pixels, legal: tuple[str, ...]) -> Prompt:
-    parts = (Frame(before), Frame(now), "Play pong. Say what you see, then your plan.")
+def _prompt(before: Frame, now: Frame, legal: tuple[str, ...]) -> Prompt:
+    parts = (before, now, "Play pong. Say what you see, then your plan.")
     return Prompt(messages=(Message("user", parts),), legal=legal, longest=4)
 
 

@@ -203,7 +203,7 @@ def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
     network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
     runtime = Specialist(checkpoint("pong"))
     request = runtime.answers.requests["act"].format(game="pong")
-    prompt = torch.tensor(runtime.answers.encode(runtime._prompt(request, 16)))
+    prompt = torch.tensor(runtime._prompt(request, 16))
     pictures = [_picture(rows, place) for place in range(1, 400, 4)]
     pixels = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():

@@ -17,6 +17,7 @@ from atari_vlm.games import get_game
 from atari_vlm.images import motion
 from atari_vlm.models.embedded import EmbeddedModel, checkpoint, weights
 from atari_vlm.models.grammar import Grammar
+from atari_vlm.models.specialist import Specialist
 from atari_vlm.prompts.specialist import specialist
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Scorer
 
@@ -175,7 +176,9 @@ def test_a_prompt_without_a_picture_is_refused():
         answer(prompt)
 
 
-@pytest.mark.parametrize("name", ["words.onnx", "tokenizer.json", "answers.json", "config.json"])
+@pytest.mark.parametrize(
+    "name", ["words.onnx", "model.safetensors", "tokenizer.json", "answers.json"]
+)
 def test_damaged_weights_say_so(tmp_path, name):
     folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
     whole = (folder / name).read_bytes()
@@ -227,6 +230,63 @@ def test_a_grammar_allows_its_sentences_and_nothing_else():
     assert grammar.allowed([3]) == ()
     assert grammar.values([1, 4, 5, 9]) == {"n": 4, "p": 5}
     assert grammar.values([1, 4]) == {}
+
+
+class Counting(Specialist):
+    passes = 0
+
+    def _pass(self, *args):
+        self.passes += 1
+        return super()._pass(*args)
+
+
+class WordAfterWord(Counting):
+    def _guess(self, walk, logits, game):
+        return []
+
+
+class Wild(Counting):
+    """Guesses at random."""
+
+    dice = np.random.default_rng(3)
+
+    def _guess(self, walk, logits, game):
+        said = len(walk.said)
+        while walk.allowed != (self.answers.end,):
+            walk.say(int(self.dice.choice(walk.allowed)))
+        return walk.said[said:-1]
+
+
+@pytest.mark.parametrize("game", ["pong", "space_invaders", "montezuma_revenge"])
+def test_guesses_save_passes_and_change_no_word(game):
+    folder = checkpoint(game)
+    quick, careful, wild = Counting(folder), WordAfterWord(folder), Wild(folder)
+    emulator = Emulator(get_game(game))
+    emulator.reset(seed=2)
+    before = now = Frame(emulator.screen())
+    for step in range(80):
+        picture, said = motion(before, now), []
+        request = quick.answers.requests["see"].format(game=game)
+        for each in (quick, careful, wild):
+            said.append(each.answer(picture, request, game, np.random.default_rng(step)))
+        assert said[0] == said[1] == said[2]
+        action, frames = said[0].plan
+        emulator.play(emulator.legal.index(action), frames, 4)
+        before, now = now, Frame(emulator.screen())
+    assert quick.passes < careful.passes / 2
+
+
+def test_graphs_of_an_older_version_are_refused_with_the_way_out(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
+    graph = onnx.load(str(folder / "words.onnx"), load_external_data=False)
+    (rows,) = (each for each in graph.graph.input if each.name == "rows")
+    graph.graph.input.remove(rows)
+    last = onnx.numpy_helper.from_array(np.array([-1]), "rows")
+    graph.graph.initializer.append(last)
+    (folder / "words.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(ModelUnusable, match=r"older version .*writes them anew"):
+        Specialist(folder)
 
 
 @pytest.mark.training

@@ -83,7 +83,9 @@ def grey(frame: Frame, size: tuple[int, int] | None = None) -> Pixels:
 
     The last ones are kept: what a decision sees now, the next one needs as what was before.
     """
-    image = Image.fromarray(_GREY[frame.standard][frame.pixels])
+    height, width = frame.pixels.shape
+    shaded = frame.pixels.tobytes().translate(_GREY[frame.standard])
+    image = Image.frombuffer("L", (width, height), shaded, "raw", "L", 0, 1)
     if size is not None and size != image.size:
         check_size(size)
         image = image.resize(size, Image.Resampling.BOX)
@@ -111,8 +113,7 @@ def check_size(size: tuple[int, int]) -> None:
 
 _FLAT = {name: table.tobytes() for name, table in PALETTES.items()}
 _GREY = {
-    name: np.asarray(Image.fromarray(table[None]).convert("L"))[0]
-    for name, table in PALETTES.items()
+    name: Image.fromarray(table[None]).convert("L").tobytes() for name, table in PALETTES.items()
 }
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,10 +34,12 @@ class _Game:
     whole: Grammar
     looks: dict[str, Grammar]
     """Thing -> the clauses that may say where it is."""
-    axis: tuple[str, str] | None
-    """Two opposite actions between which pushes can be averaged."""
     plans: dict[int, tuple[str, int]]
     """Token -> the (action, frames) it names."""
+    pushes: dict[int, int]
+    """Token -> the push it names, where pushes can be averaged: frames, with the sign of a side."""
+    pushed: dict[int, int]
+    """Push -> the first token that names it."""
 
 
 class Answers:
@@ -52,6 +55,7 @@ class Answers:
     def __init__(self, folder: Path) -> None:
         from tokenizers import Tokenizer
 
+        self._familiar: set[str] = set()  # requests of known words only: a few, asked often
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             rules = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -79,14 +83,17 @@ class Answers:
         def parse(patterns: list[str]) -> Grammar:
             return Grammar.parse(patterns, kinds, self.encode, self.end)
 
+        plans = {
+            self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
+            for words in kinds["plan"]
+        }
+        pushes = _pushes(entry["axis"] or (), plans)
         return _Game(
             whole=parse(entry["answers"]),
             looks={thing: parse(patterns) for thing, patterns in entry["looks"].items()},
-            axis=tuple(entry["axis"]) if entry["axis"] else None,
-            plans={
-                self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
-                for words in kinds["plan"]
-            },
+            plans=plans,
+            pushes=pushes,
+            pushed=_first(pushes),
         )
 
     @property
@@ -108,10 +115,15 @@ class Answers:
 
     def strange(self, text: str) -> list[str]:
         """The words of a text that it was never taught."""
+        if text in self._familiar:
+            return []
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         unknown = self._tokenizer.token_to_id("<unk>")
         pairs = zip(encoding.ids, encoding.offsets, strict=True)
-        return [text[start:end].strip() for token, (start, end) in pairs if token == unknown]
+        words = [text[start:end].strip() for token, (start, end) in pairs if token == unknown]
+        if not words:
+            self._familiar.add(text)
+        return words
 
     def asked(self, prompt: Prompt, name: str) -> tuple[str, str]:
         """The words of a prompt and the game they name.
@@ -172,7 +184,7 @@ class Answers:
     ) -> int:
         """The likeliest of the tokens allowed; a plan is drawn around its expected push."""
         rules = self._games[game]
-        best = allowed[int(np.argmax(logits[list(allowed)]))]
+        best = allowed[int(np.argmax(logits[_array(allowed)]))]
         if rng is None or len(allowed) == 1 or best not in rules.plans:
             return best
         return _steer(logits, rules, best, rng)
@@ -212,14 +224,30 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _steer(logits: NDArray[np.float32], rules: _Game, best: int, rng: np.random.Generator) -> int:
     """The plan at the expected push, drawn between the two whole numbers around it."""
-    if rules.axis is None:
+    if best not in rules.pushes:
         return best
-    sign = {rules.axis[0]: -1, rules.axis[1]: 1, "NOOP": 0}
-    if rules.plans[best][0] not in sign:
-        return best
-    pushes: dict[int, int] = {}
-    for token, (action, frames) in rules.plans.items():
-        if action in sign:
-            pushes.setdefault(sign[action] * frames, token)
-    expected = float(np.dot(softmax(logits[list(pushes.values())]), list(pushes)))
-    return pushes[min(max(pushes), math.floor(expected + rng.random()))]
+    tokens = rules.pushed
+    expected = float(np.dot(softmax(logits[list(tokens.values())]), list(tokens)))
+    return tokens[min(max(tokens), math.floor(expected + rng.random()))]
+
+
+def _pushes(axis: Sequence[str], plans: Mapping[int, tuple[str, int]]) -> dict[int, int]:
+    """Token of a plan along an axis -> its frames towards the second action, or minus the first."""
+    if not axis:
+        return {}
+    sign = {axis[0]: -1, axis[1]: 1, "NOOP": 0}
+    return {
+        token: sign[action] * frames for token, (action, frames) in plans.items() if action in sign
+    }
+
+
+def _first(pushes: Mapping[int, int]) -> dict[int, int]:
+    tokens: dict[int, int] = {}
+    for token, push in pushes.items():
+        tokens.setdefault(push, token)
+    return tokens
+
+
+@lru_cache(maxsize=4_096)
+def _array(tokens: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.array(tokens, np.int64)

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+_Live: TypeAlias = tuple[int, ...]
+"""Numbers of the sentences that an answer can still become."""
 
 _SLOT = re.compile(r"\{(\w+):(\w+)\}")
 
@@ -29,6 +33,13 @@ class Grammar:
     """The sentences of one game, as places with their tokens."""
 
     sentences: tuple[tuple[Slot, ...], ...]
+    # Worked out before: sentences and places are few, decisions are many.
+    steps: dict[tuple[_Live, int, int], _Live] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    choices: dict[tuple[_Live, int], tuple[int, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @staticmethod
     def parse(
@@ -49,15 +60,16 @@ class Grammar:
         spaced = {kind for kind, words in kinds.items() if words[0].startswith(" ")}
         return Grammar(tuple(_places(text, tokens, spaced, encode, end) for text in patterns))
 
+    def walk(self) -> Walk:
+        """A sentence with no word yet."""
+        return Walk(self, tuple(range(len(self.sentences))))
+
     def allowed(self, said: Sequence[int]) -> tuple[int, ...]:
         """The tokens that may follow; empty when the answer is complete."""
-        live = [
-            sentence
-            for sentence in self.sentences
-            if len(sentence) > len(said)
-            and all(token in place.tokens for token, place in zip(said, sentence, strict=False))
-        ]
-        return tuple(dict.fromkeys(t for sentence in live for t in sentence[len(said)].tokens))
+        walk = self.walk()
+        for token in said:
+            walk.say(token)
+        return walk.allowed
 
     def which(self, said: Sequence[int]) -> int:
         """Which sentence a whole answer is, its end included; -1 for none."""
@@ -75,6 +87,57 @@ class Grammar:
             if len(said) >= len(sentence) - 1 and all(t in place.tokens for t, place in pairs):
                 return {place.name: token for token, place in pairs if place.name}
         return {}
+
+
+class Walk:
+    """A sentence on its way.
+
+    Args:
+        grammar: what it may become.
+        live: the sentences it can still be.
+        said: the tokens so far.
+    """
+
+    __slots__ = ("_grammar", "_live", "said")
+
+    def __init__(self, grammar: Grammar, live: _Live, said: Sequence[int] = ()) -> None:
+        self._grammar, self._live = grammar, live
+        self.said = list(said)
+
+    def copy(self) -> Walk:
+        """The same sentence, to go on in another way."""
+        return Walk(self._grammar, self._live, self.said)
+
+    @property
+    def allowed(self) -> tuple[int, ...]:
+        """The tokens that may follow; empty when the end was said too."""
+        place, grammar = len(self.said), self._grammar
+        known = grammar.choices.get((self._live, place))
+        if known is None:
+            slots = [grammar.sentences[n][place] for n in self._longer()]
+            known = tuple(dict.fromkeys(token for slot in slots for token in slot.tokens))
+            grammar.choices[self._live, place] = known
+        return known
+
+    def say(self, token: int) -> None:
+        """Go on with a token."""
+        place, grammar = len(self.said), self._grammar
+        key = (self._live, place, token)
+        live = grammar.steps.get(key)
+        if live is None:
+            fits = (n for n in self._longer() if token in grammar.sentences[n][place].tokens)
+            live = grammar.steps[key] = tuple(fits)
+        self._live = live
+        self.said.append(token)
+
+    def middling(self) -> int:
+        """A token that may follow, for want of a better guess: halfway through a kind's words."""
+        tokens = self._grammar.sentences[self._longer()[0]][len(self.said)].tokens
+        return tokens[len(tokens) // 2]
+
+    def _longer(self) -> list[int]:
+        place, sentences = len(self.said), self._grammar.sentences
+        return [n for n in self._live if len(sentences[n]) > place]
 
 
 def _places(

@@ -1,250 +1,203 @@
 """The student as two ONNX graphs, so that it plays without torch.
 
 `eyes.onnx`: picture -> image features. `words.onnx`: tokens + features + what was read before ->
-logits of the next word and the extended memory (key-value cache). The Llama arithmetic is written
-out here, because the cache of transformers cannot be traced; a test holds both to the same words.
-The graphs hold no weights of their own: they name places in model.safetensors, so both runtimes
-read the very same numbers and a checkpoint takes half the room.
+logits of the next word and the extended memory (key-value cache). Both are written out here, node
+by node: tracing transformers gives five times the nodes, and at this size a node costs as much as
+its arithmetic. A test holds both to what transformers says.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
-EYES, WORDS, WEIGHTS = "eyes.onnx", "words.onnx", "model.safetensors"
-SMALL = 4_096
-"""Bytes up to which a weight stays in the graph."""
-LONGEST_TEXT = 256
+import numpy as np
+
+from atari_vlm.learning.distill.graph import Graph
+
+EYES, WORDS = "eyes.onnx", "words.onnx"
 
 
 def export(folder: Path) -> None:
-    """Write both graphs beside the safetensors in `folder`."""
-    import torch
-    from transformers import Idefics3ForConditionalGeneration
-
-    torch.set_num_threads(1)
-    model = Idefics3ForConditionalGeneration.from_pretrained(folder, attn_implementation="eager")
-    model.eval()
-    side = model.config.vision_config.image_size
-    text = model.config.text_config
-    picture = torch.zeros((side, side, 3), dtype=torch.uint8)
-    features = torch.zeros((1, _image_tokens(model), text.hidden_size))
-    ids = torch.full((1, 5), model.config.image_token_id)
-    heads = (text.num_key_value_heads, 3, text.head_dim)
-    past = torch.zeros((text.num_hidden_layers, 2, *heads))
-    eyes, words = _modules(model)
-    _write(eyes, (picture,), folder / EYES, ["picture"], ["features"], None)
-    read, known = torch.export.Dim("read", min=2), torch.export.Dim("known", min=2)
-    shapes: Any = ({1: read}, {}, {3: known})
-    names = ["ids", "features", "past"]
-    _write(words, (ids, features, past), folder / WORDS, names, ["logits", "memory"], shapes)
-    for name in (EYES, WORDS):
-        share_weights(folder / name)
+    """Write both graphs beside the model.safetensors in `folder`."""
+    config = json.loads((folder / "config.json").read_text())
+    _eyes(Graph(folder), config, folder / EYES)
+    _words(Graph(folder), config, folder / WORDS)
 
 
-def share_weights(path: Path) -> None:
-    """Have a graph read its weights from the model.safetensors beside it, bit for bit the same.
-
-    A matrix that the graph holds transposed is read as it is and transposed when it is loaded.
-    """
-    import onnx
-    from onnx import numpy_helper
-
-    places = _places(path.parent / WEIGHTS)
-    proto = onnx.load(str(path))
-    turned = []
-    for weight in proto.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if values.nbytes < SMALL:
-            continue
-        place = places.get(values.tobytes())
-        if place is None and values.ndim == 2:
-            place = places.get(values.T.tobytes())
-            if place is not None:
-                name, weight.name = weight.name, f"{weight.name}_as_stored"
-                del weight.dims[:]
-                weight.dims.extend(reversed(values.shape))
-                turned.append(onnx.helper.make_node("Transpose", [weight.name], [name]))
-        if place is not None:
-            _point(weight, place)
-    nodes = [*turned, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-    part = path.with_suffix(".part")
-    part.write_bytes(proto.SerializeToString())
-    part.replace(path)
+def _linear(graph: Graph, x: str, name: str) -> str:
+    weight, bias = graph.weight(f"{name}.weight"), graph.weight(f"{name}.bias")
+    return graph.add("Gemm", x, weight, bias, transB=1)
 
 
-def _places(path: Path) -> dict[bytes, tuple[int, int]]:
-    """Values of every tensor of a safetensors file -> where they are: first byte, bytes."""
-    whole = path.read_bytes()
-    begin = 8 + int.from_bytes(whole[:8], "little")
-    header = json.loads(whole[8:begin])
-    spans = [row["data_offsets"] for name, row in header.items() if name != "__metadata__"]
-    return {whole[begin + a : begin + b]: (begin + a, b - a) for a, b in spans}
+def _norm(graph: Graph, x: str, name: str, epsilon: float) -> str:
+    weight, bias = graph.weight(f"{name}.weight"), graph.weight(f"{name}.bias")
+    return graph.add("LayerNormalization", x, weight, bias, epsilon=epsilon)
 
 
-def _point(weight: Any, place: tuple[int, int]) -> None:
-    """Replace the values of an initializer by where they are."""
-    import onnx
-
-    weight.ClearField("raw_data")
-    weight.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", WEIGHTS), ("offset", place[0]), ("length", place[1])):
-        weight.external_data.add(key=key, value=str(value))
+def _reshape(graph: Graph, x: str, *shape: int, name: str | None = None) -> str:
+    named = {} if name is None else {"name": name}
+    return graph.add("Reshape", x, graph.constant(shape), **named)
 
 
-def _image_tokens(model: Any) -> int:
-    vision = model.config.vision_config
-    return int((vision.image_size // vision.patch_size // model.config.scale_factor) ** 2)
+def _eyes(graph: Graph, config: dict[str, Any], path: Path) -> None:
+    """(side, side, 3) uint8 -> features (1, image tokens, hidden): the vision tower of Idefics3."""
+    vision = config["vision_config"]
+    side, patch, wide = (vision[key] for key in ("image_size", "patch_size", "hidden_size"))
+    heads, epsilon = vision["num_attention_heads"], vision["layer_norm_eps"]
+    across = side // patch
+    tower = "model.vision_model"
+    # Rows of a patch stay whole while patches are cut out, so pixels come as (row, column, colour).
+    x = _reshape(graph, "picture", across, patch, across, patch * 3)
+    x = graph.add("Transpose", x, perm=[0, 2, 1, 3])
+    x = _reshape(graph, x, across**2, 3 * patch**2)
+    x = graph.add("Cast", x, to=1)
+    x = graph.add("Div", x, graph.constant(127.5, np.float32))
+    x = graph.add("Sub", x, graph.constant(1, np.float32))
+    embed = f"{tower}.embeddings"
+    weight = graph.weight(f"{embed}.patch_embedding.weight")
+    weight = graph.add("Transpose", weight, perm=[0, 2, 3, 1])
+    weight = _reshape(graph, weight, wide, 3 * patch**2)
+    x = graph.add("Gemm", x, weight, graph.weight(f"{embed}.patch_embedding.bias"), transB=1)
+    x = graph.add("Add", x, graph.weight(f"{embed}.position_embedding.weight"))
+    for number in range(vision["num_hidden_layers"]):
+        layer = f"{tower}.encoder.layers.{number}"
+        h = _norm(graph, x, f"{layer}.layer_norm1", epsilon)
+        h = graph.add("Gemm", h, *_joined(graph, f"{layer}.self_attn", "bias"), transB=1)
+        h = _reshape(graph, h, 1, across**2, 3 * wide)
+        parts = graph.split("Split", h, outputs=3, num_outputs=3, axis=2)
+        h = graph.add("Attention", *parts, q_num_heads=heads, kv_num_heads=heads)
+        h = _linear(graph, _reshape(graph, h, across**2, wide), f"{layer}.self_attn.out_proj")
+        x = graph.add("Add", x, h)
+        h = _norm(graph, x, f"{layer}.layer_norm2", epsilon)
+        h = graph.add("Gelu", _linear(graph, h, f"{layer}.mlp.fc1"), approximate="tanh")
+        x = graph.add("Add", x, _linear(graph, h, f"{layer}.mlp.fc2"))
+    x = _norm(graph, x, f"{tower}.post_layernorm", epsilon)
+    block = config["scale_factor"]
+    down, hidden = across // block, config["text_config"]["hidden_size"]
+    x = _reshape(graph, x, down, block, down, block * wide)
+    x = graph.add("Transpose", x, perm=[0, 2, 1, 3])
+    x = _reshape(graph, x, down**2, block**2 * wide)
+    weight = graph.weight("model.connector.modality_projection.proj.weight")
+    x = graph.add("Gemm", x, weight, transB=1)
+    _reshape(graph, x, 1, down**2, hidden, name="features")
+    graph.write(
+        path,
+        {"picture": (np.uint8, (side, side, 3))},
+        {"features": (np.float32, (1, down**2, hidden))},
+    )
 
 
-def _write(
-    module: Any,
-    example: tuple[Any, ...],
-    path: Path,
-    inputs: list[str],
-    outputs: list[str],
-    shapes: Any,
-) -> None:
-    import torch
-
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    part = path.with_suffix(".part")
-    with (
-        torch.no_grad(),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            module,
-            example,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=shapes,
-            dynamo=True,
-            verbose=False,
+def _joined(graph: Graph, attention: str, *more: str) -> list[str]:
+    """Weights (and what else is named) of queries, keys and values, one below the other."""
+    return [
+        graph.add(
+            "Concat", *(graph.weight(f"{attention}.{part}_proj.{kind}") for part in "qkv"), axis=0
         )
-        program.save(str(part), external_data=False)
-    _strip(part)
-    part.replace(path)
+        for kind in ("weight", *more)
+    ]
 
 
-def _strip(path: Path) -> None:
-    """Remove the traces of this machine's source files, which the exporter leaves on each node."""
-    import onnx
+def _words(graph: Graph, config: dict[str, Any], path: Path) -> None:
+    """Tokens (1, n), features, past, rows -> logits, memory: the Llama of Idefics3.
 
-    proto = onnx.load(str(path))
-    graph = proto.graph
-    for item in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
-        item.ClearField("metadata_props")
-        item.ClearField("doc_string")
-    for weight in graph.initializer:
-        weight.ClearField("metadata_props")
-    del graph.value_info[:]
-    onnx.save(proto, str(path))
+    Logits (rows, words) are of what follows the tokens at those rows. Past and memory are
+    (2 x layers, key-value heads, tokens, head size), the keys and the values of a layer behind
+    each other.
+    """
+    text = config["text_config"]
+    layers, epsilon = text["num_hidden_layers"], text["rms_norm_eps"]
+    heads, keys, size = (
+        text[name] for name in ("num_attention_heads", "num_key_value_heads", "head_dim")
+    )
+    llama = "model.text_model"
+    table = graph.weight(f"{llama}.embed_tokens.weight")
+    x = _embedded(graph, table, config)
+    places, seen = _places(graph)
+    turn = _turn(graph, text)
+    past = graph.split("Split", "past", outputs=2 * layers, num_outputs=2 * layers, axis=0)
+    memory: list[str] = []
+    for number in range(layers):
+        layer = f"{llama}.layers.{number}"
+        h = _scaled(graph, x, f"{layer}.input_layernorm", epsilon)
+        (weight,) = _joined(graph, f"{layer}.self_attn")
+        sizes = graph.constant([heads * size, keys * size, keys * size])
+        q, k, v = graph.split("Split", _times(graph, h, weight), sizes, outputs=3, axis=2)
+        q = graph.add("RotaryEmbedding", q, *turn, places, num_heads=heads)
+        k = graph.add("RotaryEmbedding", k, *turn, places, num_heads=keys)
+        before = past[2 * number : 2 * number + 2]
+        h, *now = graph.split(
+            "Attention", q, k, v, seen, *before, outputs=3, q_num_heads=heads, kv_num_heads=keys
+        )
+        memory += now
+        h = _times(graph, h, graph.weight(f"{layer}.self_attn.o_proj.weight"))
+        x = graph.add("Add", x, h)
+        if number == layers - 1:  # nobody asks what follows the others
+            x = graph.add("Gather", x, "rows", axis=1)
+        h = _scaled(graph, x, f"{layer}.post_attention_layernorm", epsilon)
+        gates = [graph.weight(f"{layer}.mlp.{part}_proj.weight") for part in ("gate", "up")]
+        h = _times(graph, h, graph.add("Concat", *gates, axis=0))
+        gate, up = graph.split("Split", h, outputs=2, num_outputs=2, axis=2)
+        h = graph.add("Mul", graph.add("Mul", gate, graph.add("Sigmoid", gate)), up)
+        h = _times(graph, h, graph.weight(f"{layer}.mlp.down_proj.weight"))
+        x = graph.add("Add", x, h)
+    x = _scaled(graph, x, f"{llama}.norm", epsilon)
+    head = graph.weight("lm_head.weight") if "lm_head.weight" in graph else table
+    _reshape(graph, _times(graph, x, head), -1, text["vocab_size"], name="logits")
+    graph.add("Concat", *memory, axis=0, name="memory")
+    cache = (2 * layers, keys)
+    graph.write(
+        path,
+        {
+            "ids": (np.int64, (1, "read")),
+            "features": (np.float32, (1, "image", text["hidden_size"])),
+            "past": (np.float32, (*cache, "known", size)),
+            "rows": (np.int64, ("asked",)),
+        },
+        {
+            "logits": (np.float32, ("asked", text["vocab_size"])),
+            "memory": (np.float32, (*cache, "all", size)),
+        },
+    )
 
 
-def _modules(model: Any) -> tuple[Any, Any]:
-    import torch
-
-    class Eyes(torch.nn.Module):  # type: ignore[misc]
-        """(side, side, 3) uint8 -> (1, image tokens, hidden)."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.vision, self.connector = model.model.vision_model, model.model.connector
-
-        def forward(self, picture: torch.Tensor) -> torch.Tensor:
-            pixels = picture.permute(2, 0, 1)[None].float() / 127.5 - 1.0
-            embed = self.vision.embeddings
-            patches = embed.patch_embedding(pixels).flatten(2).transpose(1, 2)
-            seen = patches + embed.position_embedding.weight[None]
-            seen = self.vision.encoder(inputs_embeds=seen).last_hidden_state
-            features: torch.Tensor = self.connector(self.vision.post_layernorm(seen))
-            return features
-
-    return Eyes().eval(), _words(model)
+def _times(graph: Graph, x: str, weight: str) -> str:
+    """A matrix without bias; it is turned once, when the graph is loaded."""
+    return graph.add("MatMul", x, graph.add("Transpose", weight, perm=[1, 0]))
 
 
-def _words(model: Any) -> Any:
-    import torch
-    from torch.nn.functional import silu
+def _scaled(graph: Graph, x: str, name: str, epsilon: float) -> str:
+    return graph.add("RMSNormalization", x, graph.weight(f"{name}.weight"), epsilon=epsilon)
 
-    text = model.config.text_config
-    half = text.head_dim // 2
-    theta = float(text.rope_parameters["rope_theta"])
-    turn = torch.arange(LONGEST_TEXT)[:, None] * theta ** -(torch.arange(half) / half)
-    angles = torch.cat([turn, turn], 1)
 
-    def norm(layer: Any, x: torch.Tensor) -> torch.Tensor:
-        scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + text.rms_norm_eps)
-        return layer.weight * (x * scale)
+def _embedded(graph: Graph, table: str, config: dict[str, Any]) -> str:
+    """Each token's vector; the image tokens take the features, one after the other."""
+    image = graph.constant(config["image_token_id"])
+    shown = graph.add("Equal", "ids", image)
+    nth = graph.add("CumSum", graph.add("Cast", shown, to=7), graph.constant(1))
+    # The features stand below the table of words: the first has the number after the last word.
+    below = graph.add("Add", nth, graph.constant(config["text_config"]["vocab_size"] - 1))
+    row = graph.add("Where", shown, below, "ids")
+    features = graph.add("Squeeze", "features", graph.constant([0]))
+    return graph.add("Gather", graph.add("Concat", table, features, axis=0), row, axis=0)
 
-    def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
-    class Words(torch.nn.Module):  # type: ignore[misc]
-        """Tokens (1, n), features, past (layers, 2, heads, known, size) -> logits, memory."""
+def _places(graph: Graph) -> tuple[str, str]:
+    """Place of each token (1, n), and which tokens each may look at (n, all)."""
+    known = graph.add("Shape", "past", start=2, end=3)
+    total = graph.add("Add", known, graph.add("Shape", "ids", start=1))
+    known, total = (graph.add("Squeeze", size, graph.constant([0])) for size in (known, total))
+    one = graph.constant(1)
+    new = graph.add("Range", known, total, one)
+    every = graph.add("Range", graph.constant(0), total, one)
+    seen = graph.add("LessOrEqual", every, graph.add("Unsqueeze", new, graph.constant([1])))
+    return graph.add("Unsqueeze", new, graph.constant([0])), seen
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.llama, self.head = model.model.text_model, model.lm_head
-            self.register_buffer("cos", angles.cos())
-            self.register_buffer("sin", angles.sin())
 
-        def forward(
-            self, ids: torch.Tensor, features: torch.Tensor, past: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            image = ids == model.config.image_token_id
-            place = torch.clamp(torch.cumsum(image.long(), 1) - 1, 0, features.shape[1] - 1)
-            word = self.llama.embed_tokens(ids)
-            x = torch.where(image[..., None], features[0][place], word)[0]
-            known = past.shape[3]
-            at = torch.arange(ids.shape[1]) + known
-            cos, sin = self.cos[at], self.sin[at]
-            ahead = torch.arange(known + ids.shape[1])[None] > at[:, None]
-            memory = []
-            for layer, old in zip(self.llama.layers, past, strict=True):
-                h, new = self.attend(layer, x, old, (cos, sin, ahead))
-                x = x + h
-                h = norm(layer.post_attention_layernorm, x)
-                mlp = layer.mlp
-                x = x + mlp.down_proj(silu(mlp.gate_proj(h)) * mlp.up_proj(h))
-                memory.append(new)
-            logits = self.head(norm(self.llama.norm, x[-1:]))
-            return logits, torch.stack(memory)
-
-        def attend(
-            self,
-            layer: Any,
-            x: torch.Tensor,
-            old: torch.Tensor,
-            where: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            cos, sin, ahead = where
-            a = layer.self_attn
-            h = norm(layer.input_layernorm, x)
-
-            def split(y: torch.Tensor) -> torch.Tensor:
-                return y.view(y.shape[0], -1, text.head_dim).transpose(0, 1)
-
-            q = rotate(split(a.q_proj(h)), cos, sin)
-            k = torch.cat([old[0], rotate(split(a.k_proj(h)), cos, sin)], 1)
-            v = torch.cat([old[1], split(a.v_proj(h))], 1)
-            group = text.num_attention_heads // text.num_key_value_heads
-            many_k, many_v = k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)
-            score = q @ many_k.transpose(1, 2) * text.head_dim**-0.5
-            score = score.masked_fill(ahead[None], float("-inf")).softmax(-1)
-            mixed = (score @ many_v).transpose(0, 1).reshape(x.shape[0], -1)
-            return a.o_proj(mixed), torch.stack([k, v])
-
-    return Words().eval()
+def _turn(graph: Graph, text: dict[str, Any]) -> tuple[str, str]:
+    """Cosine and sine of the rotary embedding, (places, half a head)."""
+    half = text["head_dim"] // 2
+    speeds = float(text["rope_parameters"]["rope_theta"]) ** -(np.arange(half) / half)
+    angles = np.arange(text["max_position_embeddings"])[:, None] * speeds
+    return graph.constant(np.cos(angles), np.float32), graph.constant(np.sin(angles), np.float32)

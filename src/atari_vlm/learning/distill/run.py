@@ -70,7 +70,7 @@ def _silent(line: str) -> None:
 
 
 def _need_torch() -> None:
-    for package in ("torch", "transformers", "accelerate", "onnx", "onnxscript", "pyarrow"):
+    for package in ("torch", "transformers", "accelerate", "onnx", "pyarrow"):
         try:
             __import__(package)
         except ImportError as error:
