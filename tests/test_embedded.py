@@ -9,15 +9,18 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atari_vlm.actions import read
 from atari_vlm.emulator import Emulator
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.games import get_game
 from atari_vlm.images import motion
-from atari_vlm.models.embedded import EmbeddedModel, checkpoint, weights
+from atari_vlm.models.embedded import EmbeddedModel, checkpoint, members, weights
 from atari_vlm.models.grammar import Grammar
 from atari_vlm.models.specialist import Specialist
+from atari_vlm.models.vocabulary import Vocabulary
 from atari_vlm.prompts.specialist import specialist
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Scorer
 
@@ -287,6 +290,33 @@ def test_graphs_of_an_older_version_are_refused_with_the_way_out(tmp_path):
     (folder / "words.onnx").write_bytes(graph.SerializeToString())
     with pytest.raises(ModelUnusable, match=r"older version .*writes them anew"):
         Specialist(folder)
+
+
+@pytest.mark.parametrize("path", members(weights()), ids=lambda path: path.name[:20])
+def test_the_vocabulary_reads_text_as_the_tokenizers_library_does(path):
+    library = pytest.importorskip("tokenizers").Tokenizer.from_file(str(path / "tokenizer.json"))
+    own = Vocabulary(path / "tokenizer.json")
+    texts = st.sampled_from(
+        [*library.get_vocab(), "Play tetris", "  ", "\n", "Æ", "?!", " right 5"]
+    )
+
+    # Beyond Latin, the two have other ideas of what a letter is: unknown words to both.
+    latin = st.text(st.characters(max_codepoint=0x24F, exclude_categories=["Cc"]), max_size=8)
+
+    @settings(max_examples=300, deadline=None, derandomize=True)
+    @given(st.lists(texts | latin, max_size=12).map("".join))
+    def same(text):
+        encoding = library.encode(text, add_special_tokens=False)
+        assert own.encode(text) == encoding.ids
+        assert own.decode(encoding.ids) == library.decode(encoding.ids)
+        unknown = [i for i, token in enumerate(encoding.ids) if token == own.encode("tetris")[0]]
+        assert own.strange(text) == [
+            text[slice(*encoding.offsets[place])].strip()
+            for place in unknown
+            if text[slice(*encoding.offsets[place])] != "<unk>"
+        ]
+
+    same()
 
 
 @pytest.mark.training

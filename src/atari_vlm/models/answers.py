@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.images import motion
 from atari_vlm.models.grammar import Grammar
+from atari_vlm.models.vocabulary import Vocabulary
 from atari_vlm.types import Pixels, Prompt
 
 FILE = "answers.json"
@@ -53,11 +54,8 @@ class Answers:
     """
 
     def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._familiar: set[str] = set()  # requests of known words only: a few, asked often
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self._vocabulary = Vocabulary(folder / "tokenizer.json")
             rules = json.loads((folder / FILE).read_text(encoding="utf-8"))
             self._read_rules(rules)
         except Exception as error:
@@ -107,23 +105,15 @@ class Answers:
 
     def encode(self, text: str) -> list[int]:
         """Text -> token ids."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._vocabulary.encode(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Token ids -> text."""
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return self._vocabulary.decode(tokens)
 
     def strange(self, text: str) -> list[str]:
         """The words of a text that it was never taught."""
-        if text in self._familiar:
-            return []
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        unknown = self._tokenizer.token_to_id("<unk>")
-        pairs = zip(encoding.ids, encoding.offsets, strict=True)
-        words = [text[start:end].strip() for token, (start, end) in pairs if token == unknown]
-        if not words:
-            self._familiar.add(text)
-        return words
+        return self._vocabulary.strange(text)
 
     def asked(self, prompt: Prompt, name: str) -> tuple[str, str]:
         """The words of a prompt and the game they name.
