@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import subprocess
 import sys
 import time
 
 import pytest
+from rich.console import Console
 
-from atari_vlm.bench import BenchSettings, bench, best_constant
+from atari_vlm.bench import BenchSettings, Cell, bench, best_constant
+from atari_vlm.display import bench_table
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
+from atari_vlm.stats import Interval
 from atari_vlm.store import Run
 from tests.servers import Server
 from tests.wires import Answer
@@ -127,3 +131,22 @@ def test_a_bench_tells_hosted_players_how_to_ask_and_refuses_where_nobody_is_ask
         cells = bench(BenchSettings(**hosted, hosting={"cache": tmp_path / "c"}), lambda line: None)
         assert (cells[0].decisions, server.count) == (8, 8)
     assert 0 < asked < 8
+
+
+def test_numbers_stay_whole_on_a_narrow_screen():
+    cell = Cell(
+        game="montezuma_revenge",
+        player="iw-300",
+        scores=(1.0,) * 10,
+        mean=Interval(29196.5, 27443.0, 31453.2),
+        normalised=0.42,
+        privileges=("emulator",),
+        fallbacks=3,
+        decisions=9,
+    )
+    console = Console(width=80, file=io.StringIO())
+    console.print(bench_table([cell]))
+    shown = console.file.getvalue()
+    for part in ("montezuma_revenge", "29,196", "27,443 to 31,453", "0.42", "3 fallbacks"):
+        assert part in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown

@@ -14,6 +14,7 @@ from rich.color import Color
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.style import Style
 from rich.table import Table
@@ -22,7 +23,7 @@ from rich.text import Text
 from atari_vlm import images
 from atari_vlm.bench import Cell
 from atari_vlm.bills import compare
-from atari_vlm.stats import Interval
+from atari_vlm.stats import Interval, written
 from atari_vlm.trainer import Summary
 from atari_vlm.types import Frame, Step, Usage
 
@@ -166,20 +167,23 @@ def conditions(summary: Summary) -> str:
     return ", ".join(part for part in parts if part) + "." + warning
 
 
-def _scores(title: str, *first: str) -> Table:
-    """A table of scores; `first` are the columns that say whose."""
-    table = Table(box=box.SIMPLE_HEAD, title=title)
-    for heading in first:
-        table.add_column(heading, no_wrap=True)
+def _scores(title: str, whose: str) -> Table:
+    """A table of scores; the column that says whose makes room for them on a narrow screen."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, pad_edge=False)
+    table.add_column(whose, overflow="fold")
     for heading in ("mean", "95% interval", "episodes", "human-norm."):
         table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
 def _cells(mean: Interval, episodes: int, normalised: float | None) -> tuple[str, str, str, str]:
-    interval = "" if mean.low is None else f"{mean.low:.4g} to {mean.high:.4g}"
+    interval = (
+        ""
+        if mean.low is None or mean.high is None
+        else f"{written(mean.low)} to {written(mean.high)}"
+    )
     human = "" if normalised is None else f"{normalised:.2f}"
-    return f"{mean.value:.4g}", interval, str(episodes), human
+    return written(mean.value), interval, str(episodes), human
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -230,16 +234,17 @@ def say(console: Console, text: str) -> None:
 
 
 def bench_table(cells: Sequence[Cell]) -> Table:
-    """A row for each game and player: raw scores with intervals, then human-normalised."""
-    table = _scores("", "game", "player")
+    """A row for each player of a game: raw scores with intervals, then human-normalised."""
+    table = _scores("", "game and player")
     game = ""
     for cell in cells:
         uses = f"uses {', '.join(cell.privileges)}" if cell.privileges else ""
         lost = f"{cell.fallbacks} fallbacks" if cell.fallbacks else ""
         notes = ", ".join(part for part in (uses, lost, cell.note) if part)
+        if cell.game != game:
+            table.add_row(cell.game, style="bold")
         table.add_row(
-            "" if cell.game == game else cell.game,
-            escape(f"{cell.player} ({notes})" if notes else cell.player),
+            Padding(escape(f"{cell.player} ({notes})" if notes else cell.player), (0, 0, 0, 2)),
             *_cells(cell.mean, len(cell.scores), cell.normalised),
         )
         game = cell.game

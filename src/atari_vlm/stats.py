@@ -25,8 +25,13 @@ class Interval:
     def __str__(self) -> str:
         """E.g. "12.4 [10.1, 14.2]"."""
         if self.low is None or self.high is None:
-            return f"{self.value:.4g}"
-        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+            return written(self.value)
+        return f"{written(self.value)} [{written(self.low)}, {written(self.high)}]"
+
+
+def written(score: float) -> str:
+    """A score to read: four digits, and whole from 1,000 on."""
+    return f"{score:,.0f}" if abs(score) >= 999.95 else f"{score:.4g}"
 
 
 def mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
