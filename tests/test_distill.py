@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,6 +233,7 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     assert result.steps > 3
     assert set(result.held_out) >= {"pong/ball_x", "pong/aim", "pong/plan"}
     assert any("decisions of the student" in line for line in told)
+    assert settings.command() in (result.folder / "README.md").read_text()
     student = Specialist(result.folder)
     assert student.games == ("pong",)
     black = Frame(np.zeros((210, 160), np.uint8))
@@ -239,6 +241,21 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     assert plan in _every()
     with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
         distill(DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), told.append)
+
+
+def test_the_card_names_the_whole_command():
+    asked = DistillSettings(
+        games=("pong", "freeway"),
+        minutes=5,
+        base=Path("my first player"),
+        precision="bf16",
+        opening=0.02,
+        round_minutes=3.0,  # the default, which needs no flag
+    )
+    assert asked.command() == (
+        "atari-vlm distill --games pong,freeway --minutes 5 --seed 0 --from 'my first player' "
+        "--precision bf16 --opening 0.02 --out FOLDER"
+    )
 
 
 @pytest.mark.training

@@ -132,7 +132,7 @@ def score_table(summary: Summary) -> Table:
     table.caption = escape(conditions(summary))
     table.caption_justify = "left"
     if game.random_score is not None:
-        table.add_row("random (table)", f"{game.random_score:g}", "", "", "0")
+        table.add_row("random (table)", written(game.random_score), "", "", "0")
     uses = f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
     table.add_row(
         escape(summary.model + uses),
@@ -140,7 +140,7 @@ def score_table(summary: Summary) -> Table:
         style="bold",
     )
     if game.human_score is not None:
-        table.add_row("human (table)", f"{game.human_score:g}", "", "", "1")
+        table.add_row("human (table)", written(game.human_score), "", "", "1")
     return table
 
 

@@ -21,8 +21,8 @@ license: mit
 
 # The embedded model of Atari VLM
 
-A vision-language model of {parameters:.1f} million parameters (Idefics3 architecture, trained from
-nothing) that plays {games}. It is a **specialist**: it knows the games named here, three requests,
+A vision-language model of {parameters:.1f} million parameters (Idefics3 architecture, begun with
+{begun}) that plays {games}. It is a **specialist**: it knows the games named here, three requests,
 and nothing else.
 
 Picture: one 160 x 160 image made of two screens (`atari_vlm.images.motion`): red is the current
@@ -49,13 +49,13 @@ Held-out accuracy says little about play; the scores above are what counts.
 
 ## Data and training
 Labels: the scripted expert `atari_vlm.policies.experts` of each game, which reads RAM; it sees only
-the memory now and one decision ago, so that every label can be computed from the picture. The
-expert played first, disturbed by random bursts; then, every {round_minutes:g} minutes, the student
+the memory now and one decision ago, so that every label can be computed from the picture.
+{first}; then, every {round_minutes:g} minutes, the student
 played and the expert labelled (DAgger), {decisions} decisions in all.
 
-    atari-vlm distill --games {names} --minutes {minutes:g} --seed {seed} --out FOLDER
+    {command}
 
-{steps} steps of {batch} decisions in {trained:.0f} minutes on one CPU core. The first
+{steps} steps of {batch} decisions in {trained:.0f} minutes. The first
 {opening:.0%} trained the eyes through linear heads, the rest whole answers, word by word.
 
 ## Limits
@@ -92,9 +92,11 @@ def write_card(
         held_out=", ".join(f"{name} {share:.2f}" for name, share in result.held_out.items()),
         round_minutes=settings.round_minutes,
         decisions=f"{decisions:,}",
-        names=",".join(settings.games),
-        minutes=settings.minutes,
-        seed=settings.seed,
+        begun=f"the weights in `{settings.base}`" if settings.base else "random weights",
+        first=f"It began with what `{settings.data}` held"
+        if settings.data
+        else "The expert played first, disturbed by random bursts",
+        command=settings.command(),
         steps=f"{result.steps:,}",
         batch=settings.batch,
         trained=result.minutes,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -80,6 +81,26 @@ class DistillSettings:
         """`wanted`, or fewer in a run too short to learn from them."""
         return max(200, min(wanted, int(2_000 * self.minutes)))
 
+    def command(self) -> str:
+        """The command line that asks for the same, but for the folder and the computer."""
+        flags = {
+            "games": ",".join(self.games),
+            "minutes": f"{self.minutes:g}",
+            "seed": self.seed,
+            "from": self.base,
+            "data": self.data,
+        }
+        for name in ("precision", "round_minutes", "round_decisions", "opening"):
+            value = getattr(self, name)
+            if value != _DEFAULT[name]:
+                flags[name.replace("_", "-")] = value
+        asked = (
+            f"--{name} {shlex.quote(str(value))}"
+            for name, value in flags.items()
+            if value is not None
+        )
+        return f"atari-vlm distill {' '.join(asked)} --out FOLDER"
+
     def to_json(self) -> str:
         """Every setting that decides what is learned, to be kept in the folder."""
         free = {"out", "minutes", "threads", "workers", "episodes"}
@@ -89,6 +110,9 @@ class DistillSettings:
         free |= set() if self.precision != "fp32" else {"precision"}
         kept = {k: v for k, v in asdict(self).items() if k not in free}
         return json.dumps(kept, indent=1, default=str)
+
+
+_DEFAULT = {each.name: each.default for each in fields(DistillSettings)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
