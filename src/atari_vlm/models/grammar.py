@@ -37,7 +37,7 @@ class Grammar:
     steps: dict[tuple[_Live, int, int], _Live] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    choices: dict[tuple[_Live, int], tuple[int, ...]] = field(
+    choices: dict[tuple[_Live, int], tuple[tuple[int, ...], tuple[str, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -111,11 +111,23 @@ class Walk:
     @property
     def allowed(self) -> tuple[int, ...]:
         """The tokens that may follow; empty when the end was said too."""
+        return self._next()[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the values that may follow, e.g. ("ball_x",); of fixed words, the tokens."""
+        return self._next()[1]
+
+    def _next(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
         place, grammar = len(self.said), self._grammar
         known = grammar.choices.get((self._live, place))
         if known is None:
             slots = [grammar.sentences[n][place] for n in self._longer()]
-            known = tuple(dict.fromkeys(token for slot in slots for token in slot.tokens))
+            tokens = dict.fromkeys(token for slot in slots for token in slot.tokens)
+            known = (
+                tuple(tokens),
+                tuple(dict.fromkeys(slot.name or str(slot.tokens[0]) for slot in slots)),
+            )
             grammar.choices[self._live, place] = known
         return known
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ FILES = (
     "tokenizer.json",
     "answers.json",
 )
+
+
+_Heard: TypeAlias = dict[tuple[str, ...], NDArray[np.float32]]
+"""Names of the values at a place of a sentence -> the last logits of its words."""
 
 
 @dataclass(slots=True)
@@ -123,9 +128,11 @@ class Specialist:
         (features,) = self._eyes.run(None, {"picture": picture})
         unread = self._prompt(request, features.shape[1])
         read, memory = len(unread), self._nothing
-        guess = self._guess(walk.copy(), (), game)
+        heard: _Heard = {}
         while walk.allowed != (self.answers.end,):
+            guess = self._guess(walk.copy(), heard, game)
             logits, memory = self._pass([*unread, *guess], features, memory, 1 + len(guess))
+            self._hear(walk.copy(), guess, logits, heard)
             unread = []
             right = 0
             for row, guessed in zip(logits, [*guess, None], strict=True):
@@ -136,7 +143,6 @@ class Specialist:
                     break
                 right += 1
             memory = memory[:, :, : memory.shape[2] - len(guess) + right]
-            guess = self._guess(walk.copy(), logits[right + 1 :], game)
         plan = self.answers.plans(game).get(walk.said[-1])
         return Answer(self.answers.decode(walk.said), plan, read, len(walk.said) + 1)
 
@@ -146,20 +152,29 @@ class Specialist:
         allowed = walk.allowed
         return allowed[0] if len(allowed) == 1 else self.answers.pick(row, allowed, game, rng)
 
-    def _guess(self, walk: Walk, logits: Iterable[NDArray[np.float32]], game: str) -> list[int]:
+    def _guess(self, walk: Walk, heard: _Heard, game: str) -> list[int]:
         """The words that may follow, up to the last but one, whose successor ends the answer.
 
         Args:
             walk: the sentence so far; it is gone through to its end.
-            logits: what the model said of these places when the words before them were others.
+            heard: what the model said of places when other words stood before them.
             game: the game that is played.
         """
         said = len(walk.said)
-        rows = iter(logits)
         while walk.allowed != (self.answers.end,):
-            row = next(rows, None)
+            row = heard.get(walk.names)
             walk.say(walk.middling() if row is None else self._pick(walk, row, game, None))
         return walk.said[said:-1]
+
+    @staticmethod
+    def _hear(
+        walk: Walk, guess: list[int], logits: Iterable[NDArray[np.float32]], heard: _Heard
+    ) -> None:
+        for row, token in zip(logits, [*guess, None], strict=True):
+            if len(walk.allowed) > 1:
+                heard[walk.names] = row
+            if token is not None:
+                walk.say(token)
 
     def probabilities(self, picture: Pixels, game: str) -> dict[tuple[str, int], float]:
         """Probability of every plan of a game, in one pass."""
