@@ -75,7 +75,7 @@ class Specialist:
         """Of the files that decide what it answers."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # it raises what goes wrong, and need not print it too
         try:
             self.answers = Answers(folder)
             self._eyes, self._words = (
