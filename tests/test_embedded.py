@@ -244,8 +244,8 @@ class Counting(Specialist):
 
 
 class WordAfterWord(Counting):
-    def _guess(self, walk, logits, game):
-        return []
+    def _guess(self, walk, heard, game):
+        return [], [walk.names]
 
 
 class Wild(Counting):
@@ -253,11 +253,12 @@ class Wild(Counting):
 
     dice = np.random.default_rng(3)
 
-    def _guess(self, walk, logits, game):
-        said = len(walk.said)
+    def _guess(self, walk, heard, game):
+        said, names = len(walk.said), []
         while walk.allowed != (self.answers.end,):
+            names.append(walk.names)
             walk.say(int(self.dice.choice(walk.allowed)))
-        return walk.said[said:-1]
+        return walk.said[said:-1], names
 
 
 @pytest.mark.parametrize("game", ["pong", "space_invaders", "montezuma_revenge"])

@@ -173,9 +173,11 @@ class Answers:
         rng: np.random.Generator | None,
     ) -> int:
         """The likeliest of the tokens allowed; a plan is drawn around its expected push."""
+        if len(allowed) == 1:
+            return allowed[0]
         rules = self._games[game]
         best = allowed[int(np.argmax(logits[_array(allowed)]))]
-        if rng is None or len(allowed) == 1 or best not in rules.plans:
+        if rng is None or best not in rules.plans:
             return best
         return _steer(logits, rules, best, rng)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -130,13 +129,13 @@ class Specialist:
         read, memory = len(unread), self._nothing
         heard: _Heard = {}
         while walk.allowed != (self.answers.end,):
-            guess = self._guess(walk.copy(), heard, game)
+            guess, names = self._guess(walk.copy(), heard, game)
             logits, memory = self._pass([*unread, *guess], features, memory, 1 + len(guess))
-            self._hear(walk.copy(), guess, logits, heard)
+            heard.update(zip(names, logits, strict=True))
             unread = []
             right = 0
             for row, guessed in zip(logits, [*guess, None], strict=True):
-                token = self._pick(walk, row, game, rng)
+                token = self.answers.pick(row, walk.allowed, game, rng)
                 walk.say(token)
                 if token != guessed:
                     unread.append(token)
@@ -146,35 +145,25 @@ class Specialist:
         plan = self.answers.plans(game).get(walk.said[-1])
         return Answer(self.answers.decode(walk.said), plan, read, len(walk.said) + 1)
 
-    def _pick(
-        self, walk: Walk, row: NDArray[np.float32], game: str, rng: np.random.Generator | None
-    ) -> int:
-        allowed = walk.allowed
-        return allowed[0] if len(allowed) == 1 else self.answers.pick(row, allowed, game, rng)
-
-    def _guess(self, walk: Walk, heard: _Heard, game: str) -> list[int]:
-        """The words that may follow, up to the last but one, whose successor ends the answer.
+    def _guess(
+        self, walk: Walk, heard: _Heard, game: str
+    ) -> tuple[list[int], list[tuple[str, ...]]]:
+        """The words that may follow but for the last, and what stands at the place of each word.
 
         Args:
             walk: the sentence so far; it is gone through to its end.
             heard: what the model said of places when other words stood before them.
             game: the game that is played.
         """
-        said = len(walk.said)
+        said, names = len(walk.said), []
         while walk.allowed != (self.answers.end,):
+            names.append(walk.names)
             row = heard.get(walk.names)
-            walk.say(walk.middling() if row is None else self._pick(walk, row, game, None))
-        return walk.said[said:-1]
-
-    @staticmethod
-    def _hear(
-        walk: Walk, guess: list[int], logits: Iterable[NDArray[np.float32]], heard: _Heard
-    ) -> None:
-        for row, token in zip(logits, [*guess, None], strict=True):
-            if len(walk.allowed) > 1:
-                heard[walk.names] = row
-            if token is not None:
-                walk.say(token)
+            if row is None:
+                walk.say(walk.middling())
+            else:
+                walk.say(self.answers.pick(row, walk.allowed, game, None))
+        return walk.said[said:-1], names
 
     def probabilities(self, picture: Pixels, game: str) -> dict[tuple[str, int], float]:
         """Probability of every plan of a game, in one pass."""

@@ -52,7 +52,7 @@ def _eyes(graph: Graph, config: dict[str, Any], path: Path) -> None:
     x = _reshape(graph, "picture", across, patch, across, patch * 3)
     x = graph.add("Transpose", x, perm=[0, 2, 1, 3])
     x = _reshape(graph, x, across**2, 3 * patch**2)
-    x = graph.add("Cast", x, to=1)
+    x = graph.cast(x, np.float32)
     x = graph.add("Div", x, graph.constant(127.5, np.float32))
     x = graph.add("Sub", x, graph.constant(1, np.float32))
     embed = f"{tower}.embeddings"
@@ -175,7 +175,7 @@ def _embedded(graph: Graph, table: str, config: dict[str, Any]) -> str:
     """Each token's vector; the image tokens take the features, one after the other."""
     image = graph.constant(config["image_token_id"])
     shown = graph.add("Equal", "ids", image)
-    nth = graph.add("CumSum", graph.add("Cast", shown, to=7), graph.constant(1))
+    nth = graph.add("CumSum", graph.cast(shown, np.int64), graph.constant(1))
     # The features stand below the table of words: the first has the number after the last word.
     below = graph.add("Add", nth, graph.constant(config["text_config"]["vocab_size"] - 1))
     row = graph.add("Where", shown, below, "ids")

@@ -79,6 +79,12 @@ class Graph:
         self._append(kind, inputs, (name,), attributes)
         return name
 
+    def cast(self, x: str, dtype: Any) -> str:
+        """The same numbers as another numpy type."""
+        from onnx import helper
+
+        return self.add("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
     def split(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
         """One node with several outputs; returns their names."""
         names = [f"{kind}_{len(self._nodes)}_{number}" for number in range(outputs)]

@@ -83,6 +83,7 @@ class DistillSettings:
 
     def command(self) -> str:
         """The command line that asks for the same, but for the folder and the computer."""
+        usual = {each.name: each.default for each in fields(self)}
         flags = {
             "games": ",".join(self.games),
             "minutes": f"{self.minutes:g}",
@@ -92,7 +93,7 @@ class DistillSettings:
         }
         for name in ("precision", "round_minutes", "round_decisions", "opening"):
             value = getattr(self, name)
-            if value != _DEFAULT[name]:
+            if value != usual[name]:
                 flags[name.replace("_", "-")] = value
         asked = (
             f"--{name} {shlex.quote(str(value))}"
@@ -110,9 +111,6 @@ class DistillSettings:
         free |= set() if self.precision != "fp32" else {"precision"}
         kept = {k: v for k, v in asdict(self).items() if k not in free}
         return json.dumps(kept, indent=1, default=str)
-
-
-_DEFAULT = {each.name: each.default for each in fields(DistillSettings)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
