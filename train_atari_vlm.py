@@ -1,6 +1,6 @@
 """The trainer and its command line under the names of the document the project was asked for."""
 
-from atari_vlm.seed_cli import main as main
+from atari_vlm.cli.train_atari_vlm import main as main
 from atari_vlm.trainer import VLMTrainer as VLMTrainer
 
 __all__ = ["VLMTrainer", "main"]

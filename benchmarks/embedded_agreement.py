@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from atari_vlm.actions import read
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
-from atari_vlm.models.embedded import EmbeddedModel, members, weights
-from atari_vlm.models.local import LocalModel, LocalSettings
-from atari_vlm.models.specialist import Specialist
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.models.embedded.model import EmbeddedModel, members, weights
+from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.models.local.model import LocalModel, LocalSettings
+from atari_vlm.replies.plan_parser import read
 from atari_vlm.types import Frame, Message, Prompt
 
 APART = 7

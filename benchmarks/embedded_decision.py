@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from atari_vlm.actions import read
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
-from atari_vlm.images import motion
-from atari_vlm.models.embedded import EmbeddedModel, checkpoint
-from atari_vlm.models.specialist import Specialist
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.atari.images import motion
+from atari_vlm.models.embedded.model import EmbeddedModel, checkpoint
+from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.replies.plan_parser import read
 from atari_vlm.types import Frame, Message, Prompt
 
 Times = dict[str, list[float]]

@@ -12,8 +12,8 @@ import time
 import ale_py
 import numpy as np
 
+from atari_vlm.atari.games import get_game
 from atari_vlm.env import AtariVLMEnvironment
-from atari_vlm.games import get_game
 
 GAMES, ROUNDS, STEPS = ("pong", "breakout", "ms_pacman"), 12, 300
 

@@ -2,7 +2,7 @@
 
 Uniformly random legal actions, one a decision of 4 emulator frames, sticky actions 0.25, whole
 games of at most 108,000 frames, seeds 0, 1, 2, ...: 20 episodes of each suggested game, 2 of every
-other. Writes src/atari_vlm/data/episodes.toml; `--check` plays one episode a suggested game and
+other. Writes src/atari_vlm/costs/episodes.toml; `--check` plays one episode a suggested game and
 holds it against the file instead.
 
     python benchmarks/episode_lengths.py                  # a quarter of an hour on one core
@@ -23,10 +23,10 @@ from numpy.random import default_rng
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import GAMES, SUGGESTED, get_game
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
 
-FILE = ROOT / "src" / "atari_vlm" / "data" / "episodes.toml"
+FILE = ROOT / "src" / "atari_vlm" / "costs" / "episodes.toml"
 SKIP, STICKY = 4, 0.25
 SUGGESTED_EPISODES, OTHER_EPISODES = 20, 2
 
@@ -80,7 +80,7 @@ def main() -> None:
 
 def check() -> None:
     """The first seeds again, which the least and the most of the file must hold between them."""
-    from atari_vlm.lengths import episode_length
+    from atari_vlm.costs.episode_lengths import episode_length
 
     astray = 0
     for game in SUGGESTED:

@@ -19,14 +19,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from atari_vlm import images
+from atari_vlm.atari import images
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.models.catalogue import build_model
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.rollout import steps
-from atari_vlm.store import Run
+from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Limits
 from tests.servers import server_process

@@ -31,12 +31,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
-from atari_vlm.models.families import Conversation
-from atari_vlm.models.local import LocalModel, LocalSettings
-from atari_vlm.models.network import Network, Wish
-from atari_vlm.models.rating import choices
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.models.local.families import Conversation
+from atari_vlm.models.local.generation import Network, Wish
+from atari_vlm.models.local.model import LocalModel, LocalSettings
+from atari_vlm.models.local.scoring import choices
 from atari_vlm.types import Frame, Message, Prompt
 from tests import checkpoints
 

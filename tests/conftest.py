@@ -59,8 +59,8 @@ def built(tmp_path_factory):
 @pytest.fixture(scope="session")
 def screens():
     """Frames of a game of Pong in which the paddle wanders."""
-    from atari_vlm.emulator import Emulator
-    from atari_vlm.games import get_game
+    from atari_vlm.atari.emulator import Emulator
+    from atari_vlm.atari.games import get_game
     from atari_vlm.types import Frame
 
     emulator, rng = Emulator(get_game("pong")), np.random.default_rng(5)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
 from atari_vlm.report.replay import (
     Replay,
     ReplayCall,

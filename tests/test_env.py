@@ -11,9 +11,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import atari_vlm
+from atari_vlm.atari.games import SUGGESTED, get_game
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import IllegalAction, InvalidSetting, UnknownName, UnsafeGame
-from atari_vlm.games import SUGGESTED, get_game
 
 gym.register_envs(ale_py)
 

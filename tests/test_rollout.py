@@ -11,7 +11,7 @@ from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import IllegalAction, ModelFault, ModelUnusable, RunInvalid
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.baselines import ConstantPolicy, RandomPolicy
-from atari_vlm.policies.players import PLAYERS, SEARCHES, player
+from atari_vlm.policies.registry import PLAYERS, SEARCHES, player
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings, get_strategy
 from atari_vlm.rollout import PICTURES, steps

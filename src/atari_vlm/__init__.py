@@ -9,19 +9,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from atari_vlm.registration import register
+from atari_vlm.atari.registration import register
 
 if TYPE_CHECKING:
+    from atari_vlm.atari.games import get_game as get_game
     from atari_vlm.env import AtariVLMEnvironment as AtariVLMEnvironment
     from atari_vlm.errors import AtariVLMError as AtariVLMError
-    from atari_vlm.games import get_game as get_game
     from atari_vlm.trainer import VLMTrainer as VLMTrainer
 
 _HOMES = {
     "AtariVLMEnvironment": "atari_vlm.env",
     "AtariVLMError": "atari_vlm.errors",
     "VLMTrainer": "atari_vlm.trainer",
-    "get_game": "atari_vlm.games",
+    "get_game": "atari_vlm.atari.games",
 }
 
 __all__ = ["AtariVLMEnvironment", "AtariVLMError", "VLMTrainer", "get_game"]

@@ -10,10 +10,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from atari_vlm import images
-from atari_vlm.emulator import Emulator, Snapshot
+from atari_vlm.atari import images
+from atari_vlm.atari.emulator import Emulator, Snapshot
+from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.games import get_game
 from atari_vlm.types import Frame, Observation, Pixels
 
 MOST = 10_000

@@ -17,16 +17,16 @@ from typing import Any
 from numpy.random import default_rng
 
 from atari_vlm import stats
-from atari_vlm.estimate import record_of
-from atari_vlm.experiment import Options, prepare, whole
-from atari_vlm.games import Game
-from atari_vlm.models.budget import Budget, Caps, Charge
-from atari_vlm.models.cache import Mode
-from atari_vlm.models.hosting import Hosting
-from atari_vlm.models.vendors import Detail, Effort
-from atari_vlm.playback import pictures
-from atari_vlm.runner import Plan, Watcher, play
-from atari_vlm.store import EpisodeRow, Run
+from atari_vlm.advice.estimate import record_of
+from atari_vlm.atari.games import Game
+from atari_vlm.models.hosted.budget import Budget, Caps, Charge
+from atari_vlm.models.hosted.cache import Mode
+from atari_vlm.models.hosted.options import Hosting
+from atari_vlm.models.hosted.vendors import Detail, Effort
+from atari_vlm.players import Options, prepare, whole
+from atari_vlm.runs.playback import pictures
+from atari_vlm.runs.run import EpisodeRow, Run
+from atari_vlm.runs.runner import Plan, Watcher, play
 from atari_vlm.types import Lessons, Model, Step, Trajectory, Usage
 
 EVALUATION = 500_000

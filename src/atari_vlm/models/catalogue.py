@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, unknown
-from atari_vlm.models.dialects import GENERIC
-from atari_vlm.models.hosted import HostedModel, HostedSettings
-from atari_vlm.models.hosting import AS_SET, Hosting
-from atari_vlm.models.placing import placing, refuse
-from atari_vlm.models.vendors import VENDORS, Effort, Provider
-from atari_vlm.models.wire import Price
+from atari_vlm.models.hosted.dialects import GENERIC
+from atari_vlm.models.hosted.message_conversion import Price
+from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.models.hosted.options import AS_SET, Hosting
+from atari_vlm.models.hosted.vendors import VENDORS, Effort, Provider
+from atari_vlm.models.local.options import placing, refuse
 from atari_vlm.types import Model
 
 Where = Literal["embedded", "local"] | Provider
@@ -269,7 +269,7 @@ def _is_place(name: str) -> bool:
 def _in_folder(name: str, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     if name.startswith("local:"):
         return _local(name.removeprefix("local:"), name, chosen, placed)
-    from atari_vlm.models.embedded import members
+    from atari_vlm.models.embedded.model import members
 
     folder = Path(name).expanduser()
     if any((place / "eyes.onnx").is_file() for place in members(folder)):
@@ -298,7 +298,7 @@ def _open_weights(spec: ModelSpec, chosen: dict[str, Any], placed: dict[str, Any
 def _local(source: str, name: str, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     if "timeout_s" in chosen:
         raise InvalidSetting("A model in this process takes no timeout_s.")
-    from atari_vlm.models.local import LocalModel, LocalSettings
+    from atari_vlm.models.local.model import LocalModel, LocalSettings
 
     return LocalModel(source, name=name, settings=LocalSettings(**chosen, **placing(placed)))
 
@@ -349,6 +349,6 @@ def _embedded(chosen: dict[str, Any], folder: Path | None) -> Model:
     if chosen:
         flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
         raise InvalidSetting(f"The embedded model takes no {flags}.")
-    from atari_vlm.models.embedded import EmbeddedModel
+    from atari_vlm.models.embedded.model import EmbeddedModel
 
     return EmbeddedModel(folder)

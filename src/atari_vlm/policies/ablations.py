@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from atari_vlm.emulator import Emulator
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
 from atari_vlm.errors import unknown
-from atari_vlm.games import get_game
 from atari_vlm.types import Decision, Frame, Observation, Policy, Privilege, Step
 
 Pair = tuple[Frame, Frame]

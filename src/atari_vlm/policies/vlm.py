@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from atari_vlm.actions import read
 from atari_vlm.errors import Lost, ModelFault
-from atari_vlm.policies.ahead import planned, remaining
+from atari_vlm.policies.action_chunk import planned, remaining
 from atari_vlm.prompts.strategies import repair
-from atari_vlm.sequences import Listing, read_plans
+from atari_vlm.replies.multi_plan_parser import Listing, read_plans
+from atari_vlm.replies.plan_parser import read
 from atari_vlm.types import (
     Call,
     Decision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atari_vlm.games import Game
+from atari_vlm.atari.games import Game
 from atari_vlm.types import Lessons
 
 LEARNING_EPISODES = 10

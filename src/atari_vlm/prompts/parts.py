@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atari_vlm.games import Fire, Game
+from atari_vlm.atari.games import Fire, Game
 from atari_vlm.types import Example, Frame, Observation, Step
 
 LONGEST_NOTE = 400

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from atari_vlm.atari.games import get_game
+from atari_vlm.atari.images import check_size
 from atari_vlm.errors import InvalidSetting, unknown
-from atari_vlm.games import get_game
-from atari_vlm.images import check_size
 from atari_vlm.prompts import parts
 from atari_vlm.prompts.adaptive import suited
-from atari_vlm.prompts.specialist import specialist
+from atari_vlm.prompts.embedded import specialist
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Step, Strategy
 
 LONGEST_REPLY = 2_000

@@ -10,10 +10,10 @@ from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-from atari_vlm import images
+from atari_vlm.atari import images
 from atari_vlm.errors import InvalidSetting, StoreError
-from atari_vlm.playback import observations
-from atari_vlm.store import Run
+from atari_vlm.runs.playback import observations
+from atari_vlm.runs.run import Run
 from atari_vlm.types import Decision, Frame
 
 SCREEN, PANEL = (480, 420), 92

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from atari_vlm.images import PALETTES
+from atari_vlm.atari.images import PALETTES
 from atari_vlm.types import Pixels, Source, Usage
 
 if TYPE_CHECKING:

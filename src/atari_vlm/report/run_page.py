@@ -7,11 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.bills import compare
+from atari_vlm.atari.games import get_game
+from atari_vlm.costs.bill import compare
 from atari_vlm.errors import StoreError
-from atari_vlm.games import get_game
-from atari_vlm.playback import observations
-from atari_vlm.policies.players import is_player, player
+from atari_vlm.policies.registry import is_player, player
 from atari_vlm.report.replay import (
     Replay,
     ReplayCall,
@@ -21,8 +20,9 @@ from atari_vlm.report.replay import (
     ReplayMessage,
     write,
 )
+from atari_vlm.runs.playback import observations
+from atari_vlm.runs.run import EpisodeRow, Run
 from atari_vlm.stats import written
-from atari_vlm.store import EpisodeRow, Run
 from atari_vlm.types import Call, Decision, Frame, Message, Pixels, Step
 
 MOST = 60_000

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.learning.distill.curriculum import common_kinds, get_subject, kinds, own_kinds
 from atari_vlm.learning.distill.subjects.base import Subject, plan_words, plans
-from atari_vlm.models.grammar import Grammar
-from atari_vlm.prompts.specialist import ACT, LOOK, SEE
+from atari_vlm.models.embedded.grammar import Grammar
+from atari_vlm.prompts.embedded import ACT, LOOK, SEE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

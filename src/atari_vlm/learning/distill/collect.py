@@ -14,9 +14,9 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
-from atari_vlm.images import motion
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.atari.images import motion
 from atari_vlm.learning.distill.architecture import SIDE
 from atari_vlm.learning.distill.curriculum import get_subject
 from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans

@@ -13,15 +13,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.database import locked
 from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError
 from atari_vlm.learning.distill.collect import HELD_OUT, Disturbance, collect
 from atari_vlm.learning.distill.curriculum import get_subject
-from atari_vlm.learning.distill.datasheet import write_datasheet
+from atari_vlm.learning.distill.dataset_card import write_datasheet
 from atari_vlm.learning.distill.header import FORMAT, Header
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shards import open_shard, write_shard, write_text
-from atari_vlm.models.specialist import Specialist
+from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.runs.schema import locked
 
 SETTINGS = "settings.json"
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atari_vlm.atari.images import motion
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.images import motion
 from atari_vlm.learning.distill.architecture import END, SIDE, grammars
 from atari_vlm.learning.distill.collect import Row
 from atari_vlm.learning.distill.curriculum import common_kinds, get_subject
 from atari_vlm.learning.distill.shards import Shard
 from atari_vlm.learning.distill.subjects.base import clauses, plan_words, plans
-from atari_vlm.models.grammar import Grammar
+from atari_vlm.models.embedded.grammar import Grammar
 from atari_vlm.types import Frame
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from atari_vlm.emulator import Emulator
-from atari_vlm.games import get_game
-from atari_vlm.images import motion
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.atari.images import motion
 from atari_vlm.learning.distill.collect import FRESH
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.subjects.base import LONGEST
@@ -27,8 +27,8 @@ def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
     """Field -> share right, each value read after the true values before it."""
     import torch
 
-    from atari_vlm.learning.distill.lesson import answer_scores, image_features
-    from atari_vlm.prompts.specialist import SEE
+    from atari_vlm.learning.distill.distillation_loss import answer_scores, image_features
+    from atari_vlm.prompts.embedded import SEE
 
     data, batch = trainer.data[batch.game], batch.to(trainer.accelerator.device)
     said = torch.clamp(batch.answers, min=0)[:, :-1]
@@ -60,7 +60,7 @@ def play_episodes(
     most_frames: int = 108_000,
 ) -> tuple[float, ...]:
     """Scores of full episodes the student plays alone: sticky 0.25, a decision every 4 frames."""
-    from atari_vlm.models.specialist import Specialist
+    from atari_vlm.models.embedded.runtime import Specialist
 
     student = Specialist(folder)
     scores = []

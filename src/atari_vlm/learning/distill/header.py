@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.emulator import Emulator
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.games import get_game
 from atari_vlm.learning.distill.collect import FRESH, Disturbance
 from atari_vlm.learning.distill.curriculum import get_subject, own_kinds
 from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans

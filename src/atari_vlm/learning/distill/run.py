@@ -19,7 +19,7 @@ from atari_vlm.learning.distill.header import Header, check
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings, Report
 from atari_vlm.learning.distill.shards import Shard, open_dataset, open_shard, write_shard
 from atari_vlm.learning.distill.train import Trainer
-from atari_vlm.workers import end_with
+from atari_vlm.runs.worker_processes import end_with
 
 
 def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
@@ -173,7 +173,7 @@ def play_round(
         parent: process whose end also ends this one, where this is a process of its own.
     """
     from atari_vlm.learning.distill.export import export
-    from atari_vlm.models.specialist import Specialist
+    from atari_vlm.models.embedded.runtime import Specialist
 
     if parent is not None:
         end_with(parent)
@@ -246,9 +246,9 @@ def _grades(trainer: Trainer, exam: dict[str, Dataset], count: int = 300) -> str
 
 
 def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> DistillResult:
-    from atari_vlm.learning.distill.card import write_card
     from atari_vlm.learning.distill.evaluate import held_out_accuracy, play_episodes
     from atari_vlm.learning.distill.export import export
+    from atari_vlm.learning.distill.model_card import write_card
 
     settings = trainer.settings
     folder = settings.out / "weights"

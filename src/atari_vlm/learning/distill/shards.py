@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from atari_vlm.atari.images import picture
 from atari_vlm.errors import InvalidSetting, StoreError, missing_extra
-from atari_vlm.images import picture
 from atari_vlm.learning.distill.collect import HELD_OUT, Row
 from atari_vlm.learning.distill.header import FORMAT, Header, check
 from atari_vlm.types import Frame

@@ -32,7 +32,7 @@ class Trainer:
         import torch
         from accelerate import Accelerator, DistributedDataParallelKwargs
 
-        from atari_vlm.learning.distill.lesson import Lesson
+        from atari_vlm.learning.distill.distillation_loss import Lesson
 
         torch.set_num_threads(settings.threads)
         self.settings = settings

@@ -1,0 +1,232 @@
+"""What the terminal lists: games, models, the comparison with its claims, estimates, checks.
+
+Every table fits a terminal of 80 columns without cutting a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from atari_vlm.advice.estimate import Estimate, Figures
+from atari_vlm.advice.model_check import Checked
+from atari_vlm.atari.games import SUGGESTED, Game
+from atari_vlm.cli.display import shown
+from atari_vlm.costs.picture_tokens import FAMILIES
+from atari_vlm.models.catalogue import (
+    AS_OF,
+    MODELS,
+    ModelSpec,
+    Recommendation,
+    claims,
+    recommendations,
+)
+from atari_vlm.models.hosted.vendors import VENDORS
+
+
+def _table(title: str, *headings: str, right: Sequence[str] = ()) -> Table:
+    """A table whose last column takes what room is left; numbers stand to the right."""
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(
+            heading,
+            justify="right" if heading in right else "left",
+            no_wrap=place < len(headings) - 1,
+            overflow="fold",
+        )
+    return table
+
+
+def games_table(games: list[Game]) -> Table:
+    """The catalogue: suggested games first, with tier and reason."""
+    headings = ("game", "tier", "random", "human", "what it asks for, or what it is")
+    table = _table("", *headings, right=("random", "human"))
+    order = {name: place for place, name in enumerate(SUGGESTED)}
+    for game in sorted(games, key=lambda game: (order.get(game.name, 99), game.name)):
+        table.add_row(
+            game.name,
+            str(game.tier or ""),
+            _number(game.random_score),
+            _number(game.human_score),
+            game.tier_reason or game.rules,
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def print_models(console: Console) -> None:
+    """What `--model` may name: one table a provider, then what to know of each model."""
+    console.print(f"Models, as of {AS_OF}", style="bold")
+    console.print(
+        "reads: tokens of context; screen: tokens of one native screen of 160 x 210; in, cached, "
+        "out: US dollars per million tokens since that day.",
+        highlight=False,
+    )
+    providers = dict.fromkeys(spec.provider for spec in MODELS.values())
+    for provider in providers:
+        specs = [spec for spec in MODELS.values() if spec.provider == provider]
+        console.print()
+        console.print(_models_table(_title(specs[0]), specs))
+        for spec in specs:
+            console.print(_known(spec))
+
+
+def _title(spec: ModelSpec) -> str:
+    if spec.provider == "embedded":
+        return "Embedded: in the package"
+    if spec.provider == "local":
+        return "Open weights: in this process (extra 'local'), or on a server (--base-url)"
+    return f"{VENDORS[spec.provider].label}: its key in {spec.key_variable}"
+
+
+def _models_table(title: str, specs: Sequence[ModelSpec]) -> Table:
+    hosted = any(spec.prices for spec in specs)
+    price = ("in", "cached", "out", "since") if hosted else ("hardware",)
+    headings = ("name", "reads", "screen", *price)
+    table = _table(title, *headings, right=("reads", "screen", "in", "cached", "out"))
+    today = date.today()
+    for spec in specs:
+        cost, since = spec.price_on(today), spec.price_day(today)
+        last = [spec.hardware]
+        if hosted:
+            costs = (cost.input, cost.cached, cost.output) if cost else ()
+            last = [*(f"{dollars:g}" for dollars in costs), str(since or "")]
+        screen = f"{FAMILIES[spec.images](160, 210):,}" if spec.images else ""
+        table.add_row(spec.name, _context(spec), screen, *last)
+    return table
+
+
+def _context(spec: ModelSpec) -> str:
+    if spec.context is None:
+        return "" if spec.provider == "embedded" else "unknown"
+    return f"{round(spec.context / 1e6, 2):g}M" if spec.context >= 10**6 else f"{spec.context:,}"
+
+
+def _known(spec: ModelSpec) -> Padding:
+    asked = spec.model_id if spec.model_id != spec.name else ""
+    offered = spec.successor and spec.successor not in spec.status
+    known = (
+        f"asks {asked}" if asked and asked not in spec.status else "",
+        spec.status,
+        f"its maker offers {spec.successor} in its place" if offered else "",
+        f"for {spec.best_for}",
+        f"pictures by the rule {spec.images!r}" if spec.images else "",
+        spec.price_note,
+    )
+    return _indented((spec.name, "bold"), ": " + "; ".join(part for part in known if part) + ".")
+
+
+def print_recommendations(console: Console) -> None:
+    """The comparison the project was asked for with, and what is known of its claims today."""
+    rows = recommendations()
+    headings = ("model", "type", "stars", "speed", "cost", "hardware", "best for")
+    title = "The comparison this project was asked for with (its words and stars, not ours)"
+    table = _table(title, *headings)
+    for row in rows:
+        stars = "*" * row.performance
+        facts = (row.kind, stars, row.speed, row.cost, row.hardware, row.best_for)
+        table.add_row(row.model, *facts)
+    console.print(table)
+    scores = _table("The scores it expects", "model", "Pong", "Breakout", "Space Invaders")
+    for row in rows:
+        if row.scores:
+            scores.add_row(row.model, *row.scores)
+    console.print(scores)
+    console.print("What is known of it today. No score in its lists was measured by this project.")
+    for row in rows:
+        for part in _judged(row):
+            console.print(part)
+    console.print("\nIts general claims, checked", style="bold")
+    for claim in claims():
+        console.print(
+            _indented(f'"{claim.claim}": ', (claim.verdict, "bold"), f". {claim.evidence}")
+        )
+
+
+def _judged(row: Recommendation) -> Iterator[RenderableType]:
+    spec = MODELS[row.ask]
+    yield Text(f"\n{row.model} (--vlm {row.ask})", "bold")
+    price = "nothing" if row.price == "free" else row.price
+    asked = f"costs {price}" + (f", answers in {row.latency}" if row.latency else "")
+    yield _indented(f"It says: {row.strengths}; for {row.use}; {asked}.")
+    yield _indented(f"Claim: {row.claim}: ", (row.verdict, "bold"), f". {row.evidence}")
+    later = "" if not spec.successor or spec.successor in row.today else f"; then {spec.successor}"
+    yield _indented(f"Today: {row.today}{later}; {_bill(spec)}.")
+
+
+def _indented(*parts: str | tuple[str, str]) -> Padding:
+    return Padding(Text.assemble(*parts), (0, 0, 0, 2))
+
+
+def _bill(spec: ModelSpec) -> str:
+    today = date.today()
+    cost = spec.price_on(today)
+    if cost is None:
+        return f"needs {spec.hardware}"
+    return (
+        f"${cost.input:g} in, ${cost.output:g} out per million tokens since {spec.price_day(today)}"
+    )
+
+
+# --- estimates -----------------------------------------------------------------------------------
+
+
+def print_estimate(console: Console, estimate: Estimate) -> None:
+    """Low, expected and worst, then every assumption."""
+    episodes = f"{estimate.episodes} episode{'s' if estimate.episodes > 1 else ''}"
+    title = f"{estimate.game}, {estimate.model}, prompt {estimate.prompt}, {episodes}"
+    headings = ("", "decisions", "calls", "tokens in", "tokens out", "dollars")
+    table = _table(title, *headings, right=headings[1:])
+    for name in ("low", "expected", "worst"):
+        figures: Figures = getattr(estimate, name)
+        table.add_row(
+            name,
+            f"{figures.decisions:,}",
+            f"{figures.calls:,}",
+            f"{figures.input_tokens:,}",
+            f"{figures.output_tokens:,}",
+            "unknown" if figures.dollars is None else f"{figures.dollars:,.2f}",
+            style="bold" if name == "expected" else None,
+        )
+    console.print(table)
+    console.print(
+        f"Expected of one call: {estimate.input_per_call:,} tokens in, "
+        f"{estimate.output_per_call:,} out.",
+        highlight=False,
+    )
+    console.print(_price(estimate), highlight=False)
+    for assumption in estimate.assumptions:
+        console.print(Text(f"- {assumption}"))
+
+
+def _price(estimate: Estimate) -> str:
+    price = estimate.price
+    if price is None:
+        return f"Price: {estimate.price_source}. Tokens only; unknown is not free."
+    return (
+        f"Price {estimate.price_source}: ${price.input:g} in, ${price.output:g} out per million "
+        "tokens."
+    )
+
+
+# --- checks --------------------------------------------------------------------------------------
+
+
+def print_check(console: Console, checked: Checked) -> None:
+    """What works and what does not, a line each; what playing needs is marked."""
+    table = _table(f"{shown(checked.model)}: one call", "", "", "")
+    for found in checked.findings:
+        style = {"works": "green", "fails": "red", "unknown": "yellow"}[found.state]
+        state = Text(found.state.upper() if found.state == "fails" else found.state, style)
+        table.add_row(found.what, state, Text(shown(found.words)))
+    console.print(table)
+    console.print("It can play." if checked.works else "It cannot play like this.")

@@ -1,0 +1,211 @@
+"""Two ways to grow a search tree, and to judge by it: rollout IW(1) and UCT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.policies.search.tree import Gain, Node, Tree, at_least_one
+
+_BYTES = np.arange(128)
+
+
+class Search(Protocol):
+    """A way to grow a tree and to judge the root's actions by it."""
+
+    name: ClassVar[str]
+
+    def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
+        """Spend the budget, or as much of it as helps.
+
+        Args:
+            tree: a root so far.
+            rng: for every choice that is made.
+            plan: places of the actions that the last search meant to play, one a frame from now.
+        """
+        ...
+
+    def judge(self, tree: Tree) -> list[Judgement | None]:
+        """How good each action of the root is; None where it was not tried."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a search thinks of an action."""
+
+    rank: tuple[float, ...]
+    """The largest is played."""
+    words: str
+    branch: Sequence[Node] = ()
+    """The play that it promises, where it is one."""
+
+
+@dataclass(frozen=True)
+class RolloutIW:
+    """Rollout IW(1) (Bandres, Bonet and Geffner 2018, arXiv:1801.03354) on the memory's bytes.
+
+    Every (byte, value) is an atom. A rollout picks actions at random and ends where a moment has
+    no atom that was not seen as early or earlier in the tree; what is fully explored is not entered
+    again. An action is worth the best discounted return of a branch below it. Where the original
+    keeps the subtree of the action played, the first rollout follows the best branch of the last
+    search, which the decision's note holds.
+    """
+
+    name: ClassVar[str] = "iw"
+
+    horizon: int = 120
+    """Emulator frames a rollout looks ahead."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        at_least_one("horizon", self.horizon)
+
+    def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
+        """Roll out until the budget is spent or nothing new is left."""
+        earliest = np.full((128, 256), np.iinfo(np.int32).max, np.int32)
+        earliest[_BYTES, tree.root.memory] = 0
+        while not tree.root.solved and self._rollout(tree, earliest, rng, plan):
+            plan = ()
+
+    def _rollout(
+        self,
+        tree: Tree,
+        earliest: NDArray[np.int32],
+        rng: np.random.Generator,
+        plan: Sequence[int],
+    ) -> bool:
+        """Go down once; False when the budget does not reach any further."""
+        node = tree.root
+        while True:
+            open_ = [k for k, child in enumerate(node.children) if not (child and child.solved)]
+            place = open_[int(rng.integers(len(open_)))]
+            if node.elapsed < len(plan):
+                place = plan[node.elapsed]
+            child = node.children[place]
+            if child is None:
+                child = tree.grow(node, place)
+                if child is None:
+                    return False
+                seen = earliest[_BYTES, child.memory]
+                novel = bool((seen > child.depth).any())
+                earliest[_BYTES, child.memory] = np.minimum(seen, child.depth)
+            else:  # another branch may have shown all of it earlier since
+                novel = bool((earliest[_BYTES, child.memory] >= child.depth).any())
+            if child.over or not novel or child.elapsed >= self.horizon:
+                _solve(child)
+                return True
+            node = child
+
+    def judge(self, tree: Tree) -> list[Judgement | None]:
+        """By the best return below each action, in points."""
+        best: dict[Node, float] = {}
+        for node in reversed(tree.nodes):
+            below = [best[child] for child in node.children if child]
+            best[node] = tree.worth(node.gain) + node.fade * max(below, default=0.0)
+
+        def branch(node: Node) -> Iterator[Node]:
+            yield node
+            while below := [child for child in node.children if child]:
+                node = max(below, key=lambda child: best[child])
+                yield node
+
+        return [
+            Judgement((best[child],), f"worth {best[child]:.3g}", tuple(branch(child)))
+            if child
+            else None
+            for child in tree.root.children
+        ]
+
+
+def _solve(node: Node) -> None:
+    """Mark a node, and every parent whose children are all marked."""
+    node.solved = True
+    while node.parent and all(child and child.solved for child in node.parent.children):
+        node = node.parent
+        node.solved = True
+
+
+@dataclass(frozen=True)
+class UCT:
+    """UCT (Kocsis and Szepesvari 2006), used as by Bellemare et al. 2013 (arXiv:1207.4708).
+
+    A simulation goes down the tree by upper confidence bounds, tries one new action, and plays on
+    at random up to the horizon. The action visited most is played.
+    """
+
+    name: ClassVar[str] = "uct"
+
+    horizon: int = 120
+    """Emulator frames a simulation looks ahead."""
+    exploration: float = 1.0
+    """Weight of the confidence bound; the returns of the actions to choose from span 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        at_least_one("horizon", self.horizon)
+        if not 0 <= self.exploration < math.inf:
+            raise InvalidSetting(f"exploration is 0 or more, not {self.exploration!r}.")
+
+    def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
+        """Simulate until the budget is spent."""
+        idle = 0
+        while idle <= len(tree.nodes):  # a tree that is whole up to the horizon has no more to say
+            before = tree.spent
+            if not self._simulation(tree, rng):
+                return
+            idle = 0 if tree.spent > before else idle + 1
+
+    def _simulation(self, tree: Tree, rng: np.random.Generator) -> bool:
+        node = tree.root
+        while not node.over and node.elapsed < self.horizon:
+            untried = [k for k, child in enumerate(node.children) if child is None]
+            if untried:
+                child = tree.grow(node, untried[int(rng.integers(len(untried)))])
+                if child is None:
+                    return False
+                _note(child, tree.wander(self.horizon - child.elapsed))
+                return True
+            node = self._chosen(node, tree)
+        _note(node, Gain())
+        return True
+
+    def _chosen(self, node: Node, tree: Tree) -> Node:
+        children = [child for child in node.children if child]
+        means = [tree.worth(child.total) / child.visits for child in children]
+        low, span = min(means), max(means) - min(means)
+        visits = math.log(sum(child.visits for child in children))
+
+        def bound(k: int) -> float:
+            value = (means[k] - low) / span if span else 0.0
+            return value + self.exploration * math.sqrt(2 * visits / children[k].visits)
+
+        return children[max(range(len(children)), key=bound)]
+
+    def judge(self, tree: Tree) -> list[Judgement | None]:
+        """By visits, then by the mean return in points."""
+
+        def judged(child: Node) -> Judgement:
+            mean = tree.worth(child.total) / child.visits
+            words = f"worth {mean:.3g} on average over {child.visits} visits"
+            return Judgement((child.visits, mean), words)
+
+        return [judged(child) if child else None for child in tree.root.children]
+
+
+def _note(node: Node, rest: Gain) -> None:
+    """Add a simulation that ended with `rest` below the node to all it went through."""
+    points, losses = rest.points, rest.losses
+    while node.parent:
+        points = node.gain.points + node.fade * points
+        losses = node.gain.losses + node.fade * losses
+        node.visits += 1
+        node.total.points += points
+        node.total.losses += losses
+        node = node.parent

@@ -1,0 +1,218 @@
+"""The tree a search grows in an emulator of its own, which never holds the real game's dice.
+
+A node is a moment of the game, an edge an action held for some frames. Frames are counted, and the
+budget of a decision is never exceeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from threading import Lock
+
+import numpy as np
+
+from atari_vlm.atari.emulator import Emulator, Snapshot
+from atari_vlm.atari.games import get_game
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.types import Observation, Pixels
+
+_ALONE = Lock()
+"""Searches in threads take turns: they share the emulators, and ALE never lets go of the GIL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """What a search may spend, and what it wants."""
+
+    budget: int = 3000
+    """Most emulator frames simulated for one decision."""
+    hold: int | None = None
+    """Frames each action after the first is held; None for the interval between decisions."""
+    discount: float = 0.999
+    """What a reward one emulator frame later is worth: 0.94 after a second."""
+    life_penalty: float = 10.0
+    """A life lost costs this many times the largest reward met in the search (1 if none was)."""
+    sticky: float = 0.0
+    """Probability that a simulated frame repeats the action before, by dice of the search's own."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        at_least_one("budget", self.budget)
+        if self.hold is not None:
+            at_least_one("hold", self.hold)
+        if not 0 < self.discount <= 1:
+            raise InvalidSetting(
+                f"The discount of a frame is above 0 and at most 1, not {self.discount!r}."
+            )
+        if not 0 <= self.life_penalty < float("inf"):
+            raise InvalidSetting(f"The life penalty is 0 or more, not {self.life_penalty!r}.")
+        if not 0 <= self.sticky <= 1:
+            raise InvalidSetting(
+                f"The sticky probability must be within 0 and 1, not {self.sticky!r}."
+            )
+
+
+def at_least_one(name: str, value: object) -> None:
+    """Raise InvalidSetting unless the value is a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidSetting(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
+@dataclass(slots=True, eq=False)
+class Gain:
+    """What a stretch of play brought: points, and lives, discounted to its start."""
+
+    points: float = 0.0
+    losses: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A moment of the simulated game."""
+
+    parent: Node | None
+    place: int
+    """The action that led here, by its place in the legal list."""
+    depth: int
+    """Actions from the root."""
+    elapsed: int
+    """Emulator frames from the root."""
+    snapshot: Snapshot
+    memory: Pixels
+    """The console's 128 bytes."""
+    children: list[Node | None]
+    """By the action's place in the legal list; None where it was not tried."""
+    gain: Gain = field(default_factory=Gain)
+    """Of the edge that leads here."""
+    fade: float = 1.0
+    """What a reward from here on is worth at the parent."""
+    over: bool = False
+    solved: bool = False
+    """Rollout IW: nothing new is to be found below."""
+    visits: int = 0
+    """UCT: simulations that went through."""
+    total: Gain = field(default_factory=Gain)
+    """UCT: sum of the gains of those simulations, discounted to the parent."""
+
+
+class Tree:
+    """Grows by playing in the emulator, as long as the budget lasts.
+
+    Args:
+        emulator: plays for the search alone; offers all 18 actions.
+        observation: where the search starts.
+        settings: budget and wishes.
+        rng: seeds the search's own sticky actions.
+    """
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        observation: Observation,
+        settings: SearchSettings,
+        rng: np.random.Generator,
+    ) -> None:
+        self._emulator, self._rng, self.settings = emulator, rng, settings
+        self._codes = [emulator.legal.index(action) for action in observation.legal]
+        self._first = observation.interval
+        self.hold = settings.hold or observation.interval
+        self.actions = len(self._codes)
+        self.spent = 0
+        """Frames simulated so far."""
+        self.largest = 0.0
+        """The largest reward met so far, without its sign."""
+        snapshot: Snapshot = observation.state
+        self._go(snapshot)
+        self.root = Node(None, 0, 0, 0, snapshot, emulator.ram, [None] * self.actions)
+        self.nodes = [self.root]
+        """Parents before their children."""
+        self._at: Node | None = self.root
+
+    def grow(self, node: Node, place: int) -> Node | None:
+        """Try an action at a node for the first time; None when the budget does not reach."""
+        if self.settings.budget - self.spent < self._frames(node.depth):
+            return None
+        if self._at is not node:
+            self._go(node.snapshot)
+        before = self.spent
+        gain = self._play(place, self._frames(node.depth))
+        child = Node(
+            node,
+            place,
+            node.depth + 1,
+            node.elapsed + self.spent - before,
+            # The screens of the root stand in for its own, which are ten times the rest.
+            replace(self._emulator.save().without_dice(), screens=self.root.snapshot.screens),
+            self._emulator.ram,
+            [None] * self.actions,
+            gain,
+            self.settings.discount ** (self.spent - before),
+            self._emulator.over,
+        )
+        node.children[place] = self._at = child
+        self.nodes.append(child)
+        return child
+
+    def wander(self, frames: int) -> Gain:
+        """Play at random from the node grown last, for this long at most, and keep no nodes."""
+        self._at = None
+        start, total = self.spent, Gain()
+        while self.spent - start < frames and not self._emulator.over:
+            if self.settings.budget - self.spent < self.hold:
+                break
+            fade = self.settings.discount ** (self.spent - start)
+            gain = self._play(int(self._rng.integers(self.actions)), self.hold)
+            total.points += fade * gain.points
+            total.losses += fade * gain.losses
+        return total
+
+    def worth(self, gain: Gain) -> float:
+        """Points, less what the lives lost are held to be worth."""
+        return gain.points - self.settings.life_penalty * (self.largest or 1.0) * gain.losses
+
+    def _frames(self, depth: int) -> int:
+        return self.hold if depth else self._first
+
+    def _go(self, snapshot: Snapshot) -> None:
+        # With a seed given, dice that a snapshot might hold are never read.
+        self._emulator.restore(snapshot, seed=int(self._rng.integers(2**63)))
+
+    def _play(self, place: int, frames: int) -> Gain:
+        emulator = self._emulator
+        frame, lives = emulator.frame, emulator.lives
+        reward = emulator.play(self._codes[place], frames, frames)
+        self.spent += emulator.frame - frame
+        self.largest = max(self.largest, abs(reward))
+        return Gain(reward, float(max(0, lives - emulator.lives)))
+
+
+@contextmanager
+def tree(
+    observation: Observation, settings: SearchSettings, rng: np.random.Generator
+) -> Iterator[Tree]:
+    """A tree rooted at an observation, in an emulator that is this search's until the block ends.
+
+    Raises:
+        InvalidSetting: the observation has no emulator state, or the budget is below one decision.
+    """
+    if observation.state is None:
+        raise InvalidSetting(
+            "A search needs an observation with the emulator's state; its policy's privileges "
+            "must include 'emulator'."
+        )
+    if settings.budget < observation.interval:
+        raise InvalidSetting(
+            f"A search budget of {settings.budget} frames is less than one decision of "
+            f"{observation.interval} frames; raise the budget."
+        )
+    with _ALONE:
+        yield Tree(_simulator(observation.game, settings.sticky), observation, settings, rng)
+
+
+@lru_cache(maxsize=4)
+def _simulator(game: str, sticky: float) -> Emulator:
+    """An emulator to search in, 0.15 s to make; it knows no frame limit of episodes."""
+    return Emulator(get_game(game), sticky=sticky, full_action_space=True, max_frames=10**12)

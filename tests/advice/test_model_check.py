@@ -1,0 +1,194 @@
+"""One call says what works, asked of servers that see, that are blind, and that fail."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from atari_vlm.advice.model_check import LEGAL, check_model, draw
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.atari.images import rgb
+from atari_vlm.errors import InvalidSetting, UnknownName
+from atari_vlm.types import Frame
+from tests.models.hosted.test_hosted import OPENAI
+from tests.servers import Server
+from tests.wires import Answer
+
+ARROWS = ("UP", "LEFT", "DOWN", "RIGHT")
+NEEDED = {"server", "key", "sight", "legal answer"}
+
+
+def seen(body) -> tuple[str, str]:
+    """The number and the arrow of a request's picture, read from its pixels alone."""
+    (data,) = OPENAI.pictures(body)
+    shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    digits = {k: rgb(Frame(draw(str(k) * 4, "UP")))[30:70, 20:44] for k in range(10)}
+    number = ""
+    for place in range(4):
+        part = shown[30:70, 20 + 32 * place : 44 + 32 * place]
+        number += next(str(k) for k, digit in digits.items() if (digit == part).all())
+    arrow = next(a for a in ARROWS if (rgb(Frame(draw(number, a))) == shown).all())
+    return number, arrow
+
+
+def sees(number: int, body, **more) -> Answer:
+    """What a model that looks answers."""
+    read, arrow = seen(body)
+    text = json.dumps({"reasoning": read, "action": arrow})
+    return Answer(**{"text": text, "tokens": (210, 0, 14), **more})
+
+
+def check(answers, name="x", **more):
+    with Server(answers) as server:
+        checked = check_model(name, base_url=server.base_url, **more)
+    return checked, {found.what: found for found in checked.findings}, server
+
+
+def test_a_model_that_sees_works_and_one_call_says_everything():
+    checked, found, server = check(sees)
+    assert checked.works
+    assert len(server.requests) == 1
+    assert {f.what for f in checked.findings if f.needed} == NEEDED
+    assert {f.state for f in checked.findings} == {"works", "unknown"}
+    assert found["model"].words == "x"
+    assert found["tokens"].words == "210 in, 14 out"
+    assert found["latency"].words.endswith(" s")
+    assert found["structured answer"].state == "works"
+    assert found["price"].state == "unknown"
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "google"])
+def test_every_vendors_wire_is_checked_with_its_price_and_the_name_it_gives(provider, monkeypatch):
+    pytest.importorskip({"google": "google.genai"}.get(provider, provider))
+    names = {"openai": "gpt-6-luna", "anthropic": "claude", "google": "gemini"}
+    variables = {
+        "openai": "OPENAI_BASE_URL",
+        "anthropic": "ANTHROPIC_BASE_URL",
+        "google": "GOOGLE_GEMINI_BASE_URL",
+    }
+    with Server(lambda number, body: sees(number, body, model="newer-model")) as server:
+        address = server.base_url if provider == "openai" else server.url
+        monkeypatch.setenv(variables[provider], address)
+        checked = check_model(names[provider], api_key="k", seed=3)
+    assert checked.works, checked
+    found = {f.what: f for f in checked.findings}
+    assert found["model"].words.startswith("newer-model, where ")
+    assert found["sight"].state == "works"
+    assert found["structured answer"].state == "works"
+
+
+@pytest.mark.parametrize("blind", ['{"reasoning": "1234", "action": "UP"}', "I see no picture."])
+def test_a_blind_model_does_not_work_however_well_it_answers(blind):
+    checked, found, _ = check(Answer(text=blind), seed=1)
+    assert not checked.works
+    assert found["sight"].state == "fails"
+    assert found["server"].state == found["key"].state == "works"
+
+
+def test_nothing_in_the_words_tells_what_the_picture_shows():
+    numbers = set()
+    for seed in range(20):
+        with Server() as server:
+            check_model("x", base_url=server.base_url, seed=seed)
+        body = server.requests[0].body
+        number, _ = seen(body)
+        words = [p["text"] for m in body["messages"] for p in m["content"] if p["type"] == "text"]
+        assert number not in " ".join(words)
+        numbers.add(number)
+    assert len(numbers) == 20
+
+
+def test_a_server_without_schemas_is_asked_again_in_words():
+    def answer(number, body):
+        if "response_format" in body:
+            return Answer(status=400, message="response_format is not supported")
+        return sees(number, body)
+
+    checked, found, server = check(answer)
+    assert checked.works
+    assert len(server.requests) == 2
+    assert found["structured answer"].state == "fails"
+    assert "response_format is not supported" in found["structured answer"].words
+    assert "--prompt basic" in found["structured answer"].words
+
+
+def test_a_server_that_ignores_the_schema_is_found_out_and_its_answer_read_anyway():
+    def answer(number, body):
+        read, arrow = seen(body)
+        return Answer(text=f"The number is {' '.join(read)}.\nACTION: {arrow}")
+
+    checked, found, _ = check(answer)
+    assert checked.works
+    assert found["structured answer"].state == "fails"
+    assert "ignores" in found["structured answer"].words
+
+
+def test_a_wrong_key_an_unknown_model_and_an_unreachable_server_are_told_apart():
+    _, wrong, _ = check(Answer(status=401, message="bad key"))
+    assert (wrong["server"].state, wrong["key"].state) == ("works", "fails")
+    assert "refused the key (401)" in wrong["key"].words
+    _, missing, _ = check(Answer(status=404, message="no such model"))
+    assert (missing["key"].state, missing["model"].state) == ("works", "fails")
+    nowhere = check_model("x", base_url="http://127.0.0.1:9/v1")
+    found = {f.what: f for f in nowhere.findings}
+    assert (found["server"].state, found["key"].state) == ("fails", "unknown")
+    assert "No server answers at" in found["server"].words
+    assert not nowhere.works
+
+
+def test_a_key_that_is_missing_fails_before_anything_is_asked(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    checked = check_model("gpt-4o")
+    assert not checked.works
+    assert "Set OPENAI_API_KEY or pass --api-key" in checked.findings[0].words
+
+
+def test_tokens_that_are_not_counted_are_unknown():
+    checked, found, _ = check(lambda number, body: sees(number, body, tokens=None))
+    assert checked.works
+    assert found["tokens"].state == "unknown"
+
+
+def test_the_answer_names_the_actions_of_a_game():
+    checked, found, server = check(sees, game="freeway", seed=2)
+    assert checked.works
+    schema = OPENAI.schema(server.requests[0].body)
+    assert schema["properties"]["action"]["enum"] == list(Emulator(get_game("freeway")).legal)
+    assert found["legal answer"].words.split(",")[0] in ("UP", "DOWN")
+    assert set(ARROWS) < set(LEGAL)
+
+
+def test_what_is_no_general_model_is_refused():
+    with pytest.raises(InvalidSetting, match=r"bench --models embedded,embedded\+blank"):
+        check_model("embedded")
+    with pytest.raises(UnknownName):
+        check_model("gpt-4p")
+
+
+def test_the_command_ends_with_1_where_a_needed_thing_fails(tmp_path):
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    outcomes = []
+    for answers in (sees, Answer(text="LEFT")):
+        with Server(answers) as server:
+            arguments = ["models", "check", "x", "--base-url", server.base_url]
+            done = subprocess.run(
+                [sys.executable, "-m", "atari_vlm.cli.app", *arguments],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        outcomes.append((done.returncode, done.stdout))
+        assert max(map(len, done.stdout.splitlines())) <= 80
+    assert [code for code, _ in outcomes] == [0, 1]
+    assert "It can play." in outcomes[0][1]
+    assert "FAILS" in outcomes[1][1]

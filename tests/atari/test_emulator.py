@@ -1,0 +1,254 @@
+"""The emulator layer against ALE itself, and against its own promises."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import ale_py
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from atari_vlm.atari.emulator import Emulator, Snapshot, pool
+from atari_vlm.atari.games import SUGGESTED, get_game
+from atari_vlm.atari.images import PALETTES
+from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName
+
+gym.register_envs(ale_py)
+
+
+def plans(count, actions, longest=4, seed=0):
+    rng = np.random.default_rng(seed)
+    return [(int(rng.integers(actions)), int(rng.integers(1, longest + 1))) for _ in range(count)]
+
+
+def future(emulator, choices):
+    seen = []
+    for action, frames in choices:
+        if emulator.over or emulator.truncated:
+            break
+        reward = emulator.play(action, frames, 4)
+        seen.append((reward, emulator.screen().tobytes(), emulator.ram.tobytes(), emulator.lives))
+    return seen
+
+
+@pytest.mark.parametrize("name", SUGGESTED)
+def test_without_sticky_actions_every_frame_is_that_of_ale_v5(name):
+    game = get_game(name)
+    theirs = gym.make(game.env_id, frameskip=1, repeat_action_probability=0.0)
+    ours = Emulator(game, sticky=0.0)
+    assert ours.legal == tuple(theirs.unwrapped.get_action_meanings())
+    theirs.reset(seed=1)
+    ours.reset(seed=1)
+    for action, frames in plans(120, len(ours.legal)):
+        reward, over = 0.0, False
+        for k in range(4):
+            _, earned, over, cut, info = theirs.step(action if k < frames else 0)
+            reward += float(earned)
+            if over or cut:
+                break
+        assert ours.play(action, frames, 4) == reward
+        screen = theirs.unwrapped.ale.getScreen()
+        assert np.array_equal(ours.screen(pooled=False), screen)
+        assert (ours.over, ours.lives) == (over, info["lives"])
+        if over:
+            theirs.reset()
+            ours.reset(seed=1)
+    theirs.close()
+
+
+CARRY_OVER = ["assault", "demon_attack", "elevator_action", "hangman", "kaboom", "krull", "solaris"]
+"""Games in which the console's reset button leaves memory of the last episode behind."""
+
+
+@pytest.mark.parametrize("name", [*SUGGESTED, *CARRY_OVER])
+def test_an_episode_is_that_of_its_seed_whatever_was_played_before(name):
+    used = Emulator(get_game(name))
+    choices = plans(60, len(used.legal), seed=2)
+    used.reset(seed=5)
+    first = future(used, choices)
+    used.reset(seed=5)
+    assert future(used, choices) == first
+    new = Emulator(get_game(name))
+    new.reset(seed=9)
+    new.reset(seed=5)
+    at_the_start = new.save()
+    assert future(new, choices) == first
+    new.restore(at_the_start)
+    assert future(new, choices) == first
+    used.restore(at_the_start)
+    assert future(used, choices) == first
+
+
+def test_without_a_power_cycle_the_reset_button_keeps_memory():
+    def differs(name):
+        emulator = Emulator(get_game(name))
+        choices = plans(60, len(emulator.legal), seed=2)
+        emulator.reset(seed=5)
+        first = future(emulator, choices)
+        emulator.reset(seed=5, power_cycle=False)
+        return future(emulator, choices) != first
+
+    assert any(differs(name) for name in CARRY_OVER)
+
+
+def test_a_missing_rom_folder_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(UnknownName, match="Unset ALE_ROMS_DIR"):
+        Emulator(get_game("pong"))
+
+
+@pytest.mark.parametrize("name", ["pong", "breakout", "seaquest", "ms_pacman", "qbert", "tetris"])
+def test_a_snapshot_continues_exactly_with_sticky_actions_on(name):
+    one, two = Emulator(get_game(name)), Emulator(get_game(name))
+    one.reset(seed=5)
+    two.reset(seed=99)
+    for action, frames in plans(60, len(one.legal)):
+        one.play(action, frames, 4)
+    blob, choices = one.save().to_bytes(), plans(40, len(one.legal), seed=1)
+    first = future(one, choices)
+    two.restore(Snapshot.from_bytes(blob))
+    assert future(two, choices) == first
+    one.restore(Snapshot.from_bytes(blob))
+    assert future(one, choices) == first
+
+
+def test_a_snapshot_continues_exactly_in_another_process(tmp_path):
+    one = Emulator(get_game("qbert"))
+    one.reset(seed=5)
+    for action, frames in plans(60, len(one.legal)):
+        one.play(action, frames, 4)
+    choices = plans(40, len(one.legal), seed=1)
+    (tmp_path / "job").write_bytes(pickle.dumps((one.save().to_bytes(), choices)))
+    code = (
+        "import pickle, sys; from pathlib import Path\n"
+        "from atari_vlm.atari.emulator import Emulator, Snapshot\n"
+        "from atari_vlm.atari.games import get_game\n"
+        "blob, choices = pickle.loads(Path(sys.argv[1], 'job').read_bytes())\n"
+        "e = Emulator(get_game('qbert')); e.restore(Snapshot.from_bytes(blob))\n"
+        "seen = [(e.play(a, n, 4), e.screen().tobytes(), e.ram.tobytes(), e.lives) "
+        "for a, n in choices]\n"
+        "Path(sys.argv[1], 'seen').write_bytes(pickle.dumps(seen))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert pickle.loads((tmp_path / "seen").read_bytes()) == future(one, choices)
+
+
+def test_a_restore_shows_the_picture_of_its_moment():
+    emulator = Emulator(get_game("pong"))
+    emulator.reset(seed=0)
+    for action, frames in plans(80, 6):
+        emulator.play(action, frames, 4)
+    saved, screen = emulator.save(), emulator.screen()
+    for action, frames in plans(20, 6, seed=2):
+        emulator.play(action, frames, 4)
+    assert not np.array_equal(emulator.screen(), screen)
+    emulator.restore(saved)
+    assert np.array_equal(emulator.screen(), screen)
+
+
+def test_a_search_does_not_foresee_the_dice():
+    emulator = Emulator(get_game("breakout"), sticky=0.5)
+    emulator.reset(seed=3)
+    for action, frames in plans(30, 4):
+        emulator.play(action, frames, 4)
+    blind, choices = emulator.save().without_dice(), plans(30, 4, seed=4)
+    with pytest.raises(InvalidSetting, match="needs a seed"):
+        emulator.restore(blind)
+    outcomes = set()
+    for seed in range(6):
+        emulator.restore(blind, seed=seed)
+        outcomes.add(str(future(emulator, choices)))
+    assert len(outcomes) > 1
+
+
+def test_one_seed_is_one_game_and_another_is_another():
+    def play(seed):
+        emulator = Emulator(get_game("space_invaders"))
+        emulator.reset(seed=seed)
+        return future(emulator, plans(60, 6))
+
+    assert play(7) == play(7)
+    assert play(7) != play(8)
+
+
+@pytest.mark.parametrize("action", [-1, 6, 99, True])
+def test_an_action_outside_the_legal_list_never_reaches_ale(action):
+    emulator = Emulator(get_game("pong"))
+    before = emulator.save()
+    with pytest.raises(IllegalAction, match="0 NOOP, 1 FIRE"):
+        emulator.play(action, 1, 4)
+    assert emulator.save().state == before.state
+    assert emulator.frame == 0
+
+
+@pytest.mark.parametrize("frames", [0, 5, -1])
+def test_a_plan_longer_than_its_interval_is_refused(frames):
+    with pytest.raises(IllegalAction, match="1 to 4 frames"):
+        Emulator(get_game("pong")).play(0, frames, 4)
+
+
+def test_the_frame_limit_truncates_in_the_middle_of_an_interval():
+    emulator = Emulator(get_game("pong"), max_frames=10)
+    emulator.reset(seed=0)
+    for _ in range(3):
+        emulator.play(0, 4, 4)
+    assert (emulator.frame, emulator.truncated, emulator.over) == (10, True, False)
+    with pytest.raises(IllegalAction, match="over"):
+        emulator.play(0, 1, 4)
+
+
+def test_pooling_shows_ship_and_rocks_of_asteroids_together_and_invents_no_colour():
+    emulator = Emulator(get_game("asteroids"), sticky=0.0)
+    emulator.reset(seed=0)
+    rock, ship, single = 12, 76, 0
+    for _ in range(20):
+        emulator.play(0, 4, 4)
+        older, newer = emulator._screens
+        both = emulator.screen()
+        assert ((both == older) | (both == newer)).all()
+        assert {rock, ship} <= set(np.unique(both))
+        single += {rock, ship} <= set(np.unique(newer))
+    assert single == 0
+
+
+def test_pooling_takes_the_brighter_pixel_whatever_its_hue():
+    dark_high_hue, bright_low_hue = np.full((2, 8), 0xF2, np.uint8), np.full((2, 8), 0x1E, np.uint8)
+    pooled, places = pool(dark_high_hue, bright_low_hue)
+    assert (pooled == 0x1E).all()
+    assert places.size == 0
+    pooled, places = pool(bright_low_hue, dark_high_hue)
+    assert (pooled == 0x1E).all()
+    assert places.size == 16
+
+
+@pytest.mark.parametrize("name", ["asteroids", "enduro", "air_raid"])
+def test_the_fast_colours_are_those_of_the_table(name):
+    emulator = Emulator(get_game(name))
+    for action, frames in plans(40, len(emulator.legal)):
+        emulator.play(action, frames, 4)
+        table = PALETTES["pal" if emulator.game.pal else "ntsc"]
+        assert np.array_equal(emulator.colour(), table[emulator.screen()])
+    emulator.restore(emulator.save())
+    assert np.array_equal(emulator.colour(), table[emulator.screen()])
+
+
+def test_a_snapshot_of_another_game_is_refused():
+    with pytest.raises(StoreError, match="'pong' cannot go into 'breakout'"):
+        Emulator(get_game("breakout")).restore(Emulator(get_game("pong")).save())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"mode": 77}, "no mode 77. It offers: 0"),
+        ({"difficulty": 9}, "no difficulty 9"),
+        ({"sticky": 1.5}, "within 0 and 1"),
+        ({"max_frames": 0}, "at least 1 frame"),
+    ],
+)
+def test_a_setting_that_cannot_work_says_what_would(setting, message):
+    with pytest.raises(InvalidSetting, match=message):
+        Emulator(get_game("pong"), **setting)

@@ -1,0 +1,342 @@
+"""The two command lines, as a user meets them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from atari_vlm.runs.run import Run
+from tests.runs.test_resume import hear_ctrl_c
+from tests.servers import Server
+from tests.wires import Answer
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "sk-planted-key-0123456789"
+
+
+def command(*arguments, cwd, seed_command=False, **environment):
+    program = [str(ROOT / "train_atari_vlm.py")] if seed_command else ["-m", "atari_vlm.cli.app"]
+    return subprocess.run(
+        [sys.executable, *program, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def play(*arguments, cwd, **environment):
+    return command("play", *arguments, cwd=cwd, **environment)
+
+
+def test_play_names_score_random_human_and_a_replay_that_exists(tmp_path):
+    done = play("--game", "pong", "--model", "random", "--max-decisions", 30, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "random (table)" in done.stdout
+    assert "-20.7" in done.stdout
+    assert "14.6" in done.stdout
+    page = Path(tmp_path, re.search(r"Replay: (.+)", done.stdout)[1])
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_play_asks_a_hosted_model_and_reports_its_tokens(tmp_path):
+    answer = Answer(text='{"reasoning": "go", "action": "FIRE", "frames": 2}')
+    with Server(answer) as server:
+        done = play(
+            *("--game", "Breakout-v5", "--model", "gpt-4o", "--prompt", "expert"),
+            *("--base-url", server.base_url, "--max-decisions", 8, "--run", "r"),
+            cwd=tmp_path,
+            OPENAI_API_KEY=SECRET,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "Decisions: 8 (8 parsed)" in done.stdout
+    assert "Calls: 8" in done.stdout
+    assert done.stdout.index("Estimate: about ") < done.stdout.index("Decisions: 8")
+    assert re.search(r"Tokens in: [0-9,]+ estimated, 7,200 billed, ", done.stdout)
+    assert len(server.requests) == 8
+
+
+def test_a_key_is_in_nothing_a_run_leaves(tmp_path):
+    with Server(Answer(status=401, message=f"bad key {SECRET}")) as bad, Server() as good:
+        for server in (bad, good):
+            done = play(
+                *("--model", "gpt-4o", "--base-url", server.base_url, "--api-key", SECRET),
+                *("--max-decisions", 3, "--run", "r"),
+                cwd=tmp_path,
+            )
+            assert SECRET not in done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= 3
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+BAD = [
+    (("--game", "pnog"), "No game is called 'pnog'. Did you mean 'pong'?"),
+    (("--game", "combat"), "cannot be played"),
+    (("--model", "gpt-4p"), "No model is called 'gpt-4p'. Did you mean 'gpt-4"),
+    (("--prompt", "expurt"), "No prompt is called 'expurt'. Did you mean 'expert'?"),
+    (("--model", "random", "--prompt", "cot"), "The baseline 'random' cannot follow --prompt"),
+    (("--model", "gpt-4o"), "OPENAI_API_KEY"),
+    (("--model", "qwen-vl"), "--base-url"),
+    (("--model", "x", "--base-url", "http://127.0.0.1:9/v1"), "No server answers at"),
+    (("--model", "x", "--base-url", "localhost"), "no address of a server"),
+    (("--model", "random", "--frame-stack", 0), "--frame-stack must be"),
+    (("--model", "random", "--frame-skip", 0), "--frame-skip must be"),
+    (("--model", "random", "--sticky", 2), "--sticky is within 0 and 1"),
+    (("--model", "random", "--no-plans"), "cannot follow --no-plans"),
+    (("--model", "embedded", "--decisions-per-call", 4), "cannot follow --decisions-per-call"),
+    (("--model", "random", "--image-size", "0x0"), "(0, 0)"),
+    (("--model", "random", "--image-size", "big"), "looks like 224x224"),
+    (("--model", "random", "--frames", 9), "a stack of 4; raise --frame-stack"),
+    (("--model", "expert", "--game", "tetris"), "no scripted expert for 'tetris'"),
+    (("--model", "random", "--run", "/proc/nothing"), "Cannot use"),
+    (("--model", "random", "--budget", 1), "'random' cannot follow --budget, which only hosted"),
+    (("--rpm", 9, "--cache", "c"), "embedded cannot follow --rpm, --cache"),
+    (("--model", "x", "--dialect", "olama"), "Did you mean 'ollama'?"),
+    (("--model", "x", "--dialect", "ollama", "--budget", 1), "The price of x is not known"),
+    (("--model", "x", "--dialect", "ollama", "--effort", "hard"), "called 'hard'"),
+    (("--model", "gpt-4o", "--cache", "c", "--cache-mode", "replay"), "no response cache at c"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD)
+def test_bad_input_gets_one_sentence_and_a_failing_exit(arguments, sentence, tmp_path):
+    done = play(*arguments, "--max-decisions", 3, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_flag_names_the_nearest(tmp_path):
+    done = play("--gmae", "pong", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--game" in done.stderr
+
+
+def test_a_server_that_talks_garbage_stops_the_run_in_a_sentence(tmp_path):
+    with Server(Answer(raw="<html>It works!</html>")) as server:
+        done = play("--model", "x", "--base-url", server.base_url, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_dies_loses_nothing_and_the_same_command_continues(tmp_path):
+    arguments = ["--model", "x", "--max-decisions", 12, "--run", "r", "--game", "breakout"]
+    answers = [Answer(text="ACTION: FIRE x2")] * 5 + [Answer(status=401)]
+    with Server(answers) as server:
+        done = play(*arguments, "--base-url", server.base_url, cwd=tmp_path)
+        assert done.returncode == 1
+    run = Run.read(tmp_path / "r")
+    kept = run.plans(0)
+    assert kept == [("FIRE", 2)] * 5
+    run.close()
+    with Server(Answer(text="ACTION: LEFT")) as server:
+        done = play(*arguments, "--base-url", server.base_url, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = Run.read(tmp_path / "r")
+    assert run.plans(0)[:5] == kept
+    assert [call.reply.model for call in run.decisions(0)[7].calls] == ["x"]
+    run.close()
+
+
+def test_a_budget_stops_a_run_in_a_sentence_and_a_higher_one_continues_it(tmp_path):
+    with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
+        arguments = ["--model", "any", "--base-url", server.base_url, "--max-tokens", 100]
+        arguments += ["--max-decisions", 8, "--dialect", "vllm", "--cache", "c"]
+        stopped = play(*arguments, "--run", "r", "--budget-tokens", 5000, cwd=tmp_path)
+        assert stopped.returncode == 1
+        assert "give the same command with a higher --budget-tokens" in stopped.stderr
+        done = play(*arguments, "--run", "r", "--budget-tokens", 50000, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert server.count == 8
+    again = play(*arguments, "--run", "again", "--cache-mode", "replay", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "8 replayed from the cache, free" in again.stdout
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    first = play("--model", "random", "--max-decisions", 3, "--run", "r", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = play(
+        *("--model", "random", "--max-decisions", 3, "--run", "r", "--game", "qbert"),
+        cwd=tmp_path,
+    )
+    assert second.returncode == 1
+    assert "r holds another run: it has game 'pong', not 'qbert'" in second.stderr
+
+
+def test_a_report_of_nothing_says_so(tmp_path):
+    done = command("report", "nowhere", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "nowhere holds no run" in done.stderr
+
+
+def test_a_model_that_never_answers_legally_is_no_score(tmp_path):
+    with Server(Answer(text="I would rather not say.")) as server:
+        arguments = ["--model", "x", "--base-url", server.base_url, "--run", "r"]
+        done = play(*arguments, cwd=tmp_path)
+        again = play(*arguments, cwd=tmp_path)
+    assert done.returncode == again.returncode == 1
+    assert "20 times in a row" in done.stderr
+    assert "is invalid" in again.stderr
+
+
+def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
+    arguments = ["--model", "random", "--run", "r", "--no-replay", "--episodes", "12"]
+    program = [sys.executable, "-m", "atari_vlm.cli.app", "play", *arguments]
+    process = subprocess.Popen(
+        program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
+    while not (tmp_path / "r" / "run.sqlite-wal").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "Stopped. What was done is kept; the same command continues.\n"
+    done = command("play", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_told_and_an_estimate_needs_no_key(tmp_path):
+    told = command("--version", cwd=tmp_path)
+    assert told.stdout == f"atari-vlm {version('atari-vlm')}\n"
+    done = command(
+        *("estimate", "--game", "pong", "--model", "gpt-6-luna", "--episodes", 3),
+        *("--decisions-per-call", 4, "--image-size", "112x112"),
+        cwd=tmp_path,
+        OPENAI_API_KEY="",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "expected" in done.stdout
+    assert "measured 20" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_games_and_models_are_listed(tmp_path):
+    games = command("games", cwd=tmp_path)
+    assert games.stdout.index("pong") < games.stdout.index("private_eye")
+    assert "104 games" in games.stdout
+    models = command("models", cwd=tmp_path)
+    for name in ("embedded", "gpt-4o", "claude", "gemini", "qwen-vl", "video-llava", "idefics2"):
+        assert name in models.stdout
+
+
+def test_the_seed_command_trains_and_evaluates(tmp_path):
+    with Server(Answer(text="ACTION: UP")) as server:
+        done = command(
+            *("--game", "Freeway-v5", "--vlm", "gpt-4o", "--num-episodes", 2, "--use-icl"),
+            *("--prompt-type", "cot", "--api-key", SECRET, "--num-eval-episodes", 1),
+            *("--save-dir", "out", "--max-decisions", 6, "--base-url", server.base_url),
+            cwd=tmp_path,
+            seed_command=True,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "Training" in done.stdout
+    assert "Evaluation, on fresh seeds" in done.stdout
+    assert len(list((tmp_path / "out").glob("freeway-gpt-4o-cot-*"))) == 2
+    assert SECRET not in done.stdout
+
+
+def test_the_seed_command_evaluates_only_and_recommends(tmp_path):
+    done = command(
+        *("--game", "Pong-v5", "--vlm", "random", "--eval-only", "--num-eval-episodes", 2),
+        *("--max-decisions", 5),
+        cwd=tmp_path,
+        seed_command=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Training" not in done.stdout
+    advice = command("--show-recommendations", cwd=tmp_path, seed_command=True)
+    for model in ("GPT-4o", "Claude 3.5", "Gemini 1.5 Pro", "CogVLM2", "Idefics2"):
+        assert model in advice.stdout
+    assert "-22.5" in advice.stdout
+
+
+def test_a_film_shows_a_stretch_and_an_empty_one_says_so(tmp_path):
+    first = play("--model", "random", "--max-decisions", 30, "--run", "r", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    stretch = ["--gif", "film.gif", "--start", 10, "--decisions", 12]
+    film = command("report", "r", *stretch, cwd=tmp_path)
+    assert film.returncode == 0, film.stderr
+    with Image.open(tmp_path / "film.gif") as picture:
+        assert picture.n_frames == 12
+    empty = command("report", "r", "--gif", "film.gif", "--start", 99, cwd=tmp_path)
+    assert empty.returncode == 1
+    assert "has 30 decisions; none from 99 on" in empty.stderr
+    missing = command("report", "r", "--gif", "film.gif", "--episode", 5, cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "has no episode 5" in missing.stderr
+
+
+def test_playing_again_plays_another_seed_and_a_named_seed_is_not_played_twice(tmp_path):
+    arguments = ["--model", "random", "--max-decisions", 5, "--no-replay"]
+    first, second = (play(*arguments, cwd=tmp_path) for _ in range(2))
+    assert "Played now: 5 decisions" in first.stdout
+    assert "Played now: 5 decisions" in second.stdout
+    seeds = set()
+    for folder in (tmp_path / "runs").iterdir():
+        run = Run.read(folder)
+        seeds.add(run.episodes()[0].seed)
+        run.close()
+    assert seeds == {0, 1_000_000}
+    named = play(*arguments, "--seed", 1, cwd=tmp_path)
+    assert "nothing was played now" in named.stdout
+
+
+def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(tmp_path):
+    quick = ["--max-decisions", 4, "--episodes", 1, "--evaluations", 1]
+    embedded = command("train", "--game", "pong", *quick, cwd=tmp_path)
+    assert embedded.returncode == 0, embedded.stderr
+    refused = command("train", "--game", "pong", "--icl", *quick, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "'specialist' prompt cannot follow --icl" in refused.stderr
+
+
+def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):
+    program = f"{sys.executable} -m atari_vlm.cli.app games --all | head -1"
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_names_with_brackets_and_terminal_codes_are_shown_as_they_are(tmp_path):
+    words = "\x1b]0;owned\x07 [/b]\nACTION: FIRE"
+    with Server(Answer(text=words)) as server:
+        done = play(
+            *("--model", "llama[/q4]", "--base-url", server.base_url),
+            *("--max-decisions", 2, "--run", "r"),
+            cwd=tmp_path,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "llama[/q4]" in done.stdout
+    assert "\x1b]0;" not in done.stdout
+    with Server(Answer(text="ACTION: \x1b]0;owned\x07")) as server:
+        done = play("--model", "x", "--base-url", server.base_url, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr
+
+
+def test_paths_that_cannot_be_are_sentences(tmp_path):
+    long = "x" * 300
+    for arguments in (("report", long), ("play", "--model", "random", "--save-dir", long)):
+        done = command(
+            *arguments, "--max-decisions" if "play" in arguments else "--start", 1, cwd=tmp_path
+        )
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr

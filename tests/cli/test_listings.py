@@ -1,0 +1,121 @@
+"""What is listed can be read in a terminal of 80 columns, and says what is known."""
+
+from __future__ import annotations
+
+from datetime import date
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from atari_vlm.advice.estimate import estimate_run
+from atari_vlm.atari.games import GAMES, SUGGESTED
+from atari_vlm.cli.listings import games_table, print_estimate, print_models, print_recommendations
+from atari_vlm.cli.wording import FLAGS, as_typed
+from atari_vlm.models.catalogue import MODELS, claims, recommendations
+from atari_vlm.models.hosted.vendors import VENDORS
+from atari_vlm.players import Options
+
+
+def printed(show) -> list[str]:
+    out = StringIO()
+    show(Console(file=out, width=80))
+    return out.getvalue().splitlines()
+
+
+LISTINGS = {
+    "games": lambda console: console.print(games_table([GAMES[name] for name in SUGGESTED])),
+    "all games": lambda console: console.print(games_table(list(GAMES.values()))),
+    "models": print_models,
+    "recommendations": print_recommendations,
+    "estimate": lambda console: print_estimate(
+        console, estimate_run("montezuma_revenge", "gemini-3.5-flash-lite", episodes=30)
+    ),
+}
+
+
+@pytest.mark.parametrize("show", LISTINGS.values(), ids=LISTINGS)
+def test_a_listing_fits_80_columns_and_cuts_nothing(show):
+    lines = printed(show)
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+
+
+def test_no_name_and_no_number_of_the_model_tables_is_broken_over_lines():
+    lines = printed(print_models)
+    for spec in MODELS.values():
+        (row,) = [line for line in lines if line.split()[:1] == [spec.name] and ":" not in line]
+        if spec.prices:
+            price, today = spec.price, date.today()
+            costs = [f"{cost:g}" for cost in (price.input, price.cached, price.output)]
+            assert row.split()[-4:] == [*costs, str(spec.price_day(today))]
+
+
+def test_every_model_has_provider_context_rule_price_or_hardware_and_what_replaced_it():
+    text = " ".join(" ".join(printed(print_models)).split())
+    for vendor in ("openai", "anthropic", "google"):
+        assert f"{VENDORS[vendor].label}: its key in {VENDORS[vendor].key_variables[0]}" in text
+    for spec in MODELS.values():
+        assert spec.status in text
+        assert spec.successor in text
+        if spec.provider != "embedded":
+            assert f"pictures by the rule '{spec.images}'" in text
+        if spec.provider == "local":
+            assert spec.hardware in text
+            assert spec.context
+    assert MODELS["gpt-4o"].successor == "gpt-6-luna"
+
+
+def test_the_seeds_words_scores_and_claims_stand_beside_what_is_known():
+    text = " ".join(" ".join(printed(print_recommendations)).split())
+    rows = recommendations()
+    for row in rows:
+        for words in (row.strengths, row.use, row.claim, row.evidence):
+            assert words
+            assert words in text
+        assert row.price
+    assert {row.model: row.scores for row in rows if row.scores} == {
+        "GPT-4o": ("15-20", "200-300", "500-800"),
+        "Claude 3.5": ("12-18", "150-250", "400-700"),
+        "Qwen2-VL-7B": ("8-15", "100-200", "300-500"),
+    }
+    assert {row.model for row in rows if row.latency} == {"GPT-4o", "Claude 3.5", "Gemini 1.5 Pro"}
+    for claim in claims():
+        assert f'"{claim.claim}": {claim.verdict}. {claim.evidence}' in text
+
+
+def test_what_is_called_measured_here_names_the_benchmark():
+    verdicts = {claim.claim: claim.verdict for claim in claims()}
+    assert verdicts["expert prompts improve scores by 30-50%"] == "unsupported"
+    for claim in claims():
+        if claim.verdict == "measured here":
+            assert "benchmarks/" in claim.evidence
+
+
+def test_an_estimate_prints_its_three_cases_and_every_assumption():
+    options = Options(max_decisions=50)
+    made = estimate_run("pong", "gpt-6-luna", options=options)
+    text = " ".join(" ".join(printed(lambda console: print_estimate(console, made))).split())
+    for assumption in made.assumptions:
+        assert assumption in text
+    for case in (made.low, made.expected, made.worst):
+        assert f"{case.calls:,} {case.input_tokens:,} {case.output_tokens:,}" in text
+    assert "Price of 2026-11-22: $0.1 in, $0.5 out per million tokens." in text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "typed"),
+    [
+        ("max_decisions must be at least 1, not 0.", "--max-decisions must be at least 1, not 0."),
+        ("follow resize_shape, plans=False;", "follow --image-size, --no-plans;"),
+        ("repeat_action_probability is within 0 and 1", "--sticky is within 0 and 1"),
+        ("it has frames_in_prompt 1, not 2", "it has --frames 1, not 2"),
+        ("raise frame_stack.", "raise --frame-stack."),
+        ("No model is called 'max_tokens'.", "No model is called 'max_tokens'."),
+        ("Cannot use runs/max_tokens: full.", "Cannot use runs/max_tokens: full."),
+        ("Keep it out of --base-url.", "Keep it out of --base-url."),
+        ("max_decisions_x", "max_decisions_x"),
+    ],
+)
+def test_errors_name_the_flag_that_was_typed(sentence, typed):
+    assert as_typed(sentence, FLAGS) == typed

@@ -1,0 +1,374 @@
+"""Distillation: labels a student can learn from, and a run that ends, or is killed and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atari_vlm.atari.images import motion
+from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.learning.distill.collect import Disturbance, collect
+from atari_vlm.learning.distill.curriculum import SUBJECTS, get_subject, kinds
+from atari_vlm.learning.distill.evaluate import play_episodes
+from atari_vlm.learning.distill.run import distill
+from atari_vlm.learning.distill.settings import DistillSettings
+from atari_vlm.learning.distill.subjects.base import LONGEST, plans
+from atari_vlm.models.embedded.model import checkpoint, weights
+from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.policies.experts.table import EXPERTS
+from atari_vlm.types import Frame
+
+TINY = {
+    "batch": 8,
+    "first_decisions": 300,
+    "round_decisions": 200,
+    "round_minutes": 0.06,
+    "opening": 0.3,
+    "checkpoint_seconds": 0.5,
+    "report_seconds": 0.5,
+    "workers": 0,
+    "episodes": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return list(collect("pong", 400, seed=3))
+
+
+def test_every_decision_is_labelled_with_a_whole_answer(rows):
+    assert len(rows) == 400
+    assert rows[0].first
+    every = plans(get_subject("pong"))
+    for row in rows:
+        assert row.plans.sum() == pytest.approx(1)
+        best = [every[i] for i in np.flatnonzero(row.plans == row.plans.max())]
+        assert any(f": {action} for {frames} frame" in row.words for action, frames in best)
+
+
+def test_the_same_seed_collects_the_same_decisions(rows):
+    again = list(collect("pong", 400, seed=3))
+    assert [row.words for row in again] == [row.words for row in rows]
+    for row, other in zip(rows, again, strict=True):
+        assert np.array_equal(row.screen.pixels, other.screen.pixels)
+    assert [row.words for row in collect("pong", 400, seed=4)] != [row.words for row in rows]
+
+
+def test_episodes_are_short_and_each_opens_without_a_screen_before():
+    short = Disturbance(length=(20, 30), warm_up=5, scatter=0.0)
+    many = list(collect("pong", 100, seed=1, disturbance=short))
+    assert sum(row.first for row in many) >= 4
+    assert all(row.first == (row.step == 0) for row in many)
+    assert max(row.episode for row in many) + 1 == sum(row.first for row in many)
+
+
+def test_scattering_shows_states_that_play_does_not():
+    calm = Disturbance(lead=(0.0,), scatter=0.0, warm_up=0)
+    wild = Disturbance(lead=(0.0,), scatter=0.1, warm_up=0)
+
+    def aims(disturbance):
+        rows = list(collect("pong", 1_000, seed=2, disturbance=disturbance))
+        return rows, {row.words.split("aim ")[1].split(":")[0] for row in rows}
+
+    _, few = aims(calm)
+    rows, many = aims(wild)
+    assert len(many) > 1.5 * len(few)
+    jumps = [row for row in rows if row.weight == 0]
+    assert 30 < len(jumps) < 200
+    assert all(row.first for row in jumps)
+
+
+def test_the_student_plays_and_the_expert_labels():
+    class Idle:
+        asked = 0
+
+        def plan(self, picture, game, rng):
+            assert picture.shape == (160, 160, 3)
+            self.asked += 1
+            return ("NOOP", LONGEST)
+
+    idle = Idle()
+    calm = Disturbance(lead=(0.0,), student=(1.0,), warm_up=0)
+    rows = list(collect("pong", 150, seed=5, student=idle, disturbance=calm))
+    assert idle.asked == 150
+    assert {(row.player, row.action, row.frames) for row in rows} == {("student", "NOOP", 4)}
+    assert any(not row.words.endswith("NOOP for 4 frames") for row in rows)
+
+
+def test_every_subject_has_an_expert_whose_words_it_can_say():
+    for game, subject in SUBJECTS.items():
+        assert game in EXPERTS
+        known = {word.strip() for words in kinds(subject).values() for word in words}
+        rows = collect(game, 150, seed=0)
+        assert {row.words.split(": ")[1] for row in rows} <= known
+
+
+def test_a_game_that_cannot_be_taught_is_named():
+    with pytest.raises(UnknownName, match="No game that can be taught is called 'pongg'"):
+        DistillSettings(games=("pongg",))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"minutes": 0},
+        {"batch": 0},
+        {"games": ()},
+        {"threads": -1},
+        {"precision": "fp16"},
+        {"opening": 1.0},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(wrong):
+    with pytest.raises(InvalidSetting, match=r"above 0|at least one game|fp32 or bf16|a share"):
+        DistillSettings(**wrong)
+
+
+def test_an_evaluation_plays_the_shipped_model_and_repeats_itself():
+    scores = play_episodes(checkpoint("pong"), "pong", 2, most_frames=400)
+    assert scores == play_episodes(checkpoint("pong"), "pong", 2, most_frames=400)
+    assert len(scores) == 2
+
+
+@pytest.mark.training
+def test_answers_become_tokens_and_come_back(rows):
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.architecture import build_tokenizer, prompt_text
+    from atari_vlm.learning.distill.data import Dataset
+
+    tokenizer = build_tokenizer(("pong",))
+    data = Dataset("pong", tokenizer)
+    data.add(rows)
+    for words, tokens in zip([row.words for row in rows], data.tokens, strict=True):
+        said = [token for token in tokens.tolist() if token >= 0]
+        assert tokenizer.decode(said, skip_special_tokens=True) == words
+        values = data.grammar.values(said)
+        assert tokenizer.decode([values["plan"]]) == words.split(": ")[1]
+    prompt = prompt_text("Play pong. Say only your plan.")
+    assert tokenizer.unk_token_id not in tokenizer.encode(prompt)
+    assert Specialist(checkpoint("pong")).answers.encode(prompt) == tokenizer.encode(prompt)
+
+
+@pytest.mark.training
+def test_only_numbers_can_be_nearly_right():
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.architecture import build_tokenizer
+    from atari_vlm.learning.distill.data import Dataset
+
+    data = Dataset("ms_pacman", build_tokenizer(("ms_pacman",)))
+    counted = {name for name, tokens, _ in data.fields if set(tokens) <= data.numbers}
+    named = {name for name, tokens, _ in data.fields if not set(tokens) & data.numbers}
+    assert counted == {"x", "y", "ghost_x", "ghost_y"}
+    assert named == {"heading", "mood", "aim", "plan"}
+
+
+@pytest.mark.training
+def test_a_batch_shows_the_pictures_that_play_would_show(rows):
+    torch = pytest.importorskip("torch")
+    from atari_vlm.learning.distill.architecture import build_tokenizer
+    from atari_vlm.learning.distill.data import Dataset
+
+    data = Dataset("pong", build_tokenizer(("pong",)))
+    data.add(rows)
+    data.add(rows, weight=0.0)
+    place = [i for i, row in enumerate(rows) if not row.first][100]
+    batch = data.take(np.array([place, place + len(rows)]))
+    shown = torch.from_numpy(_picture(rows, place)).permute(2, 0, 1)
+    assert torch.allclose(batch.pixels[0], shown / 127.5 - 1)
+    assert torch.equal(batch.pixels[0], batch.pixels[1])
+    assert batch.plans[0].sum() == pytest.approx(1, abs=1e-5)
+    assert len(data.draw(64, np.random.default_rng(0)).answers) == 64
+
+
+def _picture(rows, place):
+    before = rows[place] if rows[place].first else rows[place - 1]
+    return motion(before.screen, rows[place].screen)
+
+
+@pytest.mark.training
+def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from atari_vlm.learning.distill.distillation_loss import answer_scores, image_features
+
+    torch.set_num_threads(1)
+    network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
+    runtime = Specialist(checkpoint("pong"))
+    request = runtime.answers.requests["act"].format(game="pong")
+    prompt = torch.tensor(runtime._prompt(request, 16))
+    pictures = [_picture(rows, place) for place in range(1, 400, 4)]
+    pixels = torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.inference_mode():
+        features = image_features(network, pixels)
+        nothing = torch.zeros((len(pictures), 0), dtype=torch.long)
+        image = network.config.image_token_id
+        scores = answer_scores(network, prompt, features, nothing, image)[:, 0]
+    words = [runtime.answers.encode(f"{a} for {n} frame{'s' * (n > 1)}")[0] for a, n in _every()]
+    expected = scores[:, words].softmax(-1).numpy()
+    for picture, row in zip(pictures, expected, strict=True):
+        got = runtime.probabilities(picture, "pong")
+        assert np.allclose([got[plan] for plan in _every()], row, atol=1e-4)
+
+
+def _every():
+    return plans(get_subject("pong"))
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
+    pytest.importorskip("torch")
+    told = []
+    settings = DistillSettings(out=tmp_path, minutes=0.08, **TINY)
+    result = distill(settings, told.append)
+    assert result.steps > 3
+    assert set(result.held_out) >= {"pong/ball_x", "pong/aim", "pong/plan"}
+    assert any("decisions of the student" in line for line in told)
+    assert settings.command() in (result.folder / "README.md").read_text()
+    student = Specialist(result.folder)
+    assert student.games == ("pong",)
+    black = Frame(np.zeros((210, 160), np.uint8))
+    plan = student.plan(motion(black, black), "pong", np.random.default_rng(0))
+    assert plan in _every()
+    with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
+        distill(DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), told.append)
+
+
+def test_the_card_names_the_whole_command():
+    asked = DistillSettings(
+        games=("pong", "freeway"),
+        minutes=5,
+        base=Path("my first player"),
+        precision="bf16",
+        opening=0.02,
+        round_minutes=3.0,  # the default, which needs no flag
+    )
+    assert asked.command() == (
+        "atari-vlm distill --games pong,freeway --minutes 5 --seed 0 --from 'my first player' "
+        "--precision bf16 --opening 0.02 --out FOLDER"
+    )
+
+
+@pytest.mark.training
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_killed_run_continues_where_its_checkpoint_is(tmp_path):
+    pytest.importorskip("torch")
+    script = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from atari_vlm.learning.distill.run import distill\n"
+        "from atari_vlm.learning.distill.settings import DistillSettings\n"
+        "settings = json.loads(sys.argv[2])\n"
+        "distill(DistillSettings(out=Path(sys.argv[1]), minutes=60, **settings))\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path), json.dumps(TINY)]
+    source = os.path.dirname(os.path.dirname(weights().parent))
+    running = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": source}, stdout=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(1_200):
+            if (tmp_path / "checkpoint.pt").exists() or running.poll() is not None:
+                break
+            time.sleep(0.1)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    assert (tmp_path / "checkpoint.pt").exists()
+    told = []
+    result = distill(DistillSettings(out=tmp_path, minutes=0.001, **TINY), told.append)
+    assert told[0].startswith("Continuing after")
+    assert result.steps > 1
+    assert (result.folder / "words.onnx").exists()
+
+
+@pytest.mark.training
+def test_a_student_can_begin_with_weights_of_other_games(tmp_path):
+    pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    from atari_vlm.learning.distill.train import Trainer
+
+    fresh = DistillSettings(games=("freeway", "qbert"), minutes=1, out=tmp_path)
+    begun = DistillSettings(
+        games=("freeway", "qbert"), minutes=1, out=tmp_path, base=checkpoint("pong")
+    )
+    cold, warm = Trainer(fresh), Trainer(begun)
+    shipped = Specialist(checkpoint("pong"))
+    known = load_file(checkpoint("pong") / "model.safetensors")
+    name = "model.text_model.embed_tokens.weight"
+    words = warm.tokenizer.get_vocab()
+    assert "qbert" in words
+    assert shipped.answers.strange("qbert") == ["qbert"]
+    table, other = (t.model.state_dict()[name] for t in (warm, cold))
+    assert table[words[" 37"]].tolist() == known[name][shipped.answers.encode(" 37")[0]].tolist()
+    assert table[words["qbert"]].tolist() == other[words["qbert"]].tolist()
+    eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
+    assert warm.model.state_dict()[eyes].tolist() == known[eyes].tolist()
+
+
+@pytest.mark.training
+def test_bf16_learns_from_the_same_loss_and_is_another_run(tmp_path, rows):
+    torch = pytest.importorskip("torch")
+    from atari_vlm.learning.distill.train import Trainer
+
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        settings = DistillSettings(out=tmp_path, base=checkpoint("pong"), precision=precision)
+        trainer = Trainer(settings)
+        trainer.data["pong"].add(rows)
+        torch.manual_seed(0)
+        trainer.step(np.random.default_rng(0))
+        losses[precision] = trainer.losses[0]
+        assert {weight.dtype for weight in trainer.model.parameters()} == {torch.float32}
+        assert ("bf16" in settings.to_json()) == (precision == "bf16")
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+
+
+@pytest.mark.training
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    pytest.importorskip("torch")
+    from safetensors.torch import load_file, save_file
+
+    from atari_vlm.learning.distill.train import Trainer
+
+    def begin(folder):
+        Trainer(DistillSettings(games=("pong",), out=tmp_path, base=folder))
+
+    with pytest.raises(ModelUnusable, match=r"Cannot begin with the weights in .*nowhere"):
+        begin(tmp_path / "nowhere")
+    wrong = shutil.copytree(checkpoint("pong"), tmp_path / "wrong")
+    tensors = load_file(wrong / "model.safetensors")
+    eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
+    save_file({**tensors, eyes: tensors[eyes][:100]}, wrong / "model.safetensors")
+    with pytest.raises(ModelUnusable, match=r"another architecture: .*fc1\.weight differ"):
+        begin(wrong)
+
+
+@pytest.mark.training
+def test_two_processes_train_one_student(tmp_path):
+    pytest.importorskip("torch")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", "-m", "atari_vlm.cli.app", "distill", "--games", "pong"]
+    command += ["--minutes", "0.05", "--episodes", "0", "--workers", "0", "--out", str(tmp_path)]
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert ended.returncode == 0, ended.stderr[-2_000:]
+    assert ended.stdout.count("The pong expert plays") == 2  # held-out and first, by one of them
+    assert ended.stdout.count("Weights:") == 1
+    assert Specialist(tmp_path / "weights").games == ("pong",)

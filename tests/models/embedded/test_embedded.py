@@ -1,0 +1,388 @@
+"""The embedded model as it ships: it looks, it answers in words, it plays Pong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.atari.images import motion
+from atari_vlm.errors import ModelUnusable
+from atari_vlm.models.embedded.grammar import Grammar
+from atari_vlm.models.embedded.model import EmbeddedModel, checkpoint, members, weights
+from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.models.embedded.vocabulary import Vocabulary
+from atari_vlm.prompts.embedded import specialist
+from atari_vlm.replies.plan_parser import read
+from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Scorer
+
+LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
+ANSWER = re.compile(
+    r"(no ball|ball \d+ \d+ (new|moving (straight|(left|right) \d+) (level|(up|down) \d+)))"
+    r", paddle \d+, aim \d+: (NOOP|LEFT|RIGHT) for \d frames?"
+)
+
+
+@lru_cache(maxsize=1)
+def model():
+    return EmbeddedModel()
+
+
+def ask(before, now, request="Play pong. Say what you see, then your plan."):
+    parts = (Frame(before), Frame(now), request)
+    return Prompt(messages=(Message("user", parts),), legal=LEGAL, longest=4)
+
+
+def answer(prompt, seed=0, of=None):
+    return asyncio.run((of or model()).answer(prompt, seed=seed))
+
+
+@lru_cache(maxsize=4)
+def recorded(count=60, seed=8):
+    """Screens before and at each decision while the model plays."""
+    emulator = Emulator(get_game("pong"))
+    emulator.reset(seed=seed)
+    before = now = emulator.screen()
+    pairs = []
+    for step in range(count * 4):
+        plan = read(answer(ask(before, now), seed=step).text, LEGAL, 4)
+        emulator.play(LEGAL.index(plan.action), plan.frames, 4)
+        before, now = now, emulator.screen()
+        if step % 4 == 3:
+            pairs.append((before, now))
+    return pairs
+
+
+def score(choose, decisions=500, seed=21):
+    emulator = Emulator(get_game("pong"))
+    emulator.reset(seed=seed)
+    before = now = emulator.screen()
+    total = 0.0
+    for step in range(decisions):
+        action, frames = choose(before, now, step)
+        total += emulator.play(LEGAL.index(action), frames, 4)
+        before, now = now, emulator.screen()
+    return total
+
+
+def by_model(before, now, step):
+    plan = read(answer(ask(before, now), seed=step).text, LEGAL, 4)
+    return plan.action, plan.frames
+
+
+def test_it_plays_pong_better_than_random_play():
+    rng = np.random.default_rng(0)
+    by_chance = score(lambda *_: (LEGAL[rng.integers(6)], 4))
+    assert score(by_model) >= by_chance + 5
+
+
+def test_a_blindfold_takes_its_skill_away():
+    black = np.zeros((210, 160), np.uint8)
+    assert score(by_model) >= score(lambda b, n, step: by_model(black, black, step)) + 5
+
+
+def test_what_it_says_depends_on_what_it_sees():
+    black = np.zeros((210, 160), np.uint8)
+    blank = answer(ask(black, black)).text
+    seen = [answer(ask(*pair)).text for pair in recorded()]
+    assert len(set(seen)) > len(seen) / 2
+    assert sum(text == blank for text in seen) <= 2
+
+
+def test_every_answer_is_a_sentence_that_ends_in_a_plan_it_can_be_held_to():
+    for number, pair in enumerate(recorded()):
+        reply = answer(ask(*pair), seed=number)
+        assert ANSWER.fullmatch(reply.text), reply.text
+        reading = read(reply.text, LEGAL, 4)
+        assert reading.action is not None
+        assert f"{reading.action} for {reading.frames} frame" in reply.text
+        assert reply.model == "embedded"
+        assert reply.usage.input_tokens == 35
+        assert 8 <= reply.usage.output_tokens <= 16
+        assert reply.usage.dollars == 0
+        assert reply.usage.seconds > 0
+
+
+def test_the_seed_decides_the_answer():
+    pair = recorded()[20]
+    assert answer(ask(*pair), seed=5).text == answer(ask(*pair), seed=5).text
+    plans = {answer(ask(*pair), seed=seed).text for pair in recorded()[:10] for seed in range(8)}
+    greedy = {
+        answer(ask(*pair), seed=s, of=likeliest()).text for pair in recorded()[:10] for s in (1, 2)
+    }
+    assert len(greedy) <= 10 < len(plans)
+
+
+@lru_cache(maxsize=1)
+def likeliest():
+    return EmbeddedModel(draw=False)
+
+
+def test_scores_of_plans_are_probabilities_that_depend_on_the_picture():
+    assert isinstance(model(), Scorer)
+    tables = [asyncio.run(model().score(ask(*pair))) for pair in recorded()[:20]]
+    for table in tables:
+        assert sum(table.values()) == pytest.approx(1)
+        assert set(table) == {("NOOP", 4)} | {
+            (action, n) for action in ("LEFT", "RIGHT") for n in (1, 2, 3, 4)
+        }
+    assert len({max(table, key=table.get) for table in tables}) > 1
+
+
+def test_asked_for_its_plan_only_it_says_nothing_else():
+    before, now = recorded()[30]
+    reply = answer(ask(before, now, "Play pong. Say only your plan."))
+    assert re.fullmatch(r"(NOOP|LEFT|RIGHT) for \d frames?", reply.text)
+
+
+def test_one_frame_is_enough_to_answer():
+    _, now = recorded()[10]
+    parts = (Frame(now), "Play pong. Say what you see, then your plan.")
+    prompt = Prompt(messages=(Message("user", parts),), legal=LEGAL, longest=4)
+    assert answer(prompt).text == answer(ask(now, now)).text
+
+
+def test_the_strategy_shows_the_last_two_frames_and_names_the_game():
+    frames = tuple(Frame(np.full((210, 160), n, np.uint8)) for n in (2, 4, 6))
+    seen = Observation(game="pong", frames=frames, legal=LEGAL, interval=4)
+    prompt = specialist(seen, [], Lessons())
+    assert prompt.frames == frames[-2:]
+    assert prompt.plans
+    assert prompt.text.endswith("Play pong. Say what you see, then your plan.")
+    alone = Observation(game="pong", frames=frames[-1:], legal=LEGAL, interval=4)
+    assert specialist(alone, [], Lessons()).frames == (frames[-1], frames[-1])
+
+
+def test_a_game_it_was_not_taught_is_refused_by_name():
+    black = np.zeros((210, 160), np.uint8)
+    with pytest.raises(ModelUnusable, match=r"plays .*pong, .*, and this prompt names none"):
+        answer(ask(black, black, "Play tetris. Say what you see, then your plan."))
+
+
+def test_words_it_was_not_taught_are_named():
+    black = np.zeros((210, 160), np.uint8)
+    with pytest.raises(ModelUnusable, match=r"never taught the words .*brilliantly.*'specialist'"):
+        answer(ask(black, black, "Play pong brilliantly."))
+
+
+def test_a_prompt_without_a_picture_is_refused():
+    prompt = Prompt(messages=(Message("user", ("Play pong.",)),), legal=LEGAL, longest=4)
+    with pytest.raises(ModelUnusable, match="needs a frame"):
+        answer(prompt)
+
+
+@pytest.mark.parametrize(
+    "name", ["words.onnx", "model.safetensors", "tokenizer.json", "answers.json"]
+)
+def test_damaged_weights_say_so(tmp_path, name):
+    folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelUnusable, match=r"(is|are) damaged .*atari-vlm distill"):
+        EmbeddedModel(folder)
+
+
+def test_missing_weights_say_which(tmp_path):
+    folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
+    (folder / "eyes.onnx").unlink()
+    with pytest.raises(ModelUnusable, match=r"lacks eyes\.onnx"):
+        EmbeddedModel(folder)
+    with pytest.raises(ModelUnusable, match=r"lacks eyes\.onnx, words\.onnx"):
+        EmbeddedModel(tmp_path / "nowhere")
+
+
+def test_the_weights_are_small_and_hold_no_trace_of_the_machine_they_were_made_on():
+    held = [path for path in weights().rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in held) <= 40e6
+    source = re.compile(rb"\w/\w+\.py\b")
+    made = [path for path in held if path.name != "README.md"]  # the card names scripts to run
+    assert not [path.name for path in made if source.search(path.read_bytes())]
+
+
+def test_the_picture_shows_now_before_and_what_moved():
+    before, now = np.zeros((210, 160), np.uint8), np.zeros((210, 160), np.uint8)
+    before[100:104, 50:52] = now[120:124, 60:62] = 14
+    picture = motion(Frame(before), Frame(now), (160, 210))
+    assert picture.shape == (210, 160, 3)
+    assert np.argwhere(picture[..., 0]).min(0).tolist() == [120, 60]
+    assert np.argwhere(picture[..., 1]).min(0).tolist() == [100, 50]
+    assert np.argwhere(picture[..., 2]).min(0).tolist() == [97, 47]
+    assert np.argwhere(picture[..., 2]).max(0).tolist() == [126, 64]
+    assert motion(Frame(now), Frame(now))[..., 2].max() == 0
+
+
+def test_a_grammar_allows_its_sentences_and_nothing_else():
+    words = {"a": 1, "b": 2, " 1": 3, " 2": 4, "go": 5}
+    encode = {"a": [1], "b": [2], " 1": [3], " 2": [4], "go": [5], "": []}
+    patterns = ["a {n:number}{p:plan}", "b{p:plan}"]
+    kinds = {"number": (" 1", " 2"), "plan": ("go",)}
+    grammar = Grammar.parse(patterns, kinds, encode.__getitem__, 9)
+    assert grammar.allowed([]) == (words["a"], words["b"])
+    assert grammar.allowed([1]) == (3, 4)
+    assert grammar.allowed([2]) == (5,)
+    assert grammar.allowed([1, 4, 5]) == (9,)
+    assert grammar.allowed([1, 4, 5, 9]) == ()
+    assert grammar.allowed([3]) == ()
+    assert grammar.values([1, 4, 5, 9]) == {"n": 4, "p": 5}
+    assert grammar.values([1, 4]) == {}
+
+
+class Counting(Specialist):
+    passes = 0
+
+    def _pass(self, *args):
+        self.passes += 1
+        return super()._pass(*args)
+
+
+class WordAfterWord(Counting):
+    def _guess(self, walk, heard, game):
+        return [], [walk.names]
+
+
+class Wild(Counting):
+    """Guesses at random."""
+
+    dice = np.random.default_rng(3)
+
+    def _guess(self, walk, heard, game):
+        said, names = len(walk.said), []
+        while walk.allowed != (self.answers.end,):
+            names.append(walk.names)
+            walk.say(int(self.dice.choice(walk.allowed)))
+        return walk.said[said:-1], names
+
+
+@pytest.mark.parametrize("game", ["pong", "space_invaders", "montezuma_revenge"])
+def test_guesses_save_passes_and_change_no_word(game):
+    folder = checkpoint(game)
+    quick, careful, wild = Counting(folder), WordAfterWord(folder), Wild(folder)
+    emulator = Emulator(get_game(game))
+    emulator.reset(seed=2)
+    before = now = Frame(emulator.screen())
+    for step in range(80):
+        picture, said = motion(before, now), []
+        request = quick.answers.requests["see"].format(game=game)
+        for each in (quick, careful, wild):
+            said.append(each.answer(picture, request, game, np.random.default_rng(step)))
+        assert said[0] == said[1] == said[2]
+        action, frames = said[0].plan
+        emulator.play(emulator.legal.index(action), frames, 4)
+        before, now = now, Frame(emulator.screen())
+    assert quick.passes < careful.passes / 2
+
+
+def test_graphs_of_an_older_version_are_refused_with_the_way_out(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
+    graph = onnx.load(str(folder / "words.onnx"), load_external_data=False)
+    (rows,) = (each for each in graph.graph.input if each.name == "rows")
+    graph.graph.input.remove(rows)
+    last = onnx.numpy_helper.from_array(np.array([-1]), "rows")
+    graph.graph.initializer.append(last)
+    (folder / "words.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(ModelUnusable, match=r"older version .*writes them anew"):
+        Specialist(folder)
+
+
+@pytest.mark.parametrize("path", members(weights()), ids=lambda path: path.name[:20])
+def test_the_vocabulary_reads_text_as_the_tokenizers_library_does(path):
+    library = pytest.importorskip("tokenizers").Tokenizer.from_file(str(path / "tokenizer.json"))
+    own = Vocabulary(path / "tokenizer.json")
+    texts = st.sampled_from(
+        [*library.get_vocab(), "Play tetris", "  ", "\n", "Æ", "?!", " right 5"]
+    )
+
+    # Beyond Latin, the two have other ideas of what a letter is: unknown words to both.
+    latin = st.text(st.characters(max_codepoint=0x24F, exclude_categories=["Cc"]), max_size=8)
+
+    @settings(max_examples=300, deadline=None, derandomize=True)
+    @given(st.lists(texts | latin, max_size=12).map("".join))
+    def same(text):
+        encoding = library.encode(text, add_special_tokens=False)
+        assert own.encode(text) == encoding.ids
+        assert own.decode(encoding.ids) == library.decode(encoding.ids)
+        unknown = [i for i, token in enumerate(encoding.ids) if token == own.encode("tetris")[0]]
+        assert own.strange(text) == [
+            text[slice(*encoding.offsets[place])].strip()
+            for place in unknown
+            if text[slice(*encoding.offsets[place])] != "<unk>"
+        ]
+
+    same()
+
+
+@pytest.mark.training
+def test_transformers_loads_the_folder_and_says_the_same_words():
+    pytest.importorskip("torch").set_num_threads(1)
+    transformers = pytest.importorskip("transformers")
+    from PIL import Image
+
+    processor = transformers.AutoProcessor.from_pretrained(checkpoint("pong"))
+    network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
+    for before, now in recorded()[::6]:
+        image = Image.fromarray(motion(Frame(before), Frame(now)))
+        text = {"type": "text", "text": "Play pong. Say what you see, then your plan."}
+        content = [{"type": "image", "image": image}, text]
+        inputs = processor.apply_chat_template(
+            [[{"role": "user", "content": content}]],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        written = network.generate(**inputs, do_sample=False)
+        words = processor.batch_decode(
+            written[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        assert words == [answer(ask(before, now), of=likeliest()).text]
+
+
+def test_a_thing_that_is_asked_for_is_answered_alone():
+    before, now = recorded()[-1]
+    whole = answer(ask(before, now), of=likeliest()).text
+    ball = answer(ask(before, now, "Look at pong. Where is the ball?"), of=likeliest()).text
+    paddle = answer(ask(before, now, "Look at pong. Where is the paddle?"), of=likeliest()).text
+    assert re.fullmatch(r"no ball|ball \d+ \d+ .*", ball)
+    assert re.fullmatch(r"paddle \d+", paddle)
+    assert abs(int(paddle.split()[1]) - int(whole.split("paddle ")[1].split(",")[0])) <= 3
+    with pytest.raises(ModelUnusable, match="never taught the words 'zebra'"):
+        answer(ask(before, now, "Look at pong. Where is the zebra?"))
+
+
+def test_it_says_where_the_ball_really_is():
+    emulator = Emulator(get_game("pong"))
+    emulator.reset(seed=31)
+    before = now = emulator.screen()
+    right = asked = 0
+    for step in range(240):
+        text = answer(ask(before, now, "Look at pong. Where is the ball?"), of=likeliest()).text
+        memory = emulator.ram
+        if memory[54] and step % 4 == 0:
+            asked += 1
+            said = [int(n) for n in re.findall(r"\d+", text)[:2]]
+            truth = [int(memory[49]) - 48, int(memory[54]) - 12]
+            right += bool(said) and max(abs(a - b) for a, b in zip(said, truth, strict=True)) <= 4
+        emulator.play(LEGAL.index(("RIGHT", "LEFT", "NOOP")[step // 9 % 3]), 2, 4)
+        before, now = now, emulator.screen()
+    assert asked > 15
+    assert right >= 0.9 * asked
+
+
+def test_the_game_in_the_prompt_says_which_of_the_family_answers(tmp_path):
+    whole = model()
+    assert len(whole.games) == len(set(whole.games)) >= 2
+    assert {whole.version_for(game) for game in whole.games} == set(whole.version.split("-"))
+    alone = EmbeddedModel(checkpoint("pong"))
+    before, now = recorded()[3]
+    assert answer(ask(before, now), of=alone).text == answer(ask(before, now)).text
+    with pytest.raises(ModelUnusable, match=r"No checkpoint in .* plays tetris"):
+        checkpoint("tetris")

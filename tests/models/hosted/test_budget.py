@@ -1,0 +1,280 @@
+"""Caps on spending: held before anything is sent, settled after, kept over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atari_vlm.costs.picture_tokens import rule_for
+from atari_vlm.errors import BudgetExceeded, InvalidSetting, StoreError
+from atari_vlm.models.hosted.budget import Budget, Caps, Charge, worst_case, worst_input
+from atari_vlm.models.hosted.message_conversion import Price
+from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.report.run_page import replay_of
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Frame, Message, Prompt
+from tests.servers import Server
+from tests.wires import Answer
+
+SCREEN = Frame(np.zeros((210, 160), np.uint8))
+PRICE = Price(2, 1, 10)
+
+
+def saying(text: str, frames: int = 0, **more) -> Prompt:
+    message = Message("user", (text, *[SCREEN] * frames))
+    return Prompt(messages=(message,), legal=("NOOP",), longest=4, **more)
+
+
+# -- the worst case -------------------------------------------------------------------------------
+
+
+def test_the_worst_case_counts_words_frames_and_the_longest_answer():
+    rule = rule_for("openai", "gpt-4o")
+    more = worst_input(saying("x" * 300, 2), rule) - worst_input(saying("x" * 297), rule)
+    assert more == 1 + 2 * 255 + (len("\n<frame>") * 2 + 2) // 3
+    dollars = worst_case(saying("Act.", 1), PRICE, rule, 1000)
+    tokens = worst_input(saying("Act.", 1), rule)
+    assert dollars == pytest.approx((tokens * 2 + 1000 * 10) / 1e6)
+
+
+def test_frames_count_at_the_size_they_are_sent():
+    rule = rule_for("anthropic", "claude-sonnet-5-5")
+    native, large = saying("Act.", 1), saying("Act.", 1, image_size=(320, 420))
+    assert worst_input(large, rule) - worst_input(native, rule) == 12 * 15 - 6 * 8
+
+
+def test_a_model_nobody_has_counted_is_taken_to_be_the_dearest():
+    assert rule_for("openai-compatible", "llava")(160, 210) == 2306
+    assert rule_for("openai", "gpt-4o-mini")(160, 210) == 2306
+
+
+# -- holding and settling -------------------------------------------------------------------------
+
+
+def ask(payer, worst: float, due: float, running=None):
+    async def go() -> None:
+        with await payer.hold(Charge(0, worst)) as bill:
+            bill.due = Charge(0, worst)
+            if running is not None:
+                running.append(worst)
+            await asyncio.sleep(0)
+            bill.due = Charge(0, due)
+
+    return go()
+
+
+def test_a_request_that_could_pass_the_cap_is_not_sent():
+    async def go() -> None:
+        payer = Budget(Caps(dollars=1.0)).payer(0)
+        await ask(payer, 0.6, 0.6)
+        await ask(payer, 0.4, 0.1)
+        await ask(payer, 0.3, 0.0)
+        for _ in range(2):  # a run that was stopped stays stopped
+            told = r"spent \$0\.7000 of \$1\.00.*may cost \$0\.4000"
+            with pytest.raises(BudgetExceeded, match=told):
+                await ask(payer, 0.4, 0.1)
+
+    asyncio.run(go())
+
+
+def test_who_finds_the_rest_of_the_money_held_waits_for_what_comes_back():
+    async def go() -> list[float]:
+        budget, running = Budget(Caps(dollars=1.0)), []
+        games = [ask(budget.payer(k), 0.6, 0.01, running) for k in range(20)]
+        await asyncio.gather(*games)
+        return running
+
+    assert len(asyncio.run(go())) == 20
+
+
+def test_the_cap_holds_however_many_ask_at_once():
+    async def go() -> tuple[int, int]:
+        budget, running = Budget(Caps(dollars=1.0)), []
+        games = [ask(budget.payer(k), 0.3, 0.3, running) for k in range(20)]
+        ended = await asyncio.gather(*games, return_exceptions=True)
+        return len(running), sum(isinstance(end, BudgetExceeded) for end in ended)
+
+    assert asyncio.run(go()) == (3, 17)
+
+
+def test_a_request_that_is_stopped_under_way_counts_at_its_worst_and_before_it_at_nothing():
+    async def go() -> None:
+        budget = Budget(Caps(dollars=1.0))
+
+        async def stopped(sent: bool) -> None:
+            with await budget.payer(0).hold(Charge(0, 0.6)) as bill:
+                if sent:
+                    bill.due = Charge(0, 0.6)
+                raise asyncio.CancelledError
+
+        for sent in (False, False, True):
+            with pytest.raises(asyncio.CancelledError):
+                await stopped(sent)
+        with pytest.raises(BudgetExceeded, match=r"spent \$0\.6000"):
+            await ask(budget.payer(0), 0.6, 0)
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_a_cap_that_caps_nothing_is_refused(value):
+    with pytest.raises(InvalidSetting, match="--budget-episode is 0 or more"):
+        Caps(episode_dollars=value)
+
+
+# -- whole runs -----------------------------------------------------------------------------------
+
+CHEAP = Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))
+"""One decision of gpt-4o: $0.0035. The worst case with 100 tokens of answer is about as much."""
+
+
+def trainer(server: Server, folder: Path, **more) -> VLMTrainer:
+    wanted = HostedSettings(
+        name="gpt-4o",
+        model_id="gpt-4o",
+        provider="openai",
+        base_url=server.base_url,
+        max_tokens=100,
+        price=Price(2.5, 1.25, 10),
+    )
+    model = HostedModel(wanted, api_key="k")
+    values = {"max_decisions": 30, "run_folder": folder, "prompt_type": "basic"}
+    return VLMTrainer("breakout", "gpt-4o", model=model, **{**values, **more})
+
+
+def worst_of(folder: Path) -> float:
+    """The dearest worst case of a run's prompts."""
+    run = Run.read(folder)
+    calls = [call for decision in run.decisions(0) for call in decision.calls]
+    run.close()
+    rule = rule_for("openai", "gpt-4o")
+    seen = [
+        replace(call.prompt, messages=tuple(map(_drawn, call.prompt.messages))) for call in calls
+    ]
+    return max(worst_case(prompt, Price(2.5, 1.25, 10), rule, 100) for prompt in seen)
+
+
+def _drawn(message: Message) -> Message:
+    parts = tuple(SCREEN if isinstance(part, Frame) else part for part in message.parts)
+    return Message(message.role, parts)
+
+
+def test_a_run_stops_at_its_cap_and_continues_with_a_higher_one(tmp_path):
+    with Server(CHEAP) as server:
+        with pytest.raises(BudgetExceeded, match="give the same command with a higher --budget"):
+            trainer(server, tmp_path, budget=0.03).train(1)
+        stopped = server.count
+        spent = stopped * 0.0035
+        assert 0.03 - worst_of(tmp_path) <= spent <= 0.03
+        with pytest.raises(BudgetExceeded):  # what was spent is remembered
+            trainer(server, tmp_path, budget=0.03).train(1)
+        assert server.count == stopped
+        summary = trainer(server, tmp_path, budget=1.0).train(1)
+    assert server.count == 30
+    assert summary.usage.dollars == pytest.approx(30 * 0.0035)
+    assert [row.message for row in summary.episodes] == [""]
+
+
+def test_a_cap_in_tokens_needs_no_price(tmp_path):
+    with Server(CHEAP) as server:
+        first = VLMTrainer(
+            "breakout",
+            "any",
+            base_url=server.base_url,
+            max_tokens=100,
+            max_decisions=30,
+            budget_tokens=9000,
+            run_folder=tmp_path,
+        )
+        with pytest.raises(BudgetExceeded, match="of 9,000 tokens, and the next request may"):
+            first.train(1)
+    assert 0 < server.count * 1100 <= 9000
+
+
+def test_an_episode_is_cut_short_at_its_cap_and_its_score_is_no_humans(tmp_path):
+    with Server(CHEAP) as server:
+        summary = trainer(server, tmp_path, budget_episode=0.03, max_decisions=None).train(2)
+    assert summary.cut == 2
+    assert summary.human_normalised is None
+    assert all(row.message.startswith("budget: This episode has spent") for row in summary.episodes)
+    run = Run.read(tmp_path)
+    assert run.trajectory(0).finished
+    assert run.trajectory(0).steps[-1].truncated
+    (page, _) = replay_of(run).episodes
+    assert page.status.startswith("cut short: budget")
+    assert not page.whole
+    run.close()
+    with Server(CHEAP) as server:
+        again = trainer(server, tmp_path, budget_episode=0.03, max_decisions=None).train(2)
+    assert server.count == 0
+    assert again.scores == summary.scores
+
+
+def test_an_episode_that_cannot_pay_for_one_decision_is_no_score_of_0(tmp_path):
+    with Server(CHEAP) as server:
+        with pytest.raises(BudgetExceeded, match="--budget-episode"):
+            trainer(server, tmp_path, budget_episode=0.0001).train(1)
+        assert server.count == 0
+    run = Run.read(tmp_path)
+    assert [row.status for row in run.episodes()] == ["playing"]
+    run.close()
+
+
+def test_games_that_share_a_run_share_its_cap(tmp_path):
+    with Server(replace(CHEAP, delay=0.02)) as server:
+        with pytest.raises(BudgetExceeded):
+            trainer(server, tmp_path, budget=0.05, parallel=6).train(6)
+        run = Run.read(tmp_path)
+        assert run.usage().calls == server.count  # nothing that was paid for is lost
+        assert run.spent()[1] == pytest.approx(server.count * 0.0035)
+        assert run.spent()[1] <= 0.05
+        run.close()
+
+
+def test_requests_that_brought_no_answer_count_at_their_worst_over_a_restart(tmp_path):
+    answers = [replace(CHEAP, drop=True), *[CHEAP] * 40]
+    with Server(answers) as server:
+        trainer(server, tmp_path, budget=1.0, max_decisions=4).train(1)
+    assert server.count == 5
+    run = Run.read(tmp_path)
+    usage = run.usage()
+    assert (usage.uncertain, usage.dollars) == (1, pytest.approx(4 * 0.0035))
+    assert 0.001 < usage.uncertain_dollars <= worst_of(tmp_path)
+    assert run.spent()[1] == usage.dollars + usage.uncertain_dollars
+    run.close()
+
+
+def test_what_a_run_may_cost_is_no_part_of_what_it_is(tmp_path):
+    with Server(CHEAP) as server:
+        folders = {
+            trainer(server, tmp_path, run_folder=None, budget=cap).folder("train", 0)
+            for cap in (None, 1.0, 2.0)
+        }
+        assert len(folders) == 1
+        trainer(server, tmp_path, budget=1.0, max_decisions=2).train(1)
+        with pytest.raises(StoreError, match="max_decisions"):
+            trainer(server, tmp_path, budget=2.0, max_decisions=3).train(1)
+
+
+def test_a_cap_that_nobody_could_keep_is_refused_before_anything_is_played(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with pytest.raises(InvalidSetting, match="cap it with --budget-tokens"):
+        VLMTrainer("pong", "any", base_url="http://localhost:1/v1", budget=1)
+    with pytest.raises(InvalidSetting, match="price of openai:gpt-99 is not known"):
+        VLMTrainer("pong", "openai:gpt-99", budget_episode=1)
+    for player in ("random", "embedded"):
+        with pytest.raises(InvalidSetting, match=r"cannot follow --rpm, --budget"):
+            VLMTrainer("pong", player, budget=0, rpm=3)
+    own = ScriptedModel(lambda prompt: "NOOP")
+    with pytest.raises(InvalidSetting, match="cannot follow --cache"):
+        VLMTrainer("pong", "own", model=own, cache="c")
+    with pytest.raises(InvalidSetting, match="gpt-4o does not reason; leave --effort out"):
+        VLMTrainer("pong", "gpt-4o", effort="low")
+    with pytest.raises(InvalidSetting, match="name it with --cache"):
+        VLMTrainer("pong", "gpt-4o", cache_mode="replay")

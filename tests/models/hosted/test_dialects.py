@@ -1,0 +1,169 @@
+"""What each kind of server is sent, field by field, and what it is not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.hosted.dialects import DIALECTS, Wanted, get_dialect
+from atari_vlm.models.hosted.message_conversion import Price
+from atari_vlm.models.hosted.options import Hosting
+from atari_vlm.replies.plan_parser import read
+from tests.models.hosted.test_hosted import COMPATIBLE, LEGAL, ask, prompt
+from tests.servers import Server
+from tests.wires import Answer
+
+FIXED = ("model", "messages", "stream", "max_tokens")
+
+
+def sent(dialect: str, question=None, **more):
+    """The fields of a request that differ from server to server."""
+    with Server() as server:
+        ask(COMPATIBLE, server, question, dialect=dialect, **more)
+    (request,) = server.requests
+    return {name: value for name, value in request.body.items() if name not in FIXED}
+
+
+LINES = prompt(json=False)
+NAMES = prompt(json=False, plans=False)
+
+
+@pytest.mark.parametrize("dialect", ["generic", "vllm", "sglang", "lmdeploy", "openrouter"])
+def test_an_object_is_held_to_its_schema(dialect):
+    schema = sent(dialect)["response_format"]["json_schema"]
+    assert schema["strict"] is True
+    assert list(schema["schema"]["properties"]) == ["reasoning", "action", "frames"]
+
+
+@pytest.mark.parametrize("dialect", ["ollama", "llamacpp"])
+def test_servers_that_do_not_know_strict_are_not_told(dialect):
+    schema = sent(dialect)["response_format"]["json_schema"]
+    assert "strict" not in schema
+    assert schema["schema"]["properties"]["action"]["enum"] == list(LEGAL)
+
+
+def test_a_server_that_ignores_schemas_is_sent_none():
+    assert sent("transformers-serve") == {"seed": 7}
+
+
+def test_vllm_is_given_the_legal_lines_to_choose_from():
+    assert sent("vllm", NAMES) == {"seed": 7, "structured_outputs": {"choice": list(LEGAL)}}
+    lines = sent("vllm", LINES)["structured_outputs"]["choice"]
+    assert len(lines) == len(LEGAL) * 4
+    assert lines[0] == "ACTION: NOOP x1"
+
+
+def test_sglang_and_lmdeploy_are_given_a_pattern():
+    assert sent("sglang", NAMES) == {"seed": 7, "regex": "(NOOP|FIRE|RIGHT|LEFT)"}
+    pattern = sent("sglang", LINES)["regex"]
+    assert sent("lmdeploy", LINES)["response_format"] == {
+        "type": "regex_schema",
+        "regex_schema": pattern,
+    }
+
+
+def test_several_decisions_are_held_to_as_many_plans():
+    several = replace(LINES, ahead=3)
+    pattern = sent("sglang", several)["regex"]
+    assert sent("vllm", several)["structured_outputs"] == {"regex": pattern}
+    assert re.fullmatch(pattern, "ACTIONS: LEFT x2, NOOP x4, FIRE x1")
+    for wrong in ("ACTION: LEFT x2", "ACTIONS: LEFT x2, NOOP x4", "ACTIONS: LEFT, NOOP, UP"):
+        assert not re.fullmatch(pattern, wrong)
+    root = sent("llamacpp", several)["grammar"].splitlines()[0]
+    one = 'name " x" frames'
+    assert root == f'root ::= "ACTIONS: " {one} ", " {one} ", " {one}'
+    schema = sent("ollama", replace(several, json=True))["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["actions"]["maxItems"] == 3
+
+
+def test_llamacpp_is_given_a_grammar():
+    assert sent("llamacpp", NAMES)["grammar"].splitlines() == [
+        "root ::= name",
+        'name ::= "NOOP" | "FIRE" | "RIGHT" | "LEFT"',
+    ]
+    assert sent("llamacpp", LINES)["grammar"].splitlines() == [
+        'root ::= "ACTION: " name " x" frames',
+        'name ::= "NOOP" | "FIRE" | "RIGHT" | "LEFT"',
+        'frames ::= "1" | "2" | "3" | "4"',
+    ]
+
+
+@pytest.mark.parametrize("dialect", ["generic", "ollama", "transformers-serve"])
+def test_a_line_is_only_read_where_a_server_cannot_be_held_to_it(dialect):
+    assert sent(dialect, LINES) == {"seed": 7}
+
+
+@pytest.mark.parametrize("plans", [True, False])
+def test_every_line_that_is_enforced_is_read_as_the_plan_it_names(plans):
+    wanted = Wanted(LEGAL, 4, plans, json=False)
+    plans_read = set()
+    for line in wanted.lines:
+        assert re.fullmatch(wanted.pattern, line)
+        reading = read(line, LEGAL, 4)
+        plans_read.add((reading.action, reading.frames))
+    assert None not in {action for action, _ in plans_read}
+    assert len(plans_read) == len(LEGAL) * (4 if plans else 1)
+
+
+def test_nothing_is_enforced_where_free_text_is_asked_for():
+    assert "structured_outputs" not in sent("vllm", prompt(legal=(), json=False))
+    assert sent("vllm", LINES, structured=False) == {"seed": 7}
+
+
+def test_openrouter_may_only_route_to_who_honours_the_request():
+    fields = sent("openrouter", effort="low", detail="low")
+    assert fields["provider"] == {"require_parameters": True}
+    assert fields["reasoning"] == {"effort": "low"}
+    assert "seed" not in fields
+
+
+def test_effort_is_said_in_the_servers_own_words():
+    assert sent("vllm", LINES, effort="high")["reasoning_effort"] == "high"
+
+
+def test_a_dialect_knows_where_its_server_listens():
+    model = build_model("qwen3-vl", hosting=Hosting(dialect="ollama"))
+    assert model.settings.base_url == "http://localhost:11434/v1"
+    model = build_model("qwen3-vl", base_url="http://h/v1", hosting=Hosting(dialect="ollama"))
+    assert model.settings.base_url == "http://h/v1"
+    with pytest.raises(InvalidSetting, match="Say it with --base-url"):
+        build_model("qwen3-vl", hosting=Hosting(dialect="generic"))
+
+
+def test_openrouter_wants_its_own_key_and_has_prices(monkeypatch):
+    hosting = Hosting(dialect="openrouter", budget=1)
+    with pytest.raises(ModelUnusable, match=r"key from OpenRouter\. Set OPENROUTER_API_KEY"):
+        build_model("openai/gpt-4o", hosting=hosting)
+    monkeypatch.setenv("OPENROUTER_API_KEY", "k")
+    model = build_model("openai/gpt-4o", hosting=hosting)
+    assert model.price == Price(2.5, 1.25, 10)
+
+
+def test_an_answer_of_openrouter_is_charged_by_its_list():
+    with Server(Answer(tokens=(1000, 0, 100))) as server:
+        wire = COMPATIBLE.__class__("openai-compatible", "openai/gpt-4o")
+        reply = ask(wire, server, dialect="openrouter")
+    assert reply.usage.dollars == pytest.approx((1000 * 2.5 + 100 * 10) / 1e6)
+
+
+def test_an_unknown_dialect_names_the_nearest():
+    with pytest.raises(UnknownName, match=r"No dialect is called 'olama'. Did you mean 'ollama'\?"):
+        Hosting(dialect="olama")
+
+
+def test_settings_that_a_server_would_ignore_are_refused():
+    with pytest.raises(InvalidSetting, match=r"llama\.cpp cannot be told to think"):
+        build_model("m", base_url="http://h/v1", hosting=Hosting(dialect="llamacpp", effort="low"))
+    with pytest.raises(InvalidSetting, match="vLLM takes no detail of pictures"):
+        build_model("m", base_url="http://h/v1", hosting=Hosting(dialect="vllm", detail="low"))
+
+
+def test_every_dialect_answers(tmp_path):
+    for name in DIALECTS:
+        with Server(Answer(text="FIRE")) as server:
+            assert ask(COMPATIBLE, server, LINES, dialect=name).text == "FIRE"
+        assert get_dialect(name).label

@@ -1,0 +1,248 @@
+"""Many games through a server that fails in every way, and what is left of a key afterwards."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import traceback
+import urllib.parse
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atari_vlm.errors import AtariVLMError, BudgetExceeded
+from atari_vlm.models.hosted.message_conversion import Price
+from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.report.run_page import write_replay
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from tests.cli.test_cli import command
+from tests.models.hosted.test_faults import Passing, ask
+from tests.servers import Server
+from tests.wires import Answer
+
+TOKENS = (1000, 0, 100)
+PRICE = Price(2.5, 1.25, 10)
+DOLLARS = PRICE.of(*TOKENS)
+GAMES, DECISIONS = 5, 100
+
+GOOD = Answer(text="ACTION: LEFT x2", tokens=TOKENS)
+FAULTS = {
+    "429": Answer(status=429, headers={"retry-after": "3"}),
+    "500": Answer(status=500),
+    "drop": Answer(drop=True),
+    "hang": Answer(delay=60),
+    "garbage": Answer(text="lol {", tokens=TOKENS),
+    "no json": Answer(raw="<html>"),
+}
+REFUSED = {"429", "500"}
+"""Everything else is charged: the vendor does not know that the client heard nothing."""
+
+
+class Storm:
+    """Answers badly three times in ten."""
+
+    def __init__(self) -> None:
+        self.rng = random.Random(0)
+        self.sent: Counter[str] = Counter()
+
+    def __call__(self, number: int, body: dict[str, Any]) -> Answer:
+        kind = "good"
+        if self.rng.random() < 0.3:
+            # A hang costs the test real time, so there are fewer.
+            kind = self.rng.choices(list(FAULTS), weights=[6, 6, 6, 1, 6, 6])[0]
+        self.sent[kind] += 1
+        return FAULTS.get(kind, GOOD)
+
+    @property
+    def charged(self) -> int:
+        return sum(count for kind, count in self.sent.items() if kind not in REFUSED)
+
+
+def play(server: Server, folder: Path, budget: float) -> None:
+    wanted = HostedSettings(
+        name="gpt-4o",
+        model_id="gpt-4o",
+        provider="openai",
+        base_url=server.base_url,
+        max_tokens=100,
+        price=PRICE,
+        timeout_s=4,
+    )
+    model = HostedModel(wanted, api_key="k", clock=Passing([]))
+    VLMTrainer(
+        "breakout",
+        "gpt-4o",
+        model=model,
+        prompt_type="basic",
+        budget=budget,
+        max_decisions=DECISIONS,
+        parallel=GAMES,
+        run_folder=folder,
+    ).train(GAMES)
+
+
+@pytest.fixture(scope="module")
+def weathered(tmp_path_factory) -> tuple[Storm, Path, list[tuple[int, float]]]:
+    """A run of 500 decisions that its budget stopped twice."""
+    storm, folder = Storm(), tmp_path_factory.mktemp("storm")
+    stops = []
+    with Server(GOOD) as calm:  # what is loaded for the first request must not look like a hang
+        ask("openai", calm)
+    with Server(storm) as server:
+        for budget in (0.5, 1.2):
+            with pytest.raises(BudgetExceeded):
+                play(server, folder, budget)
+            stops.append((storm.charged, budget))
+        play(server, folder, 100)
+    return storm, folder, stops
+
+
+def test_no_decision_is_lost_in_a_storm_and_none_is_made_up(weathered):
+    storm, folder, _ = weathered
+    assert min(storm.sent.values()) > 0
+    assert len(storm.sent) == 1 + len(FAULTS)
+    run = Run.read(folder)
+    assert [row.decisions for row in run.episodes()] == [DECISIONS] * GAMES
+    counted: Counter[str] = Counter()
+    for game in range(GAMES):
+        for decision in run.decisions(game):
+            counted[decision.source] += 1
+            if decision.source == "fallback":
+                assert decision.action == "NOOP"
+                assert decision.reason
+                assert decision.reply in ("", "lol {")
+            else:
+                assert (decision.action, decision.frames, decision.reply) == ("LEFT", 2, GOOD.text)
+                assert len(decision.calls) == (2 if decision.source == "repaired" else 1)
+    assert counted == run.sources()
+    assert counted["parsed"] > 400
+    assert counted["repaired"] > 10
+    run.close()
+
+
+def test_every_charge_of_the_vendor_is_in_the_record_once(weathered):
+    storm, folder, _ = weathered
+    run = Run.read(folder)
+    usage = run.usage()
+    calls = [call for game in range(GAMES) for made in run.decisions(game) for call in made.calls]
+    answered = [call.reply.text for call in calls if call.reply.text]
+    assert Counter(answered) == {GOOD.text: storm.sent["good"], "lol {": storm.sent["garbage"]}
+    assert len({call.seed for call in calls}) == len(calls)
+    silent = storm.sent["drop"] + storm.sent["hang"] + storm.sent["no json"]
+    assert usage.uncertain == silent
+    assert len(answered) + usage.uncertain == storm.charged
+    assert usage.dollars == pytest.approx(len(answered) * DOLLARS)
+    run.close()
+
+
+def test_the_budget_is_never_passed_by_more_than_one_worst_case(weathered):
+    _, folder, stops = weathered
+    run = Run.read(folder)
+    usage = run.usage()
+    worst = usage.uncertain_dollars / usage.uncertain
+    for charged, budget in stops:
+        assert budget - 2 * worst < charged * DOLLARS <= budget + worst
+    assert run.spent()[1] == pytest.approx(usage.dollars + usage.uncertain_dollars)
+    run.close()
+
+
+# -- keys -----------------------------------------------------------------------------------------
+
+KEY = "sk-planted/0123456789+abcdef=="
+ECHO = f"You sent {KEY}"
+
+
+def forms(key: str) -> list[bytes]:
+    """The key, and how it may look in a header, an address or a page."""
+    raw = key.encode()
+    padded = [base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)]
+    quoted = {
+        urllib.parse.quote(key),
+        urllib.parse.quote(key, safe=""),
+        urllib.parse.quote_plus(key),
+    }
+    return [raw, raw[::-1], *padded, *[text.encode() for text in quoted], raw.hex().encode()]
+
+
+def leaks(text: bytes) -> list[bytes]:
+    return [form for form in forms(KEY) if form in text]
+
+
+def test_the_forms_of_a_key_would_be_found():
+    planted = [KEY, base64.b64encode(f"Bearer {KEY}".encode()).decode(), urllib.parse.quote(KEY)]
+    for text in planted:
+        assert leaks(f"... {text} ...".encode())
+    assert not leaks(b"nothing of the kind")
+
+
+BAD = [
+    Answer(status=401, message=ECHO),
+    Answer(status=429, message=ECHO, headers={"retry-after": "0"}),
+    Answer(status=500, message=ECHO),
+    Answer(raw=f"<html>{ECHO}</html>", headers={"content-type": "text/html"}),
+    Answer(drop=True),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [
+        ("gpt-4o", "OPENAI"),
+        ("gpt-6-luna", "OPENAI"),
+        ("claude", "ANTHROPIC"),
+    ],
+)
+def test_a_key_is_in_nothing_that_runs_leave(tmp_path, monkeypatch, caplog, capfd, model, variable):
+    caplog.set_level(logging.DEBUG)
+    if variable == "ANTHROPIC":
+        pytest.importorskip("anthropic", reason="an optional extra")
+    monkeypatch.setenv(f"{variable}_API_KEY", KEY)
+    errors = []
+    for number, answers in enumerate([GOOD, *[[GOOD, bad] for bad in BAD]]):
+        with Server(answers) as server:
+            address = server.base_url if variable == "OPENAI" else server.url
+            monkeypatch.setenv(f"{variable}_BASE_URL", address)
+            trainer = VLMTrainer(
+                "breakout",
+                model,
+                max_decisions=3,
+                cache=tmp_path / "cache" / "answers",
+                budget=1,
+                timeout=5,
+                seed=number,
+                run_folder=tmp_path / str(number),
+            )
+            assert trainer.experiment.model is not None
+            trainer.experiment.model._clock = Passing([])
+            try:
+                trainer.train(1)
+            except AtariVLMError as error:
+                errors += [repr(error), *traceback.format_exception(error)]
+            assert any(KEY in str(request.headers) for request in server.requests)
+        write_replay(tmp_path / str(number))
+    assert errors
+    logged = "".join(record.getMessage() for record in caplog.records)
+    shown = "".join(capfd.readouterr())
+    assert not leaks("".join([*errors, logged, shown]).encode())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"run.sqlite", "replay.html", "answers"} <= {path.name for path in files}
+    assert not [(path, found) for path in files if (found := leaks(path.read_bytes()))]
+
+
+def test_a_key_is_in_nothing_the_command_line_prints_or_leaves(tmp_path):
+    with Server([GOOD, GOOD, Answer(status=401, message=ECHO)]) as server:
+        done = command(
+            *("play", "--model", "any", "--base-url", server.base_url, "--api-key", KEY),
+            *("--max-decisions", 3, "--run", "r", "--cache", "answers", "--budget-tokens", 99999),
+            cwd=tmp_path,
+        )
+    assert done.returncode == 1
+    assert "refused the key (401)" in done.stderr
+    assert "[key]" in done.stderr
+    assert not leaks((done.stdout + done.stderr).encode())
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or not leaks(path.read_bytes())

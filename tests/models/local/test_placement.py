@@ -1,0 +1,105 @@
+"""Where and in what form local models are held: said, refused, or stated where it differs."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+
+import pytest
+
+from atari_vlm.errors import InvalidSetting, MissingExtra, UnknownName
+from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.local.checkpoint import Placement
+from atari_vlm.models.local.model import LocalModel, LocalSettings
+from atari_vlm.models.local import checkpoint as on_disk
+from atari_vlm.models.local.options import placing
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Message, Prompt
+
+pytestmark = pytest.mark.training
+pytest.importorskip("torch")
+from tests import checkpoints  # noqa: E402
+
+LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
+
+
+def held(folder, screens, **place):
+    """A model, and what holds its weights after it answered."""
+    model = LocalModel(
+        str(folder), settings=LocalSettings(max_tokens=3, placement=Placement(**place))
+    )
+    prompt = Prompt(messages=(Message("user", (screens[0], "Act.")),), legal=LEGAL, longest=4)
+    scores = asyncio.run(model.score(prompt))
+    assert sum(scores.values()) == pytest.approx(1, abs=1e-3)
+    return model, model._network.model
+
+
+@pytest.mark.parametrize("kind", ["flash_attention_2", "flash_attention_3"])
+def test_flash_attention_that_is_not_here_becomes_sdpa_and_says_so(built, screens, kind):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("This machine may have flash attention.")
+    model, inner = held(built("idefics3"), screens, attention=kind)
+    assert model.told.startswith(f"idefics3 (sdpa, as {kind} needs an NVIDIA GPU and its package")
+    assert "pip install flash-attn" in model.told
+    assert inner.config.text_config._attn_implementation == "sdpa"
+
+
+def test_what_is_asked_for_is_what_is_held_and_what_is_told(built, screens):
+    import torch
+
+    model, inner = held(
+        built("idefics3"), screens, attention="eager", dtype="bfloat16", device="cpu", threads=1
+    )
+    assert model.told.startswith("idefics3 (bfloat16, eager, cpu, 1 thread): ")
+    assert inner.dtype == torch.bfloat16
+    assert inner.config.text_config._attn_implementation == "eager"
+    assert held(built("idefics3"), screens)[0].told.startswith("idefics3: every screen a picture")
+
+
+@pytest.mark.parametrize(("kind", "package"), sorted(on_disk.QUANTIZED.items()))
+def test_fewer_bits_need_a_package_that_is_named(built, monkeypatch, kind, package):
+    gone = {package}
+    monkeypatch.setattr(on_disk, "find_spec", lambda name: None if name in gone else object())
+    with pytest.raises(MissingExtra, match=rf"--quantize {kind} needs {package}. Run: pip install"):
+        build_model(str(built("idefics3")), local={"quantize": kind})
+    gone.clear()
+    model = build_model(str(built("idefics3")), local={"quantize": kind})
+    assert model.told.startswith(f"idefics3 ({kind}): ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "name"),
+    [
+        ("8bit", "bitsandbytes", "Linear8bitLt"),
+        ("4bit", "bitsandbytes", "Linear4bit"),
+        ("int8", "torchao", "Int8Tensor"),
+    ],
+)
+def test_weights_are_held_in_fewer_bits(tmp_path, screens, kind, package, name):
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: pip install 'atari-vlm[quantize]'")
+    _, inner = held(checkpoints.wide(tmp_path / "wide"), screens, quantize=kind)
+    layer = inner.model.text_model.layers[0].mlp.gate_proj
+    assert name in (type(layer).__name__, type(layer.weight).__name__)
+
+
+def test_settings_reach_the_record_of_a_run(built, tmp_path):
+    trainer = VLMTrainer(
+        "pong", str(built("idefics3")), dtype="bfloat16", threads=1, save_dir=tmp_path
+    )
+    assert trainer.settings["local"].startswith("idefics3 (bfloat16, 1 thread): ")
+    other = VLMTrainer("pong", str(built("idefics3")), save_dir=tmp_path)
+    assert trainer.folder("train", 0) != other.folder("train", 0)
+
+
+@pytest.mark.parametrize("name", ["embedded", "gpt-4o", "random"])
+def test_models_elsewhere_take_no_such_settings(name):
+    with pytest.raises(InvalidSetting, match=r"quantize"):
+        VLMTrainer("pong", name, api_key="none", quantize="4bit")
+
+
+def test_a_setting_that_is_not_known_gets_the_nearest():
+    with pytest.raises(UnknownName, match=r"called 'quantise'\. Did you mean 'quantize'\?"):
+        placing({"quantise": "4bit"})

@@ -1,0 +1,66 @@
+"""What the tests of the teachers share: play as one teaches, and the sentences it may say."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.learning.distill.subjects.base import plans
+from atari_vlm.policies.experts.base import draw
+
+LONGEST = 4
+WORDS = {"x": r"\d+", "y": r"\d+", "across": r"straight|(?:left|right) \d+"}
+
+
+def sentences(subject):
+    """The grammar's sentences without their plans, as regular expressions."""
+    words = WORDS | {kind: "|".join(known) for kind, known in subject.kinds.items()}
+    for answer in subject.answers[:-1]:
+        pattern = answer.removesuffix(": {plan:plan}")
+        yield re.compile(re.sub(r"\{\w+:(\w+)\}", lambda slot: f"({words[slot[1]]})", pattern))
+
+
+def play(expert, subject, seed, decisions, noise=0.0, last=False):
+    """A game as the teacher plays it: (emulator, advice, what the last decision earned).
+
+    With `last` there is one triple more, without advice, after the game ended or ran its course.
+    """
+    emulator, rng = Emulator(get_game(expert.game)), np.random.default_rng(seed)
+    emulator.reset(seed=seed)
+    before, earned = None, 0.0
+    while not emulator.over and decisions:
+        memory = emulator.ram.copy()
+        advice = expert.advise(before, memory, LONGEST)
+        yield emulator, advice, earned
+        action, frames = draw(advice, rng)
+        if rng.random() < noise:
+            action = subject.actions[int(rng.integers(len(subject.actions)))]
+        earned = emulator.play(emulator.legal.index(action), frames, LONGEST)
+        before, decisions = memory, decisions - 1
+    if last:
+        yield emulator, None, earned
+
+
+def watch(expert, subject, seed, decisions, random=False):
+    """(emulator, memory now, advice, score so far) before each decision of one episode."""
+    emulator = Emulator(get_game(expert.game))
+    emulator.reset(seed=seed)
+    rng, before, score, every = np.random.default_rng(seed), None, 0.0, plans(subject)
+    for _ in range(decisions):
+        now = emulator.ram.copy()
+        advice = expert.advise(before, now, LONGEST)
+        yield emulator, now, advice, score
+        if emulator.over:
+            return
+        action, frames = every[rng.integers(len(every))] if random else draw(advice, rng)
+        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        before = now
+
+
+def places(advice):
+    """Name of a thing -> the numbers said about it."""
+    clauses = (clause.split() for clause in advice.words.split(", "))
+    return {name: [int(word) for word in rest] for name, *rest in clauses if name != "no"}

@@ -1,0 +1,140 @@
+"""The Asteroids expert: rocks and heading are as drawn, its shots hit, and it outlives chance."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
+from atari_vlm.learning.distill.curriculum import kinds
+from atari_vlm.learning.distill.subjects.asteroids import ASTEROIDS as SUBJECT
+from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
+from atari_vlm.policies.experts.asteroids import ASTEROIDS, NOSES, place, rocks, shot
+from atari_vlm.policies.experts.base import draw
+
+SHIP = 76
+"""Palette index of the ship, and of one of its two shots."""
+
+
+def fly(seed, decisions, expert=True, sticky=0.25):
+    """(emulator, memory before, memory now, advice, reward so far), before each decision."""
+    emulator = Emulator(get_game("asteroids"), sticky=sticky)
+    emulator.reset(seed=seed)
+    rng, before, score = np.random.default_rng(seed), None, 0.0
+    for _ in range(decisions):
+        if emulator.over:
+            return
+        now = emulator.ram.copy()
+        advice = ASTEROIDS.advise(before, now, LONGEST)
+        yield emulator, before, now, advice, score
+        if expert:
+            action, frames = draw(advice, rng)
+        else:
+            action, frames = str(rng.choice(emulator.legal)), LONGEST
+        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        before = now
+
+
+def test_rocks_and_targets_are_drawn_where_it_says():
+    seen = wrong = targets = 0
+    for emulator, before, now, advice, _ in fly(seed=1, decisions=250):
+        screen = emulator.screen()
+        for rock in rocks(before, now):
+            x, y = round(rock.x), round(rock.y)
+            if 20 < y < 190 and 3 < x < 156:
+                seen += 1
+                wrong += not screen[y - 1 : y + 2, x - 1 : x + 2].any()
+        if " target " in advice.words and "no target" not in advice.words:
+            x, y = (int(word) for word in advice.words.split()[-2:])
+            targets += 20 < y < 190 and screen[y - 1 : y + 2, max(0, x - 1) : x + 2].any()
+    assert seen > 500
+    assert wrong <= 0.01 * seen
+    assert targets > 20
+
+
+def test_the_ship_is_named_when_it_is_drawn():
+    missing = wrong = 0
+    for emulator, before, _, advice, _ in fly(seed=5, decisions=300, expert=False):
+        drawn = (emulator.screen() == SHIP).sum() > 8  # a shot of that colour has 2 pixels
+        missing += not drawn
+        wrong += before is not None and drawn == (advice.words == "no ship")
+    assert missing > 5
+    assert wrong == 0
+
+
+def test_every_heading_has_a_picture_of_its_own():
+    pictures = {}
+    for emulator, _, now, advice, _ in fly(seed=0, decisions=20, sticky=0.0):
+        assert advice.words.split()[1].rstrip(",") == NOSES[now[60] & 15]
+        x, y = round(place(int(now[73]))), 2 * int(now[74]) + 18
+        pictures[int(now[60]) & 15] = emulator.screen()[y : y + 10, x : x + 9].tobytes()
+    assert len(pictures) == 16
+    assert len(set(pictures.values())) == 16
+
+
+def test_shots_fly_where_the_ship_points():
+    assert shot(0) == (0, -16)
+    assert shot(4) == (-8, 0)
+    assert shot(8) == (0, 16)
+    assert shot(12) == (8, 0)
+    for heading in range(16):
+        assert shot(heading) == tuple(-way for way in shot((heading + 8) % 16))
+
+
+def test_what_it_shoots_at_is_often_hit():
+    shots, start = 0, None
+    for _, _, _, advice, score in fly(seed=3, decisions=500):
+        shots += next(iter(advice.plans))[0] == "LEFTFIRE"
+        start = score
+    assert shots > 15
+    assert start / shots >= 4  # points a shot
+
+
+def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
+    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SUBJECT).items()}
+    fitting = [
+        re.compile(re.sub(r"\{\w+:(\w+)\}", lambda match: f"(?:{words[match[1]]})", answer))
+        for answer in SUBJECT.answers
+    ]
+    every, seen = set(plans(SUBJECT)), set()
+    for emulator, _, _, advice, _ in fly(seed=5, decisions=300, expert=False):
+        assert sum(advice.plans.values()) == pytest.approx(1)
+        assert set(advice.plans) <= every
+        assert all(action in emulator.legal for action, _ in advice.plans)
+        answer = f"{advice.words}: {plan_words(*next(iter(advice.plans)))}"
+        found = {number for number, one in enumerate(fitting) if one.fullmatch(answer)}
+        assert found, answer
+        seen |= found
+    assert seen == {0, 1, 2}
+
+
+def test_it_scores_far_more_than_random_actions_and_lives_longer():
+    *_, (expert, _, _, _, score) = fly(seed=7, decisions=1_000)
+    *_, (_, _, _, _, chance) = fly(seed=7, decisions=1_000, expert=False)
+    assert score >= 1_500
+    assert score >= 1.5 * chance
+    assert expert.lives >= 1
+
+
+def test_a_scattered_game_plays_on():
+    emulator, rng, before = Emulator(get_game("asteroids")), np.random.default_rng(0), None
+    emulator.reset(seed=0)
+    headings, score = set(), 0.0
+    for number in range(300):
+        now = emulator.ram.copy()
+        if number % 10 == 9:
+            changed = SUBJECT.scatter(now, rng)
+            for byte, value in changed.items():
+                emulator.poke(byte, value)
+            headings.add(changed.get(60))
+        action, frames = draw(ASTEROIDS.advise(before, now, LONGEST), rng)
+        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        before = now
+        if emulator.over:
+            break
+    assert len(headings) > 8
+    assert number > 100
+    assert score > 0

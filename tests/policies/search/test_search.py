@@ -1,0 +1,327 @@
+"""Search in a second emulator: it plans well, within its budget, and never sees the dice."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.random import default_rng
+from rich.console import Console
+
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
+from atari_vlm.bench.matrix import BenchSettings, bench
+from atari_vlm.cli.display import bench_table
+from atari_vlm.env import AtariVLMEnvironment
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.policies.baselines import RandomPolicy
+from atari_vlm.policies.registry import player
+from atari_vlm.policies.search.methods import UCT, RolloutIW
+from atari_vlm.policies.search.policy import SearchPolicy
+from atari_vlm.policies.search.tree import SearchSettings, tree
+from atari_vlm.report.run_page import replay_of
+from atari_vlm.rollout import steps
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Limits
+
+SEARCHES = [RolloutIW(), UCT()]
+PRIVILEGES = frozenset({"emulator"})
+
+every_search = pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.name)
+
+
+def small(search, **settings):
+    return SearchPolicy(search, SearchSettings(**{"budget": 240, **settings}))
+
+
+def decide(policy, observation, seed=0):
+    return asyncio.run(policy.decide(observation, [], default_rng(seed)))
+
+
+def at(game, decisions=30, seed=0):
+    """An environment some random play into a game."""
+    env, rng = AtariVLMEnvironment(game, resize_shape=None), default_rng(seed)
+    env.begin(seed=seed)
+    for _ in range(decisions):
+        env.advance(int(rng.integers(len(env.legal))), env.frame_skip)
+    return env
+
+
+def told(decision):
+    return (
+        decision.action,
+        decision.frames,
+        decision.reason,
+        [(other.action, other.reason) for other in decision.considered],
+    )
+
+
+class Nothing:
+    """A log that forgets."""
+
+    def decided(self, observation, decision):
+        pass
+
+    def rewarded(self, step):
+        pass
+
+
+def play(policy, game, decisions, seed=0, **settings):
+    async def gather():
+        env = AtariVLMEnvironment(game, resize_shape=None, **settings)
+        limits = Limits(decisions=decisions)
+        return [s async for s in steps(env, policy, Nothing(), seed=seed, limits=limits)]
+
+    return asyncio.run(gather())
+
+
+def score(played):
+    return sum(step.reward for step in played)
+
+
+@every_search
+def test_the_dice_of_the_real_game_change_nothing_about_a_decision(search):
+    env = at("seaquest")
+    blind = env.observe(PRIVILEGES)
+    assert blind.state.dice is None
+    seeing = object.__new__(type(blind))
+    for name in blind.__slots__:
+        object.__setattr__(seeing, name, getattr(blind, name))
+    object.__setattr__(seeing, "state", env.save())
+    assert seeing.state.dice is not None
+    policy = small(search, sticky=0.25)
+    for seed in range(4):
+        assert told(decide(policy, blind, seed)) == told(decide(policy, seeing, seed))
+
+
+def futures(sticky, moments=120, ahead=6):
+    """How often a search's prediction is the real future, and how often another fate is.
+
+    Each future is `ahead` decisions of changing actions, each frame of them open to a sticky one.
+    """
+    env, rng = at("seaquest"), default_rng(5)
+    foreseen = chance = 0
+    settings = SearchSettings(budget=10_000, sticky=sticky)
+    other = Emulator(get_game("seaquest"))
+    for _ in range(moments):
+        observation, now = env.observe(PRIVILEGES), env.save()
+        plan = rng.permutation(len(env.legal))[:ahead]
+        with tree(observation, settings, rng) as grown:
+            node = grown.root
+            for place in plan:
+                node = grown.grow(node, int(place))
+        predicted = node.memory
+        fates = []
+        for seed in (None, int(rng.integers(2**63))):  # the real dice, and others
+            other.restore(now, seed=seed)
+            for place in plan:
+                if not other.over:
+                    other.play(int(place), 4, 4)
+            fates.append(other.ram)
+        foreseen += np.array_equal(predicted, fates[0])
+        chance += np.array_equal(predicted, fates[1])
+        env.advance(int(rng.integers(len(env.legal))), 4)
+        if env.emulator.over:
+            env.begin(seed=int(rng.integers(1000)))
+    return foreseen / moments, chance / moments
+
+
+@pytest.mark.parametrize("sticky", [0.0, 0.25])
+def test_a_search_predicts_the_real_future_no_better_than_any_other_fate(sticky):
+    foreseen, chance = futures(sticky)
+    # With the dice in the snapshot, and sticky actions on, every future would be foreseen.
+    assert foreseen < 0.4
+    assert abs(foreseen - chance) < 0.15
+
+
+@every_search
+def test_the_same_rng_gives_the_same_decision_whatever_was_searched_before(search):
+    observation = at("space_invaders").observe(PRIVILEGES)
+    policy = small(search)
+    first = told(decide(policy, observation))
+    decide(policy, at("space_invaders", 60, seed=4).observe(PRIVILEGES))
+    decide(policy, at("breakout").observe(PRIVILEGES))
+    assert told(decide(policy, observation)) == first
+    assert len({str(told(decide(policy, observation, seed))) for seed in range(5)}) > 1
+
+
+@every_search
+def test_the_real_game_does_not_notice_the_search(search):
+    one, two = at("ms_pacman"), at("ms_pacman")
+    rng = default_rng(9)
+    for _ in range(12):
+        decide(small(search), one.observe(PRIVILEGES))
+        place = int(rng.integers(len(one.legal)))
+        assert one.advance(place, 4) == two.advance(place, 4)
+        assert np.array_equal(one.emulator.ram, two.emulator.ram)
+        assert np.array_equal(one.emulator.screen(), two.emulator.screen())
+
+
+@pytest.mark.parametrize(
+    ("budget", "hold"), [(4, None), (5, None), (240, None), (243, None), (240, 7)]
+)
+@every_search
+def test_the_budget_is_honoured_exactly(search, budget, hold, monkeypatch):
+    observation = at("breakout").observe(PRIVILEGES)
+    policy = small(search, budget=budget, hold=hold)
+    decide(policy, observation)  # the emulator is made and warm
+    acted, real = [], Emulator.play
+
+    def counted(self, action, frames, interval):
+        before = self.frame
+        reward = real(self, action, frames, interval)
+        acted.append(self.frame - before)
+        return reward
+
+    monkeypatch.setattr(Emulator, "play", counted)
+    decision = decide(policy, observation)
+    assert budget - max(hold or 4, 4) < sum(acted) <= budget
+    assert decision.reason.endswith(f"{sum(acted)} frames simulated")
+
+
+@every_search
+def test_only_points_within_the_horizon_count(search):
+    """Freeway pays for nothing but a crossing, here 16 frames away."""
+    env = AtariVLMEnvironment("freeway", resize_shape=None, repeat_action_probability=0)
+    env.begin(seed=0)
+    for _ in range(39):
+        env.advance(env.legal.index("UP"), 4)
+    near, far = replace(search, horizon=8), replace(search, horizon=120)
+    settings = SearchSettings(budget=1200)
+    blind = decide(SearchPolicy(near, settings), env.observe(PRIVILEGES))
+    assert blind.reason.startswith("worth 0")
+    sure = decide(SearchPolicy(far, settings), env.observe(PRIVILEGES))
+    assert float(sure.reason.split()[1].strip(",;")) > 0
+
+
+def test_a_lost_life_costs_the_penalty_times_the_largest_reward():
+    env = AtariVLMEnvironment("breakout", resize_shape=None, repeat_action_probability=0)
+    env.begin(seed=0)
+    env.advance(env.legal.index("FIRE"), 4)
+    lives = env.emulator.lives
+    settings = SearchSettings(budget=4000, life_penalty=50)
+    with tree(env.observe(PRIVILEGES), settings, default_rng(0)) as grown:
+        node = grown.root
+        while not node.gain.losses:
+            assert env.emulator.lives == lives
+            node = grown.grow(node, env.legal.index("LEFT"))
+            env.advance(env.legal.index("LEFT"), 4)
+        assert env.emulator.lives == lives - 1
+        assert grown.worth(node.gain) == -50 * max(1, grown.largest)
+
+
+@every_search
+def test_a_small_budget_beats_random(search):
+    ours = score(play(small(search, budget=600), "space_invaders", 150))
+    random = [score(play(RandomPolicy(), "space_invaders", 150, seed=seed)) for seed in range(5)]
+    assert ours > max(random)
+
+
+@every_search
+def test_any_game_can_be_searched(search):
+    for name in dict.fromkeys((*SUGGESTED, "tetris", "tic_tac_toe_3d", "mr_do")):
+        env = at(name, 3)
+        decision = decide(small(search, budget=160), env.observe(PRIVILEGES))
+        assert decision.action in env.legal
+        assert len(decision.considered) == len(env.legal)
+        assert decision.source == "searched"
+    assert name in GAMES
+
+
+@every_search
+def test_the_first_decision_of_a_game_can_be_searched(search):
+    (step,) = play(small(search), "qbert", 1)
+    assert step.decision.source == "searched"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: SearchSettings(budget=0), "budget must be a whole number of at least 1, not 0"),
+        (lambda: SearchSettings(budget=2.5), "budget must be a whole number"),
+        (lambda: SearchSettings(hold=0), "hold must be a whole number of at least 1, not 0"),
+        (lambda: SearchSettings(discount=0), "discount of a frame is above 0 and at most 1, not 0"),
+        (lambda: SearchSettings(discount=1.1), "at most 1, not 1.1"),
+        (lambda: SearchSettings(life_penalty=-1), "life penalty is 0 or more, not -1"),
+        (lambda: SearchSettings(life_penalty=float("nan")), "life penalty is 0 or more, not nan"),
+        (lambda: SearchSettings(sticky=2), "within 0 and 1, not 2"),
+        (lambda: RolloutIW(horizon=0), "horizon must be a whole number of at least 1, not 0"),
+        (lambda: UCT(horizon=0), "horizon must be a whole number of at least 1, not 0"),
+        (lambda: UCT(exploration=-1), "exploration is 0 or more, not -1"),
+        (lambda: player("iw-0", "pong"), "budget must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_in_a_sentence(make, words):
+    with pytest.raises(InvalidSetting, match=words):
+        make()
+
+
+def test_a_budget_below_one_decision_and_a_screen_alone_are_refused():
+    env = at("pong")
+    with pytest.raises(InvalidSetting, match="3 frames is less than one decision of 4 frames"):
+        decide(small(RolloutIW(), budget=3), env.observe(PRIVILEGES))
+    with pytest.raises(InvalidSetting, match="privileges must include 'emulator'"):
+        decide(small(UCT()), env.observe(frozenset({"ram"})))
+
+
+def record(folder):
+    run = Run.read(folder)
+    kept = [told(decision) for decision in run.decisions(0)], run.rewards(0)
+    run.close()
+    return kept
+
+
+@pytest.mark.parametrize("name", ["iw-160", "uct-160"])
+def test_a_killed_run_repeats_exactly_with_all_that_was_considered(tmp_path, name):
+    VLMTrainer("breakout", name, run_folder=tmp_path / "whole", max_decisions=60).train(1)
+    whole = record(tmp_path / "whole")
+    assert all(len(considered) == 4 for *_, considered in whole[0])
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "atari_vlm.cli.app", "play", "--game", "breakout"]
+    command += ["--model", name, "--max-decisions", "60", "--run", str(folder), "--no-replay"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if Run.exists(folder) and len(record(folder)[0]) >= 20:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = record(folder)[0]
+    assert 20 <= len(before) < 60
+    assert before == whole[0][: len(before)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    assert record(folder) == whole
+
+
+def test_a_run_says_with_what_settings_it_searched(tmp_path):
+    summary = VLMTrainer("pong", "iw-160", run_folder=tmp_path, max_decisions=2).train(1)
+    assert "budget 160" in summary.settings["version"]
+    assert summary.privileges == ("emulator",)
+    run = Run.read(tmp_path)
+    replay = replay_of(run)
+    run.close()
+    assert ("Reads beyond the screen", "emulator") in replay.facts
+    (decision, _) = replay.episodes[0].decisions
+    assert [other.action for other in decision.considered][:2] == ["NOOP", "FIRE"]
+    assert sum(other.reason.startswith("worth") for other in decision.considered) >= 2
+
+
+def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
+    settings = BenchSettings(
+        games=("pong",), players=("iw-40", "uct-40"), episodes=1, max_decisions=3, out=tmp_path
+    )
+    cells = bench(settings, lambda line: None)
+    console = Console(width=80, file=io.StringIO())
+    console.print(bench_table(cells))
+    shown = console.file.getvalue()
+    assert "  iw-40 (uses emulator)" in shown
+    assert "  uct-40 (uses emulator)" in shown

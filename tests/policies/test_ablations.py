@@ -1,0 +1,84 @@
+"""Ablated players: what they are shown, and what the record keeps of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from atari_vlm.errors import InvalidSetting, StoreError, UnknownName
+from atari_vlm.policies.ablations import MOMENTS, SIGHTS, split
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+
+
+def play(folder, player, decisions=24, **options):
+    trainer = VLMTrainer("pong", player, run_folder=folder, seed=3, max_decisions=decisions)
+    return trainer.train(1, **options)
+
+
+def test_the_name_says_what_is_shown():
+    assert split("embedded+blank") == ("embedded", "blank")
+    assert split("embedded") == ("embedded", None)
+    with pytest.raises(UnknownName, match=r"No ablation is called 'blnk'. Did you mean 'blank'"):
+        split("embedded+blnk")
+
+
+def test_a_player_that_never_sees_the_screen_cannot_be_blinded(tmp_path):
+    with pytest.raises(InvalidSetting, match="'random' cannot follow an ablation"):
+        play(tmp_path / "run", "random+blank")
+
+
+@pytest.mark.parametrize("sight", ["blank", "frozen"])
+def test_the_same_screen_for_ever_gets_the_same_words(tmp_path, sight):
+    play(tmp_path / "run", f"embedded+{sight}")
+    words = {what for what, _ in answers(tmp_path / "run")}
+    assert len(words) == 1
+    play(tmp_path / "seeing", "embedded")
+    assert len({what for what, _ in answers(tmp_path / "seeing")}) > 10
+
+
+def answers(folder):
+    """(what is seen, plan) of every decision."""
+    with closing(Run.read(folder)) as run:
+        return [d.calls[0].reply.text.rsplit(": ", 1) for d in run.decisions(0)]
+
+
+def test_the_record_holds_the_screens_that_were_shown(tmp_path):
+    play(tmp_path / "run", "embedded+shuffled", decisions=30)
+    with closing(Run.read(tmp_path / "run")) as run:
+        kept = run.adopted()
+        shown = [frame for d in run.decisions(0) for frame in d.calls[0].prompt.frames]
+    assert len(kept) == 2 * MOMENTS
+    places = {(frame.episode, frame.step) for frame in shown}
+    assert len(places) > 20
+    assert places <= set(kept)
+    truth = {
+        (-1, 2 * i + now): pair[now].pixels
+        for i, pair in enumerate(SIGHTS["shuffled"]("pong"))
+        for now in (0, 1)
+    }
+    assert all(np.array_equal(frame.pixels, truth[place]) for place, frame in kept.items())
+
+
+def test_a_blinded_run_goes_on_where_it_stopped(tmp_path):
+    whole = VLMTrainer(
+        "pong", "embedded+shuffled", run_folder=tmp_path / "a", seed=3, max_decisions=20
+    )
+    whole.train(2)
+    parts = VLMTrainer(
+        "pong", "embedded+shuffled", run_folder=tmp_path / "b", seed=3, max_decisions=20
+    )
+    parts.train(1)
+    VLMTrainer(
+        "pong", "embedded+shuffled", run_folder=tmp_path / "b", seed=3, max_decisions=20
+    ).train(2)
+
+    def decisions(folder):
+        with closing(Run.read(folder)) as run:
+            return [(d.action, d.frames) for k in (0, 1) for d in run.decisions(k)]
+
+    assert decisions(tmp_path / "a") == decisions(tmp_path / "b")
+    with pytest.raises(StoreError, match="holds another run: it has model"):
+        VLMTrainer("pong", "embedded", run_folder=tmp_path / "b", seed=3, max_decisions=20).train(2)

@@ -1,0 +1,284 @@
+"""Several decisions planned in one answer, and played without asking again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.models.hosted.message_conversion import answer_schema
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.policies.action_chunk import planned, remaining
+from atari_vlm.prompts.strategies import PromptSettings, get_strategy
+from atari_vlm.replies.multi_plan_parser import read_plans
+from atari_vlm.report.run_page import replay_of
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Decision, Lessons, Observation, Step
+from tests import hashing_player
+from tests.runs.test_resume import record
+from tests.servers import Server
+from tests.wires import Answer
+
+ROOT = Path(__file__).resolve().parents[2]
+LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
+LEFT_NOOP = (("LEFT", 3), ("NOOP", 4))
+
+
+@pytest.mark.parametrize(
+    ("reply", "plans"),
+    [
+        ("ACTIONS: LEFT x3, NOOP x4", LEFT_NOOP),
+        ("The ball falls to the left.\n**Actions:** left x3, noop.", LEFT_NOOP),
+        ("ACTIONS: LEFT for 3 frames, then NOOP", LEFT_NOOP),
+        ("ACTIONS:\n1. LEFT x3\n2. NOOP x4\n\nThat will do.", LEFT_NOOP),
+        ("LEFT x3; NOOP x4", LEFT_NOOP),
+        ("[LEFT x3, NOOP x4]", LEFT_NOOP),
+        ('{"actions": [{"action": "LEFT", "frames": 3}, {"action": "NOOP"}]}', LEFT_NOOP),
+        ('```json\n{"reasoning": "{}", "actions": ["LEFT x3", "NOOP"]}\n```', LEFT_NOOP),
+        ('[{"action": "LEFT", "frames": 3}, {"action": 0}]', LEFT_NOOP),
+        ("ACTIONS: RIGHT, RIGHT\nNo: the ball turns.\nACTIONS: LEFT x3, NOOP", LEFT_NOOP),
+        ("ACTIONS: 3, 0", (("LEFT", 4), ("NOOP", 4))),
+        ("ACTION: LEFT x3", (("LEFT", 3),)),
+        ('{"reasoning": "one is enough", "action": "LEFT", "frames": 3}', (("LEFT", 3),)),
+        ("So I will press FIRE.", (("FIRE", 4),)),
+    ],
+)
+def test_a_list_of_legal_plans_is_read_in_any_usual_form(reply, plans):
+    assert read_plans(reply, LEGAL, 4, 4).plans == plans
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        ("ACTIONS: LEFT x3, JUMP x2", '"JUMP x2" is not a legal action'),
+        ("ACTIONS: LEFT x3, LEFT x0", "no number of frames"),
+        ("ACTIONS: LEFT, 3, NOOP, 4", "not clear whether 3 is an action or a number"),
+        ("ACTIONS: LEFT x3, NOOP while the ball rises", "not clear which plan"),
+        ("ACTIONS:", "ends before its actions"),
+        ('{"actions": []}', "empty"),
+        ('{"actions": [{"action": "LEFT"}, {"frames": 2}]}', 'has no "action"'),
+        ('{"actions": ["LEFT", "UPFIRE"]}', '"UPFIRE" is not a legal action'),
+        ('{"actions": ["LEFT", "NOOP"], "frames": 2}', "give each plan its own"),
+        ('{"actions": [{"action": "LEFT"}, {"action": "RI', "incomplete"),
+        ("LEFT or RIGHT, who knows", "does not say which"),
+        ("", "empty"),
+    ],
+)
+def test_a_list_that_is_not_legal_as_a_whole_is_a_fault(reply, fault):
+    reading = read_plans(reply, LEGAL, 4, 4)
+    assert reading.plans == ()
+    assert fault in reading.fault
+
+
+@given(st.text(alphabet='ACTIONS: LEFTx3,[]{}"actionframes\n0129;>-.', max_size=80))
+@settings(max_examples=150, deadline=None)
+def test_any_text_gives_legal_plans_or_a_fault(reply):
+    reading = read_plans(reply, LEGAL, 4, 3)
+    assert bool(reading.plans) != bool(reading.fault)
+    assert len(reading.plans) <= 3
+    assert all(action in LEGAL and 1 <= frames <= 4 for action, frames in reading.plans)
+
+
+def test_more_plans_than_were_asked_for_are_left_out_and_that_is_said():
+    reading = read_plans("ACTIONS: LEFT x9, NOOP, FIRE", LEGAL, 4, 2)
+    assert reading.plans == (("LEFT", 4), ("NOOP", 4))
+    assert "asked for 9 frames" in reading.note
+    assert "lists 3 plans; the first 2 are played" in reading.note
+
+
+@pytest.mark.parametrize("plans", [True, False])
+@pytest.mark.parametrize("style", ["basic", "cot", "expert"])
+def test_an_answer_in_the_format_asked_for_is_read_whole(style, plans):
+    strategy = get_strategy(style, PromptSettings(ahead=3, plans=plans))
+    prompt = strategy(
+        Observation(game="breakout", frames=(), legal=LEGAL, interval=4), (), Lessons()
+    )
+    assert prompt.ahead == 3
+    assert "plan 3 decisions at a time (0.2 s)" in prompt.text
+    asked = prompt.messages[0].parts[-1]
+    held = " x2" if plans else ""
+    answer = f"ACTIONS: LEFT{held}, NOOP{held}, FIRE{held}"
+    if prompt.json:
+        frames = {"frames": 2} if plans else {}
+        listed = [{"action": name, **frames} for name in ("LEFT", "NOOP", "FIRE")]
+        answer = json.dumps({"reasoning": "It falls.", "actions": listed})
+    assert ('"actions": [' if prompt.json else "ACTIONS: <name>") in asked
+    read = read_plans(answer, LEGAL, 4, prompt.ahead)
+    assert read.plans == tuple((name, 2 if plans else 4) for name in ("LEFT", "NOOP", "FIRE"))
+
+
+def test_one_plan_a_call_changes_no_prompt():
+    observation = Observation(game="pong", frames=(), legal=LEGAL, interval=4)
+    one, default = (
+        get_strategy("cot", shown)(observation, (), Lessons())
+        for shown in (PromptSettings(ahead=1), PromptSettings())
+    )
+    assert one.text == default.text
+    with pytest.raises(InvalidSetting, match="at least 1 decision"):
+        PromptSettings(ahead=0)
+
+
+def test_the_schema_lists_one_object_for_each_decision():
+    schema = answer_schema(LEGAL, 6, True, 3)
+    assert list(schema["properties"]) == schema["required"] == ["reasoning", "actions"]
+    actions = schema["properties"]["actions"]
+    assert (actions["type"], actions["maxItems"]) == ("array", 3)
+    item = actions["items"]
+    assert item["required"] == ["action", "frames"]
+    assert item["additionalProperties"] is False
+    assert item["properties"]["action"]["enum"] == list(LEGAL)
+    assert item["properties"]["frames"]["maximum"] == 6
+    assert list(answer_schema(LEGAL, 6, False, 3)["properties"]["actions"]["items"]["properties"]) \
+        == ["action"]  # fmt: skip
+
+
+def step(note, lives=3):
+    seen = Observation(game="breakout", frames=(), legal=LEGAL, interval=4, step=7, lives=lives)
+    decision = Decision(action="LEFT", frames=4, source="parsed", note=note)
+    return Step(observation=seen, decision=decision, reward=0.0)
+
+
+def now(lives=3, legal=LEGAL):
+    return Observation(game="breakout", frames=(), legal=legal, interval=4, step=8, lives=lives)
+
+
+def test_what_was_planned_is_played_in_order_until_nothing_is_left():
+    note = remaining([("NOOP", 4), ("FIRE", 1)], made=7, count=3)
+    first = planned(now(), [step(note)])
+    assert (first.action, first.frames, first.source) == ("NOOP", 4, "parsed")
+    assert first.reason == "Plan 2 of 3, made at decision 7."
+    assert first.usage.calls == 0
+    second = planned(now(), [step(first.note)])
+    assert (second.action, second.frames, second.note) == ("FIRE", 1, "")
+    assert planned(now(), [step(second.note)]) is None
+    assert planned(now(), []) is None
+
+
+def test_a_lost_life_ends_a_plan_and_a_note_of_another_kind_is_no_plan():
+    note = remaining([("NOOP", 4)], made=7, count=2)
+    assert planned(now(lives=2), [step(note)]) is None
+    assert planned(now(lives=4), [step(note)]) is not None
+    assert planned(now(legal=("FIRE",)), [step(note)]) is None
+    for other in ("I should stay left.", "Planned at decision 7", note + ", or so"):
+        assert planned(now(), [step(other)]) is None
+
+
+def test_a_game_is_played_with_a_call_every_four_decisions_and_one_after_each_lost_life(tmp_path):
+    model = ScriptedModel(lambda prompt: "ACTIONS: FIRE x2, LEFT x3, NOOP, RIGHT x1")
+    trainer = VLMTrainer(
+        "breakout",
+        "mine",
+        model=model,
+        max_decisions=120,
+        decisions_per_call=4,
+        run_folder=tmp_path / "r",
+    )
+    summary = trainer.train(1)
+    run = Run.read(tmp_path / "r")
+    decisions, steps = run.decisions(0), run.trajectory(0).steps
+    run.close()
+    lives = [step.observation.lives for step in steps]
+    place = 0
+    for number, decision in enumerate(decisions):
+        if number and lives[number] < lives[number - 1]:
+            place = 0
+        expected = (("FIRE", 2), ("LEFT", 3), ("NOOP", 4), ("RIGHT", 1))[place % 4]
+        assert (decision.action, decision.frames) == expected
+        assert len(decision.calls) == (place % 4 == 0)
+        place += 1
+    assert lives[-1] < lives[0]
+    assert summary.usage.calls == model.calls < 40
+    assert summary.sources == {"parsed": 120}
+    assert decisions[0].calls[0].prompt.ahead == 4
+
+
+def test_a_partly_illegal_list_gets_the_repair_turn(tmp_path):
+    words = iter(["ACTIONS: FIRE, UP", "ACTIONS: FIRE, NOOP x2"])
+    model = ScriptedModel(lambda prompt: next(words))
+    trainer = VLMTrainer(
+        "breakout", "mine", model=model, max_decisions=2, decisions_per_call=2, save_dir=tmp_path
+    )
+    summary = trainer.train(1)
+    assert summary.sources == {"repaired": 1, "parsed": 1}
+    run = Run.read(summary.folder)
+    first, second = run.decisions(0)
+    run.close()
+    assert '"UP" is not a legal action' in first.calls[0].fault
+    assert "ACTIONS: <name>" in first.calls[1].prompt.messages[-1].parts[0]
+    assert (second.action, second.frames) == ("NOOP", 2)
+    run = Run.read(summary.folder)
+    shown = replay_of(run).episodes[0].decisions
+    run.close()
+    assert shown[0].note == "Planned at decision 0, 2 to 2 of 2: NOOP x2"
+    assert (shown[1].reason, shown[1].calls) == ("Plan 2 of 2, made at decision 0.", ())
+
+
+def test_a_server_is_asked_for_a_list_and_once_for_three_decisions(tmp_path):
+    plan = [{"action": name, "frames": 2} for name in ("FIRE", "LEFT", "NOOP")]
+    answer = Answer(text=json.dumps({"reasoning": "Serve.", "actions": plan}))
+    with Server(answer) as server:
+        trainer = VLMTrainer(
+            "breakout",
+            "x",
+            prompt_type="cot",
+            base_url=server.base_url,
+            max_decisions=9,
+            decisions_per_call=3,
+            save_dir=tmp_path,
+        )
+        summary = trainer.train(1)
+    assert len(server.requests) == summary.usage.calls == 3
+    schema = server.requests[0].body["response_format"]["json_schema"]["schema"]
+    assert schema == answer_schema(LEGAL, 4, True, 3)
+    run = Run.read(summary.folder)
+    assert run.plans(0) == [("FIRE", 2), ("LEFT", 2), ("NOOP", 2)] * 3
+    run.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests import hashing_player
+
+def watch(episode, step):
+    if step.decision.note and not step.decision.calls and step.observation.step > int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+place = Path(sys.argv[1])
+hashing_player.play(place / "run", place / "calls", 1, decisions_per_call=4, watch=watch)
+"""
+
+
+def test_kill_9_in_the_middle_of_a_plan_changes_nothing_and_repeats_no_call(tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for place in (whole, cut):
+        place.mkdir()
+    hashing_player.play(whole / "run", whole / "calls", 1, decisions_per_call=4)
+    for after in (20, 90):
+        process = subprocess.run(
+            [sys.executable, "-c", KILLED, str(cut), str(after)], cwd=ROOT, check=False
+        )
+        assert process.returncode == -signal.SIGKILL
+        run = Run.read(cut / "run")
+        assert run.decisions(0)[-1].note.startswith("Planned at decision")
+        run.close()
+    hashing_player.play(cut / "run", cut / "calls", 1, decisions_per_call=4)
+    assert record(cut / "run") == record(whole / "run")
+    assert (cut / "calls").stat().st_size == (whole / "calls").stat().st_size
+
+
+def test_the_embedded_model_plans_one_decision_a_call(tmp_path):
+    with pytest.raises(InvalidSetting, match="cannot follow decisions_per_call"):
+        VLMTrainer("pong", "embedded", decisions_per_call=4, save_dir=tmp_path)
+    with pytest.raises(
+        InvalidSetting, match="decisions_per_call must be a whole number of 1 to 60"
+    ):
+        VLMTrainer("pong", "random", decisions_per_call=0, save_dir=tmp_path)

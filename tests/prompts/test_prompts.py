@@ -1,0 +1,436 @@
+"""Strategies are pure, say what they should to the letter, and name no action that is not legal.
+
+The words themselves are kept in tests/prompts/golden; after a change on purpose write them anew
+with UPDATE_GOLDEN=1 and read the difference.
+"""
+
+import os
+import pickle
+import re
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
+from atari_vlm.errors import InvalidSetting, UnknownName
+from atari_vlm.prompts.adaptive import DOING_WELL, LEARNING_EPISODES, suited
+from atari_vlm.prompts.parts import LONGEST_NOTE
+from atari_vlm.prompts.strategies import (
+    LONGEST_REPLY,
+    STRATEGIES,
+    PromptSettings,
+    get_strategy,
+    repair,
+    seed_prompt,
+    text_of,
+)
+from atari_vlm.replies.plan_parser import read
+from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Step
+
+GOLDEN = Path(__file__).parent / "golden"
+STYLES = ("basic", "cot", "expert")
+BARE = PromptSettings(
+    history=0, frames=1, rules=False, examples=False, lessons=False, status=False, note=False
+)
+PARTS = {
+    "full": PromptSettings(history=5, frames=3),
+    "bare": BARE,
+    "plain": PromptSettings(plans=False),
+}
+ANY_NAME = re.compile(
+    r"\b(?:NOOP|FIRE|(?:UP|DOWN)(?:LEFT|RIGHT)?(?:FIRE)?|(?:LEFT|RIGHT)(?:FIRE)?)\b"
+)
+
+
+@cache
+def legal_in(game):
+    return Emulator(get_game(game)).legal
+
+
+@cache
+def screen(game):
+    pixels = Emulator(get_game(game)).screen()
+    pixels.flags.writeable = False
+    return pixels
+
+
+def observe(game, step, *, stack=4, interval=4, lives=0, score=0.0):
+    """What the environment shows before decision `step`: a stack padded with its first frame."""
+    steps = [max(0, step - back) for back in reversed(range(stack))]
+    frames = {number: Frame(screen(game), episode=2, step=number) for number in set(steps)}
+    return Observation(
+        game=game,
+        frames=tuple(frames[number] for number in steps),
+        legal=legal_in(game),
+        interval=interval,
+        step=step,
+        lives=lives,
+        score=score,
+    )
+
+
+def moment(game):
+    """An observation with a past: points, a life lost, an answer not understood, a note."""
+    legal = legal_in(game)
+    last = Decision(
+        action=legal[-1], frames=4, source="parsed", note="The left side is open:\n aim there."
+    )
+    played = [
+        (3, 0.0, Decision(action=legal[1], frames=1, source="parsed")),
+        (3, 4.0, Decision(action=legal[2], frames=2, source="parsed")),
+        (3, -1.0, Decision(action=legal[2], frames=4, source="repaired")),
+        (2, 0.0, Decision(action=legal[0], frames=4, source="fallback")),
+        (2, 1.0, last),
+    ]
+    history = [
+        Step(observation=observe(game, step, lives=lives), decision=decision, reward=reward)
+        for step, (lives, reward, decision) in enumerate(played)
+    ]
+    lessons = Lessons(
+        examples=(
+            Example(
+                "On this screen you went for the ball early and earned +4.", Frame(screen(game))
+            ),
+            Example("Waiting near the middle kept every way open."),
+        ),
+        advice=("Look where it is going, not where it is.", "Short pushes are enough."),
+        episodes=3,
+        mean_score=5.0,
+    )
+    return observe(game, 5, lives=2, score=4.0), history, lessons
+
+
+def rendered(prompt):
+    """A prompt as a reader sees it."""
+    lines = []
+    for message in prompt.messages:
+        lines.append(f"[{message.role}]")
+        lines += [f"<frame {p.step}>" if isinstance(p, Frame) else p for p in message.parts]
+    return "\n".join(lines) + "\n"
+
+
+# --- golden files --------------------------------------------------------------------------------
+
+CASES = [
+    (game, style, parts)
+    for game in ("pong", "breakout", "montezuma_revenge", "tetris")
+    for style in STYLES
+    for parts in PARTS
+]
+
+
+@pytest.mark.parametrize(("game", "style", "parts"), CASES)
+def test_every_word_of_a_prompt_is_on_purpose(game, style, parts):
+    golden = GOLDEN / f"{game}-{style}-{parts}.txt"
+    text = rendered(get_strategy(style, PARTS[parts])(*moment(game)))
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+def test_every_golden_file_belongs_to_a_case():
+    assert {f"{'-'.join(case)}.txt" for case in CASES} == {path.name for path in GOLDEN.iterdir()}
+
+
+# --- every game and strategy ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_every_strategy_builds_for_every_game_and_names_only_legal_actions(game):
+    legal = legal_in(game)
+    for name, plans in [(name, plans) for name in STRATEGIES for plans in (True, False)]:
+        prompt = get_strategy(name, PromptSettings(plans=plans))(*moment(game))
+        assert prompt.legal == legal
+        assert prompt.longest == 4
+        assert prompt.frames[-1].step == 5
+        assert set(ANY_NAME.findall(text_of(prompt))) <= set(legal)
+
+
+@pytest.mark.parametrize("game", SUGGESTED)
+def test_an_expert_is_told_the_strategy_risks_and_patterns_of_the_game(game):
+    text = text_of(get_strategy("expert")(*moment(game)))
+    hints = get_game(game).hints
+    for line in (*hints.strategy, *hints.risks, *hints.patterns, get_game(game).rules):
+        assert line in text
+    assert "No advice is on record" not in text
+
+
+def test_an_expert_is_told_when_no_advice_is_on_record():
+    assert get_game("tetris").hints is None
+    text = text_of(get_strategy("expert")(*moment("tetris")))
+    assert "No advice is on record for this game" in text
+    assert all(title in text for title in ("Strategy:", "Risks:", "Patterns:"))
+
+
+@pytest.mark.parametrize(
+    ("game", "words"),
+    [
+        ("breakout", "Play waits for FIRE at the start and after each loss."),
+        ("backgammon", "Nothing happens until FIRE makes the move."),
+    ],
+)
+def test_a_game_that_waits_for_fire_says_so(game, words):
+    assert words in text_of(get_strategy("basic")(*moment(game)))
+    assert "FIRE makes" not in text_of(get_strategy("basic")(*moment("pong")))
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("interval", [1, 4, 16])
+@pytest.mark.parametrize("plans", [True, False])
+def test_an_answer_in_the_format_asked_for_is_read(style, interval, plans):
+    observation = observe("breakout", 3, interval=interval)
+    prompt = get_strategy(style, PromptSettings(plans=plans))(observation, [], Lessons())
+    asked = prompt.messages[0].parts[-1]
+    answer = asked.replace("<name>", "LEFT").replace("<frames>", "1")
+    answer = answer.replace("<at most 50 words>", "The ball falls.")
+    answer = answer.replace(f"<1 to {interval}>", "1")
+    answer = answer.replace("Answer with one JSON object only: ", "")
+    answer = answer.replace("Answer with one line only: ", "").partition(", with")[0]
+    answer = answer.replace("Answer with the number or the name of one action only.", "LEFT")
+    assert prompt.plans == (plans and interval > 1)
+    frames = 1 if prompt.plans else interval
+    assert (read(answer, prompt.legal, prompt.longest).action) == "LEFT"
+    assert (read(answer, prompt.legal, prompt.longest).frames) == frames
+
+
+# --- purity and order ----------------------------------------------------------------------------
+
+
+def same_parts(one, other):
+    """Equal words and the very same frames."""
+    pairs = zip(one.messages, other.messages, strict=True)
+    return all(a.role == b.role and a.parts == b.parts for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_same_arguments_give_the_same_prompt_and_stay_as_they_were(name):
+    arguments = moment("breakout")
+    before = pickle.dumps(arguments)
+    strategy = get_strategy(name)
+    assert same_parts(strategy(*arguments), strategy(*arguments))
+    assert pickle.dumps(arguments) == before
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_travels_to_other_processes(name):
+    arguments = moment("breakout")
+    strategy = get_strategy(name, PromptSettings(frames=3))
+    copy = pickle.loads(pickle.dumps(strategy))
+    assert same_parts(copy(*arguments), strategy(*arguments))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_what_stays_the_same_comes_first_and_the_question_last(style):
+    observation, history, lessons = moment("breakout")
+    strategy = get_strategy(style)
+    early = strategy(observe("breakout", 0, lives=5), [], lessons)
+    late = strategy(observation, history, lessons)
+    assert early.messages[0].parts == late.messages[0].parts
+    assert [message.role for message in late.messages] == ["system", "user"]
+    user = late.messages[1].parts
+    assert isinstance(user[-1], str)
+    assert user[-1].endswith("action should you take?")
+    assert not any(isinstance(part, Frame) for part in user[-4:])
+    order = ["Example 1:", "Lessons from", "Screen 4 frames ago:", "Screen now:", "Score:"]
+    order += ["Recent actions", "Your note to yourself:", user[-1]]
+    places = [late.text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def recent_actions(history_shown, game="breakout", **settings):
+    prompt = get_strategy("basic", PromptSettings(history=history_shown, **settings))(*moment(game))
+    lines = [line for line in prompt.text.splitlines() if line.startswith("Recent actions")]
+    assert len(lines) <= 1
+    return lines[0].partition("): ")[2] if lines else ""
+
+
+def test_recent_actions_tell_frames_points_lives_and_faults():
+    assert recent_actions(5) == (
+        "FIRE x1 (+0), RIGHT x2 (+4), RIGHT x4 (-1, life lost), "
+        "NOOP x4 (+0, answer not understood), LEFT x4 (+1)"
+    )
+    assert recent_actions(2) == "NOOP x4 (+0, answer not understood), LEFT x4 (+1)"
+    assert recent_actions(99) == recent_actions(5)
+    assert recent_actions(0) == ""
+    assert recent_actions(1, plans=False) == "LEFT (+1)"
+
+
+def test_a_life_lost_by_the_last_action_is_told():
+    observation, history, lessons = moment("breakout")
+    prompt = get_strategy("basic")(replace(observation, lives=1), history, lessons)
+    assert "LEFT x4 (+1, life lost)" in prompt.text
+
+
+def test_the_first_decision_has_no_past_to_tell():
+    prompt = get_strategy("cot")(observe("breakout", 0, lives=5), [], Lessons())
+    assert "Recent actions" not in prompt.text
+    assert "Your note" not in prompt.text
+    assert "Example" not in prompt.text
+    assert "Lessons" not in prompt.text
+    assert "Score: 0. Lives: 5." in prompt.text
+
+
+@pytest.mark.parametrize(
+    ("step", "shown", "labels"),
+    [
+        (0, 4, [0]),
+        (1, 4, [4, 0]),
+        (9, 4, [12, 8, 4, 0]),
+        (9, 2, [4, 0]),
+        (9, 1, [0]),
+        (9, 30, [12, 8, 4, 0]),
+    ],
+)
+def test_screens_go_from_oldest_to_newest_and_none_twice(step, shown, labels):
+    prompt = get_strategy("basic", PromptSettings(frames=shown))(
+        observe("pong", step), [], Lessons()
+    )
+    assert [(step - frame.step) * 4 for frame in prompt.frames] == labels
+    said = re.findall(r"Screen (?:(\d+) frames ago|now):\n<frame>", prompt.text)
+    assert [int(age or 0) for age in said] == labels
+
+
+def test_examples_come_with_their_frames():
+    observation, history, lessons = moment("pong")
+    prompt = get_strategy("basic")(observation, history, lessons)
+    user = prompt.messages[1].parts
+    assert user[0] == f"Example 1: {lessons.examples[0].text}"
+    assert user[1] is lessons.examples[0].frame
+    assert user[2] == f"Example 2: {lessons.examples[1].text}"
+
+
+def test_each_part_can_be_left_out():
+    everything = get_strategy("cot")(*moment("breakout")).text
+    for words, without in [
+        ("Rules:", {"rules": False}),
+        ("Example 1:", {"examples": False}),
+        ("Lessons from earlier games:", {"lessons": False}),
+        ("Score:", {"status": False}),
+        ("Recent actions", {"history": 0}),
+        ("Your note to yourself:", {"note": False}),
+        ('"frames"', {"plans": False}),
+        ("Screen 4 frames ago:", {"frames": 1}),
+    ]:
+        assert words in everything
+        assert words not in get_strategy("cot", PromptSettings(**without))(*moment("breakout")).text
+
+
+def test_a_long_note_is_cut_and_lies_on_one_line():
+    observation, history, lessons = moment("pong")
+    decision = replace(history[-1].decision, note="word\n" * 1000)
+    history[-1] = replace(history[-1], decision=decision)
+    text = get_strategy("basic")(observation, history, lessons).text
+    note = next(line for line in text.splitlines() if line.startswith("Your note to yourself:"))
+    assert len(note) == len("Your note to yourself: ") + LONGEST_NOTE
+    assert note.endswith("…")
+
+
+def test_the_image_size_travels_with_the_prompt():
+    prompt = get_strategy("cot", PromptSettings(image_size=(224, 224)))(*moment("pong"))
+    assert prompt.image_size == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"frames": 0}, "at least 1 frame, not 0"),
+        ({"history": -1}, "0 or more recent actions, not -1"),
+        ({"image_size": (0, 0)}, "each 1 to 4096"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, words):
+    with pytest.raises(InvalidSetting, match=words):
+        PromptSettings(**settings)
+
+
+def test_an_unknown_prompt_names_the_nearest():
+    with pytest.raises(
+        UnknownName, match=r"No prompt is called 'expertt'\. Did you mean 'expert'\?"
+    ):
+        get_strategy("expertt")
+
+
+# --- adaptive, the seed's words, repair ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("game", "episodes", "share", "style"),
+    [
+        ("pong", 0, None, "basic"),
+        ("pong", LEARNING_EPISODES - 1, 0.0, "basic"),
+        ("pong", LEARNING_EPISODES, 0.0, "cot"),
+        ("pong", LEARNING_EPISODES, DOING_WELL - 0.01, "cot"),
+        ("pong", LEARNING_EPISODES, DOING_WELL + 0.01, "expert"),
+        ("pong", 1, DOING_WELL + 0.01, "expert"),
+        ("space_invaders", LEARNING_EPISODES, 0.0, "cot"),
+        ("space_invaders", 1, 1.0, "expert"),
+    ],
+)
+def test_adaptive_goes_by_the_games_own_random_and_human_scores(game, episodes, share, style):
+    entry = get_game(game)
+    span = entry.human_score - entry.random_score
+    mean = None if share is None else entry.random_score + share * span
+    lessons = Lessons(episodes=episodes, mean_score=mean)
+    assert suited(entry, lessons) == style
+    now = observe(game, 3)
+    assert same_parts(
+        get_strategy("adaptive")(now, [], lessons), get_strategy(style)(now, [], lessons)
+    )
+
+
+def test_adaptive_without_a_human_score_never_calls_play_good():
+    entry = get_game("tetris")
+    assert entry.human_score is None
+    assert suited(entry, Lessons(episodes=3, mean_score=1e9)) == "basic"
+    assert suited(entry, Lessons(episodes=30, mean_score=1e9)) == "cot"
+
+
+def test_the_seeds_prompts_are_words_for_one_action():
+    legal = legal_in("pong")
+    basic = seed_prompt("Pong-v5", "basic", legal)
+    assert basic.endswith("What action should you take? Respond with action number or name.")
+    assert "0 NOOP, 1 FIRE, 2 RIGHT, 3 LEFT, 4 RIGHTFIRE, 5 LEFTFIRE" in basic
+    cot = seed_prompt("Pong-v5", "cot", legal)
+    steps = [cot.index(step) for step in ("1. Observe", "2. Analyse", "3. Plan", "4. Decide")]
+    assert steps == sorted(steps)
+    assert "Risks:" in seed_prompt("Pong-v5", "expert", legal)
+    assert seed_prompt("Pong-v5", "adaptive", legal) == basic
+    assert "frames" not in re.sub(r"every 4 frames", "", basic)
+    planned = seed_prompt("Pong-v5", "basic", legal, interval=8, plans=True)
+    assert "ACTION: <name> x<frames>, with 1 to 8 frames" in planned
+    for kind in ("specialist", "best"):
+        with pytest.raises(UnknownName, match="Choose from: adaptive, basic, cot, expert"):
+            seed_prompt("Pong-v5", kind, legal)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_repair_turn_names_the_fault_and_repeats_the_answer_format(name):
+    prompt = get_strategy(name)(*moment("breakout"))
+    fault = read("LEFT or RIGHT?", prompt.legal, prompt.longest).fault
+    repaired = repair(prompt, "LEFT or RIGHT?", fault)
+    assert repaired.messages[: len(prompt.messages)] == prompt.messages
+    answer, turn = repaired.messages[-2:]
+    assert (answer.role, answer.parts) == ("assistant", ("LEFT or RIGHT?",))
+    assert turn.role == "user"
+    assert turn.parts == (f"{fault} {prompt.messages[0].parts[-1]}",)
+    assert "\n" not in turn.parts[0]
+
+
+def test_a_repair_turn_quotes_the_end_of_a_long_reply_and_says_when_there_was_none():
+    prompt = get_strategy("basic")(*moment("breakout"))
+    assert len(repair(prompt, "x" * 10_000, "?").messages[-2].parts[0]) == LONGEST_REPLY
+    assert repair(prompt, " ", "?").messages[-2].parts == ("(no answer)",)
+
+
+def test_frames_of_a_prompt_are_the_observations_own():
+    observation, history, lessons = moment("pong")
+    prompt = get_strategy("basic", BARE)(observation, history, lessons)
+    assert prompt.frames == (observation.frames[-1],)
+    assert np.shares_memory(prompt.frames[0].pixels, screen("pong"))

@@ -1,0 +1,257 @@
+"""The page of a run folder: a real run, its replay, opened in a real browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from atari_vlm.atari import images
+from atari_vlm.atari.games import GAMES
+from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.report.run_page import replay_of, write_replay
+from atari_vlm.runs.playback import observations, pictures
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Frame, Prompt
+
+pytest_plugins = ["tests.pages"]
+
+
+def sweep(prompt: Prompt) -> str:
+    """An answer that depends on the screen; one in nine names no action."""
+    total = int(prompt.frames[-1].pixels.sum())
+    if total % 9 == 0 and len(prompt.messages) < 3:
+        return "TEST: I wonder."
+    return f"TEST: {total}. ACTION: {prompt.legal[total % len(prompt.legal)]} x{total % 4 + 1}"
+
+
+def train(folder, episodes=2, **settings):
+    model = ScriptedModel(sweep)
+    settings = {"max_decisions": 100, "frames_in_prompt": 2, "run_folder": folder, **settings}
+    trainer = VLMTrainer("breakout", "sweeper", prompt_type="basic", model=model, **settings)
+    return trainer.train(episodes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("runs") / "run", use_in_context_learning=True).folder
+
+
+def test_a_replay_holds_every_decision_and_screen_of_its_run(folder):
+    run = Run.read(folder)
+    replay = replay_of(run)
+    assert [episode.number for episode in replay.episodes] == [0, 1]
+    for episode in replay.episodes:
+        decisions = run.decisions(episode.number)
+        assert [(d.action, d.frames, d.source) for d in episode.decisions] == [
+            (d.action, d.frames, d.source) for d in decisions
+        ]
+        assert [d.reward for d in episode.decisions] == run.rewards(episode.number)
+        shown = [seen.frames[-1].pixels for seen in observations(run, episode.number)]
+        assert all(np.array_equal(a, b) for a, b in zip(episode.screens(), shown, strict=True))
+        assert episode.score == sum(run.rewards(episode.number))
+    run.close()
+
+
+def test_an_episode_cut_short_is_not_held_against_a_human(folder):
+    run = Run.read(folder)
+    episode = replay_of(run).episodes[0]
+    run.close()
+    assert episode.status == "cut short after 100 decisions"
+    assert not episode.whole
+
+
+def test_an_episode_that_was_stopped_is_shown_as_far_as_it_came(tmp_path):
+    def stop(episode, step):
+        if step.observation.step == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, watch=stop)
+    run = Run.read(tmp_path)
+    (episode,) = replay_of(run).episodes
+    run.close()
+    assert episode.status == "not finished"
+    assert len(episode.decisions) == 13
+
+
+def test_a_page_can_show_chosen_episodes_only(folder, tmp_path):
+    run = Run.read(folder)
+    assert [episode.number for episode in replay_of(run, episodes=[1]).episodes] == [1]
+    run.close()
+    with pytest.raises(StoreError, match=r"has no episode 7\. It has: 0, 1\."):
+        write_replay(folder, tmp_path / "page.html", episodes=[7])
+
+
+def test_a_run_too_long_for_a_page_says_which_episodes_it_shows(folder):
+    run = Run.read(folder)
+    replay = replay_of(run, most=150)
+    run.close()
+    assert [episode.number for episode in replay.episodes] == [0]
+    assert ("In this page", "episode 0, of 2 in the run") in replay.facts
+
+
+def test_a_player_that_reads_memory_is_shown_as_one(tmp_path):
+    trainer = VLMTrainer("pong", "expert", run_folder=tmp_path, max_decisions=3)
+    run = Run.read(trainer.train(1).folder)
+    replay = replay_of(run)
+    run.close()
+    assert ("Reads beyond the screen", "ram") in replay.facts
+
+
+@pytest.mark.browser
+def test_what_a_search_found_is_shown_beside_its_choice(tmp_path, browser):
+    trainer = VLMTrainer("pong", "iw-160", run_folder=tmp_path, max_decisions=5)
+    path = write_replay(trainer.train(1).folder)
+    run = Run.read(tmp_path)
+    decision = run.decisions(0)[3]
+    run.close()
+    browser.open(path, "#episode=0&decision=3")
+    browser.settled(3)
+    assert decision.reason in browser.text("reason")
+    for other in decision.considered:
+        assert (
+            f"{other.action} \N{MULTIPLICATION SIGN} {other.frames} {other.reason}"
+            in browser.text("said")
+        )
+    assert browser.complaints == []
+
+
+@pytest.mark.browser
+def test_a_decision_planned_ahead_says_by_which_answer(tmp_path, browser):
+    model = ScriptedModel(lambda prompt: "ACTIONS: RIGHT x1, LEFT x2, NOOP x3")
+    trainer = VLMTrainer(
+        "pong", "mine", model=model, run_folder=tmp_path, max_decisions=6, decisions_per_call=3
+    )
+    path = write_replay(trainer.train(1).folder)
+    browser.open(path, "#episode=0&decision=3")
+    browser.settled(3)
+    assert "ACTIONS: RIGHT x1, LEFT x2, NOOP x3" in browser.text("said")
+    assert "Planned at decision 3, 2 to 3 of 3: LEFT x2, NOOP x3" in browser.text("note")
+    browser.open(path, "#episode=0&decision=4")
+    browser.settled(4)
+    words = "LEFT was planned before. Plan 2 of 3, made at decision 3."
+    assert words in browser.text("said")
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize(("model", "told"), [(None, True), (ScriptedModel(sweep), False)])
+def test_a_constant_player_is_told_from_a_model_of_its_name(tmp_path, model, told):
+    trainer = VLMTrainer(
+        "pong", "always-LEFT", run_folder=tmp_path, max_decisions=3, model=model, plans=not model
+    )
+    run = Run.read(trainer.train(1).folder)
+    replay = replay_of(run)
+    run.close()
+    assert (("Reads beyond the screen", "nothing") in replay.facts) == told
+
+
+def test_no_run_and_a_run_without_play_are_said(tmp_path):
+    with pytest.raises(StoreError, match="holds no run"):
+        write_replay(tmp_path)
+    Run.play(tmp_path, {"game": "pong", "model": "none"}).close()
+    with pytest.raises(InvalidSetting, match="nothing to replay"):
+        write_replay(tmp_path)
+    assert not (tmp_path / "replay.html").exists()
+
+
+@pytest.mark.browser
+def test_the_page_of_a_run_shows_what_its_model_saw_and_said(folder, browser):
+    path = write_replay(folder)
+    assert path == folder / "replay.html"
+    run = Run.read(folder)
+    decisions, seen = run.decisions(1), [o.frames[-1] for o in observations(run, 1)]
+    run.close()
+    step = 70
+    browser.open(path, f"#episode=1&decision={step}")
+    browser.settled(step)
+    assert np.array_equal(browser.pixels("#screen"), images.rgb(seen[step]))
+    call = decisions[step].calls[-1]
+    assert call.reply.text in browser.text("said")
+    browser.press("w")
+    browser.wait("!document.querySelector('.fold')")
+    shown = browser.text("saw").replace("\u200b", "")
+    for message in call.prompt.messages[:2]:
+        for part in message.parts:
+            if isinstance(part, Frame):
+                place = f'#saw canvas[data-episode="{part.episode}"][data-step="{part.step}"]'
+                assert browser.pixels(place).size
+            else:
+                assert part.replace("\n", "") in shown
+    assert browser.complaints == []
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A training and an evaluation run; who is shown an example of going up stays where it is."""
+
+    def script(prompt):
+        return "ACTION: NOOP" if "and earned +" in prompt.text else "ACTION: UP"
+
+    trainer = VLMTrainer(
+        "freeway",
+        "contrary",
+        prompt_type="basic",
+        use_in_context_learning=True,
+        model=ScriptedModel(script),
+        max_decisions=120,
+        run_folder=tmp_path_factory.mktemp("taught"),
+    )
+    return trainer.train(2).folder, trainer.evaluate(1).folder
+
+
+@pytest.mark.browser
+def test_an_evaluation_shows_the_frames_of_the_training_run_it_was_taught_with(taught, browser):
+    training, evaluation = (Run.read(folder) for folder in taught)
+    (call,) = evaluation.decisions(0)[100].calls
+    examples = [(frame.episode, frame.step) for frame in call.prompt.frames if frame.episode < 0]
+    assert examples
+    _ = browser.complaints
+    browser.open(write_replay(evaluation.folder), "#episode=0&decision=100")
+    browser.settled(100)
+    for episode, step in examples:
+        place = f'#saw canvas[data-episode="{episode}"][data-step="{step}"]'
+        browser.painted(place)
+        shown = browser.pixels(place)
+        assert np.array_equal(shown, images.rgb(pictures(training)(-1 - episode, step)))
+        assert not np.array_equal(shown, images.rgb(pictures(evaluation)(0, step)))
+        assert f"training episode {-1 - episode}, decision {step}" in browser.text("saw")
+    assert "not in this page" not in browser.text("saw")
+    assert browser.complaints == []
+    training.close()
+    evaluation.close()
+
+
+@pytest.mark.browser
+def test_frames_of_an_episode_left_out_of_the_page_are_said_to_be_missing(
+    taught, tmp_path, browser
+):
+    run = Run.read(taught[0])
+    (call,) = run.decisions(1)[70].calls
+    run.close()
+    left_out = [frame.step for frame in call.prompt.frames if frame.episode == 0]
+    assert left_out
+    path = write_replay(taught[0], tmp_path / "second.html", episodes=[1])
+    browser.open(path, "#episode=1&decision=70")
+    browser.settled(70)
+    missing = browser.run(
+        "return [...document.querySelectorAll('#saw .missing + figcaption')]"
+        ".map((caption) => caption.textContent)"
+    )
+    assert missing == [f"episode 0, decision {step}" for step in left_out]
+    assert not browser.run("return document.querySelector('#saw canvas[data-episode=\"0\"]')")
+
+
+@pytest.mark.browser
+def test_a_pal_game_is_shown_in_its_own_colours_and_size(tmp_path, browser):
+    game = next(game for game in GAMES.values() if game.pal)
+    trainer = VLMTrainer(game.name, "random", run_folder=tmp_path, max_decisions=70)
+    path = write_replay(trainer.train(1).folder)
+    run = Run.read(tmp_path)
+    *_, last = observations(run, 0)
+    run.close()
+    browser.open(path, "#episode=0&decision=70")
+    browser.settled(70)
+    assert last.frames[-1].standard == "pal"
+    assert np.array_equal(browser.pixels("#screen"), images.rgb(last.frames[-1]))
