@@ -20,8 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from atari_vlm.costs.prompt_tokens import count
 from atari_vlm.models.scripted import ScriptedModel
-from atari_vlm.prompts.token_count import count
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Prompt
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from atari_vlm.atari import images
 from atari_vlm.env import AtariVLMEnvironment
-from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.build import build_model
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy

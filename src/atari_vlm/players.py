@@ -11,7 +11,7 @@ from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.images import check_size
 from atari_vlm.errors import InvalidSetting, ModelUnusable
 from atari_vlm.learning.examples import BestMoments, Progress
-from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.build import build_model
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import AS_SET, Hosting
 from atari_vlm.models.journal import JournaledModel

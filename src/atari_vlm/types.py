@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,15 @@ Source: TypeAlias = Literal["parsed", "repaired", "fallback", "searched", "scrip
 
 Privilege: TypeAlias = Literal["ram", "emulator"]
 """What a policy reads beyond the screen; printed beside every score it earns."""
+
+
+class Plan(NamedTuple):
+    """An action and how long to hold it."""
+
+    action: str
+    """A legal action name."""
+    frames: int
+    """Emulator frames to hold it; NOOP is played for the rest of the decision interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

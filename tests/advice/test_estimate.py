@@ -17,12 +17,12 @@ from atari_vlm.cli.listings import print_estimate
 from atari_vlm.costs.bill import compare
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.picture_tokens import FAMILIES
+from atari_vlm.costs.prompt_tokens import count
 from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.players import Options, prepare
-from atari_vlm.prompts.token_count import count
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer

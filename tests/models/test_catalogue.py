@@ -9,10 +9,10 @@ import pytest
 from genai_prices import Usage, calc_price
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.models.build import build_model
 from atari_vlm.models.catalogue import (
     AS_OF,
     MODELS,
-    build_model,
     get_model_spec,
     recommendations,
 )

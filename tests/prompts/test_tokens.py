@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from atari_vlm.costs.picture_tokens import FAMILIES
+from atari_vlm.costs.prompt_tokens import TURN, count, text_tokens
 from atari_vlm.errors import UnknownName
 from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings
-from atari_vlm.prompts.token_count import TURN, count, table, text_tokens
+from atari_vlm.prompts.token_table import table
 from atari_vlm.types import Frame, Message, Prompt
 
 MEASURED = {

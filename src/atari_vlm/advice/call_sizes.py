@@ -13,9 +13,9 @@ from statistics import mean
 import numpy as np
 
 from atari_vlm.atari.emulator import Emulator
+from atari_vlm.costs.prompt_tokens import count, text_tokens
 from atari_vlm.players import Experiment
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
-from atari_vlm.prompts.token_count import count, text_tokens
 from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Prompt, Step
 
 WORDS = 50

@@ -18,15 +18,15 @@ from typing import Any
 from atari_vlm.advice.call_sizes import WORDS, Sizes
 from atari_vlm.advice.rates import longest_of, price_of, rule_of, spec_of
 from atari_vlm.costs.episode_lengths import EpisodeLength, episode_length
+from atari_vlm.costs.prices import Price
+from atari_vlm.costs.prompt_tokens import text_tokens
 from atari_vlm.errors import InvalidSetting, ModelUnusable
 from atari_vlm.models.catalogue import MODELS
-from atari_vlm.models.hosted.message_conversion import Price
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.players import Experiment, Options, prepare, whole
 from atari_vlm.policies.ablations import split
 from atari_vlm.policies.registry import is_player
 from atari_vlm.prompts.strategies import LONGEST_REPLY
-from atari_vlm.prompts.token_count import text_tokens
 from atari_vlm.types import Prompt, Reply
 
 THINKING = 250
@@ -68,7 +68,7 @@ class Estimate:
     price: Price | None
     price_source: str
     rule: str
-    """The rule by which a picture is counted; see `prompts.tokens`."""
+    """The rule by which a picture is counted; see `costs.picture_tokens`."""
     assumptions: tuple[str, ...]
 
     @property

@@ -20,7 +20,7 @@ from numpy.random import Generator, default_rng
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable
-from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.build import build_model
 from atari_vlm.prompts.parts import actions
 from atari_vlm.replies.plan_parser import read
 from atari_vlm.types import Frame, Message, Model, Pixels, Prompt, Reply

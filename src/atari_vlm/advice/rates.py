@@ -8,9 +8,9 @@ from datetime import date
 from importlib.metadata import version
 from typing import Any
 
+from atari_vlm.costs.prices import Price
 from atari_vlm.errors import UnknownName
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
-from atari_vlm.models.hosted.message_conversion import Price
 from atari_vlm.models.hosted.model import HostedSettings
 
 _ASSUMED = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from atari_vlm.errors import StoreError
+from atari_vlm.files import lock
 
 FILE = "run.sqlite"
 FORMAT = 3
@@ -96,16 +96,9 @@ def _complete(db: sqlite3.Connection, playing: bool) -> None:
 
 
 def locked(folder: Path) -> IO[str]:
-    """The folder's lock, which the kernel frees when this process ends, however it ends."""
-    lock = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise StoreError(
-            f"Another process is playing in {folder}. Wait for it, or use another folder."
-        ) from None
-    return lock
+    """Lock a run folder, so that one process at a time plays in it."""
+    busy = f"Another process is playing in {folder}. Wait for it, or use another folder."
+    return lock(folder / "lock", busy)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from atari_vlm.costs.picture_tokens import rule_for
+from atari_vlm.costs.prices import Price
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, StoreError
 from atari_vlm.models.hosted.budget import Budget, Caps, Charge, worst_case, worst_input
-from atari_vlm.models.hosted.message_conversion import Price
 from atari_vlm.models.hosted.model import HostedModel, HostedSettings
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.report.run_page import replay_of

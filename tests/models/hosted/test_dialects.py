@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from atari_vlm.costs.prices import Price
 from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
-from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.build import build_model
 from atari_vlm.models.hosted.dialects import DIALECTS, Wanted, get_dialect
-from atari_vlm.models.hosted.message_conversion import Price
 from atari_vlm.models.hosted.options import Hosting
 from atari_vlm.replies.plan_parser import read
 from tests.models.hosted.test_hosted import COMPATIBLE, LEGAL, ask, prompt

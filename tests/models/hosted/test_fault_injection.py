@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from atari_vlm.costs.prices import Price
 from atari_vlm.errors import AtariVLMError, BudgetExceeded
-from atari_vlm.models.hosted.message_conversion import Price
 from atari_vlm.models.hosted.model import HostedModel, HostedSettings
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run

@@ -16,8 +16,8 @@ from PIL import Image
 from atari_vlm.atari import images
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
+from atari_vlm.costs.prices import Price
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.models.hosted.message_conversion import Price
 from atari_vlm.models.hosted.model import HostedModel, HostedSettings
 from atari_vlm.types import Frame, Message, Prompt, Reply
 from tests.servers import Server

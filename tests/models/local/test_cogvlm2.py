@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable
-from atari_vlm.models.catalogue import MODELS, build_model
+from atari_vlm.models.build import build_model
+from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.local.cogvlm2 import trusted
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.trainer import VLMTrainer

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelFault, ModelUnusable, RunInvalid
-from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.build import build_model
 from atari_vlm.models.embedded.model import EmbeddedModel
+from atari_vlm.models.local import checkpoint as on_disk
 from atari_vlm.models.local.families import FAMILIES, OWN, UNKNOWN, FramePolicy, arrange, policy_of
 from atari_vlm.models.local.model import LocalModel, LocalSettings
-from atari_vlm.models.local import checkpoint as on_disk
 from atari_vlm.prompts.embedded import LOOK, SEE
 from atari_vlm.prompts.strategies import get_strategy
 from atari_vlm.trainer import VLMTrainer

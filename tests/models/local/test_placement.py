@@ -8,10 +8,10 @@ from importlib.util import find_spec
 import pytest
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, UnknownName
-from atari_vlm.models.catalogue import build_model
+from atari_vlm.models.build import build_model
+from atari_vlm.models.local import checkpoint as on_disk
 from atari_vlm.models.local.checkpoint import Placement
 from atari_vlm.models.local.model import LocalModel, LocalSettings
-from atari_vlm.models.local import checkpoint as on_disk
 from atari_vlm.models.local.options import placing
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt

@@ -19,8 +19,8 @@ from functools import partial
 from math import ceil
 
 from atari_vlm.costs.picture_tokens import Rule
+from atari_vlm.costs.prices import Price
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost
-from atari_vlm.models.hosted.message_conversion import Price
 from atari_vlm.types import Prompt
 
 CHARACTERS = 3

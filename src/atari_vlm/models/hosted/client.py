@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from atari_vlm.costs.prices import Price, listed_price
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted import message_conversion as wire
 from atari_vlm.models.hosted.dialects import GENERIC, constraint, get_dialect
@@ -62,7 +63,7 @@ class HostedSettings:
     """How long a reasoning model thinks; None for models that do not reason."""
     detail: Detail = "auto"
     """How closely the vendor looks at a picture, where it asks; see `vendors`."""
-    price: wire.Price | None = None
+    price: Price | None = None
     """Price, where it is known better than from the public list; a server of your own has none."""
     prompt_type: str = "basic"
     advice: str = ""
@@ -89,13 +90,13 @@ class HostedSettings:
         return in_dialect(self.dialect) if compatible else VENDORS[self.provider]
 
     @property
-    def known_price(self) -> wire.Price | None:
+    def known_price(self) -> Price | None:
         """What it costs: as given, or by the public list; None when nobody knows."""
         if self.price is not None:
             return self.price
         compatible = self.provider == "openai-compatible"
         list_name = get_dialect(self.dialect).price_list if compatible else self.provider
-        return wire.listed_price(list_name, self.model_id) if list_name else None
+        return listed_price(list_name, self.model_id) if list_name else None
 
     def deciding(self) -> dict[str, Any]:
         """The settings that can change an answer, for the response cache."""

@@ -1,0 +1,50 @@
+r"""Input tokens of one decision, for every strategy and family of models, as a table.
+
+python -c "from atari_vlm.prompts.token_table import table; print(table('pong'))"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from atari_vlm.atari.games import get_game
+from atari_vlm.costs.picture_tokens import openai
+from atari_vlm.costs.prompt_tokens import count, picture_size
+from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings, get_strategy
+from atari_vlm.types import Decision, Frame, Lessons, Observation, Step
+
+
+def table(
+    game: str,
+    families: Sequence[str] = ("openai", "anthropic", "gemini-low"),
+    settings: PromptSettings | None = None,
+    legal: Sequence[str] = ("NOOP", "FIRE", "UP", "RIGHT", "LEFT", "DOWN"),
+) -> str:
+    """Input tokens of one decision by strategy and family, as a Markdown table.
+
+    Args:
+        game: any spelling of the game's name.
+        families: columns, beside the one for the words alone.
+        settings: parts of the prompts; the defaults where None.
+        legal: legal action names.
+    """
+    observation, history = _moment(get_game(game).name, tuple(legal))
+    lines = [["prompt", "words", *families], ["---"] * (len(families) + 2)]
+    for name in STRATEGIES:
+        prompt = get_strategy(name, settings)(observation, history, Lessons())
+        words = count(prompt, "openai") - sum(
+            openai(*picture_size(f, prompt)) for f in prompt.frames
+        )
+        lines.append([name, str(words), *(str(count(prompt, family)) for family in families)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _moment(game: str, legal: tuple[str, ...]) -> tuple[Observation, tuple[Step, ...]]:
+    """A moment in the middle of an episode, with a blank screen: blank costs what any costs."""
+    pixels = np.zeros((get_game(game).height, 160), np.uint8)
+    frames = tuple(Frame(pixels, step=step) for step in range(6, 10))
+    now = Observation(game=game, frames=frames, legal=legal, interval=4, step=9, lives=3)
+    decision = Decision(action=legal[-1], frames=3, source="parsed")
+    return now, (Step(observation=now, decision=decision, reward=0.0),) * 9
