@@ -17,13 +17,63 @@ Each message is one sentence or two: what was asked, the nearest match, what wou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
 
 class AtariVLMError(Exception):
-    """Base class: catch this to catch everything the package raises on purpose."""
+    """Base class: catch this to catch everything the package raises on purpose.
+
+    A message may name settings with `setting`. `str(error)` shows them as Python arguments
+    (`max_tokens`), `error.worded(...)` as whatever the caller's user typed.
+    """
+
+    @property
+    def message(self) -> str:
+        """The message with its settings still marked, to quote it in another error."""
+        return str(self.args[0]) if self.args else ""
+
+    def worded(self, name: Callable[[str], str], join: str = " ") -> str:
+        """The message in another user interface's words.
+
+        Args:
+            name: from the name of a setting to what the user typed, e.g. to "--max-tokens".
+            join: what stands between a setting and its value.
+        """
+        return _MARKED.sub(lambda m: name(m[1]) + (join + m[2] if m[2] else ""), self.message)
+
+    def __str__(self) -> str:
+        """The message with settings as Python arguments."""
+        return _MARKED.sub(lambda m: m[1] + (_assigned(m[2]) if m[2] else ""), self.message)
+
+
+_MARKED = re.compile("\x1e([a-z_]+)(?:=([^\x1f]*))?\x1f")
+
+
+def setting(name: str, value: object = None) -> str:
+    """Name a setting in an error message.
+
+    Python shows its argument, `cache_mode='replay'`; the command line its flag,
+    `--cache-mode replay`.
+
+    >>> str(InvalidSetting(f"Leave out {setting('effort')}, or try {setting('rpm', 60)}."))
+    'Leave out effort, or try rpm=60.'
+
+    Args:
+        name: the keyword of `VLMTrainer`.
+        value: shown with it; None names the setting alone.
+    """
+    return f"\x1e{name}\x1f" if value is None else f"\x1e{name}={value}\x1f"
+
+
+def _assigned(value: str) -> str:
+    try:
+        float(value)
+    except ValueError:
+        return f"={value!r}"
+    return f"={value}"
 
 
 class UnknownName(AtariVLMError, LookupError):

@@ -539,7 +539,8 @@ def run_app(command: typer.Typer, flags: dict[str, str] = FLAGS) -> None:
     try:
         command()
     except AtariVLMError as error:
-        words = as_typed(" ".join(str(error).split()), flags)
+        typed = error.worded(lambda name: flags.get(name, "--" + name.replace("_", "-")))
+        words = as_typed(" ".join(typed.split()), flags)
         # Which may quote a model: no terminal codes.
         words = "".join(letter if letter.isprintable() else "?" for letter in words)
         typer.echo(f"Error: {words}", err=True)
