@@ -34,9 +34,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.models.local.families import Conversation
-from atari_vlm.models.local.generation import Network, Wish
+from atari_vlm.models.local.generation import GenerationRequest, TransformersBackend
 from atari_vlm.models.local.model import LocalModel, LocalSettings
-from atari_vlm.models.local.scoring import choices
+from atari_vlm.models.local.scoring import build_candidates
 from atari_vlm.types import Frame, Message, Prompt
 from tests import checkpoints
 
@@ -67,20 +67,20 @@ async def _all(family: str, folder: str, frames: list[Frame]) -> None:
 
 def _one(model: LocalModel, frames: list[Frame]) -> dict[str, tuple[Work, Work]]:
     """One prompt, whose picture is known: probabilities against words."""
-    network = model._network
-    assert isinstance(network, Network)
-    labels = [network.tokenizer(letter)["input_ids"][-1] for letter in "ABCDEFGHIJKLMNOPQR"]
-    one_token = choices(tuple((label,) for label in labels))
+    backend = model._backend
+    assert isinstance(backend, TransformersBackend)
+    labels = [backend.tokenizer(letter)["input_ids"][-1] for letter in "ABCDEFGHIJKLMNOPQR"]
+    one_token = build_candidates(tuple((label,) for label in labels))
 
     def talk(k: int) -> Conversation:
-        return model._conversation(network, _prompt(frames[k % 2 : k % 2 + 1]))
+        return model._conversation(backend, _prompt(frames[k % 2 : k % 2 + 1]))
 
     async def one_pass(k: int) -> None:
-        (rated,) = network.rate([talk(k)], one_token)
+        (rated,) = backend.score_candidates([talk(k)], one_token)
         assert len(rated) == 18
 
     async def sixty(k: int) -> None:
-        (written,) = network.write([Wish(conversation=talk(k), longest=60)])
+        (written,) = backend.generate([GenerationRequest(conversation=talk(k), longest=60)])
         assert written.written == 60
 
     async def named(k: int) -> None:
@@ -118,10 +118,10 @@ async def _endless(folder: str, *, once: bool = True, **settings: Any) -> LocalM
     model = LocalModel(folder, settings=LocalSettings(max_tokens=24, **settings))
     model.policy = replace(model.policy, once=once)
     await model.score(_prompt(_frames(1)))
-    network = model._network
-    assert isinstance(network, Network)
-    network.ends.clear()
-    network.model.generation_config.eos_token_id = None
+    backend = model._backend
+    assert isinstance(backend, TransformersBackend)
+    backend.ends.clear()
+    backend.model.generation_config.eos_token_id = None
     return model
 
 

@@ -19,7 +19,7 @@ WORDS = (
 )
 
 
-def own(folder: Path, games: tuple[str, ...] = ("pong",)) -> Path:
+def embedded(folder: Path, games: tuple[str, ...] = ("pong",)) -> Path:
     """A checkpoint of the project's own, both halves: transformers and ONNX."""
     words = build_tokenizer(games)
     model = build_model(words, seed=7)

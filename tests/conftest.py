@@ -40,7 +40,7 @@ def only_loopback(monkeypatch):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """Builds each tiny checkpoint once: `built("llava")`, `built("own")`."""
+    """Builds each tiny checkpoint once: `built("llava")`, `built("embedded")`."""
     place, done = tmp_path_factory.mktemp("checkpoints"), {}
 
     def build(name):
@@ -49,7 +49,9 @@ def built(tmp_path_factory):
         if name not in done:
             folder = place / name
             done[name] = (
-                checkpoints.own(folder) if name == "own" else checkpoints.family(name, folder)
+                checkpoints.embedded(folder)
+                if name == "embedded"
+                else checkpoints.family(name, folder)
             )
         return done[name]
 

@@ -264,8 +264,8 @@ def _version(player: Model | Policy | None, game: Game) -> str | None:
 
 def _shown_to(model: Model | None) -> dict[str, Any]:
     """What a model in this process makes of the screens."""
-    told = getattr(model, "told", None)
-    return {"local": told} if told else {}
+    description = getattr(model, "description", None)
+    return {"local": description} if description else {}
 
 
 def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options) -> None:

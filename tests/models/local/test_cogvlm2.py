@@ -122,16 +122,16 @@ def test_code_that_cannot_run_here_says_what_succeeds_it(folder, mark, screens, 
 # --- what it says ---------------------------------------------------------------------------------
 
 
-def whole(network, conversation, said):
+def whole(backend, conversation, said):
     """Log-probabilities of the token after `said`, everything read anew in one pass."""
     import torch
 
-    from atari_vlm.models.local.families import pictures_of
+    from atari_vlm.models.local.families import images_of
 
     words = "".join(p["text"] for t in conversation for p in t["content"] if "text" in p).strip()
-    model = network.model
+    model = backend.model
     built = model.build_conversation_input_ids(
-        network.tokenizer, query=words, images=pictures_of(conversation), template_version="chat"
+        backend.tokenizer, query=words, images=images_of(conversation), template_version="chat"
     )
     more = torch.tensor(said, dtype=torch.long)
     ids = torch.cat([built["input_ids"], more])[None]
@@ -147,12 +147,12 @@ def test_its_answers_equal_a_full_recomputation(folder, mark, screens):
     model = trusting(folder, max_tokens=12)
     asked = prompt(screens[:3])
     reply = asyncio.run(model.answer(asked, seed=0))
-    network = model._network
-    conversation = model._conversation(network, asked)
+    backend = model._backend
+    conversation = model._conversation(backend, asked)
     said = []
     while len(said) < reply.usage.output_tokens:
-        said.append(int(whole(network, conversation, said).argmax()))
-    assert network.tokenizer.decode(said, skip_special_tokens=True) == reply.text
+        said.append(int(whole(backend, conversation, said).argmax()))
+    assert backend.tokenizer.decode(said, skip_special_tokens=True) == reply.text
     assert len(set(said)) > 3
 
 
@@ -163,16 +163,16 @@ def test_its_probabilities_equal_a_full_recomputation(folder, mark, screens):
     model = trusting(folder)
     asked = prompt(screens[:2], plans=False)  # RIGHT begins RIGHTFIRE: the end counts
     rated = asyncio.run(model.score(asked))
-    network = model._network
-    conversation = model._conversation(network, asked)
+    backend = model._backend
+    conversation = model._conversation(backend, asked)
     logs = []
     for action, _ in rated:
         said, log = [], 0.0
-        for token in network.tokenizer(action, add_special_tokens=False)["input_ids"]:
-            log += float(whole(network, conversation, said)[token])
+        for token in backend.tokenizer(action, add_special_tokens=False)["input_ids"]:
+            log += float(whole(backend, conversation, said)[token])
             said.append(token)
         logs.append(
-            log + float(torch.logsumexp(whole(network, conversation, said)[network.ends], 0))
+            log + float(torch.logsumexp(whole(backend, conversation, said)[backend.ends], 0))
         )
     expected = np.exp(np.array(logs) - max(logs))
     assert np.allclose(list(rated.values()), expected / expected.sum(), atol=1e-5)
@@ -183,10 +183,10 @@ def test_several_screens_are_one_mosaic_which_it_sees(folder, mark, screens):
     model = trusting(folder)
     network_sees = [asyncio.run(model.score(prompt(screens[k : k + 3]))) for k in (0, 100)]
     assert network_sees[0] != network_sees[1]
-    (turn,) = model._conversation(model._network, prompt(screens[:4]))
+    (turn,) = model._conversation(model._backend, prompt(screens[:4]))
     pictures = [part["image"] for part in turn["content"] if part["type"] == "image"]
     assert [picture.size for picture in pictures] == [(2 * 320 + 8, 2 * 420 + 8)]
-    assert "one picture, more screens as one mosaic" in model.told
+    assert "one picture, more screens as one mosaic" in model.description
 
 
 def test_it_plays_and_its_record_says_whose_code_ran(folder, mark, tmp_path):

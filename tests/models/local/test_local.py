@@ -19,7 +19,14 @@ from atari_vlm.errors import InvalidSetting, MissingExtra, ModelFault, ModelUnus
 from atari_vlm.models.build import build_model
 from atari_vlm.models.embedded.model import EmbeddedModel
 from atari_vlm.models.local import checkpoint as on_disk
-from atari_vlm.models.local.families import FAMILIES, OWN, UNKNOWN, FramePolicy, arrange, policy_of
+from atari_vlm.models.local.families import (
+    EMBEDDED,
+    FAMILIES,
+    UNKNOWN,
+    FramePolicy,
+    build_conversation,
+    get_frame_policy,
+)
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.prompts.embedded import LOOK, SEE
 from atari_vlm.prompts.strategies import get_strategy
@@ -58,18 +65,18 @@ def answer(model, prompt, seed=0):
     return asyncio.run(model.answer(prompt, seed=seed))
 
 
-def plainly(network, conversation):
+def encode_without_cache(backend, conversation):
     """The inputs of a conversation from its processor alone, pictures as pixels."""
-    remembering = network.processor.image_processor
-    network.processor.image_processor = getattr(remembering, "inner", remembering)
-    inputs = network.processor.apply_chat_template(
+    remembering = backend.processor.image_processor
+    backend.processor.image_processor = getattr(remembering, "inner", remembering)
+    inputs = backend.processor.apply_chat_template(
         [conversation],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
     )
-    network.processor.image_processor = remembering
+    backend.processor.image_processor = remembering
     return inputs
 
 
@@ -82,7 +89,7 @@ def short(**more):
 
 @pytest.mark.parametrize("draw", [True, False])
 def test_our_own_checkpoint_says_word_for_word_what_the_embedded_model_says(built, screens, draw):
-    folder = built("own")
+    folder = built("embedded")
     local = LocalModel(str(folder), settings=LocalSettings(draw=draw))
     embedded = EmbeddedModel(folder, draw=draw)
     rng = np.random.default_rng(1)
@@ -110,7 +117,7 @@ def test_our_own_checkpoint_says_word_for_word_what_the_embedded_model_says(buil
 
 
 def test_our_own_checkpoint_scores_plans_as_the_embedded_model_does(built, screens):
-    local, embedded = LocalModel(str(built("own"))), EmbeddedModel(built("own"))
+    local, embedded = LocalModel(str(built("embedded"))), EmbeddedModel(built("embedded"))
     assert isinstance(local, Scorer)
 
     async def furthest():
@@ -126,11 +133,11 @@ def test_our_own_checkpoint_scores_plans_as_the_embedded_model_does(built, scree
 
 
 def test_our_own_checkpoint_knows_its_prompt_its_games_and_its_limits(built, screens):
-    model = LocalModel(str(built("own")))
-    assert (model.prompt_type, model.games, model.policy) == ("specialist", ("pong",), OWN)
-    assert "one picture of motion" in model.told
+    model = LocalModel(str(built("embedded")))
+    assert (model.prompt_type, model.games, model.policy) == ("specialist", ("pong",), EMBEDDED)
+    assert "one picture of motion" in model.description
     with pytest.raises(InvalidSetting, match="takes no --temperature"):
-        LocalModel(str(built("own")), settings=LocalSettings(temperature=0.5))
+        LocalModel(str(built("embedded")), settings=LocalSettings(temperature=0.5))
     with pytest.raises(ModelUnusable, match="names none of them"):
         answer(model, specialist(screens[:2], "Play tennis. Say what you see, then your plan."))
     with pytest.raises(ModelUnusable, match="never taught the words 'quickly'"):
@@ -144,7 +151,7 @@ def test_a_folder_plays_by_path_in_torch_and_on_onnxruntime_alike(built, tmp_pat
         trainer = VLMTrainer("pong", name, max_decisions=12, seed=4, save_dir=tmp_path)
         return trainer.evaluate(1), trainer.settings
 
-    folder = str(built("own"))
+    folder = str(built("embedded"))
     assert isinstance(build_model(folder), EmbeddedModel)
     assert isinstance(build_model(f"local:{folder}"), LocalModel)
     without = shutil.copytree(folder, tmp_path / "torch-only", ignore=lambda *_: ["eyes.onnx"])
@@ -184,15 +191,15 @@ def test_scores_equal_a_full_recomputation(built, screens, name, plans):
     model = LocalModel(str(built(name)))
     prompt = ask(screens[:2], plans=plans)
     scores = asyncio.run(model.score(prompt))
-    network = model._network
-    ends = torch.tensor(network.ends)
+    backend = model._backend
+    ends = torch.tensor(backend.ends)
     logs = []
     lengths = (1, 2, 3, 4) if plans else (4,)
     assert list(scores) == [(action, frames) for action in LEGAL for frames in lengths]
     for action, frames in scores:
         words = f"ACTION: {action} x{frames}" if plans else action
-        tokens = network.tokenizer(words, add_special_tokens=False)["input_ids"]
-        inputs = plainly(network, model._conversation(network, prompt))
+        tokens = backend.tokenizer(words, add_special_tokens=False)["input_ids"]
+        inputs = encode_without_cache(backend, model._conversation(backend, prompt))
         read = inputs["input_ids"].shape[1]
         for key, value in list(inputs.items()):
             if value.shape == (1, read):
@@ -200,7 +207,7 @@ def test_scores_equal_a_full_recomputation(built, screens, name, plans):
                 tail = torch.ones_like(tail) if key == "attention_mask" else tail
                 inputs[key] = torch.cat([value, tail], 1)
         with torch.inference_mode():
-            rows = network.model(**inputs, use_cache=False).logits[0].log_softmax(-1)
+            rows = backend.model(**inputs, use_cache=False).logits[0].log_softmax(-1)
         log = sum(rows[read - 1 + place, token] for place, token in enumerate(tokens))
         if not plans:  # RIGHT begins RIGHTFIRE, so where an answer ends counts
             log = log + rows[-1, ends].logsumexp(-1)
@@ -276,28 +283,32 @@ def test_every_strategy_can_be_asked_and_played(built, screens, tmp_path):
 def test_every_seed_family_has_a_policy_that_says_what_it_does():
     for name in ("qwen2_vl", "llava_next", "video_llava", "idefics2", "idefics3", "smolvlm"):
         assert name in FAMILIES
-    assert policy_of("not heard of") is UNKNOWN
-    assert UNKNOWN.told == "at most one picture, more screens as one mosaic"
+    assert get_frame_policy("not heard of") is UNKNOWN
+    assert UNKNOWN.description == "at most one picture, more screens as one mosaic"
     for policy in FAMILIES.values():
         assert policy.why
-        assert "picture" in policy.told
+        assert "picture" in policy.description
 
 
 def test_one_picture_at_most_makes_a_mosaic_that_the_words_explain(screens):
-    (_, user) = arrange(ask(screens[:3]), FramePolicy(pictures=1), system=True, plain=str)
+    (_, user) = build_conversation(
+        ask(screens[:3]), FramePolicy(pictures=1), system=True, plain=str
+    )
     image, text = user["content"]
     assert image["image"].size == (2 * 160 + 8, 2 * 210 + 8)
     assert text["text"].strip().startswith("The picture holds 3 screens in 2 rows of 2")
     assert "Screen 2:\n[screen 3]" in text["text"]
     rgb = np.asarray(image["image"])
-    (_, alone) = arrange(ask(screens[2:3]), FramePolicy(pictures=1), system=True, plain=str)
+    (_, alone) = build_conversation(
+        ask(screens[2:3]), FramePolicy(pictures=1), system=True, plain=str
+    )
     pictured = [part["image"] for part in alone["content"] if part["type"] == "image"]
     assert np.array_equal(rgb[218:, :160], np.asarray(pictured[0]))
     assert (rgb[218:, 168:] == 96).all()
 
 
 def test_without_a_system_turn_its_words_open_the_users(screens):
-    (user,) = arrange(ask(screens[:1]), FramePolicy(), system=False, plain=str)
+    (user,) = build_conversation(ask(screens[:1]), FramePolicy(), system=False, plain=str)
     assert user["role"] == "user"
     assert user["content"][0]["text"].startswith("You play Pong.\nScreen 0:")
 
@@ -305,7 +316,7 @@ def test_without_a_system_turn_its_words_open_the_users(screens):
 def test_a_size_that_the_prompt_gives_beats_the_scale(screens):
     prompt = ask(screens[:1])
     sized = Prompt(messages=prompt.messages, legal=LEGAL, longest=4, image_size=(84, 84))
-    (_, user) = arrange(sized, FramePolicy(scale=2), system=True, plain=str)
+    (_, user) = build_conversation(sized, FramePolicy(scale=2), system=True, plain=str)
     assert [part["image"].size for part in user["content"] if "image" in part] == [(84, 84)]
 
 
@@ -367,16 +378,16 @@ def test_memory_that_runs_out_is_a_fault_and_the_next_answer_comes(built, screen
 
     model = LocalModel(str(built("idefics3")), settings=short())
     answer(model, ask(screens[:1]))
-    generate = model._network.model.generate
+    generate = model._backend.model.generate
 
     def full(**inputs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(model._network.model, "generate", full)
+    monkeypatch.setattr(model._backend.model, "generate", full)
     with pytest.raises(ModelFault, match="ran out of memory for this prompt") as caught:
         answer(model, ask(screens[:1]))
     assert caught.value.kind == "out of memory"
-    monkeypatch.setattr(model._network.model, "generate", generate)
+    monkeypatch.setattr(model._backend.model, "generate", generate)
     assert answer(model, ask(screens[:1])).usage.calls == 1
 
 
@@ -431,7 +442,7 @@ def test_a_spoilt_checkpoint_gets_one_sentence(built, screens, tmp_path, how):
 
 
 def test_damaged_sentences_are_said_to_be(built, tmp_path):
-    folder = shutil.copytree(built("own"), tmp_path / "own")
+    folder = shutil.copytree(built("embedded"), tmp_path / "embedded")
     (folder / "answers.json").write_text('{"side": 160}')
     with pytest.raises(ModelUnusable, match=r"answers\.json or tokenizer\.json .* is damaged"):
         LocalModel(str(folder))
@@ -482,7 +493,7 @@ def test_forms_that_are_here_work(built, screens, form):
     settings = short(placement=on_disk.Placement(**form))
     model = LocalModel(str(built("idefics3")), settings=settings)
     assert answer(model, ask(screens[:1])).usage.output_tokens > 0
-    assert ("bfloat16" in model.told) == ("dtype" in form)
+    assert ("bfloat16" in model.description) == ("dtype" in form)
 
 
 def test_without_the_extra_it_says_what_to_install(built, monkeypatch):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from atari_vlm.errors import ModelFault, ModelUnusable
-from atari_vlm.models.local.batch_queue import Waiting
+from atari_vlm.models.local.batch_queue import BatchQueue
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt
@@ -65,7 +65,7 @@ def test_games_answered_together_get_what_each_gets_alone(built, screens, name):
         return await everyone(lambda prompt: model.answer(prompt, seed=3), prompts)
 
     mine, theirs = asyncio.run(scored(crowd)), asyncio.run(scored(alone))
-    assert (crowd._waiting.largest, alone._waiting.largest) == (3, 1)
+    assert (crowd._queue.largest, alone._queue.largest) == (3, 1)
     for one, other in zip(mine, theirs, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
     assert mine[0] != mine[1]
@@ -82,11 +82,11 @@ def test_logits_of_a_batch_equal_those_of_each_alone(built, screens, name):
     model = model_of(built, name, once=False)
     prompts = [ask(screens[k : k + 2], "Go on, " * (5 - k)) for k in range(5)]
     asyncio.run(model.score(prompts[0]))
-    network = model._network
-    talks = [model._conversation(network, prompt) for prompt in prompts]
+    backend = model._backend
+    talks = [model._conversation(backend, prompt) for prompt in prompts]
     with torch.inference_mode():
-        batch = network.model(**network.encode(talks), logits_to_keep=1).logits[:, -1]
-        single = [network.model(**network.encode([talk])).logits[0, -1] for talk in talks]
+        batch = backend.model(**backend.encode(talks), logits_to_keep=1).logits[:, -1]
+        single = [backend.model(**backend.encode([talk])).logits[0, -1] for talk in talks]
     assert torch.allclose(batch, torch.stack(single), atol=1e-5)
 
 
@@ -136,7 +136,7 @@ def test_a_batch_too_large_for_the_memory_is_answered_in_halves(built, screens, 
         return await asyncio.gather(*replies, return_exceptions=True)
 
     usual = [reply.text for reply in asyncio.run(said())]
-    generate, sizes = model._network.model.generate, []
+    generate, sizes = model._backend.model.generate, []
 
     def cramped(**inputs):
         sizes.append(len(inputs["input_ids"]))
@@ -144,7 +144,7 @@ def test_a_batch_too_large_for_the_memory_is_answered_in_halves(built, screens, 
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return generate(**inputs)
 
-    monkeypatch.setattr(model._network.model, "generate", cramped)
+    monkeypatch.setattr(model._backend.model, "generate", cramped)
     most = 1
     assert [reply.text for reply in asyncio.run(said())] == usual
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
@@ -169,7 +169,7 @@ def test_games_played_at_the_same_time_share_their_passes(built, tmp_path):
 
     together, crowd = play("together", 3)
     apart, alone = play("apart", 1)
-    assert (together._waiting.largest, apart._waiting.largest) == (3, 1)
+    assert (together._queue.largest, apart._queue.largest) == (3, 1)
     assert crowd.scores == alone.scores
     assert crowd.usage.input_tokens == alone.usage.input_tokens
     assert crowd.usage.output_tokens == alone.usage.output_tokens
@@ -183,7 +183,7 @@ def test_whoever_stops_waiting_is_not_waited_for():
         return [job * 10 for job in jobs]
 
     async def work():
-        line = Waiting(serve, most=3)
+        line = BatchQueue(serve, most=3)
         tasks = [asyncio.create_task(line.ask(number)) for number in range(5)]
         await asyncio.sleep(0)
         tasks[1].cancel()
@@ -215,10 +215,10 @@ def test_a_picture_is_looked_at_once_and_nothing_changes(built, screens, name):
         assert words[0].text == words[1].text
 
     asyncio.run(compare())
-    eyes = remembering._network.eyes
+    eyes = remembering._backend.vision_cache
     single = remembering.policy.pictures == 1  # a mosaic is another picture every time
     assert eyes.looked == (4 if single else 5)
-    assert forgetful._network.eyes is None
+    assert forgetful._backend.vision_cache is None
 
 
 def test_pictures_of_different_sizes_are_looked_at_too(built, screens):
@@ -280,7 +280,7 @@ def test_exactly_what_keeps_the_object_whole_may_follow(built, screens):
     model = model_of(built, "qwen2_vl")
     prompt = ask(screens[:1], plans=True, json=True)
     asyncio.run(model.score(prompt))
-    words = model._network.tokenizer
+    words = model._backend.tokenizer
     opening, names = '{"reasoning": "', "|".join(LEGAL)
     whole = regex.compile(rf'\{opening}[^"\\]*", "action": "(?:{names})", "frames": [1-4]\}}')
     pieces = {
@@ -288,7 +288,7 @@ def test_exactly_what_keeps_the_object_whole_may_follow(built, screens):
         for token in range(len(words))
         if token not in words.all_special_ids and "\ufffd" not in words.decode([token])
     }
-    schema = Schema(Vocabulary(words, model._network.ends), prompt, 90)
+    schema = Schema(Vocabulary(words, model._backend.ends), prompt, 90)
     dice = torch.Generator().manual_seed(5)
     said, text = [], ""
     while not whole.fullmatch(text):
@@ -307,5 +307,5 @@ def test_exactly_what_keeps_the_object_whole_may_follow(built, screens):
         assert offered <= expected if closing else offered == expected
         said.append(int(kept.argmax()))
         text += pieces[said[-1]]
-    assert set(schema(said, scores).isfinite().nonzero()[:, 0].tolist()) == set(model._network.ends)
+    assert set(schema(said, scores).isfinite().nonzero()[:, 0].tolist()) == set(model._backend.ends)
     assert json.loads(text)["action"] in LEGAL

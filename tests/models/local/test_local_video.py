@@ -8,7 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atari_vlm.models.local.families import Film, FramePolicy, arrange, policy_of, videos_of
+from atari_vlm.models.local.families import (
+    FramePolicy,
+    VideoFormat,
+    build_conversation,
+    get_frame_policy,
+    videos_of,
+)
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.types import Message, Prompt
 
@@ -26,14 +32,14 @@ def ask(shown):
 
 def talk(shown, film):
     policy = FramePolicy(film=film, video=True)
-    return arrange(ask(shown), policy, system=True, plain=str)
+    return build_conversation(ask(shown), policy, system=True, plain=str)
 
 
 # --- what is shown --------------------------------------------------------------------------------
 
 
 def test_screens_become_one_video_that_the_words_explain(screens):
-    (turn,) = conversation = talk(screens[:4], Film(multiple=2))
+    (turn,) = conversation = talk(screens[:4], VideoFormat(multiple=2))
     (video,) = videos_of(conversation)
     assert len(video.frames) == 4
     assert video.rate == 15  # a screen every four of sixty frames a second
@@ -44,30 +50,30 @@ def test_screens_become_one_video_that_the_words_explain(screens):
 
 
 def test_the_oldest_screen_is_repeated_and_the_newest_kept(screens):
-    (video,) = videos_of(talk(screens[:3], Film(multiple=8, most=8)))
+    (video,) = videos_of(talk(screens[:3], VideoFormat(multiple=8, most=8)))
     pixels = [np.asarray(frame) for frame in video.frames]
     assert len(pixels) == 8
     assert all(np.array_equal(pixels[0], early) for early in pixels[:6])
     assert not np.array_equal(pixels[5], pixels[6])
-    (turn,) = conversation = talk(screens[:10], Film(multiple=8, most=8))
+    (turn,) = conversation = talk(screens[:10], VideoFormat(multiple=8, most=8))
     (video,) = videos_of(conversation)
-    (newest,) = videos_of(talk(screens[2:10], Film(multiple=8, most=8)))
+    (newest,) = videos_of(talk(screens[2:10], VideoFormat(multiple=8, most=8)))
     assert all(map(np.array_equal, map(np.asarray, video.frames), map(np.asarray, newest.frames)))
     assert "The video shows screens 3 to 10" in turn["content"][-1]["text"]
 
 
 def test_one_screen_is_a_picture():
-    policy = policy_of("video_llava")
+    policy = get_frame_policy("video_llava")
     assert policy.video
-    assert "several screens as one video of 8 frames, one screen as a picture" in policy.told
+    assert "several screens as one video of 8 frames, one screen as a picture" in policy.description
 
 
 def test_a_family_without_a_video_shows_pictures_and_says_so(built, screens):
     model = LocalModel(str(built("smolvlm")), settings=LocalSettings(max_tokens=3, video=True))
-    assert "every screen a picture" in model.told
-    assert "smolvlm takes none without torchvision (pip install torchvision)" in model.told
+    assert "every screen a picture" in model.description
+    assert "smolvlm takes none without torchvision (pip install torchvision)" in model.description
     assert asyncio.run(model.answer(ask(screens[:2]), seed=0)).usage.output_tokens > 0
-    assert "torchvision" not in LocalModel(str(built("smolvlm"))).told
+    assert "torchvision" not in LocalModel(str(built("smolvlm"))).description
 
 
 # --- what the model gets --------------------------------------------------------------------------
@@ -76,8 +82,8 @@ def test_a_family_without_a_video_shows_pictures_and_says_so(built, screens):
 def encoded(built, name, frames):
     model = LocalModel(str(built(name)), settings=LocalSettings(max_tokens=3, video=True))
     reply = asyncio.run(model.answer(ask(frames), seed=0))
-    network = model._network
-    return network, network.encode([model._conversation(network, ask(frames))]), reply
+    backend = model._backend
+    return backend, backend.encode([model._conversation(backend, ask(frames))]), reply
 
 
 @pytest.mark.parametrize("name", VIDEOS)
@@ -96,8 +102,8 @@ def test_a_video_is_read_and_its_order_matters(built, screens, name):
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_a_video_costs_what_its_frames_say(built, screens, name):
-    network, inputs, reply = encoded(built, name, screens[:4])
-    tokens = int((inputs["input_ids"] == network.model.config.video_token_id).sum())
+    backend, inputs, reply = encoded(built, name, screens[:4])
+    tokens = int((inputs["input_ids"] == backend.model.config.video_token_id).sum())
     pixels = inputs["pixel_values_videos"]
     if name == "video_llava":
         assert tuple(pixels.shape) == (1, 8, 3, 56, 56)
@@ -116,15 +122,15 @@ def test_a_pair_of_frames_holds_the_pixels_of_both(built, screens, name):
     """Against each frame as a picture, whose copies along time the pair replaces."""
     import torch
 
-    network, inputs, _ = encoded(built, name, [screens[0], screens[150]])
-    images = network.processor.image_processor
+    backend, inputs, _ = encoded(built, name, [screens[0], screens[150]])
+    images = backend.processor.image_processor
     pair = inputs["pixel_values_videos"]
     side = images.patch_size
     pair = pair.view(len(pair), 3, 2, side, side)
     pictures = videos_of(
-        arrange(
+        build_conversation(
             ask([screens[0], screens[150]]),
-            replace(policy_of(name), video=True),
+            replace(get_frame_policy(name), video=True),
             system=True,
             plain=str,
         )
@@ -138,8 +144,8 @@ def test_a_pair_of_frames_holds_the_pixels_of_both(built, screens, name):
 
 
 def test_qwen3_is_told_when_each_pair_was_shown(built, screens):
-    network, inputs, _ = encoded(built, "qwen3_vl", screens[:4])
-    words = network.tokenizer.decode(inputs["input_ids"][0])
+    backend, inputs, _ = encoded(built, "qwen3_vl", screens[:4])
+    words = backend.tokenizer.decode(inputs["input_ids"][0])
     assert "<0.0 seconds>" in words  # frames 0 and 1 of 15 a second
     assert "<0.2 seconds>" in words
 
@@ -157,4 +163,4 @@ def test_videos_in_a_batch_are_answered_as_alone(built, screens):
 
         for one, other in zip(asyncio.run(scored(crowd)), asyncio.run(scored(alone)), strict=True):
             assert one == pytest.approx(other, abs=1e-5)
-        assert crowd._waiting.largest == 3
+        assert crowd._queue.largest == 3

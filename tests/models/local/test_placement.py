@@ -31,7 +31,7 @@ def held(folder, screens, **place):
     prompt = Prompt(messages=(Message("user", (screens[0], "Act.")),), legal=LEGAL, longest=4)
     scores = asyncio.run(model.score(prompt))
     assert sum(scores.values()) == pytest.approx(1, abs=1e-3)
-    return model, model._network.model
+    return model, model._backend.model
 
 
 @pytest.mark.parametrize("kind", ["flash_attention_2", "flash_attention_3"])
@@ -41,8 +41,10 @@ def test_flash_attention_that_is_not_here_becomes_sdpa_and_says_so(built, screen
     if torch.cuda.is_available():
         pytest.skip("This machine may have flash attention.")
     model, inner = held(built("idefics3"), screens, attention=kind)
-    assert model.told.startswith(f"idefics3 (sdpa, as {kind} needs an NVIDIA GPU and its package")
-    assert "pip install flash-attn" in model.told
+    assert model.description.startswith(
+        f"idefics3 (sdpa, as {kind} needs an NVIDIA GPU and its package"
+    )
+    assert "pip install flash-attn" in model.description
     assert inner.config.text_config._attn_implementation == "sdpa"
 
 
@@ -52,10 +54,12 @@ def test_what_is_asked_for_is_what_is_held_and_what_is_told(built, screens):
     model, inner = held(
         built("idefics3"), screens, attention="eager", dtype="bfloat16", device="cpu", threads=1
     )
-    assert model.told.startswith("idefics3 (bfloat16, eager, cpu, 1 thread): ")
+    assert model.description.startswith("idefics3 (bfloat16, eager, cpu, 1 thread): ")
     assert inner.dtype == torch.bfloat16
     assert inner.config.text_config._attn_implementation == "eager"
-    assert held(built("idefics3"), screens)[0].told.startswith("idefics3: every screen a picture")
+    assert held(built("idefics3"), screens)[0].description.startswith(
+        "idefics3: every screen a picture"
+    )
 
 
 @pytest.mark.parametrize(("kind", "package"), sorted(on_disk.QUANTIZED.items()))
@@ -66,7 +70,7 @@ def test_fewer_bits_need_a_package_that_is_named(built, monkeypatch, kind, packa
         build_model(str(built("idefics3")), local={"quantize": kind})
     gone.clear()
     model = build_model(str(built("idefics3")), local={"quantize": kind})
-    assert model.told.startswith(f"idefics3 ({kind}): ")
+    assert model.description.startswith(f"idefics3 ({kind}): ")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ class _Line:
     draining: asyncio.Task[None] | None = None
 
 
-class Waiting(Generic[Job, Result]):
+class BatchQueue(Generic[Job, Result]):
     """A queue in front of a worker thread.
 
     Args:

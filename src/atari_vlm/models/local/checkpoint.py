@@ -66,7 +66,7 @@ class Placement:
             raise InvalidSetting(f"threads is at least 1, not {self.threads}.")
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What was asked for, in words, for the record of a run; empty for the defaults."""
         plural = "" if self.threads == 1 else "s"
         threads = f"{self.threads} thread{plural}" if self.threads else None
@@ -317,7 +317,7 @@ def _load_processor(checkpoint: Checkpoint, settings: dict[str, Any]) -> Any:
     from transformers import AutoProcessor
 
     from atari_vlm.models.local.image_processor import processor_for_stills
-    from atari_vlm.models.local.video_processor import reel
+    from atari_vlm.models.local.video_processor import build_video_processor
 
     def read() -> Any:
         try:
@@ -333,7 +333,7 @@ def _load_processor(checkpoint: Checkpoint, settings: dict[str, Any]) -> Any:
     for name, value in settings.items():
         if hasattr(processor.image_processor, name):
             setattr(processor.image_processor, name, value)
-    film = reel(checkpoint.model_type, processor.image_processor)
+    film = build_video_processor(checkpoint.model_type, processor.image_processor)
     if film is not None:
         processor.video_processor = film
     return processor

@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable
-from atari_vlm.models.local.families import Conversation, pictures_of
-from atari_vlm.models.local.generation import Row, Wish, Written, plainly
-from atari_vlm.models.local.scoring import Choices, chances
+from atari_vlm.models.local.families import Conversation, images_of
+from atari_vlm.models.local.generation import (
+    Generation,
+    GenerationRequest,
+    Row,
+    escape_control_tokens,
+)
+from atari_vlm.models.local.scoring import Candidates, chances
 from atari_vlm.models.local.scoring import Path as Tokens
 
 ARCHITECTURE = "CogVLMForCausalLM"
@@ -105,8 +110,8 @@ class _State:
     """Of the last token, (1, 1)."""
 
 
-class CogVLM2Network:
-    """A loaded CogVLM2, with the face of `network.Network`.
+class CogVLM2Backend:
+    """A loaded CogVLM2, with the face of `backend.TransformersBackend`.
 
     Args:
         model: its CogVLMForCausalLM.
@@ -115,7 +120,7 @@ class CogVLM2Network:
     """
 
     system = False
-    eyes = None
+    vision_cache = None
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
@@ -130,9 +135,9 @@ class CogVLM2Network:
 
     def plain(self, text: str) -> str:
         """The text with a space inside what the tokenizer would take for a control token."""
-        return plainly(text, self._control)
+        return escape_control_tokens(text, self._control)
 
-    def write(self, wishes: Sequence[Wish]) -> list[Written]:
+    def generate(self, wishes: Sequence[GenerationRequest]) -> list[Generation]:
         """Answer conversations, one after the other: its code takes one at a time.
 
         Raises:
@@ -140,7 +145,7 @@ class CogVLM2Network:
         """
         return [self._write(wish) for wish in wishes]
 
-    def _write(self, wish: Wish) -> Written:
+    def _write(self, wish: GenerationRequest) -> Generation:
         import torch
 
         with torch.inference_mode():
@@ -156,10 +161,12 @@ class CogVLM2Network:
                 said.append(int(scores.argmax()))
         ended = bool(said) and said[-1] in self.ends
         text = self.tokenizer.decode(said, skip_special_tokens=True)
-        return Written(text, read, len(said), "stop" if ended else "length")
+        return Generation(text, read, len(said), "stop" if ended else "length")
 
-    def rate(self, conversations: Sequence[Conversation], answers: Choices) -> list[list[float]]:
-        """Log-probability of each answer to each conversation; see `rating.rate_tokens`."""
+    def score_candidates(
+        self, conversations: Sequence[Conversation], answers: Candidates
+    ) -> list[list[float]]:
+        """Log-probability of each answer to each conversation; see `rating.score_candidates`."""
         import torch
 
         rated = []
@@ -180,7 +187,7 @@ class CogVLM2Network:
 
     def _read(self, conversation: Conversation) -> tuple[_State, int]:
         """Read a conversation from its beginning; also how many tokens it has."""
-        pictures = pictures_of(conversation)
+        pictures = images_of(conversation)
         words = [
             part["text"] for turn in conversation for part in turn["content"] if "text" in part
         ]

@@ -26,7 +26,7 @@ GAP = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class VideoFormat:
     """How many frames a video of a family has.
 
     Where screens are too few the oldest is repeated: nothing seems to stand still at the end.
@@ -50,7 +50,7 @@ class FramePolicy:
     """Settings of the image processor that switch its tiles off."""
     motion: bool = False
     """Whether the last two frames become one picture by `images.motion`, as in training."""
-    film: Film | None = None
+    film: VideoFormat | None = None
     """What a video of the family is; None where it takes none in this process."""
     video: bool = False
     """Whether several screens are shown as one video."""
@@ -62,7 +62,7 @@ class FramePolicy:
     """What was asked for and cannot be, for the record of a run."""
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What it does, in words, for the record of a run."""
         return self._told() + (f"; {self.note}" if self.note else "")
 
@@ -81,7 +81,7 @@ class FramePolicy:
         return limit + size + tiles
 
 
-_PAIRS = Film(multiple=2)
+_PAIRS = VideoFormat(multiple=2)
 _QWEN = FramePolicy(
     scale=2, film=_PAIRS, once=True, why="48 tokens a native picture, 165 at twice its size"
 )
@@ -97,7 +97,7 @@ _SINGLE = FramePolicy(pictures=1, once=True, why="trained on one picture a conve
 UNKNOWN = FramePolicy(pictures=1, why="nothing is known of this family but that it takes a picture")
 """For families without a row."""
 
-OWN = FramePolicy(motion=True, why="what `atari-vlm distill` trains on")
+EMBEDDED = FramePolicy(motion=True, why="what `atari-vlm distill` trains on")
 """For checkpoints of the project's own."""
 
 FAMILIES: dict[str, FramePolicy] = {
@@ -122,7 +122,7 @@ FAMILIES: dict[str, FramePolicy] = {
     ),
     "video_llava": FramePolicy(
         pictures=1,
-        film=Film(multiple=8, most=8),
+        film=VideoFormat(multiple=8, most=8),
         video=True,
         once=True,
         why="trained on one picture or one video of eight: 256 or 2,056 tokens a conversation",
@@ -132,7 +132,7 @@ FAMILIES: dict[str, FramePolicy] = {
 features change nothing."""
 
 
-def policy_of(model_type: str, video: bool | None = None) -> FramePolicy:
+def get_frame_policy(model_type: str, video: bool | None = None) -> FramePolicy:
     """The frame policy of a family.
 
     Args:
@@ -149,7 +149,7 @@ def policy_of(model_type: str, video: bool | None = None) -> FramePolicy:
     return policy if video is None else replace(policy, video=video)
 
 
-def arrange(
+def build_conversation(
     prompt: Prompt, policy: FramePolicy, *, system: bool, plain: Callable[[str], str]
 ) -> Conversation:
     """A prompt as a conversation for a chat template.
@@ -184,7 +184,7 @@ def arrange(
     return conversation
 
 
-def pictures_of(conversation: Conversation) -> list[Image.Image]:
+def images_of(conversation: Conversation) -> list[Image.Image]:
     """The pictures of a conversation, in order; those of a video are not among them."""
     content = [part for turn in conversation for part in turn["content"]]
     return [part["image"] for part in content if part["type"] == "image"]

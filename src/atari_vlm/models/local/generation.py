@@ -15,30 +15,30 @@ import numpy as np
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.embedded.answers import Chooser
 from atari_vlm.models.local.families import Conversation
-from atari_vlm.models.local.scoring import Choices, rate_tokens
-from atari_vlm.models.local.video_processor import Reel
-from atari_vlm.models.local.vision_feature_cache import Eyes
+from atari_vlm.models.local.scoring import Candidates, score_candidates
+from atari_vlm.models.local.video_processor import FrameVideoProcessor
+from atari_vlm.models.local.vision_feature_cache import VisionFeatureCache
 
-Bend: TypeAlias = Callable[[Sequence[int], Any], Any]
+LogitsProcessor: TypeAlias = Callable[[Sequence[int], Any], Any]
 """(tokens said so far, scores of the next) -> the scores to take the largest of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class GenerationRequest:
     """One answer to write."""
 
     conversation: Conversation
-    """From `families.arrange`."""
+    """From `families.build_conversation`."""
     longest: int
     """Most tokens of the answer."""
-    bends: tuple[Bend, ...] = ()
+    bends: tuple[LogitsProcessor, ...] = ()
     """What decides each token, one after the other; without any, the likeliest is taken."""
     stopped: Callable[[], bool] = field(default=lambda: False)
     """Asked after every token; True ends the answer early."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Generation:
     """An answer, and what it cost."""
 
     text: str
@@ -50,7 +50,7 @@ class Written:
     """"stop", or "length" where the answer was cut off."""
 
 
-class Network:
+class TransformersBackend:
     """A model and its processor.
 
     Args:
@@ -90,7 +90,7 @@ class Network:
         ]
         self.system = self._takes_system()
         """Whether its chat template has a place for the system's words."""
-        self.eyes = Eyes(model, processor) if once else None
+        self.vision_cache = VisionFeatureCache(model, processor) if once else None
         """What remembers pictures; None where every prompt looks at all of its own."""
 
     def _takes_system(self) -> bool:
@@ -109,13 +109,15 @@ class Network:
 
     def plain(self, text: str) -> str:
         """The text with a space inside what the tokenizer would take for a control token."""
-        return plainly(text, self._control)
+        return escape_control_tokens(text, self._control)
 
-    def rate(self, conversations: Sequence[Conversation], answers: Choices) -> list[list[float]]:
-        """Log-probability of each answer to each conversation; see `rating.rate_tokens`."""
-        return rate_tokens(self, conversations, answers)
+    def score_candidates(
+        self, conversations: Sequence[Conversation], answers: Candidates
+    ) -> list[list[float]]:
+        """Log-probability of each answer to each conversation; see `rating.score_candidates`."""
+        return score_candidates(self, conversations, answers)
 
-    def write(self, wishes: Sequence[Wish]) -> list[Written]:
+    def generate(self, wishes: Sequence[GenerationRequest]) -> list[Generation]:
         """Answer conversations in one batch.
 
         Raises:
@@ -162,11 +164,11 @@ class Network:
     def _room(self, longest: int, read: int) -> int:
         return longest if self.context is None else min(longest, self.context - read)
 
-    def _written(self, row: Row, read: int, said: list[int]) -> Written:
+    def _written(self, row: Row, read: int, said: list[int]) -> Generation:
         said = row.own(said)
         ended = bool(said) and said[-1] in self.ends
         text = self.tokenizer.decode(said, skip_special_tokens=True)
-        return Written(text, read, len(said), "stop" if ended else "length")
+        return Generation(text, read, len(said), "stop" if ended else "length")
 
     def encode(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """Conversations as the inputs of the model, on its device, padded on the left.
@@ -176,8 +178,8 @@ class Network:
         """
         import torch
 
-        for half in (self.eyes, getattr(self.processor, "video_processor", None)):
-            if isinstance(half, Eyes | Reel):
+        for half in (self.vision_cache, getattr(self.processor, "video_processor", None)):
+            if isinstance(half, VisionFeatureCache | FrameVideoProcessor):
                 half.expect(conversations)
         batch = self.processor.apply_chat_template(
             list(conversations),
@@ -197,9 +199,9 @@ class Network:
         inner: Any = getattr(self.model, "model", None)
         if getattr(inner, "rope_deltas", None) is not None:
             inner.rope_deltas = None  # those of the last prompt, which may have had pictures
-        if self.eyes is not None:
+        if self.vision_cache is not None:
             with torch.inference_mode():
-                inputs = self.eyes.seen(inputs)
+                inputs = self.vision_cache.seen(inputs)
         return inputs
 
 
@@ -207,7 +209,7 @@ class Network:
 class Row:
     """One answer of a batch on its way."""
 
-    wish: Wish
+    wish: GenerationRequest
     room: int
     """Most tokens it can have."""
     ends: Sequence[int]
@@ -225,7 +227,7 @@ class Row:
         return ended or len(said) >= self.room or self.wish.stopped()
 
 
-def plainly(text: str, control: Sequence[str]) -> str:
+def escape_control_tokens(text: str, control: Sequence[str]) -> str:
     """The text with a space inside each control token."""
     for token in control:
         if len(token) > 1 and token in text:
@@ -233,7 +235,7 @@ def plainly(text: str, control: Sequence[str]) -> str:
     return text
 
 
-def chosen(choose: Chooser) -> Bend:
+def chosen(choose: Chooser) -> LogitsProcessor:
     """Leaves only the token that `choose` picks."""
 
     def bend(said: Sequence[int], scores: Any) -> Any:
@@ -245,7 +247,7 @@ def chosen(choose: Chooser) -> Bend:
     return bend
 
 
-def sampled(temperature: float, seed: int) -> Bend:
+def sampled(temperature: float, seed: int) -> LogitsProcessor:
     """Makes the largest score a draw from the softmax.
 
     Adding Gumbel noise is sampling; the noise comes from a generator of its own, so neither another

@@ -62,7 +62,7 @@ def fetch(model_id: str, tell: Callable[[str], None] = say, *, revision: str | N
             f"There is no folder {model_id}, and huggingface.co shows no model of that name. A "
             "private one needs: hf auth login"
         ) from error
-    except Exception as error:  # no network, a full disk, a proxy's page, a broken transfer
+    except Exception as error:  # no backend, a full disk, a proxy's page, a broken transfer
         if _OFFLINE & {kind.__name__ for kind in type(error).__mro__}:
             raise ModelUnusable(
                 f"{model_id} is not in the local cache, and huggingface.co cannot be reached "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-class NoVideo:
+class MissingVideoProcessor:
     """Where the video processor would be; it has what processors read when they are built."""
 
     model_input_names: tuple[str, ...] = ()
@@ -39,20 +39,20 @@ def processor_for_stills(folder: Path) -> Any:
     kind: Any = getattr(transformers, PICTURE_HALF.get(name, name))
 
     class Stills(kind):  # type: ignore[misc]
-        """The family's processor, which takes NoVideo for its video half."""
+        """The family's processor, which takes MissingVideoProcessor for its video half."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-            if isinstance(argument, NoVideo):
-                return NoVideo
+            if isinstance(argument, MissingVideoProcessor):
+                return MissingVideoProcessor
             return super().check_argument_for_proper_class(argument_name, argument)
 
-        def __repr__(self) -> str:  # the inherited one would write NoVideo as JSON
+        def __repr__(self) -> str:  # the inherited one would write MissingVideoProcessor as JSON
             return str(kind.__name__)
 
     parts = {
         "image_processor": AutoImageProcessor.from_pretrained(folder, **local),
         "tokenizer": AutoTokenizer.from_pretrained(folder, **local),
-        "video_processor": NoVideo(),
+        "video_processor": MissingVideoProcessor(),
     }
     settings, _ = kind.get_processor_dict(folder, local_files_only=True)
     return Stills.from_args_and_dict([parts[name] for name in kind.get_attributes()], settings)

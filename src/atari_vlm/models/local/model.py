@@ -3,7 +3,7 @@
 The weights load with the first question. One thread reads and writes for a model, so the event
 loop goes on; questions that wait at the same time are one batch, whose answers are those that each
 would get alone, up to the last bits of the arithmetic. What a family is shown is in `families`,
-what is loaded in `checkpoint`, the arithmetic in `network`; checkpoints of the project's own answer
+what is loaded in `checkpoint`, the arithmetic in `backend`; checkpoints of the project's own answer
 in the sentences of `answers`, just as the embedded model does.
 """
 
@@ -24,13 +24,24 @@ from PIL import Image
 from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelFault, ModelUnusable
 from atari_vlm.models.embedded import answers
 from atari_vlm.models.embedded.answers import Answers
-from atari_vlm.models.local.batch_queue import Waiting
+from atari_vlm.models.local.batch_queue import BatchQueue
 from atari_vlm.models.local.checkpoint import Placement, digest, find, load
-from atari_vlm.models.local.cogvlm2 import CogVLM2Network
-from atari_vlm.models.local.families import OWN, Conversation, arrange, policy_of
-from atari_vlm.models.local.generation import Bend, Network, Wish, chosen, sampled
+from atari_vlm.models.local.cogvlm2 import CogVLM2Backend
+from atari_vlm.models.local.families import (
+    EMBEDDED,
+    Conversation,
+    build_conversation,
+    get_frame_policy,
+)
+from atari_vlm.models.local.generation import (
+    GenerationRequest,
+    LogitsProcessor,
+    TransformersBackend,
+    chosen,
+    sampled,
+)
 from atari_vlm.models.local.json_constraint import Schema, Vocabulary
-from atari_vlm.models.local.scoring import Choices, choices
+from atari_vlm.models.local.scoring import Candidates, build_candidates
 from atari_vlm.types import Prompt, Reply, Usage
 
 Plan: TypeAlias = tuple[str, int]
@@ -102,18 +113,18 @@ class LocalModel:
         """How the weights are held, on this machine."""
         folder = self._checkpoint.folder
         self._own = Answers(folder) if (folder / answers.FILE).is_file() else None
-        family = policy_of(self._checkpoint.model_type, self.settings.video)
-        self.policy = OWN if self._own else family
+        family = get_frame_policy(self._checkpoint.model_type, self.settings.video)
+        self.policy = EMBEDDED if self._own else family
         """How frames become pictures."""
         self.prompt_type = "specialist" if self._own else "basic"
         self.version = digest(self._checkpoint)
         """Digest of the checkpoint: other weights are another player."""
         if self._own and (self.settings.temperature or self.settings.max_tokens):
             raise InvalidSetting(f"{self.name} takes no --temperature and no --max-tokens.")
-        self._waiting: Waiting[_Job, Outcome] = Waiting(self._serve, self.settings.together)
-        self._network: Network | CogVLM2Network | None = None
+        self._queue: BatchQueue[_Job, Outcome] = BatchQueue(self._serve, self.settings.together)
+        self._backend: TransformersBackend | CogVLM2Backend | None = None
         self._vocabulary: Vocabulary | None = None
-        self._choices: dict[Hashable, tuple[list[Plan], Choices]] = {}
+        self._choices: dict[Hashable, tuple[list[Plan], Candidates]] = {}
 
     @property
     def games(self) -> tuple[str, ...] | None:
@@ -121,13 +132,13 @@ class LocalModel:
         return self._own.games if self._own else None
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What it is and what it is shown, in words, for the record of a run."""
-        form = self.placement.told
+        form = self.placement.description
         kind = f"{self._checkpoint.model_type}{f' ({form})' if form else ''}"
         held = "" if self._own else "; answers in JSON are held to their form"
         code = ", by Python code of its own" if self._checkpoint.code else ""
-        return f"{kind}{code}: {self.policy.told}{held}"
+        return f"{kind}{code}: {self.policy.description}{held}"
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """What the model writes.
@@ -139,7 +150,7 @@ class LocalModel:
         """
         job = _Job(prompt, seed)
         try:
-            reply = await self._waiting.ask(job)
+            reply = await self._queue.ask(job)
         except asyncio.CancelledError:
             job.stop.set()  # the thread ends its answer at the next token
             raise
@@ -154,14 +165,14 @@ class LocalModel:
         "ACTION: LEFT x3", "LEFT", or a JSON object whose reasoning is empty. For a checkpoint of
         the project's own the request is replaced by the one for a plan alone.
         """
-        rated = await self._waiting.ask(_Job(prompt, None))
+        rated = await self._queue.ask(_Job(prompt, None))
         assert isinstance(rated, dict)
         return rated
 
     async def close(self) -> None:
         """Release the weights; a later answer loads them again."""
-        self._waiting.close()
-        self._network = self._vocabulary = None
+        self._queue.close()
+        self._backend = self._vocabulary = None
 
     def _serve(self, jobs: Sequence[_Job]) -> list[Outcome | Exception]:
         """Answer jobs on the model's thread; those of one kind in one batch."""
@@ -190,26 +201,26 @@ class LocalModel:
         memory is nothing to the others.
         """
         try:
-            network = self._loaded()
+            backend = self._loaded()
             return list(
-                self._scores(network, jobs)
+                self._scores(backend, jobs)
                 if jobs[0].seed is None
-                else self._answers(network, jobs)
+                else self._answers(backend, jobs)
             )
         except Exception as error:
-            if len(jobs) > 1 and self._network is not None:
+            if len(jobs) > 1 and self._backend is not None:
                 half = len(jobs) // 2
                 return self._guarded(jobs[:half]) + self._guarded(jobs[half:])
             return [self._understood(error)] * len(jobs)
 
-    def _loaded(self) -> Network | CogVLM2Network:
-        if self._network is None:
+    def _loaded(self) -> TransformersBackend | CogVLM2Backend:
+        if self._backend is None:
             model, reader = load(self._checkpoint, self.placement, dict(self.policy.processor))
             if self._checkpoint.code:
-                self._network = CogVLM2Network(model, reader, self.name)
+                self._backend = CogVLM2Backend(model, reader, self.name)
             else:
-                self._network = Network(model, reader, self.name, once=self.policy.once)
-        return self._network
+                self._backend = TransformersBackend(model, reader, self.name, once=self.policy.once)
+        return self._backend
 
     def _understood(self, error: Exception) -> Exception:
         """An error of torch, transformers or a chat template as one of ours."""
@@ -237,9 +248,11 @@ class LocalModel:
             "for a smaller model.",
         )
 
-    def _answers(self, network: Network | CogVLM2Network, jobs: Sequence[_Job]) -> list[Reply]:
+    def _answers(
+        self, backend: TransformersBackend | CogVLM2Backend, jobs: Sequence[_Job]
+    ) -> list[Reply]:
         start = time.perf_counter()
-        written = network.write([self._wish(network, job) for job in jobs])
+        written = backend.generate([self._wish(backend, job) for job in jobs])
         seconds = (time.perf_counter() - start) / len(jobs)  # of the batch, a share each
         return [
             Reply(
@@ -256,36 +269,36 @@ class LocalModel:
             for answer in written
         ]
 
-    def _wish(self, network: Network | CogVLM2Network, job: _Job) -> Wish:
+    def _wish(self, backend: TransformersBackend | CogVLM2Backend, job: _Job) -> GenerationRequest:
         """What is to be written for a job, and what decides its tokens."""
         assert job.seed is not None
         prompt, longest = job.prompt, self.settings.max_tokens or 512
-        bends: list[Bend] = []
+        bends: list[LogitsProcessor] = []
         if self._own:
             request, game = self._own.asked(prompt, self.name)
             rng = np.random.default_rng(job.seed) if self.settings.draw else None
             bends.append(chosen(self._own.chooser(request, game, rng)))
             conversation = self._motion(self._own, prompt, request)
         else:
-            conversation = self._conversation(network, prompt)
+            conversation = self._conversation(backend, prompt)
             if prompt.json:
-                bends.append(Schema(self._words(network), prompt, longest))
+                bends.append(Schema(self._words(backend), prompt, longest))
             if self.settings.temperature:
                 bends.append(sampled(self.settings.temperature, job.seed))
-        return Wish(
+        return GenerationRequest(
             conversation=conversation,
             longest=longest,
             bends=tuple(bends),
             stopped=job.stop.is_set,
         )
 
-    def _words(self, network: Network | CogVLM2Network) -> Vocabulary:
+    def _words(self, backend: TransformersBackend | CogVLM2Backend) -> Vocabulary:
         if self._vocabulary is None:
-            self._vocabulary = Vocabulary(network.tokenizer, network.ends)
+            self._vocabulary = Vocabulary(backend.tokenizer, backend.ends)
         return self._vocabulary
 
     def _scores(
-        self, network: Network | CogVLM2Network, jobs: Sequence[_Job]
+        self, backend: TransformersBackend | CogVLM2Backend, jobs: Sequence[_Job]
     ) -> list[dict[Plan, float]]:
         """Probabilities for prompts that allow the same answers."""
         first = jobs[0].prompt
@@ -294,27 +307,31 @@ class LocalModel:
             request = self._own.requests["act"].format(game=game)
             tokens = self._own.plans(game)
             talks = [self._motion(self._own, job.prompt, request) for job in jobs]
-            rated = network.rate(talks, choices(tuple((token,) for token in tokens)))
+            rated = backend.score_candidates(
+                talks, build_candidates(tuple((token,) for token in tokens))
+            )
             return [_normalised(dict(zip(tokens.values(), row, strict=True))) for row in rated]
-        candidates, rest = self._candidates(network, first)
-        talks = [self._conversation(network, job.prompt) for job in jobs]
-        rated = network.rate(talks, rest)
+        candidates, rest = self._candidates(backend, first)
+        talks = [self._conversation(backend, job.prompt) for job in jobs]
+        rated = backend.score_candidates(talks, rest)
         return [_normalised(dict(zip(candidates, row, strict=True))) for row in rated]
 
     def _candidates(
-        self, network: Network | CogVLM2Network, prompt: Prompt
-    ) -> tuple[list[Plan], Choices]:
+        self, backend: TransformersBackend | CogVLM2Backend, prompt: Prompt
+    ) -> tuple[list[Plan], Candidates]:
         """Every legal answer to a prompt, and what has to be read to rate them."""
         form = (prompt.legal, prompt.longest, prompt.plans, prompt.json)
         if form not in self._choices:
             worded = _candidates(prompt)
-            words = network.tokenizer(list(worded.values()), add_special_tokens=False)
-            tokens = choices(tuple(map(tuple, words["input_ids"])))
+            words = backend.tokenizer(list(worded.values()), add_special_tokens=False)
+            tokens = build_candidates(tuple(map(tuple, words["input_ids"])))
             self._choices[form] = list(worded), tokens
         return self._choices[form]
 
-    def _conversation(self, network: Network | CogVLM2Network, prompt: Prompt) -> Conversation:
-        return arrange(prompt, self.policy, system=network.system, plain=network.plain)
+    def _conversation(
+        self, backend: TransformersBackend | CogVLM2Backend, prompt: Prompt
+    ) -> Conversation:
+        return build_conversation(prompt, self.policy, system=backend.system, plain=backend.plain)
 
     def _motion(self, own: Answers, prompt: Prompt, request: str) -> Conversation:
         image = Image.fromarray(own.picture(prompt, self.name))

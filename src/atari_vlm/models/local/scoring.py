@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from atari_vlm.models.local.families import Conversation
 
 if TYPE_CHECKING:
-    from atari_vlm.models.local.generation import Network
+    from atari_vlm.models.local.generation import TransformersBackend
 
 AT_ONCE = 64
 """Beginnings of answers read in one forward pass, of all prompts together, but at least `LEAST` of
@@ -31,7 +31,7 @@ Path: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class Candidates:
     """Answers to choose from, and what has to be read to rate them."""
 
     shared: Path
@@ -52,7 +52,7 @@ class Choices:
 
 
 @lru_cache(maxsize=256)
-def choices(answers: tuple[Path, ...]) -> Choices:
+def build_candidates(answers: tuple[Path, ...]) -> Candidates:
     """The tokens of answers as something to rate.
 
     Where one answer begins another ("UP" and "UPFIRE"), the end of the answer counts as its last
@@ -73,7 +73,7 @@ def choices(answers: tuple[Path, ...]) -> Choices:
             followers.setdefault(rest[:place], {})[token] = None
     longer = followers.keys() - {()}
     inner = {path[:place] for path in longer for place in range(len(path))}
-    return Choices(
+    return Candidates(
         shared=tuple(shared),
         rests=rests,
         followers={path: tuple(tokens) for path, tokens in followers.items()},
@@ -81,8 +81,8 @@ def choices(answers: tuple[Path, ...]) -> Choices:
     )
 
 
-def rate_tokens(
-    network: Network, conversations: Sequence[Conversation], answers: Choices
+def score_candidates(
+    backend: TransformersBackend, conversations: Sequence[Conversation], answers: Candidates
 ) -> list[list[float]]:
     """Log-probability of each answer to each conversation, up to a constant that answers share.
 
@@ -92,28 +92,28 @@ def rate_tokens(
     beginning is read on top of the cache.
 
     Args:
-        network: the model.
-        conversations: from `families.arrange`; one batch.
+        backend: the model.
+        conversations: from `families.build_conversation`; one batch.
         answers: the same for all conversations.
     """
     import torch
 
-    inputs = _extended(network.encode(conversations), answers.shared)
+    inputs = _extended(backend.encode(conversations), answers.shared)
     mask, rows = inputs["attention_mask"], answers.rows
     many = len(conversations)
     known: list[dict[tuple[Path, int], float]] = [{} for _ in conversations]
     with torch.inference_mode():
-        out = network.model(
-            **inputs, **_positions(network, mask), use_cache=bool(rows), logits_to_keep=1
+        out = backend.model(
+            **inputs, **_positions(backend, mask), use_cache=bool(rows), logits_to_keep=1
         )
-        _note(known, out.logits[:, -1:], ((),), answers, network.ends)
+        _note(known, out.logits[:, -1:], ((),), answers, backend.ends)
         step = max(LEAST, AT_ONCE // many)
         for start in range(0, len(rows), step):
             last = start + step >= len(rows)
             cache = out.past_key_values if last else copy.deepcopy(out.past_key_values)
             some = rows[start : start + step]
-            logits = _read_on(network, cache, mask, some)
-            _note(known, logits, some, answers, network.ends)
+            logits = _read_on(backend, cache, mask, some)
+            _note(known, logits, some, answers, backend.ends)
     return [answers.rated(one) for one in known]
 
 
@@ -121,7 +121,7 @@ def _note(
     known: list[dict[tuple[Path, int], float]],
     logits: Any,
     rows: Sequence[Path],
-    answers: Choices,
+    answers: Candidates,
     ends: Sequence[int],
 ) -> None:
     """Add what a pass says of the tokens that may follow its beginnings.
@@ -157,12 +157,12 @@ def _note(
         one.update(zip([(path, token) for _, _, path, token in wanted], values, strict=True))
 
 
-def _positions(network: Network, mask: Any) -> dict[str, Any]:
+def _positions(backend: TransformersBackend, mask: Any) -> dict[str, Any]:
     """Positions that count from each prompt's own beginning, where padding shifts them.
 
     Families that count time, height and width work theirs out from the padding themselves.
     """
-    if bool(mask.all()) or hasattr(getattr(network.model, "model", None), "rope_deltas"):
+    if bool(mask.all()) or hasattr(getattr(backend.model, "model", None), "rope_deltas"):
         return {}
     return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
 
@@ -182,11 +182,11 @@ def _extended(inputs: dict[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
     return longer
 
 
-def _read_on(network: Network, cache: Any, read: Any, rows: Sequence[Path]) -> Any:
+def _read_on(backend: TransformersBackend, cache: Any, read: Any, rows: Sequence[Path]) -> Any:
     """Logits after every token of every row, each row read after every prompt.
 
     Args:
-        network: the model.
+        backend: the model.
         cache: of the prompts; it is used up.
         read: attention mask of the prompts, (prompts, tokens).
         rows: the same for all prompts.
@@ -195,8 +195,8 @@ def _read_on(network: Network, cache: Any, read: Any, rows: Sequence[Path]) -> A
 
     prompts, count, length = len(read), len(rows), max(map(len, rows))
     cache.batch_repeat_interleave(count)
-    device = network.model.device
-    ids = torch.full((count, length), network.pad)
+    device = backend.model.device
+    ids = torch.full((count, length), backend.pad)
     mask = torch.ones((count, length), dtype=read.dtype)
     for row, tokens in enumerate(rows):
         ids[row, : len(tokens)] = torch.tensor(tokens)
@@ -204,11 +204,11 @@ def _read_on(network: Network, cache: Any, read: Any, rows: Sequence[Path]) -> A
     ids, mask = (part.to(device).repeat(prompts, 1) for part in (ids, mask))
     begin = read.sum(-1).repeat_interleave(count)[:, None]
     positions = begin + torch.arange(length, device=device)
-    turned = getattr(getattr(network.model, "model", None), "rope_deltas", None)
+    turned = getattr(getattr(backend.model, "model", None), "rope_deltas", None)
     if turned is not None:  # Qwen-VL and GLM-V count time, height and width
         turned = turned.to(device).expand(prompts, 1).repeat_interleave(count, 0)
         positions = (positions + turned)[None].expand(3, -1, -1)
-    return network.model(
+    return backend.model(
         input_ids=ids,
         attention_mask=torch.cat([read.repeat_interleave(count, 0), mask], 1),
         position_ids=positions,

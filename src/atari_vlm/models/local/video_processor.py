@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from atari_vlm.models.local.families import Conversation, videos_of
-from atari_vlm.models.local.image_processor import NoVideo
+from atari_vlm.models.local.image_processor import MissingVideoProcessor
 
 
-class Reel(NoVideo):
+class FrameVideoProcessor(MissingVideoProcessor):
     """Takes the place of a processor's video half.
 
     Args:
@@ -92,7 +92,7 @@ def _in_a_row(images: Any, frames: Sequence[Any]) -> dict[str, Any]:
     return {"pixel_values_videos": next(iter(prepared.values()))[None]}
 
 
-REELS: dict[str, Callable[[Any, Sequence[Any]], dict[str, Any]]] = {
+VIDEO_LAYOUTS: dict[str, Callable[[Any, Sequence[Any]], dict[str, Any]]] = {
     "qwen2_vl": _in_groups,
     "qwen2_5_vl": _in_groups,
     "qwen3_vl": _in_groups,
@@ -102,6 +102,10 @@ REELS: dict[str, Callable[[Any, Sequence[Any]], dict[str, Any]]] = {
 """How the frames of a video are put together, by `model_type`."""
 
 
-def reel(model_type: str, images: Any) -> Reel | None:
+def build_video_processor(model_type: str, images: Any) -> FrameVideoProcessor | None:
     """The video half of a family; None where there is none of ours."""
-    return Reel(images, REELS[model_type]) if model_type in REELS else None
+    return (
+        FrameVideoProcessor(images, VIDEO_LAYOUTS[model_type])
+        if model_type in VIDEO_LAYOUTS
+        else None
+    )

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from atari_vlm.models.local.families import Conversation, pictures_of
+from atari_vlm.models.local.families import Conversation, images_of
 
 KEPT = 128
 """Pictures remembered: 32 games that show four each."""
@@ -89,7 +89,7 @@ class _Once:
         return found
 
 
-class Eyes:
+class VisionFeatureCache:
     """The vision half of a model, with a memory.
 
     Args:
@@ -107,7 +107,7 @@ class Eyes:
 
     def expect(self, conversations: Sequence[Conversation]) -> None:
         """Say which pictures the processor is about to see."""
-        self._once.expected = [p for talk in conversations for p in pictures_of(talk)]
+        self._once.expected = [p for talk in conversations for p in images_of(talk)]
 
     def seen(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The inputs of the expected pictures, with features in place of pixels."""
