@@ -15,8 +15,8 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.models.embedded.model import EmbeddedModel, members, weights
 from atari_vlm.models.embedded.runtime import Specialist
 from atari_vlm.models.local.model import LocalModel, LocalSettings
-from atari_vlm.replies.plan_parser import read
-from atari_vlm.types import Frame, Message, Prompt
+from atari_vlm.replies.plan_parser import parse_plan
+from atari_vlm.types import Frame, Message, Plan, Prompt
 
 APART = 7
 """Decisions between two states that are compared."""
@@ -57,8 +57,8 @@ def _met(game: str, model: EmbeddedModel, count: int) -> list[Prompt]:
         )
         if step % APART == 0:
             prompts.append(prompt)
-        plan = read(_say(model, prompt, step), emulator.legal, 4)
-        assert plan.action is not None
+        plan = parse_plan(_say(model, prompt, step), emulator.legal, 4).plan
+        assert plan is not None
         emulator.play(emulator.legal.index(plan.action), plan.frames, 4)
         before, now = now, emulator.screen()
         step += 1
@@ -69,9 +69,8 @@ def _say(model: EmbeddedModel | LocalModel, prompt: Prompt, seed: int = 0) -> st
     return asyncio.run(model.answer(prompt, seed=seed)).text
 
 
-def _plan(text: str, prompt: Prompt) -> tuple[str | None, int]:
-    reading = read(text, prompt.legal, prompt.longest)
-    return reading.action, reading.frames
+def _plan(text: str, prompt: Prompt) -> Plan | None:
+    return parse_plan(text, prompt.legal, prompt.longest).plan
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import motion
 from atari_vlm.models.embedded.model import EmbeddedModel, checkpoint
 from atari_vlm.models.embedded.runtime import Specialist
-from atari_vlm.replies.plan_parser import read
+from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Message, Prompt
 
 Times = dict[str, list[float]]
@@ -67,8 +67,8 @@ def _play(
         picture = timed("two frames to one picture, once more", lambda p=prompt: motion(*p.frames))
         timed("picture to a plan alone", lambda x=picture: specialist.probabilities(x, game))
         timed("picture to the whole answer", lambda x=picture: specialist.plan(x, game, rng))
-        plan = read(str(reply), emulator.legal, 4)
-        assert plan.action is not None
+        plan = parse_plan(str(reply), emulator.legal, 4).plan
+        assert plan is not None
         emulator.play(emulator.legal.index(plan.action), plan.frames, 4)
         before, now = now, Frame(emulator.screen())
         if emulator.over:

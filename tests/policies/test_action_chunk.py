@@ -17,7 +17,7 @@ from atari_vlm.models.hosted.message_conversion import answer_schema
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.action_chunk import planned, remaining
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
-from atari_vlm.replies.multi_plan_parser import read_plans
+from atari_vlm.replies.multi_plan_parser import parse_plans
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
@@ -52,7 +52,7 @@ LEFT_NOOP = (("LEFT", 3), ("NOOP", 4))
     ],
 )
 def test_a_list_of_legal_plans_is_read_in_any_usual_form(reply, plans):
-    assert read_plans(reply, LEGAL, 4, 4).plans == plans
+    assert parse_plans(reply, LEGAL, 4, 4).plans == plans
 
 
 @pytest.mark.parametrize(
@@ -73,25 +73,25 @@ def test_a_list_of_legal_plans_is_read_in_any_usual_form(reply, plans):
     ],
 )
 def test_a_list_that_is_not_legal_as_a_whole_is_a_fault(reply, fault):
-    reading = read_plans(reply, LEGAL, 4, 4)
-    assert reading.plans == ()
-    assert fault in reading.fault
+    parsed = parse_plans(reply, LEGAL, 4, 4)
+    assert parsed.plans == ()
+    assert fault in parsed.fault
 
 
 @given(st.text(alphabet='ACTIONS: LEFTx3,[]{}"actionframes\n0129;>-.', max_size=80))
 @settings(max_examples=150, deadline=None)
 def test_any_text_gives_legal_plans_or_a_fault(reply):
-    reading = read_plans(reply, LEGAL, 4, 3)
-    assert bool(reading.plans) != bool(reading.fault)
-    assert len(reading.plans) <= 3
-    assert all(action in LEGAL and 1 <= frames <= 4 for action, frames in reading.plans)
+    parsed = parse_plans(reply, LEGAL, 4, 3)
+    assert bool(parsed.plans) != bool(parsed.fault)
+    assert len(parsed.plans) <= 3
+    assert all(action in LEGAL and 1 <= frames <= 4 for action, frames in parsed.plans)
 
 
 def test_more_plans_than_were_asked_for_are_left_out_and_that_is_said():
-    reading = read_plans("ACTIONS: LEFT x9, NOOP, FIRE", LEGAL, 4, 2)
-    assert reading.plans == (("LEFT", 4), ("NOOP", 4))
-    assert "asked for 9 frames" in reading.note
-    assert "lists 3 plans; the first 2 are played" in reading.note
+    parsed = parse_plans("ACTIONS: LEFT x9, NOOP, FIRE", LEGAL, 4, 2)
+    assert parsed.plans == (("LEFT", 4), ("NOOP", 4))
+    assert "asked for 9 frames" in parsed.note
+    assert "lists 3 plans; the first 2 are played" in parsed.note
 
 
 @pytest.mark.parametrize("plans", [True, False])
@@ -111,8 +111,8 @@ def test_an_answer_in_the_format_asked_for_is_read_whole(style, plans):
         listed = [{"action": name, **frames} for name in ("LEFT", "NOOP", "FIRE")]
         answer = json.dumps({"reasoning": "It falls.", "actions": listed})
     assert ('"actions": [' if prompt.json else "ACTIONS: <name>") in asked
-    read = read_plans(answer, LEGAL, 4, prompt.ahead)
-    assert read.plans == tuple((name, 2 if plans else 4) for name in ("LEFT", "NOOP", "FIRE"))
+    parsed = parse_plans(answer, LEGAL, 4, prompt.ahead)
+    assert parsed.plans == tuple((name, 2 if plans else 4) for name in ("LEFT", "NOOP", "FIRE"))
 
 
 def test_one_plan_a_call_changes_no_prompt():

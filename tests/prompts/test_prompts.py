@@ -28,7 +28,7 @@ from atari_vlm.prompts.strategies import (
     seed_prompt,
     text_of,
 )
-from atari_vlm.replies.plan_parser import read
+from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Step
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -193,8 +193,7 @@ def test_an_answer_in_the_format_asked_for_is_read(style, interval, plans):
     answer = answer.replace("Answer with the number or the name of one action only.", "LEFT")
     assert prompt.plans == (plans and interval > 1)
     frames = 1 if prompt.plans else interval
-    assert (read(answer, prompt.legal, prompt.longest).action) == "LEFT"
-    assert (read(answer, prompt.legal, prompt.longest).frames) == frames
+    assert parse_plan(answer, prompt.legal, prompt.longest).plan == ("LEFT", frames)
 
 
 # --- purity and order ----------------------------------------------------------------------------
@@ -413,7 +412,7 @@ def test_the_seeds_prompts_are_words_for_one_action():
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_repair_turn_names_the_fault_and_repeats_the_answer_format(name):
     prompt = get_strategy(name)(*moment("breakout"))
-    fault = read("LEFT or RIGHT?", prompt.legal, prompt.longest).fault
+    fault = parse_plan("LEFT or RIGHT?", prompt.legal, prompt.longest).fault
     repaired = repair(prompt, "LEFT or RIGHT?", fault)
     assert repaired.messages[: len(prompt.messages)] == prompt.messages
     answer, turn = repaired.messages[-2:]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atari_vlm.replies.plan_parser import Reading, read
+from atari_vlm.replies.plan_parser import ParsedReply, parse_plan
+from atari_vlm.types import Plan
 
 BREAKOUT = ("NOOP", "FIRE", "RIGHT", "LEFT")
 PONG = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
@@ -23,9 +24,9 @@ THOUGHTS = """1. Observe: the ball is to the left of the paddle and falls.
 
 
 def plan(text, legal=BREAKOUT, longest=4):
-    reading = read(text, legal, longest)
-    assert (reading.action is None) == bool(reading.fault)
-    return (reading.action, reading.frames) if reading.action else None
+    parsed = parse_plan(text, legal, longest)
+    assert (parsed.plan is None) == bool(parsed.fault)
+    return parsed.plan
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_words_that_plainly_choose_one_action_are_read(text, expected):
 @pytest.mark.parametrize("joined", ["UPRIGHT", "UP_RIGHT", "up-right", "Up Right", "UP + RIGHT"])
 @pytest.mark.parametrize("form", ["{}", "ACTION: {} x2", '{{"action": "{}"}}', "move {}"])
 def test_compound_names_may_be_joined_in_any_way(joined, form):
-    assert read(form.format(joined), PACMAN, 4).action == "UPRIGHT"
+    assert parse_plan(form.format(joined), PACMAN, 4).plan.action == "UPRIGHT"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_compound_names_may_be_joined_in_any_way(joined, form):
     ],
 )
 def test_the_parts_of_a_compound_name_may_stand_in_any_order(text, action):
-    assert read(text, FULL, 4).action == action
+    assert parse_plan(text, FULL, 4).plan.action == action
 
 
 @pytest.mark.parametrize(
@@ -313,22 +314,23 @@ def test_a_negated_or_past_action_is_not_an_answer(text):
     ],
 )
 def test_what_cannot_be_read_says_why(text, fault):
-    reading = read(text, BREAKOUT, 4)
-    assert reading.action is None
-    assert reading.frames == 0
-    assert fault in reading.fault
-    assert reading.fault.endswith(".")
+    parsed = parse_plan(text, BREAKOUT, 4)
+    assert parsed.plan is None
+    assert fault in parsed.fault
+    assert parsed.fault.endswith(".")
 
 
 def test_a_longer_plan_than_the_interval_is_shortened_and_noted():
     note = "The reply asked for 9 frames; 4 is the most."
-    assert read("LEFT x9", BREAKOUT, 4) == Reading("LEFT", 4, "", note)
-    assert read('{"action": "LEFT", "frames": 9}', BREAKOUT, 4) == Reading("LEFT", 4, "", note)
-    assert read("LEFT x4", BREAKOUT, 4).note == ""
+    shortened = ParsedReply(Plan("LEFT", 4), "", note)
+    assert parse_plan("LEFT x9", BREAKOUT, 4) == shortened
+    assert parse_plan('{"action": "LEFT", "frames": 9}', BREAKOUT, 4) == shortened
+    assert parse_plan("LEFT x4", BREAKOUT, 4).note == ""
 
 
 def test_a_reply_without_a_duration_holds_its_action_for_the_interval():
-    assert [read("LEFT", BREAKOUT, longest).frames for longest in (1, 4, 16)] == [1, 4, 16]
+    held = [parse_plan("LEFT", BREAKOUT, longest).plan.frames for longest in (1, 4, 16)]
+    assert held == [1, 4, 16]
 
 
 @pytest.mark.parametrize("legal", [BREAKOUT, PONG, FREEWAY, PACMAN, FULL], ids=len)
@@ -389,15 +391,14 @@ TEXTS |= st.lists(PIECES, max_size=40).map(" ".join)
 @settings(max_examples=600, deadline=None)
 @given(TEXTS, st.sampled_from([BREAKOUT, PONG, FREEWAY, PACMAN, FULL]), st.integers(1, 20))
 def test_any_text_gives_a_legal_plan_or_a_fault(text, legal, longest):
-    reading = read(text, legal, longest)
-    if reading.action is None:
-        assert reading.frames == 0
-        assert reading.fault
-        assert len(reading.fault) < 300
+    parsed = parse_plan(text, legal, longest)
+    if parsed.plan is None:
+        assert parsed.fault
+        assert len(parsed.fault) < 300
     else:
-        assert reading.action in legal
-        assert 1 <= reading.frames <= longest
-        assert not reading.fault
+        assert parsed.plan.action in legal
+        assert 1 <= parsed.plan.frames <= longest
+        assert not parsed.fault
 
 
 PROSE = st.lists(
@@ -412,7 +413,7 @@ PROSE = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(PROSE)
 def test_lower_case_prose_is_never_an_action(text):
-    assert read("The screen shows a game: " + text + ".", FULL, 4).action is None
+    assert plan("The screen shows a game: " + text + ".", FULL) is None
 
 
 @settings(max_examples=200, deadline=None)
@@ -452,5 +453,6 @@ def test_a_reply_of_200_kb_is_read(piece):
     """Not a matter of taste: one pattern that backtracks would keep this test for hours."""
     text = piece * (200_000 // len(piece))
     for reply in (text, "x " + text + " y"):
-        reading = read(reply, BREAKOUT, 4)
-        assert (reading.action in BREAKOUT) != bool(reading.fault)
+        parsed = parse_plan(reply, BREAKOUT, 4)
+        assert (parsed.plan is not None) != bool(parsed.fault)
+        assert parsed.plan is None or parsed.plan.action in BREAKOUT

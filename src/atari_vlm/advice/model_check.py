@@ -22,7 +22,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable
 from atari_vlm.models.build import build_model
 from atari_vlm.prompts.parts import actions
-from atari_vlm.replies.plan_parser import read
+from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Message, Model, Pixels, Prompt, Reply
 
 State = Literal["works", "fails", "unknown"]
@@ -158,7 +158,7 @@ def _served(said: str, asked: str) -> str:
 
 def _answered(reply: Reply, question: _Question, refused: str, asked: str) -> list[Finding]:
     legal, usage = question.prompt.legal, reply.usage
-    reading = read(reply.text, legal, question.prompt.longest)
+    parsed = parse_plan(reply.text, legal, question.prompt.longest)
     sees = question.number in re.findall(r"\d+", re.sub(r"(?<=\d)[ ,.](?=\d)", "", reply.text))
     quoted = " ".join(reply.text.split())[:120] or "(no words)"
     tokens = f"{usage.input_tokens:,} in, {usage.output_tokens:,} out"
@@ -176,10 +176,10 @@ def _answered(reply: Reply, question: _Question, refused: str, asked: str) -> li
         ),
         Finding(
             "legal answer",
-            "works" if reading.action else "fails",
-            f"{reading.action}, where the arrow points {question.arrow}"
-            if reading.action
-            else reading.fault,
+            "works" if parsed.plan else "fails",
+            f"{parsed.plan.action}, where the arrow points {question.arrow}"
+            if parsed.plan
+            else parsed.fault,
             True,
         ),
         _structure(reply, question, refused),

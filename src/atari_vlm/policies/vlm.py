@@ -10,14 +10,15 @@ import numpy as np
 from atari_vlm.errors import Lost, ModelFault
 from atari_vlm.policies.action_chunk import planned, remaining
 from atari_vlm.prompts.strategies import repair
-from atari_vlm.replies.multi_plan_parser import Listing, read_plans
-from atari_vlm.replies.plan_parser import read
+from atari_vlm.replies.multi_plan_parser import ParsedPlans, parse_plans
+from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import (
     Call,
     Decision,
     Lessons,
     Model,
     Observation,
+    Plan,
     Privilege,
     Prompt,
     Reply,
@@ -109,15 +110,15 @@ class VLMPolicy:
         )
 
 
-def _read(text: str, prompt: Prompt) -> Listing:
+def _read(text: str, prompt: Prompt) -> ParsedPlans:
     """The plans of a reply; without plans an action is held for the whole interval."""
     if prompt.ahead == 1:
-        single = read(text, prompt.legal, prompt.longest)
-        plans = () if single.action is None else ((single.action, single.frames),)
-        listing = Listing(plans, single.fault, single.note)
+        single = parse_plan(text, prompt.legal, prompt.longest)
+        plans = () if single.plan is None else (single.plan,)
+        parsed = ParsedPlans(plans, single.fault, single.note)
     else:
-        listing = read_plans(text, prompt.legal, prompt.longest, prompt.ahead)
+        parsed = parse_plans(text, prompt.legal, prompt.longest, prompt.ahead)
     if prompt.plans:
-        return listing
-    held = tuple((action, prompt.longest) for action, _ in listing.plans)
-    return replace(listing, plans=held)
+        return parsed
+    held = tuple(Plan(plan.action, prompt.longest) for plan in parsed.plans)
+    return replace(parsed, plans=held)

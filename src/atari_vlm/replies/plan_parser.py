@@ -25,31 +25,30 @@ from typing import Any
 from atari_vlm.replies.reply_grammar import (
     CHORD,
     ENDS,
-    Phrases,
-    Plan,
+    ParsedPlan,
+    ReplyGrammar,
     Unclear,
     after_colon,
     alone,
     prose,
     quoted,
 )
+from atari_vlm.types import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedReply:
     """What a reply says to play, or why it says nothing that can be played."""
 
-    action: str | None
-    """A legal action name; None when the reply names none."""
-    frames: int
-    """Emulator frames to hold the action, 1 to the longest plan; 0 without an action."""
+    plan: Plan | None
+    """A legal action, held for 1 to the most frames; None when the reply names no such plan."""
     fault: str = ""
-    """Why there is no action, as a sentence for the model; empty when there is one."""
+    """Why there is no plan, as a sentence for the model; empty when there is one."""
     note: str = ""
     """What was adjusted, for the record: the reply asked for more frames than there are."""
 
 
-def read(text: str, legal: Sequence[str], longest: int) -> Reading:
+def parse_plan(text: str, legal: Sequence[str], longest: int) -> ParsedReply:
     """Read a reply.
 
     Args:
@@ -58,20 +57,18 @@ def read(text: str, legal: Sequence[str], longest: int) -> Reading:
         longest: most frames a plan may hold its action. A reply without a duration holds its
             action this long; one that asks for more is shortened, with a note.
 
-    >>> read("The ball falls. ACTION: LEFT x2", ["NOOP", "FIRE", "RIGHT", "LEFT"], 4)
-    Reading(action='LEFT', frames=2, fault='', note='')
+    >>> parse_plan("The ball falls. ACTION: LEFT x2", ["NOOP", "FIRE", "RIGHT", "LEFT"], 4).plan
+    Plan(action='LEFT', frames=2)
     """
-    phrases = Phrases(legal, longest)
+    grammar = ReplyGrammar(legal, longest)
     try:
         words = plain(text)
         objects = list(objects_in(words))
         words = blanked(words, objects)
-        action, frames, note = _explicit(phrases, words, objects) or _implicit(
-            phrases, words, objects
-        )
+        plan, note = _explicit(grammar, words, objects) or _implicit(grammar, words, objects)
     except Unclear as fault:
-        return Reading(None, 0, str(fault))
-    return Reading(action, frames, "", note)
+        return ParsedReply(None, str(fault))
+    return ParsedReply(plan, "", note)
 
 
 _PLAIN = str.maketrans(
@@ -180,26 +177,26 @@ def found_in(value: dict[str, Any]) -> Found:
     return _found(0, 0, value)
 
 
-def from_object(phrases: Phrases, found: Found) -> Plan:
+def from_object(grammar: ReplyGrammar, found: Found) -> ParsedPlan:
     """The plan that a JSON object names; raises Unclear."""
     timed = False
     if isinstance(found.action, str):
-        phrase = phrases.match(found.action)
+        phrase = grammar.match(found.action)
         if phrase is None or not ENDS.match(found.action, phrase.end()):
-            raise phrases.refusal(found.action)
+            raise grammar.refusal(found.action)
         timed = phrase["n"] is not None
-        action, frames, note = phrases.plan(phrase)
+        named = grammar.plan(phrase)
     else:
         number = found.action
         if isinstance(number, bool) or not isinstance(number, int | float) or number % 1 != 0:
             raise Unclear('The "action" of the JSON must be the name or number of an action.')
-        action, frames, note = phrases.numbered(int(number)), phrases.longest, ""
+        named = ParsedPlan(Plan(grammar.numbered(int(number)), grammar.longest))
     if found.frames is None:
-        return action, frames, note
-    asked, note = phrases.frames(found.frames)
-    if timed and asked != frames:
+        return named
+    frames, note = grammar.frames(found.frames)
+    if timed and frames != named.plan.frames:
         raise Unclear("The reply gives two different numbers of frames.")
-    return action, asked, note
+    return ParsedPlan(Plan(named.plan.action, frames), note)
 
 
 # --- ACTION lines --------------------------------------------------------------------------------
@@ -231,7 +228,7 @@ _ANOTHER = re.compile(
 )
 
 
-def _explicit(phrases: Phrases, words: str, objects: Sequence[Found]) -> Plan | None:
+def _explicit(grammar: ReplyGrammar, words: str, objects: Sequence[Found]) -> ParsedPlan | None:
     """The last JSON answer or ACTION line."""
     answers: list[tuple[int, Found | re.Match[str]]] = [
         *((found.start, found) for found in objects if found.action is not None),
@@ -243,8 +240,8 @@ def _explicit(phrases: Phrases, words: str, objects: Sequence[Found]) -> Plan | 
             raise Unclear("The JSON of the reply is incomplete.")
         if isinstance(answer, Found):
             _check_last(answer, objects, words)
-            return from_object(phrases, answer)
-        plan = _from_label(phrases, answer, words)
+            return from_object(grammar, answer)
+        plan = _from_label(grammar, answer, words)
         if plan is not None:
             return plan
     return None
@@ -269,18 +266,21 @@ def leads(label: re.Match[str], words: str) -> bool:
     return bool(_LEADS.fullmatch(before))
 
 
-def _from_label(phrases: Phrases, label: re.Match[str], words: str) -> Plan | None:
+def _from_label(grammar: ReplyGrammar, label: re.Match[str], words: str) -> ParsedPlan | None:
     line = words[label.end() : label.end() + 240].lstrip().partition("\n")[0]
-    phrase = phrases.match(line)
+    phrase = grammar.match(line)
     if phrase is None:
         if (label["word"] or "action").lower() != "action":
             return None
-        raise phrases.refusal(line) if line else Unclear("The reply ends before its action.")
+        raise grammar.refusal(line) if line else Unclear("The reply ends before its action.")
     if not _settled(phrase, line[phrase.end() :]):
         raise Unclear(f"It is not clear which action {quoted(line)} means.")
-    action, frames, note = phrases.plan(phrase)
+    named = grammar.plan(phrase)
     apart = _APART.findall(words) if phrase["n"] is None else []
-    return (action, *phrases.frames(apart[-1])) if apart else (action, frames, note)
+    if not apart:
+        return named
+    frames, note = grammar.frames(apart[-1])
+    return ParsedPlan(Plan(named.plan.action, frames), note)
 
 
 def _settled(phrase: re.Match[str], rest: str) -> bool:
@@ -293,10 +293,10 @@ def _settled(phrase: re.Match[str], rest: str) -> bool:
     )
 
 
-def _implicit(phrases: Phrases, words: str, objects: Sequence[Found]) -> Plan:
+def _implicit(grammar: ReplyGrammar, words: str, objects: Sequence[Found]) -> ParsedPlan:
     """An answer that nothing announces."""
     if objects:
         raise Unclear('The JSON of the reply has no "action".')
     if UNFINISHED.search(words):
         raise Unclear("The JSON of the reply is incomplete.")
-    return alone(phrases, words) or after_colon(phrases, words) or prose(phrases, words)
+    return alone(grammar, words) or after_colon(grammar, words) or prose(grammar, words)

@@ -10,10 +10,17 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-Plan = tuple[str, int, str]
-"""(legal action, frames to hold it, note on what was adjusted)."""
+from atari_vlm.types import Plan
+
+
+class ParsedPlan(NamedTuple):
+    """One legal plan of a reply."""
+
+    plan: Plan
+    note: str = ""
+    """What was adjusted, for the record: the reply asked for more frames than the most allowed."""
 
 
 class Unclear(Exception):
@@ -48,7 +55,7 @@ ENDS = re.compile(r"""[\s.!)\]"'}>]{0,12}$""")
 _COUNT = re.compile(r"(?:x|for)? ?(-?[0-9]{1,12}(?:[.][0-9]{1,12})?|[a-z]{3,5}) ?(?:frames?|x|f)?")
 
 
-class Phrases:
+class ReplyGrammar:
     """Reads answers for one list of legal actions.
 
     Args:
@@ -65,7 +72,7 @@ class Phrases:
         """The answer that `text` starts with; groups index, also, name, n, how, unit, paren."""
         return _PHRASE.match(text)
 
-    def plan(self, phrase: re.Match[str]) -> Plan:
+    def plan(self, phrase: re.Match[str]) -> ParsedPlan:
         """The plan a match names; raises Unclear."""
         name, index, also = phrase["name"], phrase["index"], phrase["also"]
         action = self.named(name) if name else self.numbered(int(index))
@@ -76,7 +83,8 @@ class Phrases:
             own_number = phrase["paren"] and n == str(self.legal.index(action))
             if own_number or (index and not also):
                 raise Unclear(f"It is not clear whether {n} is a number of frames.")
-        return (action, *self.frames(n))
+        frames, note = self.frames(n)
+        return ParsedPlan(Plan(action, frames), note)
 
     def named(self, words: str) -> str:
         """The legal action of that name, however its parts are joined and ordered."""
@@ -188,26 +196,26 @@ _COUNTED = re.compile(
 _STOP = re.compile(r"[.!?\n;]")
 
 
-def alone(phrases: Phrases, words: str) -> Plan | None:
+def alone(grammar: ReplyGrammar, words: str) -> ParsedPlan | None:
     """A reply that is an answer and nothing else."""
     words = words.strip()
-    phrase = phrases.match(words) if len(words) <= 100 else None
-    return phrases.plan(phrase) if phrase and ENDS.match(words, phrase.end()) else None
+    phrase = grammar.match(words) if len(words) <= 100 else None
+    return grammar.plan(phrase) if phrase and ENDS.match(words, phrase.end()) else None
 
 
-def after_colon(phrases: Phrases, words: str) -> Plan | None:
+def after_colon(grammar: ReplyGrammar, words: str) -> ParsedPlan | None:
     """A timed answer in capitals at the end of the last line, after a colon."""
     head, colon, tail = words.rstrip()[-400:].rpartition("\n")[2].rpartition(":")
-    phrase = phrases.match(tail)
+    phrase = grammar.match(tail)
     if not (colon and phrase and phrase["name"] and phrase["n"]) or _NOT_NOW.search(head):
         return None
     if not all(same(other[0], phrase["name"]) for other in _LOUD.finditer(words)):
         return None
     loud = phrase["name"].isupper() and ENDS.match(tail, phrase.end())
-    return phrases.plan(phrase) if loud else None
+    return grammar.plan(phrase) if loud else None
 
 
-def prose(phrases: Phrases, words: str) -> Plan:
+def prose(grammar: ReplyGrammar, words: str) -> ParsedPlan:
     """One action in capitals, plainly chosen."""
     mentions = list(islice(_LOUD.finditer(words), 21))
     if not mentions:
@@ -216,13 +224,14 @@ def prose(phrases: Phrases, words: str) -> Plan:
     if len(mentions) > 20 or not all(same(mention[0], name) for mention in mentions):
         listed = ", ".join(dict.fromkeys(mention[0] for mention in mentions[:6]))
         raise Unclear(f"The reply names {listed} and does not say which is its final action.")
-    action = phrases.named(name)
+    action = grammar.named(name)
     if not all(_chosen(words, mention) for mention in mentions):
         raise Unclear(f"It is not clear whether the reply chooses {action}.")
-    times = {phrases.frames(n) for mention in mentions if (n := _time(words, mention.end()))}
+    times = {grammar.frames(n) for mention in mentions if (n := _time(words, mention.end()))}
     if len(times) > 1 or (not times and _COUNTED.search(words)):
         raise Unclear(f"It is not clear for how many frames the reply holds {action}.")
-    return (action, *(times.pop() if times else phrases.frames(None)))
+    frames, note = times.pop() if times else grammar.frames(None)
+    return ParsedPlan(Plan(action, frames), note)
 
 
 def _chosen(words: str, mention: re.Match[str]) -> bool:

@@ -21,7 +21,7 @@ from atari_vlm.models.embedded.model import EmbeddedModel, checkpoint, members, 
 from atari_vlm.models.embedded.runtime import Specialist
 from atari_vlm.models.embedded.vocabulary import Vocabulary
 from atari_vlm.prompts.embedded import specialist
-from atari_vlm.replies.plan_parser import read
+from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Scorer
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
@@ -53,7 +53,7 @@ def recorded(count=60, seed=8):
     before = now = emulator.screen()
     pairs = []
     for step in range(count * 4):
-        plan = read(answer(ask(before, now), seed=step).text, LEGAL, 4)
+        plan = parse_plan(answer(ask(before, now), seed=step).text, LEGAL, 4).plan
         emulator.play(LEGAL.index(plan.action), plan.frames, 4)
         before, now = now, emulator.screen()
         if step % 4 == 3:
@@ -74,8 +74,8 @@ def score(choose, decisions=500, seed=21):
 
 
 def by_model(before, now, step):
-    plan = read(answer(ask(before, now), seed=step).text, LEGAL, 4)
-    return plan.action, plan.frames
+    plan = parse_plan(answer(ask(before, now), seed=step).text, LEGAL, 4).plan
+    return plan
 
 
 def test_it_plays_pong_better_than_random_play():
@@ -101,9 +101,9 @@ def test_every_answer_is_a_sentence_that_ends_in_a_plan_it_can_be_held_to():
     for number, pair in enumerate(recorded()):
         reply = answer(ask(*pair), seed=number)
         assert ANSWER.fullmatch(reply.text), reply.text
-        reading = read(reply.text, LEGAL, 4)
-        assert reading.action is not None
-        assert f"{reading.action} for {reading.frames} frame" in reply.text
+        plan = parse_plan(reply.text, LEGAL, 4).plan
+        assert plan is not None
+        assert f"{plan.action} for {plan.frames} frame" in reply.text
         assert reply.model == "embedded"
         assert reply.usage.input_tokens == 35
         assert 8 <= reply.usage.output_tokens <= 16

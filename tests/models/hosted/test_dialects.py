@@ -12,7 +12,7 @@ from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
 from atari_vlm.models.build import build_model
 from atari_vlm.models.hosted.dialects import DIALECTS, Wanted, get_dialect
 from atari_vlm.models.hosted.options import Hosting
-from atari_vlm.replies.plan_parser import read
+from atari_vlm.replies.plan_parser import parse_plan
 from tests.models.hosted.test_hosted import COMPATIBLE, LEGAL, ask, prompt
 from tests.servers import Server
 from tests.wires import Answer
@@ -103,9 +103,8 @@ def test_every_line_that_is_enforced_is_read_as_the_plan_it_names(plans):
     plans_read = set()
     for line in wanted.lines:
         assert re.fullmatch(wanted.pattern, line)
-        reading = read(line, LEGAL, 4)
-        plans_read.add((reading.action, reading.frames))
-    assert None not in {action for action, _ in plans_read}
+        plans_read.add(parse_plan(line, LEGAL, 4).plan)
+    assert None not in plans_read
     assert len(plans_read) == len(LEGAL) * (4 if plans else 1)
 
 
