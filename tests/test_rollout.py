@@ -232,7 +232,7 @@ def test_only_privileged_players_see_the_memory():
             return await super().decide(observation, history, rng)
 
     play(Privileged(privileges=frozenset({"ram", "emulator"})), decisions=2)
-    assert all(ram.shape == (128,) and state.dice is None for ram, state in seen)
+    assert all(ram.shape == (128,) and state.rng is None for ram, state in seen)
 
 
 def test_a_constant_player_of_another_game_is_refused_with_the_choices():

@@ -114,7 +114,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
             lives=self.emulator.lives,
             score=self._score,
             ram=self.emulator.ram if "ram" in privileges else None,
-            state=self.emulator.save().without_dice() if "emulator" in privileges else None,
+            state=self.emulator.save().without_rng() if "emulator" in privileges else None,
         )
 
     def advance(self, action: int, frames: int) -> float:
@@ -144,8 +144,8 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         `ALE/<Game>-v5`, only presses the console's reset button, which is ten times faster.
         """
         super().reset(seed=seed, options=options)
-        dice = int(self.np_random.integers(2**63))
-        self.begin(seed=dice, episode=self._episode + 1, power_cycle=seed is not None)
+        episode_seed = int(self.np_random.integers(2**63))
+        self.begin(seed=episode_seed, episode=self._episode + 1, power_cycle=seed is not None)
         return self._stacked(), self._info()
 
     def step(self, action: Any) -> tuple[Pixels, float, bool, bool, dict[str, Any]]:

@@ -149,12 +149,12 @@ def test_a_restore_shows_the_picture_of_its_moment():
     assert np.array_equal(emulator.screen(), screen)
 
 
-def test_a_search_does_not_foresee_the_dice():
+def test_a_search_does_not_foresee_sticky_actions():
     emulator = Emulator(get_game("breakout"), sticky=0.5)
     emulator.reset(seed=3)
     for action, frames in plans(30, 4):
         emulator.play(action, frames, 4)
-    blind, choices = emulator.save().without_dice(), plans(30, 4, seed=4)
+    blind, choices = emulator.save().without_rng(), plans(30, 4, seed=4)
     with pytest.raises(InvalidSetting, match="needs a seed"):
         emulator.restore(blind)
     outcomes = set()

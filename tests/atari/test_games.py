@@ -38,14 +38,14 @@ class Console:
         self.ale.setInt("random_seed", 0)
         self.ale.loadROM(ale_py.roms.get_rom_path(name))
         self.codes = {action.name: action.value for action in self.ale.getMinimalActionSet()}
-        self.dice = np.random.default_rng(0)
+        self.rng = np.random.default_rng(0)
 
     def play(self, frames: int, *, fire: bool = True) -> float:
         """Random actions, each held for 8 frames, with or without the button; the reward."""
         codes = [code for name, code in self.codes.items() if fire or "FIRE" not in name]
         reward = 0.0
         for _ in range(0, frames, 8):
-            code = int(self.dice.choice(codes))
+            code = int(self.rng.choice(codes))
             reward += sum(self.ale.act(code) for _ in range(8))
         return reward
 

@@ -2,7 +2,7 @@
 
 A thin layer over `ale_py.ALEInterface` with the dynamics of `ALE/<Game>-v5`. The emulator's own
 sticky actions stay off, because its saved state does not hold the action they would repeat; the
-dice are drawn here instead, so a Snapshot restores exactly, in any process, and a seed plus the
+repeats are drawn here instead, so a Snapshot restores exactly, in any process, and a seed plus the
 plans replays a whole episode bit for bit.
 """
 
@@ -43,12 +43,12 @@ class Snapshot:
     """The last two raw screens: a restore does not bring the picture back."""
     frame: int
     over: bool
-    dice: dict[str, Any] | None
-    """State of the sticky-action generator; None in what a search may see."""
+    rng: dict[str, Any] | None
+    """State of the generator that draws sticky actions; None in a snapshot for a search."""
 
-    def without_dice(self) -> Snapshot:
+    def without_rng(self) -> Snapshot:
         """The same moment with its future sticky actions unknown, for planning."""
-        return replace(self, dice=None)
+        return replace(self, rng=None)
 
     def to_bytes(self) -> bytes:
         """Serialise; about 75 kB."""
@@ -125,7 +125,7 @@ class Emulator:
             self._ale.reset_game()
         elif not self._fresh:
             self._power_on()
-        self._dice = Generator(PCG64(seed))
+        self._rng = Generator(PCG64(seed))
         self._last_action = self._noop
         self.frame, self._over, self._stale = 0, False, False
         screen = self._ale.getScreen()
@@ -143,9 +143,9 @@ class Emulator:
             The raw reward of these frames.
         """
         codes = self._plan(action, frames, interval)
-        ale, dice, last, older = self._ale, self._dice, self._last_action, None
+        ale, rng, last, older = self._ale, self._rng, self._last_action, None
         reward = 0.0
-        repeats = (dice.random(interval) < self.sticky).tolist()
+        repeats = (rng.random(interval) < self.sticky).tolist()
         ends = min(interval, self.max_frames - self.frame)
         for k in range(ends):
             if not repeats[k]:
@@ -258,7 +258,7 @@ class Emulator:
             self._screens,
             self.frame,
             self.over,
-            dict(self._dice.bit_generator.state),
+            dict(self._rng.bit_generator.state),
         )
 
     def restore(self, snapshot: Snapshot, *, seed: int | None = None) -> None:
@@ -266,12 +266,12 @@ class Emulator:
 
         Args:
             snapshot: of the same game, from any process.
-            seed: fresh dice, needed for a snapshot without its own.
+            seed: of a new generator of sticky actions, needed for a snapshot without one.
         """
         if snapshot.game != self.game.name:
             raise StoreError(f"A snapshot of {snapshot.game!r} cannot go into {self.game.name!r}.")
-        if snapshot.dice is None and seed is None:
-            raise InvalidSetting("A snapshot without dice needs a seed for new ones.")
+        if snapshot.rng is None and seed is None:
+            raise InvalidSetting("A snapshot without its random generator needs a seed.")
         if snapshot.frame == 0:  # where ALE 0.12.1's states miss part of some cartridges
             self.reset(seed=0)
         else:
@@ -280,9 +280,9 @@ class Emulator:
         self._show(*snapshot.screens)
         self.frame, self._over = snapshot.frame, snapshot.over
         self._stale = True  # ALE shows the old picture until the next frame is played
-        self._dice = Generator(PCG64(seed))
-        if seed is None and snapshot.dice is not None:
-            self._dice.bit_generator.state = snapshot.dice
+        self._rng = Generator(PCG64(seed))
+        if seed is None and snapshot.rng is not None:
+            self._rng.bit_generator.state = snapshot.rng
 
 
 def _rom(name: str) -> os.PathLike[Any]:

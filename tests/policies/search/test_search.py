@@ -91,12 +91,12 @@ def score(played):
 def test_the_dice_of_the_real_game_change_nothing_about_a_decision(search):
     env = at("seaquest")
     blind = env.observe(PRIVILEGES)
-    assert blind.state.dice is None
+    assert blind.state.rng is None
     seeing = object.__new__(type(blind))
     for name in blind.__slots__:
         object.__setattr__(seeing, name, getattr(blind, name))
     object.__setattr__(seeing, "state", env.save())
-    assert seeing.state.dice is not None
+    assert seeing.state.rng is not None
     policy = small(search, sticky=0.25)
     for seed in range(4):
         assert told(decide(policy, blind, seed)) == told(decide(policy, seeing, seed))

@@ -145,7 +145,7 @@ class Tree:
             node.depth + 1,
             node.elapsed + self.spent - before,
             # The screens of the root stand in for its own, which are ten times the rest.
-            replace(self._emulator.save().without_dice(), screens=self.root.snapshot.screens),
+            replace(self._emulator.save().without_rng(), screens=self.root.snapshot.screens),
             self._emulator.ram,
             [None] * self.actions,
             gain,
