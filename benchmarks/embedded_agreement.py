@@ -12,8 +12,9 @@ import sys
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.models.embedded.model import EmbeddedModel, members, weights
-from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.models.embedded.checkpoints import checkpoints, weights
+from atari_vlm.models.embedded.model import EmbeddedModel
+from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Message, Plan, Prompt
@@ -23,7 +24,9 @@ APART = 7
 
 
 def main(states: int) -> None:
-    folders = {game: place for place in members(weights()) for game in Specialist(place).games}
+    folders = {
+        game: path for path in checkpoints(weights()) for game in EmbeddedRuntime(path).games
+    }
     playing, likeliest = EmbeddedModel(), EmbeddedModel(draw=False)
     same = words = total = 0
     for game, folder in folders.items():

@@ -18,8 +18,9 @@ import numpy as np
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import motion
-from atari_vlm.models.embedded.model import EmbeddedModel, checkpoint
-from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.models.embedded.checkpoints import checkpoint
+from atari_vlm.models.embedded.model import EmbeddedModel
+from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Message, Prompt
 
@@ -47,7 +48,7 @@ def _play(
     game: str, model: EmbeddedModel, loop: asyncio.Runner, decisions: int, parts: Times
 ) -> list[float]:
     """Let it play; returns the milliseconds of each decision and adds those of its parts."""
-    specialist = Specialist(checkpoint(game))
+    runtime = EmbeddedRuntime(checkpoint(game))
     rng = np.random.default_rng(0)
     times: Times = {}
 
@@ -65,8 +66,8 @@ def _play(
         prompt = _prompt(game, before, now, emulator.legal)
         reply = timed("whole decision", lambda p=prompt, s=step: loop.run(_answer(model, p, s)))
         picture = timed("two frames to one picture, once more", lambda p=prompt: motion(*p.frames))
-        timed("picture to a plan alone", lambda x=picture: specialist.probabilities(x, game))
-        timed("picture to the whole answer", lambda x=picture: specialist.plan(x, game, rng))
+        timed("picture to a plan alone", lambda x=picture: runtime.probabilities(x, game))
+        timed("picture to the whole answer", lambda x=picture: runtime.plan(x, game, rng))
         plan = parse_plan(str(reply), emulator.legal, 4).plan
         assert plan is not None
         emulator.play(emulator.legal.index(plan.action), plan.frames, 4)

@@ -54,7 +54,7 @@ def first_decision(script, model=None):
     return play(VLMPolicy(model, get_strategy("basic")), decisions=2)[0]
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "specialist"])
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "embedded"])
 def test_every_prompt_plays_an_episode(name):
     played = play(policy(lambda prompt: '{"reasoning": "x", "action": "FIRE", "frames": 2}', name))
     assert len(played) == 10

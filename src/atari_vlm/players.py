@@ -20,7 +20,7 @@ from atari_vlm.policies.ablations import ablate, split
 from atari_vlm.policies.registry import is_player, player
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.prompts.strategies import PromptSettings, get_strategy
+from atari_vlm.prompts.strategies import PromptSettings, get_strategy, prompt_name
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Learner, Lessons, Limits, Model, Policy, Scorer, Strategy
 
@@ -171,7 +171,7 @@ def prepare(
         options.hosting.refuse(f"The baseline {vlm_type!r}")
     else:
         _check_own(model, vlm_type, options.hosting)
-    prompt = prompt_type or (model.prompt_type if model else "none")
+    prompt = prompt_name(prompt_type or (model.prompt_type if model else "none"))
     if model is None:
         asked = {
             "prompt_type": prompt_type,
@@ -184,9 +184,9 @@ def prepare(
         _refuse(f"The baseline {vlm_type!r}", {**asked, **model_only, **_shown(options)})
     if model is not None:
         _must_fit(model, vlm_type, prompt, game, options)
-    if prompt == "specialist":
-        _refuse("The 'specialist' prompt", {"use_in_context_learning": learn, **_shown(options)})
-    shows = prompt not in ("specialist", "none")
+    if prompt == "embedded":
+        _refuse("The 'embedded' prompt", {"use_in_context_learning": learn, **_shown(options)})
+    shows = prompt not in ("embedded", "none")
     learner = _learner(prompt, shows if learn is None else learn, options.num_examples)
     strategy, told = _strategy(prompt, options) if model else (None, {})
     scorer = _scorer(decide, vlm_type, model, strategy, options)
@@ -269,11 +269,11 @@ def _shown_to(model: Model | None) -> dict[str, Any]:
 
 
 def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options) -> None:
-    """Refuse what a specialist was never taught, before anything is played."""
+    """Refuse what an embedded model was never taught, before anything is played."""
     get_strategy(prompt)  # an unknown one says so first
-    if (model.prompt_type == "specialist") != (prompt == "specialist"):
+    if (prompt_name(model.prompt_type) == "embedded") != (prompt == "embedded"):
         raise InvalidSetting(
-            f"{name} does not read the prompt {prompt!r}. The prompt 'specialist' and embedded "
+            f"{name} does not read the prompt {prompt!r}. The prompt 'embedded' and embedded "
             "models go together; all other models read basic, cot, expert and adaptive."
         )
     games = getattr(model, "games", None)
@@ -282,7 +282,7 @@ def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options
             f"{name} was taught {', '.join(games)}, not {game.name}. Choose one of these games, "
             "another model (`atari-vlm models`), or a baseline: random, noop."
         )
-    if prompt == "specialist" and options.frame_skip != 4:
+    if prompt == "embedded" and options.frame_skip != 4:
         raise InvalidSetting(
             f"{name} was taught to decide every 4 frames, not every {options.frame_skip}."
         )
@@ -296,7 +296,7 @@ def _learner(prompt: str, learn: bool, examples: int) -> Learner | None:
 
 def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:
     """The strategy, and what the record says of it."""
-    if prompt == "specialist":
+    if prompt == "embedded":
         return get_strategy(prompt), {"plans": True, "frames_in_prompt": 2}
     settings = PromptSettings(
         history=HISTORY if options.history is None else options.history,

@@ -98,7 +98,7 @@ class VLMTrainer:
         vlm_type: a model of the catalogue (`atari-vlm models`), e.g. "embedded" or "gpt-4o"; a
             baseline ("random", "noop", "expert"); or with `base_url` any name that server knows.
         api_key: the vendor's key; None takes it from the vendor's environment variable.
-        prompt_type: "basic", "cot", "expert", "adaptive" or "specialist"; None for the model's own.
+        prompt_type: "basic", "cot", "expert", "adaptive" or "embedded"; None for the model's own.
         use_in_context_learning: show the best moments of earlier episodes in the prompt; None does
             so where the prompt can show them.
         num_examples: how many.

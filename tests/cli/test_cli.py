@@ -304,7 +304,7 @@ def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(t
     assert embedded.returncode == 0, embedded.stderr
     refused = command("train", "--game", "pong", "--icl", *quick, cwd=tmp_path)
     assert refused.returncode == 1
-    assert "'specialist' prompt cannot follow --icl" in refused.stderr
+    assert "'embedded' prompt cannot follow --icl" in refused.stderr
 
 
 def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):

@@ -208,7 +208,7 @@ def test_what_cannot_be_followed_is_refused_and_not_recorded():
             VLMTrainer("pong", vlm, **more)
         return str(caught.value)
 
-    assert "'specialist' prompt cannot follow plans=False" in with_options("embedded", plans=False)
+    assert "'embedded' prompt cannot follow plans=False" in with_options("embedded", plans=False)
     assert "cannot follow resize_shape" in with_options("embedded", resize_shape=(84, 84))
     assert "cannot follow temperature" in with_options("random", temperature=0.5)
     assert "cannot follow prompt_type" in with_options("random", prompt_type="cot")
@@ -216,6 +216,14 @@ def test_what_cannot_be_followed_is_refused_and_not_recorded():
     assert "every 4 frames, not every 8" in with_options("embedded", frame_skip=8)
     with pytest.raises(ModelUnusable, match=r"was taught .*pong, .*, not tetris"):
         VLMTrainer("tetris", "embedded")
+
+
+def test_the_embedded_prompt_may_be_named_specialist_and_is_recorded_as_embedded(tmp_path):
+    for name in ("specialist", "embedded", None):
+        folder = tmp_path / str(name)
+        one = VLMTrainer("pong", "embedded", prompt_type=name, max_decisions=3, run_folder=folder)
+        one.train(1)
+        assert Run.read(folder).settings["prompt"] == "embedded"
 
 
 def test_half_a_character_in_a_reply_is_stored_and_the_run_ends_invalid(tmp_path):

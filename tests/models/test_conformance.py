@@ -225,7 +225,7 @@ def scripted(*texts: str) -> Callable[[], Model]:
 
 def test_the_models_in_this_process_decide_and_are_free():
     for model in (scripted(RIGHT)(), EmbeddedModel()):
-        decision = decide(model, "specialist" if model.prompt_type == "specialist" else "cot")
+        decision = decide(model, "embedded" if model.prompt_type == "embedded" else "cot")
         assert decision.action in LEGAL
         assert (decision.usage.dollars, decision.usage.uncertain) == (0, 0)
 

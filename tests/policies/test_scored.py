@@ -31,7 +31,7 @@ def decide(policy, screens, seed=0):
 
 
 def policy_of(model, temperature=0.0):
-    return ScoredPolicy(model, get_strategy("specialist"), Lessons(), "embedded", temperature)
+    return ScoredPolicy(model, get_strategy("embedded"), Lessons(), "embedded", temperature)
 
 
 def test_without_a_temperature_the_likeliest_answer_is_played(screens):

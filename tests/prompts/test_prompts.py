@@ -349,6 +349,11 @@ def test_settings_that_cannot_work_are_refused(settings, words):
         PromptSettings(**settings)
 
 
+def test_the_embedded_prompt_is_found_under_its_former_name_too():
+    assert get_strategy("specialist") is get_strategy("embedded")
+    assert "specialist" not in STRATEGIES
+
+
 def test_an_unknown_prompt_names_the_nearest():
     with pytest.raises(
         UnknownName, match=r"No prompt is called 'expertt'\. Did you mean 'expert'\?"
@@ -404,7 +409,7 @@ def test_the_seeds_prompts_are_words_for_one_action():
     assert "frames" not in re.sub(r"every 4 frames", "", basic)
     planned = seed_prompt("Pong-v5", "basic", legal, interval=8, plans=True)
     assert "ACTION: <name> x<frames>, with 1 to 8 frames" in planned
-    for kind in ("specialist", "best"):
+    for kind in ("embedded", "best"):
         with pytest.raises(UnknownName, match="Choose from: adaptive, basic, cot, expert"):
             seed_prompt("Pong-v5", kind, legal)
 

@@ -104,7 +104,7 @@ def test_the_table_has_a_row_for_every_strategy_and_adds_up():
         frames = [int(total) - int(words) for total in (openai, anthropic, gemini_low)]
         assert frames == [2 * 42, 2 * 48, 2 * 280]
     tokens = {row[0]: int(row[1]) for row in rows}
-    assert tokens["specialist"] < tokens["basic"] < tokens["cot"] < tokens["expert"]
+    assert tokens["embedded"] < tokens["basic"] < tokens["cot"] < tokens["expert"]
 
 
 def test_four_decisions_a_second_for_half_a_minute_cost_less_than_60k_tokens():

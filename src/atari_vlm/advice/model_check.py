@@ -109,7 +109,7 @@ def check_model(
         model = build_model(name, api_key=api_key, base_url=base_url)
     except ModelUnusable as error:
         return Checked(model=name, findings=(Finding("set-up", "fails", str(error), True),))
-    if model.prompt_type == "specialist":
+    if model.prompt_type == "embedded":
         raise InvalidSetting(
             f"{name} reads the screens of its games and nothing else. That it looks is shown by "
             f"`atari-vlm bench --models {name},{name}+blank`."

@@ -55,7 +55,7 @@ ModelOption = Annotated[
 ]
 PromptOption = Annotated[
     str | None,
-    typer.Option(help="basic, cot, expert, adaptive or specialist; default: the model's own."),
+    typer.Option(help="basic, cot, expert, adaptive or embedded; default: the model's own."),
 ]
 KeyOption = Annotated[
     str | None,

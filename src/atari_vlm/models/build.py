@@ -87,10 +87,10 @@ def _is_place(name: str) -> bool:
 def _in_folder(name: str, chosen: dict[str, Any], placed: dict[str, Any]) -> Model:
     if name.startswith("local:"):
         return _local(name.removeprefix("local:"), name, chosen, placed)
-    from atari_vlm.models.embedded.model import members
+    from atari_vlm.models.embedded.checkpoints import checkpoints, has_onnx
 
     folder = Path(name).expanduser()
-    if any((place / "eyes.onnx").is_file() for place in members(folder)):
+    if any(has_onnx(path) for path in checkpoints(folder)):
         refuse(f"{name} on onnxruntime", placed)
         return _embedded(chosen, folder)
     return _local(name, name, chosen, placed)

@@ -14,7 +14,7 @@ LOOK = "Look at {game}. Where is the {thing}?"
 """Asks for one thing alone: "ball 72 66 moving right 5 down 3", or "no ball"."""
 
 
-def specialist(observation: Observation, history: Sequence[Step], lessons: Lessons) -> Prompt:
+def embedded_prompt(observation: Observation, history: Sequence[Step], lessons: Lessons) -> Prompt:
     """The frame of the last decision, the current one, and what to say about them.
 
     Lessons are left out: the model is too small to read them.

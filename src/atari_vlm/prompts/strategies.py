@@ -16,7 +16,7 @@ from atari_vlm.atari.images import check_size
 from atari_vlm.errors import InvalidSetting, unknown
 from atari_vlm.prompts import parts
 from atari_vlm.prompts.adaptive import suited
-from atari_vlm.prompts.embedded import specialist
+from atari_vlm.prompts.embedded import embedded_prompt
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Step, Strategy
 
 LONGEST_REPLY = 2_000
@@ -103,10 +103,11 @@ def get_strategy(name: str, settings: PromptSettings | None = None) -> Strategy:
     """The strategy of that name.
 
     Args:
-        name: one of `STRATEGIES`.
-        settings: what to show; the defaults where None. "specialist" shows what the embedded model
+        name: one of `STRATEGIES`, or the former name of one.
+        settings: what to show; the defaults where None. "embedded" shows what the embedded model
             was trained on, whatever the settings.
     """
+    name = prompt_name(name)
     if name not in STRATEGIES:
         raise unknown("prompt", name, STRATEGIES)
     return STRATEGIES[name](settings or PromptSettings())
@@ -184,9 +185,16 @@ def _adaptive(
 STRATEGIES: dict[str, Callable[[PromptSettings], Strategy]] = {
     **{style: partial(_of_style, style) for style in _STYLES},
     "adaptive": lambda settings: partial(_adaptive, settings),
-    "specialist": lambda settings: specialist,
+    "embedded": lambda settings: embedded_prompt,
 }
 """Every strategy by name: what builds it from settings."""
+
+_FORMER_NAMES = {"specialist": "embedded"}
+
+
+def prompt_name(name: str) -> str:
+    """The present name of a strategy that older versions and their runs call otherwise."""
+    return _FORMER_NAMES.get(name, name)
 
 
 def seed_prompt(
@@ -201,8 +209,8 @@ def seed_prompt(
         interval: emulator frames between two decisions.
         plans: ask for (action, frames) instead of an action.
     """
-    if kind not in STRATEGIES or kind == "specialist":
-        raise unknown("prompt", kind, [name for name in STRATEGIES if name != "specialist"])
+    if kind not in STRATEGIES or kind == "embedded":
+        raise unknown("prompt", kind, [name for name in STRATEGIES if name != "embedded"])
     settings = PromptSettings(plans=plans, status=False)
     name = get_game(game).name
     observation = Observation(game=name, frames=(), legal=tuple(legal), interval=interval)

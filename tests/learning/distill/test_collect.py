@@ -30,7 +30,7 @@ from atari_vlm.learning.distill.header import Header
 from atari_vlm.learning.distill.settings import DistillSettings
 from atari_vlm.learning.distill.shards import open_dataset, open_shard, write_shard
 from atari_vlm.learning.distill.subjects.base import LONGEST, plans
-from atari_vlm.models.embedded.model import checkpoint, weights
+from atari_vlm.models.embedded.checkpoints import checkpoint, weights
 
 COLLECT = """
 import json, sys

@@ -22,8 +22,8 @@ from atari_vlm.learning.distill.evaluate import play_episodes
 from atari_vlm.learning.distill.run import distill
 from atari_vlm.learning.distill.settings import DistillSettings
 from atari_vlm.learning.distill.subjects.base import LONGEST, plans
-from atari_vlm.models.embedded.model import checkpoint, weights
-from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.models.embedded.checkpoints import checkpoint, weights
+from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.types import Frame
 
@@ -155,7 +155,7 @@ def test_answers_become_tokens_and_come_back(rows):
         assert tokenizer.decode([values["plan"]]) == words.split(": ")[1]
     prompt = prompt_text("Play pong. Say only your plan.")
     assert tokenizer.unk_token_id not in tokenizer.encode(prompt)
-    assert Specialist(checkpoint("pong")).answers.encode(prompt) == tokenizer.encode(prompt)
+    assert EmbeddedRuntime(checkpoint("pong")).answers.encode(prompt) == tokenizer.encode(prompt)
 
 
 @pytest.mark.training
@@ -202,7 +202,7 @@ def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
 
     torch.set_num_threads(1)
     network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
-    runtime = Specialist(checkpoint("pong"))
+    runtime = EmbeddedRuntime(checkpoint("pong"))
     request = runtime.answers.requests["act"].format(game="pong")
     prompt = torch.tensor(runtime._prompt(request, 16))
     pictures = [_picture(rows, place) for place in range(1, 400, 4)]
@@ -234,7 +234,7 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     assert set(result.held_out) >= {"pong/ball_x", "pong/aim", "pong/plan"}
     assert any("decisions of the student" in line for line in told)
     assert settings.command() in (result.folder / "README.md").read_text()
-    student = Specialist(result.folder)
+    student = EmbeddedRuntime(result.folder)
     assert student.games == ("pong",)
     black = Frame(np.zeros((210, 160), np.uint8))
     plan = student.plan(motion(black, black), "pong", np.random.default_rng(0))
@@ -288,7 +288,7 @@ def test_a_killed_run_continues_where_its_checkpoint_is(tmp_path):
     result = distill(DistillSettings(out=tmp_path, minutes=0.001, **TINY), told.append)
     assert told[0].startswith("Continuing after")
     assert result.steps > 1
-    assert (result.folder / "words.onnx").exists()
+    assert (result.folder / "decoder.onnx").exists()
 
 
 @pytest.mark.training
@@ -303,7 +303,7 @@ def test_a_student_can_begin_with_weights_of_other_games(tmp_path):
         games=("freeway", "qbert"), minutes=1, out=tmp_path, base=checkpoint("pong")
     )
     cold, warm = Trainer(fresh), Trainer(begun)
-    shipped = Specialist(checkpoint("pong"))
+    shipped = EmbeddedRuntime(checkpoint("pong"))
     known = load_file(checkpoint("pong") / "model.safetensors")
     name = "model.text_model.embed_tokens.weight"
     words = warm.tokenizer.get_vocab()
@@ -371,4 +371,4 @@ def test_two_processes_train_one_student(tmp_path):
     assert ended.returncode == 0, ended.stderr[-2_000:]
     assert ended.stdout.count("The pong expert plays") == 2  # held-out and first, by one of them
     assert ended.stdout.count("Weights:") == 1
-    assert Specialist(tmp_path / "weights").games == ("pong",)
+    assert EmbeddedRuntime(tmp_path / "weights").games == ("pong",)

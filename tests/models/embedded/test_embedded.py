@@ -16,11 +16,18 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import motion
 from atari_vlm.errors import ModelUnusable
+from atari_vlm.models.build import build_model
+from atari_vlm.models.embedded.checkpoints import (
+    FORMER_NAMES,
+    checkpoint,
+    checkpoints,
+    weights,
+)
 from atari_vlm.models.embedded.grammar import Grammar
-from atari_vlm.models.embedded.model import EmbeddedModel, checkpoint, members, weights
-from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.models.embedded.model import EmbeddedModel
+from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.models.embedded.vocabulary import Vocabulary
-from atari_vlm.prompts.embedded import specialist
+from atari_vlm.prompts.embedded import embedded_prompt
 from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Scorer
 
@@ -153,12 +160,12 @@ def test_one_frame_is_enough_to_answer():
 def test_the_strategy_shows_the_last_two_frames_and_names_the_game():
     frames = tuple(Frame(np.full((210, 160), n, np.uint8)) for n in (2, 4, 6))
     seen = Observation(game="pong", frames=frames, legal=LEGAL, interval=4)
-    prompt = specialist(seen, [], Lessons())
+    prompt = embedded_prompt(seen, [], Lessons())
     assert prompt.frames == frames[-2:]
     assert prompt.plans
     assert prompt.text.endswith("Play pong. Say what you see, then your plan.")
     alone = Observation(game="pong", frames=frames[-1:], legal=LEGAL, interval=4)
-    assert specialist(alone, [], Lessons()).frames == (frames[-1], frames[-1])
+    assert embedded_prompt(alone, [], Lessons()).frames == (frames[-1], frames[-1])
 
 
 def test_a_game_it_was_not_taught_is_refused_by_name():
@@ -169,7 +176,7 @@ def test_a_game_it_was_not_taught_is_refused_by_name():
 
 def test_words_it_was_not_taught_are_named():
     black = np.zeros((210, 160), np.uint8)
-    with pytest.raises(ModelUnusable, match=r"never taught the words .*brilliantly.*'specialist'"):
+    with pytest.raises(ModelUnusable, match=r"never taught the words .*brilliantly.*'embedded'"):
         answer(ask(black, black, "Play pong brilliantly."))
 
 
@@ -180,7 +187,7 @@ def test_a_prompt_without_a_picture_is_refused():
 
 
 @pytest.mark.parametrize(
-    "name", ["words.onnx", "model.safetensors", "tokenizer.json", "answers.json"]
+    "name", ["decoder.onnx", "model.safetensors", "tokenizer.json", "answers.json"]
 )
 def test_damaged_weights_say_so(tmp_path, name):
     folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
@@ -192,11 +199,34 @@ def test_damaged_weights_say_so(tmp_path, name):
 
 def test_missing_weights_say_which(tmp_path):
     folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
-    (folder / "eyes.onnx").unlink()
-    with pytest.raises(ModelUnusable, match=r"lacks eyes\.onnx"):
+    (folder / "vision_encoder.onnx").unlink()
+    with pytest.raises(ModelUnusable, match=r"lacks vision_encoder\.onnx"):
         EmbeddedModel(folder)
-    with pytest.raises(ModelUnusable, match=r"lacks eyes\.onnx, words\.onnx"):
+    with pytest.raises(ModelUnusable, match=r"lacks vision_encoder\.onnx, decoder\.onnx"):
         EmbeddedModel(tmp_path / "nowhere")
+
+
+def test_graphs_under_their_former_names_play_the_same_and_give_way_to_new_ones(tmp_path):
+    folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
+    for name, former in FORMER_NAMES.items():
+        (folder / name).rename(folder / former)
+    old = build_model(str(folder))
+    assert isinstance(old, EmbeddedModel)
+    assert old.version_for("pong") == model().version_for("pong")
+    for number, pair in enumerate(recorded()[:10]):
+        assert answer(ask(*pair), number, of=old).text == answer(ask(*pair), number).text
+    for name, former in FORMER_NAMES.items():
+        shutil.copy(checkpoint("pong") / name, folder)
+        (folder / former).write_bytes(b"no graph")
+    assert EmbeddedModel(folder).version == old.version
+
+
+def test_the_shipped_weights_keep_their_digests():
+    assert model().version_for("pong") == "ae88c66d8090"
+    assert model().version_for("qbert") == "c34a344bd209"
+    assert model().version_for("private_eye") == "20b1bfa23baf"
+    assert model().version_for("pitfall") == "eb5f5698db0d"
+    assert model().version_for("seaquest") == "bab4934944b1"
 
 
 def test_the_weights_are_small_and_hold_no_trace_of_the_machine_they_were_made_on():
@@ -235,7 +265,7 @@ def test_a_grammar_allows_its_sentences_and_nothing_else():
     assert grammar.values([1, 4]) == {}
 
 
-class Counting(Specialist):
+class Counting(EmbeddedRuntime):
     passes = 0
 
     def _pass(self, *args):
@@ -283,17 +313,17 @@ def test_guesses_save_passes_and_change_no_word(game):
 def test_graphs_of_an_older_version_are_refused_with_the_way_out(tmp_path):
     onnx = pytest.importorskip("onnx")
     folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
-    graph = onnx.load(str(folder / "words.onnx"), load_external_data=False)
+    graph = onnx.load(str(folder / "decoder.onnx"), load_external_data=False)
     (rows,) = (each for each in graph.graph.input if each.name == "rows")
     graph.graph.input.remove(rows)
     last = onnx.numpy_helper.from_array(np.array([-1]), "rows")
     graph.graph.initializer.append(last)
-    (folder / "words.onnx").write_bytes(graph.SerializeToString())
+    (folder / "decoder.onnx").write_bytes(graph.SerializeToString())
     with pytest.raises(ModelUnusable, match=r"older version .*writes them anew"):
-        Specialist(folder)
+        EmbeddedRuntime(folder)
 
 
-@pytest.mark.parametrize("path", members(weights()), ids=lambda path: path.name[:20])
+@pytest.mark.parametrize("path", checkpoints(weights()), ids=lambda path: path.name[:20])
 def test_the_vocabulary_reads_text_as_the_tokenizers_library_does(path):
     library = pytest.importorskip("tokenizers").Tokenizer.from_file(str(path / "tokenizer.json"))
     own = Vocabulary(path / "tokenizer.json")

@@ -56,7 +56,7 @@ def ask(shown, *, plans=True, json=False, words="Name an action."):
     )
 
 
-def specialist(shown, request=SEE):
+def prompt_of(shown, request=SEE):
     words = request.format(game="pong", thing="ball")
     return Prompt(messages=(Message("user", (*shown, words)),), legal=LEGAL, longest=4)
 
@@ -102,7 +102,7 @@ def test_our_own_checkpoint_says_word_for_word_what_the_embedded_model_says(buil
     async def compare():
         said = set()
         for number, pair in enumerate(pairs):
-            prompt = specialist(pair, LOOK if number % 4 == 3 else SEE)
+            prompt = prompt_of(pair, LOOK if number % 4 == 3 else SEE)
             mine = await local.answer(prompt, seed=number)
             theirs = await embedded.answer(prompt, seed=number)
             assert mine.text == theirs.text
@@ -123,8 +123,8 @@ def test_our_own_checkpoint_scores_plans_as_the_embedded_model_does(built, scree
     async def furthest():
         worst = 0.0
         for pair in list(pairwise(screens))[::4]:
-            mine = await local.score(specialist(pair))
-            theirs = await embedded.score(specialist(pair))
+            mine = await local.score(prompt_of(pair))
+            theirs = await embedded.score(prompt_of(pair))
             assert list(mine) == list(theirs)
             worst = max(worst, *(abs(mine[plan] - theirs[plan]) for plan in mine))
         return worst
@@ -134,16 +134,16 @@ def test_our_own_checkpoint_scores_plans_as_the_embedded_model_does(built, scree
 
 def test_our_own_checkpoint_knows_its_prompt_its_games_and_its_limits(built, screens):
     model = LocalModel(str(built("embedded")))
-    assert (model.prompt_type, model.games, model.policy) == ("specialist", ("pong",), EMBEDDED)
+    assert (model.prompt_type, model.games, model.policy) == ("embedded", ("pong",), EMBEDDED)
     assert "one picture of motion" in model.description
     with pytest.raises(InvalidSetting, match="takes no --temperature"):
         LocalModel(str(built("embedded")), settings=LocalSettings(temperature=0.5))
     with pytest.raises(ModelUnusable, match="names none of them"):
-        answer(model, specialist(screens[:2], "Play tennis. Say what you see, then your plan."))
+        answer(model, prompt_of(screens[:2], "Play tennis. Say what you see, then your plan."))
     with pytest.raises(ModelUnusable, match="never taught the words 'quickly'"):
-        answer(model, specialist(screens[:2], "Play pong quickly."))
+        answer(model, prompt_of(screens[:2], "Play pong quickly."))
     with pytest.raises(ModelUnusable, match="needs a frame"):
-        answer(model, specialist(()))
+        answer(model, prompt_of(()))
 
 
 def test_a_folder_plays_by_path_in_torch_and_on_onnxruntime_alike(built, tmp_path):
@@ -154,7 +154,9 @@ def test_a_folder_plays_by_path_in_torch_and_on_onnxruntime_alike(built, tmp_pat
     folder = str(built("embedded"))
     assert isinstance(build_model(folder), EmbeddedModel)
     assert isinstance(build_model(f"local:{folder}"), LocalModel)
-    without = shutil.copytree(folder, tmp_path / "torch-only", ignore=lambda *_: ["eyes.onnx"])
+    without = shutil.copytree(
+        folder, tmp_path / "torch-only", ignore=lambda *_: ["vision_encoder.onnx"]
+    )
     assert isinstance(build_model(str(without)), LocalModel)
     (fast, _), (slow, settings) = play(folder), play(f"local:{folder}")
     assert fast.scores == slow.scores

@@ -20,7 +20,7 @@ from atari_vlm.learning.distill.dataset_card import write_datasheet
 from atari_vlm.learning.distill.header import FORMAT, Header
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shards import open_shard, write_shard, write_text
-from atari_vlm.models.embedded.runtime import Specialist
+from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.runs.schema import locked
 
 SETTINGS = "settings.json"
@@ -109,7 +109,7 @@ def collect_dataset(settings: CollectSettings, report: Report = print) -> Collec
 def _digest(settings: CollectSettings) -> str:
     if settings.student is None:
         return ""
-    student = Specialist(settings.student)
+    student = EmbeddedRuntime(settings.student)
     for game in settings.games:
         if game not in student.games:
             raise ModelUnusable(
@@ -195,7 +195,7 @@ def _missing(settings: CollectSettings, digest: str, report: Report) -> Iterator
 
 def _play(settings: CollectSettings, jobs: Sequence[_Job]) -> Iterator[_Job]:
     """Play in this process, shard after shard."""
-    student = Specialist(settings.student) if settings.student else None
+    student = EmbeddedRuntime(settings.student) if settings.student else None
     for job in jobs:
         rows = collect(
             job.header.game,

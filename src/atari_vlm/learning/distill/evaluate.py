@@ -60,9 +60,9 @@ def play_episodes(
     most_frames: int = 108_000,
 ) -> tuple[float, ...]:
     """Scores of full episodes the student plays alone: sticky 0.25, a decision every 4 frames."""
-    from atari_vlm.models.embedded.runtime import Specialist
+    from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 
-    student = Specialist(folder)
+    student = EmbeddedRuntime(folder)
     scores = []
     for seed in range(first_seed, first_seed + episodes):
         emulator = Emulator(get_game(game), max_frames=most_frames)

@@ -1,9 +1,9 @@
 """The student as two ONNX graphs, so that it plays without torch.
 
-`eyes.onnx`: picture -> image features. `words.onnx`: tokens + features + what was read before ->
-logits of the next word and the extended memory (key-value cache). Both are written out here, node
-by node: tracing transformers gives five times the nodes, and at this size a node costs as much as
-its arithmetic. A test holds both to what transformers says.
+`vision_encoder.onnx`: picture -> image features. `decoder.onnx`: tokens + features + key-value
+cache -> logits of the next tokens and the extended cache. Both are written out here, node by node:
+tracing transformers gives five times the nodes, and at this size a node costs as much as its
+arithmetic. A test compares both with transformers.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from atari_vlm.learning.distill.graph import Graph
-
-EYES, WORDS = "eyes.onnx", "words.onnx"
+from atari_vlm.models.embedded.checkpoints import DECODER, VISION_ENCODER
 
 
 def export(folder: Path) -> None:
     """Write both graphs beside the model.safetensors in `folder`."""
     config = json.loads((folder / "config.json").read_text())
-    _eyes(Graph(folder), config, folder / EYES)
-    _words(Graph(folder), config, folder / WORDS)
+    # The graphs' inner names never change: a checkpoint exported again keeps its digest.
+    _vision_encoder(Graph(folder, "eyes"), config, folder / VISION_ENCODER)
+    _decoder(Graph(folder, "words"), config, folder / DECODER)
 
 
 def _linear(graph: Graph, x: str, name: str) -> str:
@@ -41,7 +41,7 @@ def _reshape(graph: Graph, x: str, *shape: int, name: str | None = None) -> str:
     return graph.add("Reshape", x, graph.constant(shape), **named)
 
 
-def _eyes(graph: Graph, config: dict[str, Any], path: Path) -> None:
+def _vision_encoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     """(side, side, 3) uint8 -> features (1, image tokens, hidden): the vision tower of Idefics3."""
     vision = config["vision_config"]
     side, patch, wide = (vision[key] for key in ("image_size", "patch_size", "hidden_size"))
@@ -99,7 +99,7 @@ def _joined(graph: Graph, attention: str, *more: str) -> list[str]:
     ]
 
 
-def _words(graph: Graph, config: dict[str, Any], path: Path) -> None:
+def _decoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     """Tokens (1, n), features, past, rows -> logits, memory: the Llama of Idefics3.
 
     Logits (rows, words) are of what follows the tokens at those rows. Past and memory are

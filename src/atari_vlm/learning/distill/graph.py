@@ -27,9 +27,11 @@ class Graph:
 
     Args:
         folder: of the checkpoint; its model.safetensors is read from there when the graph is run.
+        name: of the graph, inside the file.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
+        self._name = name
         with (folder / WEIGHTS).open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
@@ -112,7 +114,7 @@ class Graph:
 
         graph = helper.make_graph(
             self._nodes,
-            path.stem,
+            self._name,
             described(inputs),
             described(outputs),
             list(self._kept.values()),

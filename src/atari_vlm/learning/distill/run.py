@@ -173,13 +173,13 @@ def play_round(
         parent: process whose end also ends this one, where this is a process of its own.
     """
     from atari_vlm.learning.distill.export import export
-    from atari_vlm.models.embedded.runtime import Specialist
+    from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 
     if parent is not None:
         end_with(parent)
     seed, number = seeds
     export(folder)
-    student = Specialist(folder)
+    student = EmbeddedRuntime(folder)
     for game, path in zip(games, paths, strict=True):
         rows = collect(game, decisions, seed=seed, number=number, student=student)
         header = Header.of(game, seed=seed, number=number, student=student.digest)

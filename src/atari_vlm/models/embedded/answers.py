@@ -119,7 +119,7 @@ class Answers:
         """The words of a prompt and the game they name.
 
         Args:
-            prompt: of the type "specialist".
+            prompt: of the type "embedded".
             name: of the model, for the sentences of the errors.
 
         Raises:
@@ -131,7 +131,7 @@ class Answers:
         if strange:
             raise ModelUnusable(
                 f"{name} was never taught the words {', '.join(strange[:3])!r}. Use the prompt "
-                f"type 'specialist', which asks: {self.requests['see'].format(game=game)!r}"
+                f"type 'embedded', which asks: {self.requests['see'].format(game=game)!r}"
             )
         return request, game
 

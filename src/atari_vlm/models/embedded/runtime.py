@@ -13,17 +13,9 @@ from numpy.typing import NDArray
 
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.embedded.answers import Answers, softmax
+from atari_vlm.models.embedded.checkpoints import DECODER, FILES, VISION_ENCODER, find_file
 from atari_vlm.models.embedded.grammar import Walk
 from atari_vlm.types import Pixels
-
-FILES = (
-    "eyes.onnx",
-    "words.onnx",
-    "model.safetensors",
-    "tokenizer.json",
-    "answers.json",
-)
-
 
 _Heard: TypeAlias = dict[tuple[str, ...], NDArray[np.float32]]
 """Names of the values at a place of a sentence -> the last logits of its words."""
@@ -41,7 +33,7 @@ class Answer:
     written: int
 
 
-class Specialist:
+class EmbeddedRuntime:
     """Reads one picture and a request, and writes the likeliest answer its grammar allows.
 
     Words are read in guesses, many in one pass: those after the first wrong one are guessed anew
@@ -60,7 +52,8 @@ class Specialist:
     def __init__(self, folder: Path) -> None:
         import onnxruntime
 
-        missing = [name for name in FILES if not (folder / name).is_file()]
+        paths = {name: find_file(folder, name) for name in FILES}
+        missing = [name for name, path in paths.items() if not path.is_file()]
         if missing:
             raise ModelUnusable(
                 f"There are no weights of an embedded model in {folder}: it lacks "
@@ -68,8 +61,8 @@ class Specialist:
                 "reinstall atari-vlm if these are its own."
             )
         digest = hashlib.sha256()
-        for name in FILES:
-            digest.update((folder / name).read_bytes())
+        for path in paths.values():
+            digest.update(path.read_bytes())
         self.digest = digest.hexdigest()[:12]
         """Of the files that decide what it answers."""
         options = onnxruntime.SessionOptions()
@@ -77,14 +70,14 @@ class Specialist:
         options.log_severity_level = 4  # it raises what goes wrong, and need not print it too
         try:
             self.answers = Answers(folder)
-            self._eyes, self._words = (
+            self._vision_encoder, self._decoder = (
                 onnxruntime.InferenceSession(
-                    str(folder / name), options, providers=["CPUExecutionProvider"]
+                    str(paths[name]), options, providers=["CPUExecutionProvider"]
                 )
-                for name in FILES[:2]
+                for name in (VISION_ENCODER, DECODER)
             )
             self._encode = lru_cache(maxsize=256)(self.answers.encode)
-            inputs = {each.name: each.shape for each in self._words.get_inputs()}
+            inputs = {each.name: each.shape for each in self._decoder.get_inputs()}
         except ModelUnusable:
             raise
         except Exception as error:
@@ -124,7 +117,7 @@ class Specialist:
             rng: draws the plan around its expected push; None takes the likeliest plan.
         """
         walk = self.answers.grammar(request, game).walk()
-        (features,) = self._eyes.run(None, {"picture": picture})
+        (features,) = self._vision_encoder.run(None, {"picture": picture})
         unread = self._prompt(request, features.shape[1])
         read, memory = len(unread), self._nothing
         heard: _Heard = {}
@@ -167,7 +160,7 @@ class Specialist:
 
     def probabilities(self, picture: Pixels, game: str) -> dict[tuple[str, int], float]:
         """Probability of every plan of a game, in one pass."""
-        (features,) = self._eyes.run(None, {"picture": picture})
+        (features,) = self._vision_encoder.run(None, {"picture": picture})
         prompt = self._prompt(self.answers.requests["act"].format(game=game), features.shape[1])
         (row,), _ = self._pass(prompt, features, self._nothing, 1)
         plans = self.answers.plans(game)
@@ -193,5 +186,5 @@ class Specialist:
             "past": memory,
             "rows": np.arange(len(ids) - last, len(ids)),
         }
-        logits, memory = self._words.run(None, feed)
+        logits, memory = self._decoder.run(None, feed)
         return logits, memory

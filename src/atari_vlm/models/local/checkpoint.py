@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, missing_extra
-from atari_vlm.models.embedded.model import members
+from atari_vlm.models.embedded.checkpoints import checkpoints
 from atari_vlm.models.local import cogvlm2
 from atari_vlm.models.local.hub import CODE, FILES, fetch, lacking, read_json
 
@@ -126,7 +126,7 @@ def find(source: str, trust: str | None = None) -> Checkpoint:
     commit = cogvlm2.trusted(source, trust)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        folder, *others = members(folder)
+        folder, *others = checkpoints(folder)
         if others:
             raise ModelUnusable(
                 f"{source} holds several checkpoints; name one of them: {folder}, "

@@ -116,7 +116,7 @@ class LocalModel:
         family = get_frame_policy(self._checkpoint.model_type, self.settings.video)
         self.policy = EMBEDDED if self._own else family
         """How frames become pictures."""
-        self.prompt_type = "specialist" if self._own else "basic"
+        self.prompt_type = "embedded" if self._own else "basic"
         self.version = digest(self._checkpoint)
         """Digest of the checkpoint: other weights are another player."""
         if self._own and (self.settings.temperature or self.settings.max_tokens):
