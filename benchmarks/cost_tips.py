@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from atari_vlm.costs.prompt_tokens import count
+from atari_vlm.costs.prompt_tokens import count_tokens
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Prompt
@@ -66,7 +66,7 @@ class Counted:
     def answer(self, prompt: Prompt) -> str:
         self.calls += 1
         for rule in {rule for pair in RULES.values() for rule in pair}:
-            self.tokens[rule] += count(prompt, rule)
+            self.tokens[rule] += count_tokens(prompt, rule)
         many = ", ".join(["NOOP"] * prompt.ahead)
         return "ACTION: NOOP" if prompt.ahead == 1 else f"ACTIONS: {many}"
 

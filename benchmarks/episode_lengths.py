@@ -33,7 +33,7 @@ SUGGESTED_EPISODES, OTHER_EPISODES = 20, 2
 
 def decisions(game: str, seed: int) -> int:
     """Decisions of one episode of random play."""
-    emulator = Emulator(get_game(game), sticky=STICKY)
+    emulator = Emulator(get_game(game), repeat_action_probability=STICKY)
     emulator.reset(seed=seed)
     rng = default_rng([seed, 0])
     made = 0

@@ -71,7 +71,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         self.game = get_game(game_name)
         self.emulator = Emulator(
             self.game,
-            sticky=repeat_action_probability,
+            repeat_action_probability=repeat_action_probability,
             full_action_space=full_action_space,
             max_frames=max_frames,
             mode=mode,
@@ -175,9 +175,9 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         Args:
             kind: "basic", "cot", "expert" or "adaptive".
         """
-        from atari_vlm.prompts.strategies import seed_prompt
+        from atari_vlm.prompts.strategies import prompt_text
 
-        return seed_prompt(
+        return prompt_text(
             self.game.name, kind, self.legal, interval=self.frame_skip, plans=self.plans
         )
 
@@ -191,9 +191,9 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
 
     def _draw(self, frame: Frame) -> Pixels:
         if self.grayscale:
-            return images.grey(frame, self.resize_shape)
+            return images.grayscale(frame, self.resize_shape)
         if self.resize_shape is None:
-            return self.emulator.colour(pooled=self.pool_frames)
+            return self.emulator.screen_rgb(pooled=self.pool_frames)
         return images.rgb(frame, self.resize_shape)
 
     def _info(self) -> dict[str, Any]:

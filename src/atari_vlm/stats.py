@@ -25,11 +25,11 @@ class Interval:
     def __str__(self) -> str:
         """E.g. "12.4 [10.1, 14.2]"."""
         if self.low is None or self.high is None:
-            return written(self.value)
-        return f"{written(self.value)} [{written(self.low)}, {written(self.high)}]"
+            return format_score(self.value)
+        return f"{format_score(self.value)} [{format_score(self.low)}, {format_score(self.high)}]"
 
 
-def written(score: float) -> str:
+def format_score(score: float) -> str:
     """A score to read: four digits, and whole from 1,000 on."""
     return f"{score:,.0f}" if abs(score) >= 999.95 else f"{score:.4g}"
 

@@ -17,7 +17,7 @@ from atari_vlm.cli.listings import print_estimate
 from atari_vlm.costs.bill import compare
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.picture_tokens import FAMILIES
-from atari_vlm.costs.prompt_tokens import count
+from atari_vlm.costs.prompt_tokens import count_tokens
 from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.hosted.vendors import VENDORS
@@ -55,7 +55,7 @@ def test_what_is_estimated_is_what_a_game_sends(prompt, settings, tmp_path):
     sent = []
 
     def script(asked):
-        sent.append(count(asked, "anthropic"))
+        sent.append(count_tokens(asked, "anthropic"))
         if asked.ahead == 1:
             return '{"reasoning": "", "action": "FIRE"}' if asked.json else "FIRE"
         plans = ["FIRE"] * asked.ahead
@@ -84,7 +84,7 @@ def test_every_hosted_model_is_estimated_without_a_key(name):
     assert 0 < made.low.dollars <= made.expected.dollars <= made.worst.dollars
     assert made.low.input_tokens <= made.expected.input_tokens <= made.worst.input_tokens
     assert made.expected.dollars == pytest.approx(
-        made.price.of(made.expected.input_tokens, 0, made.expected.output_tokens)
+        made.price.cost(made.expected.input_tokens, 0, made.expected.output_tokens)
     )
     assert made.worst.decisions == 2 * 27_000
 
@@ -187,7 +187,7 @@ def test_every_game_has_a_measured_length():
         length = episode_length(game)
         assert 0 < length.least <= length.mean <= length.most <= 27_000
         assert length.episodes >= (20 if game in SUGGESTED else 2)
-    assert episode_length("Pong-v5").at(8).mean == round(episode_length("pong").mean / 2)
+    assert episode_length("Pong-v5").at_frame_skip(8).mean == round(episode_length("pong").mean / 2)
 
 
 def test_a_game_that_nobody_measured_is_estimated_where_its_length_is_limited(monkeypatch):

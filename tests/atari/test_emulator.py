@@ -38,7 +38,7 @@ def future(emulator, choices):
 def test_without_sticky_actions_every_frame_is_that_of_ale_v5(name):
     game = get_game(name)
     theirs = gym.make(game.env_id, frameskip=1, repeat_action_probability=0.0)
-    ours = Emulator(game, sticky=0.0)
+    ours = Emulator(game, repeat_action_probability=0.0)
     assert ours.legal == tuple(theirs.unwrapped.get_action_meanings())
     theirs.reset(seed=1)
     ours.reset(seed=1)
@@ -150,7 +150,7 @@ def test_a_restore_shows_the_picture_of_its_moment():
 
 
 def test_a_search_does_not_foresee_sticky_actions():
-    emulator = Emulator(get_game("breakout"), sticky=0.5)
+    emulator = Emulator(get_game("breakout"), repeat_action_probability=0.5)
     emulator.reset(seed=3)
     for action, frames in plans(30, 4):
         emulator.play(action, frames, 4)
@@ -201,7 +201,7 @@ def test_the_frame_limit_truncates_in_the_middle_of_an_interval():
 
 
 def test_pooling_shows_ship_and_rocks_of_asteroids_together_and_invents_no_colour():
-    emulator = Emulator(get_game("asteroids"), sticky=0.0)
+    emulator = Emulator(get_game("asteroids"), repeat_action_probability=0.0)
     emulator.reset(seed=0)
     rock, ship, single = 12, 76, 0
     for _ in range(20):
@@ -230,9 +230,9 @@ def test_the_fast_colours_are_those_of_the_table(name):
     for action, frames in plans(40, len(emulator.legal)):
         emulator.play(action, frames, 4)
         table = PALETTES["pal" if emulator.game.pal else "ntsc"]
-        assert np.array_equal(emulator.colour(), table[emulator.screen()])
+        assert np.array_equal(emulator.screen_rgb(), table[emulator.screen()])
     emulator.restore(emulator.save())
-    assert np.array_equal(emulator.colour(), table[emulator.screen()])
+    assert np.array_equal(emulator.screen_rgb(), table[emulator.screen()])
 
 
 def test_a_snapshot_of_another_game_is_refused():
@@ -245,7 +245,7 @@ def test_a_snapshot_of_another_game_is_refused():
     [
         ({"mode": 77}, "no mode 77. It offers: 0"),
         ({"difficulty": 9}, "no difficulty 9"),
-        ({"sticky": 1.5}, "within 0 and 1"),
+        ({"repeat_action_probability": 1.5}, "within 0 and 1"),
         ({"max_frames": 0}, "at least 1 frame"),
     ],
 )

@@ -87,7 +87,7 @@ def test_prices_agree_with_the_public_list_where_it_knows_the_model(spec):
         assert not spec.listed, "the list does not know it: its price must be used"
         return
     assert spec.listed
-    assert spec.price_on(AS_OF).of(1000, 400, 100) == pytest.approx(float(public))
+    assert spec.price_on(AS_OF).cost(1000, 400, 100) == pytest.approx(float(public))
 
 
 def test_a_price_changes_on_its_day():

@@ -17,16 +17,16 @@ import pytest
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
 from atari_vlm.errors import InvalidSetting, UnknownName
-from atari_vlm.prompts.adaptive import DOING_WELL, LEARNING_EPISODES, suited
+from atari_vlm.prompts.adaptive import DOING_WELL, LEARNING_EPISODES, adaptive_style
 from atari_vlm.prompts.parts import LONGEST_NOTE
 from atari_vlm.prompts.strategies import (
     LONGEST_REPLY,
     STRATEGIES,
     PromptSettings,
     get_strategy,
+    prompt_text,
     repair,
-    seed_prompt,
-    text_of,
+    text_without_frames,
 )
 from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Step
@@ -147,12 +147,12 @@ def test_every_strategy_builds_for_every_game_and_names_only_legal_actions(game)
         assert prompt.legal == legal
         assert prompt.longest == 4
         assert prompt.frames[-1].step == 5
-        assert set(ANY_NAME.findall(text_of(prompt))) <= set(legal)
+        assert set(ANY_NAME.findall(text_without_frames(prompt))) <= set(legal)
 
 
 @pytest.mark.parametrize("game", SUGGESTED)
 def test_an_expert_is_told_the_strategy_risks_and_patterns_of_the_game(game):
-    text = text_of(get_strategy("expert")(*moment(game)))
+    text = text_without_frames(get_strategy("expert")(*moment(game)))
     hints = get_game(game).hints
     for line in (*hints.strategy, *hints.risks, *hints.patterns, get_game(game).rules):
         assert line in text
@@ -161,7 +161,7 @@ def test_an_expert_is_told_the_strategy_risks_and_patterns_of_the_game(game):
 
 def test_an_expert_is_told_when_no_advice_is_on_record():
     assert get_game("tetris").hints is None
-    text = text_of(get_strategy("expert")(*moment("tetris")))
+    text = text_without_frames(get_strategy("expert")(*moment("tetris")))
     assert "No advice is on record for this game" in text
     assert all(title in text for title in ("Strategy:", "Risks:", "Patterns:"))
 
@@ -174,8 +174,8 @@ def test_an_expert_is_told_when_no_advice_is_on_record():
     ],
 )
 def test_a_game_that_waits_for_fire_says_so(game, words):
-    assert words in text_of(get_strategy("basic")(*moment(game)))
-    assert "FIRE makes" not in text_of(get_strategy("basic")(*moment("pong")))
+    assert words in text_without_frames(get_strategy("basic")(*moment(game)))
+    assert "FIRE makes" not in text_without_frames(get_strategy("basic")(*moment("pong")))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -382,7 +382,7 @@ def test_adaptive_goes_by_the_games_own_random_and_human_scores(game, episodes, 
     span = entry.human_score - entry.random_score
     mean = None if share is None else entry.random_score + share * span
     lessons = Lessons(episodes=episodes, mean_score=mean)
-    assert suited(entry, lessons) == style
+    assert adaptive_style(entry, lessons) == style
     now = observe(game, 3)
     assert same_parts(
         get_strategy("adaptive")(now, [], lessons), get_strategy(style)(now, [], lessons)
@@ -392,26 +392,26 @@ def test_adaptive_goes_by_the_games_own_random_and_human_scores(game, episodes, 
 def test_adaptive_without_a_human_score_never_calls_play_good():
     entry = get_game("tetris")
     assert entry.human_score is None
-    assert suited(entry, Lessons(episodes=3, mean_score=1e9)) == "basic"
-    assert suited(entry, Lessons(episodes=30, mean_score=1e9)) == "cot"
+    assert adaptive_style(entry, Lessons(episodes=3, mean_score=1e9)) == "basic"
+    assert adaptive_style(entry, Lessons(episodes=30, mean_score=1e9)) == "cot"
 
 
 def test_the_seeds_prompts_are_words_for_one_action():
     legal = legal_in("pong")
-    basic = seed_prompt("Pong-v5", "basic", legal)
+    basic = prompt_text("Pong-v5", "basic", legal)
     assert basic.endswith("What action should you take? Respond with action number or name.")
     assert "0 NOOP, 1 FIRE, 2 RIGHT, 3 LEFT, 4 RIGHTFIRE, 5 LEFTFIRE" in basic
-    cot = seed_prompt("Pong-v5", "cot", legal)
+    cot = prompt_text("Pong-v5", "cot", legal)
     steps = [cot.index(step) for step in ("1. Observe", "2. Analyse", "3. Plan", "4. Decide")]
     assert steps == sorted(steps)
-    assert "Risks:" in seed_prompt("Pong-v5", "expert", legal)
-    assert seed_prompt("Pong-v5", "adaptive", legal) == basic
+    assert "Risks:" in prompt_text("Pong-v5", "expert", legal)
+    assert prompt_text("Pong-v5", "adaptive", legal) == basic
     assert "frames" not in re.sub(r"every 4 frames", "", basic)
-    planned = seed_prompt("Pong-v5", "basic", legal, interval=8, plans=True)
+    planned = prompt_text("Pong-v5", "basic", legal, interval=8, plans=True)
     assert "ACTION: <name> x<frames>, with 1 to 8 frames" in planned
     for kind in ("embedded", "best"):
         with pytest.raises(UnknownName, match="Choose from: adaptive, basic, cot, expert"):
-            seed_prompt("Pong-v5", kind, legal)
+            prompt_text("Pong-v5", kind, legal)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

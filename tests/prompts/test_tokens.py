@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.costs.picture_tokens import FAMILIES
-from atari_vlm.costs.prompt_tokens import TURN, count, text_tokens
+from atari_vlm.costs.prompt_tokens import TURN_TOKENS, count_tokens, text_tokens
 from atari_vlm.errors import UnknownName
 from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings
 from atari_vlm.prompts.token_table import table
@@ -85,14 +85,14 @@ def test_a_prompt_costs_its_turns_words_and_frames():
     messages = (Message("system", ("Play well.",)), Message("user", (frame, frame, "Left or up?")))
     prompt = Prompt(messages=messages, legal=("NOOP",), longest=4)
     words = text_tokens("Play well.") + text_tokens("Left or up?")
-    assert count(prompt, "anthropic") == 2 * TURN + words + 2 * 48
+    assert count_tokens(prompt, "anthropic") == 2 * TURN_TOKENS + words + 2 * 48
     scaled = Prompt(messages=messages, legal=("NOOP",), longest=4, image_size=(224, 224))
-    assert count(scaled, "anthropic") == 2 * TURN + words + 2 * 64
+    assert count_tokens(scaled, "anthropic") == 2 * TURN_TOKENS + words + 2 * 64
 
 
 def test_an_unknown_family_names_the_nearest():
     with pytest.raises(UnknownName, match="Did you mean 'gemini'"):
-        count(Prompt(messages=(), legal=("NOOP",), longest=4), "geminy")
+        count_tokens(Prompt(messages=(), legal=("NOOP",), longest=4), "geminy")
 
 
 def test_the_table_has_a_row_for_every_strategy_and_adds_up():

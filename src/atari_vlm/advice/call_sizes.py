@@ -13,7 +13,7 @@ from statistics import mean
 import numpy as np
 
 from atari_vlm.atari.emulator import Emulator
-from atari_vlm.costs.prompt_tokens import count, text_tokens
+from atari_vlm.costs.prompt_tokens import count_tokens, text_tokens
 from atari_vlm.players import Experiment
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Prompt, Step
@@ -68,9 +68,9 @@ class Sizes:
         taught = Lessons(examples=_examples(settings["examples"] or 0, past, now))
         strategies = [get_strategy(style, shown) for style in styles]
         prompts = [strategy(now, past, Lessons()) for strategy in strategies]
-        opening = [count(strategy(now, (), Lessons()), rule) for strategy in strategies]
-        filled = [count(prompt, rule) for prompt in prompts]
-        more = [count(strategy(now, past, taught), rule) for strategy in strategies]
+        opening = [count_tokens(strategy(now, (), Lessons()), rule) for strategy in strategies]
+        filled = [count_tokens(prompt, rule) for prompt in prompts]
+        more = [count_tokens(strategy(now, past, taught), rule) for strategy in strategies]
         answers = [_answer(prompt, "word " * WORDS, interval, ahead) for prompt in prompts]
         return cls(
             opening=mean(opening),

@@ -165,7 +165,7 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
             calls=calls * episodes,
             input_tokens=tokens[0],
             output_tokens=tokens[1],
-            dollars=None if price is None else price.of(tokens[0], 0, tokens[1]),
+            dollars=None if price is None else price.cost(tokens[0], 0, tokens[1]),
         )
 
     if length is None and settings["max_decisions"] is None:
@@ -173,7 +173,7 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
             f"Nobody has measured how long an episode of {experiment.game.name} lasts. Say how "
             "long it may (max_decisions), or run: python benchmarks/episode_lengths.py"
         )
-    length = length and length.at(settings["frame_skip"])
+    length = length and length.at_frame_skip(settings["frame_skip"])
     least, mean = (min(length.least, cut), min(length.mean, cut)) if length else (cut, cut)
     few, many = ceil(least / ahead), ceil(mean / ahead)
     seen = sizes.examples * (episodes - 1) / episodes

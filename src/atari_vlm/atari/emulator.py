@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from atari_vlm.atari.games import Game
 from atari_vlm.atari.images import PALETTES
-from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName
+from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName, setting
 from atari_vlm.types import Pixels
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
@@ -65,8 +65,8 @@ class Emulator:
 
     Args:
         game: what to load; unsafe ROMs have been refused by `get_game`.
-        sticky: probability, for each emulator frame, that the action of the frame before is
-            repeated (Machado et al. 2018, arXiv:1709.06009).
+        repeat_action_probability: sticky actions: how likely an emulator frame repeats the action
+            of the frame before (Machado et al. 2018, arXiv:1709.06009).
         full_action_space: offer all 18 actions instead of the game's minimal set.
         max_frames: the episode is truncated after this many emulator frames.
         mode: ALE game mode; None for the default.
@@ -77,17 +77,21 @@ class Emulator:
         self,
         game: Game,
         *,
-        sticky: float = 0.25,
+        repeat_action_probability: float = 0.25,
         full_action_space: bool = False,
         max_frames: int = 108_000,
         mode: int | None = None,
         difficulty: int | None = None,
     ) -> None:
-        if not 0 <= sticky <= 1:
-            raise InvalidSetting(f"The sticky probability must be within 0 and 1, not {sticky}.")
+        if not 0 <= repeat_action_probability <= 1:
+            raise InvalidSetting(
+                f"{setting('repeat_action_probability')} must be within 0 and 1, "
+                f"not {repeat_action_probability}."
+            )
         if max_frames < 1:
             raise InvalidSetting(f"An episode needs at least 1 frame, not {max_frames}.")
-        self.game, self.sticky, self.max_frames = game, sticky, max_frames
+        self.game, self.max_frames = game, max_frames
+        self.repeat_action_probability = repeat_action_probability
         self._ale = ale = ale_py.ALEInterface()
         ale.setFloat("repeat_action_probability", 0.0)  # ours instead; must precede loadROM
         ale.setInt("max_num_frames_per_episode", 0)  # counted here, where a snapshot holds it
@@ -145,7 +149,7 @@ class Emulator:
         codes = self._plan(action, frames, interval)
         ale, rng, last, older = self._ale, self._rng, self._last_action, None
         reward = 0.0
-        repeats = (rng.random(interval) < self.sticky).tolist()
+        repeats = (rng.random(interval) < self.repeat_action_probability).tolist()
         ends = min(interval, self.max_frames - self.frame)
         for k in range(ends):
             if not repeats[k]:
@@ -199,7 +203,7 @@ class Emulator:
         """The console's 128 bytes of memory, uint8."""
         return np.asarray(self._ale.getRAM(), dtype=np.uint8)
 
-    def poke(self, address: int, value: int) -> None:
+    def set_ram(self, address: int, value: int) -> None:
         """Write one byte of memory, for training on rare states; a replay cannot repeat it."""
         self._ale.setRAM(address, value)
 
@@ -223,7 +227,7 @@ class Emulator:
         """
         return self._pooled()[0] if pooled else self._screens[1]
 
-    def colour(self, *, pooled: bool = True) -> Pixels:
+    def screen_rgb(self, *, pooled: bool = True) -> Pixels:
         """The current screen in colour, shape (height, width, 3), uint8.
 
         ALE colours its own last screen in a third of the time a table takes; only pixels that

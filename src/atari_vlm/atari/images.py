@@ -52,7 +52,7 @@ PALETTES: dict[str, Pixels] = {"ntsc": _table(_NTSC), "pal": _table(_PAL)}
 """RGB of every palette index by television standard, each (256, 3) uint8."""
 
 
-def picture(frame: Frame, size: tuple[int, int] | None = None) -> Image.Image:
+def to_pil_image(frame: Frame, size: tuple[int, int] | None = None) -> Image.Image:
     """The frame as a Pillow image.
 
     Args:
@@ -73,12 +73,12 @@ def picture(frame: Frame, size: tuple[int, int] | None = None) -> Image.Image:
 
 
 def rgb(frame: Frame, size: tuple[int, int] | None = None) -> Pixels:
-    """The frame in colour, (height, width, 3) uint8, scaled as `picture` does."""
-    return np.asarray(picture(frame, size).convert("RGB"))
+    """The frame in colour, (height, width, 3) uint8, scaled as `to_pil_image` does."""
+    return np.asarray(to_pil_image(frame, size).convert("RGB"))
 
 
 @lru_cache(maxsize=64)
-def grey(frame: Frame, size: tuple[int, int] | None = None) -> Pixels:
+def grayscale(frame: Frame, size: tuple[int, int] | None = None) -> Pixels:
     """The frame's luminance (ITU-R 601), (height, width) uint8 read-only, shrunk by averaging.
 
     The last ones are kept: what a decision sees now, the next one needs as what was before.
@@ -98,7 +98,7 @@ def grey(frame: Frame, size: tuple[int, int] | None = None) -> Pixels:
 def png(frame: Frame, size: tuple[int, int] | None = None) -> bytes:
     """The frame as a PNG file; each frame of a sliding window is encoded once."""
     out = io.BytesIO()
-    picture(frame, size).save(out, "PNG", compress_level=1)
+    to_pil_image(frame, size).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
@@ -124,7 +124,7 @@ def motion(before: Frame, now: Frame, size: tuple[int, int] = (160, 160)) -> Pix
     pixel the largest within 3 pixels of it: a 2-pixel ball lights up a patch that a small vision
     transformer finds at once.
     """
-    newer, older = grey(now, size), grey(before, size)
+    newer, older = grayscale(now, size), grayscale(before, size)
     picture = np.empty((*newer.shape, 3), np.uint8)
     picture[..., 0], picture[..., 1] = newer, older
     difference = np.maximum(newer, older) - np.minimum(newer, older)

@@ -23,7 +23,7 @@ from rich.text import Text
 from atari_vlm.atari import images
 from atari_vlm.bench.matrix import Cell
 from atari_vlm.costs.bill import compare
-from atari_vlm.stats import Interval, written
+from atari_vlm.stats import Interval, format_score
 from atari_vlm.trainer import Summary
 from atari_vlm.types import Frame, Step, Usage
 
@@ -132,7 +132,7 @@ def score_table(summary: Summary) -> Table:
     table.caption = escape(conditions(summary))
     table.caption_justify = "left"
     if game.random_score is not None:
-        table.add_row("random (table)", written(game.random_score), "", "", "0")
+        table.add_row("random (table)", format_score(game.random_score), "", "", "0")
     uses = f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
     table.add_row(
         escape(summary.model + uses),
@@ -140,7 +140,7 @@ def score_table(summary: Summary) -> Table:
         style="bold",
     )
     if game.human_score is not None:
-        table.add_row("human (table)", written(game.human_score), "", "", "1")
+        table.add_row("human (table)", format_score(game.human_score), "", "", "1")
     return table
 
 
@@ -180,10 +180,10 @@ def _cells(mean: Interval, episodes: int, normalised: float | None) -> tuple[str
     interval = (
         ""
         if mean.low is None or mean.high is None
-        else f"{written(mean.low)} to {written(mean.high)}"
+        else f"{format_score(mean.low)} to {format_score(mean.high)}"
     )
     human = "" if normalised is None else f"{normalised:.2f}"
-    return written(mean.value), interval, str(episodes), human
+    return format_score(mean.value), interval, str(episodes), human
 
 
 def print_summary(console: Console, summary: Summary) -> None:

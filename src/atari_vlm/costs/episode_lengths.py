@@ -28,7 +28,7 @@ class EpisodeLength:
     """Emulator frames a decision, when it was measured."""
     measured: date
 
-    def at(self, frame_skip: int) -> EpisodeLength:
+    def at_frame_skip(self, frame_skip: int) -> EpisodeLength:
         """The same episodes, cut into decisions of another length."""
         scaled = {
             name: max(1, round(getattr(self, name) * self.frame_skip / frame_skip))

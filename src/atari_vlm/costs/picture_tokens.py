@@ -149,13 +149,13 @@ FAMILIES: dict[str, Rule] = {
 """Tokens of one frame of (width, height) pixels, by family of models. Rules of November 2026."""
 
 
-def dearest(width: int, height: int) -> int:
+def most_tokens(width: int, height: int) -> int:
     """The most tokens that any family spends on a picture: for models nobody has counted."""
     return max(rule(width, height) for rule in FAMILIES.values())
 
 
 def rule_for(provider: str, model_id: str, detail: str = "auto") -> Rule:
-    """The rule of a vendor's model; `dearest` where none is known.
+    """The rule of a vendor's model; `most_tokens` where none is known.
 
     >>> rule_for("openai", "gpt-4o")(160, 210), rule_for("google", "gemini-4-hydrogen")(160, 210)
     (255, 280)
@@ -173,7 +173,7 @@ def rule_for(provider: str, model_id: str, detail: str = "auto") -> Rule:
             return gemini_2
         return gemini if detail == "high" else gemini_low
     if provider != "openai" or "mini" in model_id or "nano" in model_id:
-        return dearest
+        return most_tokens
     if model_id.startswith(("gpt-4o", "gpt-4.1")):
         return gpt_4o_low if detail == "low" else gpt_4o
     return gpt_5 if model_id in ("gpt-5", "gpt-5.1") else openai

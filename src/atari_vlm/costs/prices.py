@@ -14,7 +14,7 @@ class Price:
     cached: float
     output: float
 
-    def of(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
+    def cost(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
         """Dollars for one answer; `input_tokens` includes the cached ones."""
         fresh = input_tokens - cached_tokens
         parts = (fresh * self.input, cached_tokens * self.cached, output_tokens * self.output)

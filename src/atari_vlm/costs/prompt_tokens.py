@@ -11,7 +11,7 @@ from atari_vlm.costs.picture_tokens import FAMILIES
 from atari_vlm.errors import unknown
 from atari_vlm.types import Frame, Prompt
 
-TURN = 4
+TURN_TOKENS = 4
 """Tokens that chat templates spend on the frame of a turn: its role and its two ends."""
 
 _PIECE = re.compile(
@@ -30,7 +30,7 @@ def text_tokens(text: str) -> int:
     return sum(1 for _ in _PIECE.finditer(text))
 
 
-def count(prompt: Prompt, family: str) -> int:
+def count_tokens(prompt: Prompt, family: str) -> int:
     """Estimated input tokens of a prompt: its turns, its words and its frames.
 
     Args:
@@ -42,7 +42,7 @@ def count(prompt: Prompt, family: str) -> int:
     parts = [part for message in prompt.messages for part in message.parts]
     words = sum(text_tokens(part) for part in parts if isinstance(part, str))
     pictures = sum(FAMILIES[family](*picture_size(frame, prompt)) for frame in prompt.frames)
-    return TURN * len(prompt.messages) + words + pictures
+    return TURN_TOKENS * len(prompt.messages) + words + pictures
 
 
 def picture_size(frame: Frame, prompt: Prompt) -> tuple[int, int]:

@@ -14,7 +14,7 @@ to the human tester. The best of the four models that Atari-GPT measured (GPT-4o
 averages 0.23 over seven games by its own random and human scores, so this is ahead of it."""
 
 
-def suited(game: Game, lessons: Lessons) -> str:
+def adaptive_style(game: Game, lessons: Lessons) -> str:
     """The prompt for the next episode, from the mean score and number of the earlier ones.
 
     "expert" once the mean score is good; until then "basic" for the first episodes and "cot" after

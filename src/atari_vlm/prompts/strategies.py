@@ -15,7 +15,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import check_size
 from atari_vlm.errors import InvalidSetting, unknown
 from atari_vlm.prompts import parts
-from atari_vlm.prompts.adaptive import suited
+from atari_vlm.prompts.adaptive import adaptive_style
 from atari_vlm.prompts.embedded import embedded_prompt
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Step, Strategy
 
@@ -178,7 +178,7 @@ def _question(style: str, asked: parts.Asked) -> str:
 def _adaptive(
     settings: PromptSettings, observation: Observation, history: Sequence[Step], lessons: Lessons
 ) -> Prompt:
-    style = suited(get_game(observation.game), lessons)
+    style = adaptive_style(get_game(observation.game), lessons)
     return _styled(style, settings, observation, history, lessons)
 
 
@@ -197,7 +197,7 @@ def prompt_name(name: str) -> str:
     return _FORMER_NAMES.get(name, name)
 
 
-def seed_prompt(
+def prompt_text(
     game: str, kind: str, legal: Sequence[str], *, interval: int = 4, plans: bool = False
 ) -> str:
     """The words of a prompt without its frames, to send beside screens of the caller's own.
@@ -214,10 +214,10 @@ def seed_prompt(
     settings = PromptSettings(plans=plans, status=False)
     name = get_game(game).name
     observation = Observation(game=name, frames=(), legal=tuple(legal), interval=interval)
-    return text_of(get_strategy(kind, settings)(observation, (), Lessons()))
+    return text_without_frames(get_strategy(kind, settings)(observation, (), Lessons()))
 
 
-def text_of(prompt: Prompt) -> str:
+def text_without_frames(prompt: Prompt) -> str:
     """All words of a prompt, without its frames."""
     said = (part for message in prompt.messages for part in message.parts)
     return "\n".join(part for part in said if not isinstance(part, Frame))

@@ -11,7 +11,7 @@ import numpy as np
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.costs.picture_tokens import openai
-from atari_vlm.costs.prompt_tokens import count, picture_size
+from atari_vlm.costs.prompt_tokens import count_tokens, picture_size
 from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings, get_strategy
 from atari_vlm.types import Decision, Frame, Lessons, Observation, Step
 
@@ -34,10 +34,12 @@ def table(
     lines = [["prompt", "words", *families], ["---"] * (len(families) + 2)]
     for name in STRATEGIES:
         prompt = get_strategy(name, settings)(observation, history, Lessons())
-        words = count(prompt, "openai") - sum(
+        words = count_tokens(prompt, "openai") - sum(
             openai(*picture_size(f, prompt)) for f in prompt.frames
         )
-        lines.append([name, str(words), *(str(count(prompt, family)) for family in families)])
+        lines.append(
+            [name, str(words), *(str(count_tokens(prompt, family)) for family in families)]
+        )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

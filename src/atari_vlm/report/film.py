@@ -72,7 +72,7 @@ def write_film(
 
 def _picture(frame: Frame, decision: Decision, score: float) -> Image.Image:
     sheet = Image.new("RGB", (SCREEN[0], SCREEN[1] + PANEL), PAPER)
-    sheet.paste(images.picture(frame).resize(SCREEN, Image.Resampling.NEAREST), (0, 0))
+    sheet.paste(images.to_pil_image(frame).resize(SCREEN, Image.Resampling.NEAREST), (0, 0))
     draw = ImageDraw.Draw(sheet)
     top = SCREEN[1] + 8
     plan = f"{decision.action} for {decision.frames} frame{'s' * (decision.frames != 1)}"

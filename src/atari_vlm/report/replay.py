@@ -45,7 +45,7 @@ class ReplayCall:
     reply: str
     """The model's words, unedited. Untrusted: the page only ever shows them as text."""
     image_size: tuple[int, int] | None = None
-    """(width, height) the frames were scaled to as `images.picture` does; None: native."""
+    """(width, height) the frames were scaled to as `images.to_pil_image` does; None: native."""
     thinking: str = ""
     model: str = ""
     """The name the server said it answered with."""

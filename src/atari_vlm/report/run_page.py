@@ -22,7 +22,7 @@ from atari_vlm.report.replay import (
 )
 from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import EpisodeRow, Run
-from atari_vlm.stats import written
+from atari_vlm.stats import format_score
 from atari_vlm.types import Call, Decision, Frame, Message, Pixels, Step
 
 MOST = 60_000
@@ -113,7 +113,7 @@ def _facts(
     facts = [("Folder", run.folder.name)]
     if scores:
         mean = sum(scores) / len(scores)
-        facts.append(("Mean score", f"{written(mean)} over {len(scores)} finished episodes"))
+        facts.append(("Mean score", f"{format_score(mean)} over {len(scores)} finished episodes"))
     if len(shown) < len(begun):
         numbers = ", ".join(str(row.episode) for row in shown)
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))

@@ -26,7 +26,7 @@ from tests.wires import Answer
 
 TOKENS = (1000, 0, 100)
 PRICE = Price(2.5, 1.25, 10)
-DOLLARS = PRICE.of(*TOKENS)
+DOLLARS = PRICE.cost(*TOKENS)
 GAMES, DECISIONS = 5, 100
 
 GOOD = Answer(text="ACTION: LEFT x2", tokens=TOKENS)

@@ -21,7 +21,7 @@ SHIP = 76
 
 def fly(seed, decisions, expert=True, sticky=0.25):
     """(emulator, memory before, memory now, advice, reward so far), before each decision."""
-    emulator = Emulator(get_game("asteroids"), sticky=sticky)
+    emulator = Emulator(get_game("asteroids"), repeat_action_probability=sticky)
     emulator.reset(seed=seed)
     rng, before, score = np.random.default_rng(seed), None, 0.0
     for _ in range(decisions):
@@ -128,7 +128,7 @@ def test_a_scattered_game_plays_on():
         if number % 10 == 9:
             changed = SUBJECT.scatter(now, rng)
             for byte, value in changed.items():
-                emulator.poke(byte, value)
+                emulator.set_ram(byte, value)
             headings.add(changed.get(60))
         action, frames = draw(ASTEROIDS.advise(before, now, LONGEST), rng)
         score += emulator.play(emulator.legal.index(action), frames, LONGEST)

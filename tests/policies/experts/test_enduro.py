@@ -27,7 +27,7 @@ def drive(seed, decisions, hour=None, expert=True):
     every = plans(SUBJECT)
     for number in range(decisions):
         if hour is not None and number == 40:
-            emulator.poke(CLOCK, hour)
+            emulator.set_ram(CLOCK, hour)
         now = emulator.ram.copy()
         advice = ENDURO.advise(before, now, LONGEST)
         yield emulator, before, now, advice, score
@@ -115,7 +115,7 @@ def test_a_scattered_game_plays_on():
         now = emulator.ram.copy()
         if number % 10 == 9:
             for byte, value in SUBJECT.scatter(now, rng).items():
-                emulator.poke(byte, value)
+                emulator.set_ram(byte, value)
         action, frames = draw(ENDURO.advise(before, now, LONGEST), rng)
         emulator.play(emulator.legal.index(action), frames, LONGEST)
         before = now

@@ -140,7 +140,7 @@ def test_scatter_leaves_a_game_that_can_be_won():
         for byte, value in pokes.items():
             assert 0 <= byte < 128
             assert 0 <= value < 256
-            emulator.poke(byte, value)
+            emulator.set_ram(byte, value)
         scattered += bool(pokes)
     assert scattered > 30
     assert rooms >= {FIRST, BEAMS, SPIDER, PIT}

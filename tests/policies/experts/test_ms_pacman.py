@@ -42,8 +42,8 @@ def at_maze(number):
     for _ in range(75):
         emulator.play(0, LONGEST, LONGEST)
     if number:
-        emulator.poke(123, (2 * number - 1) << 4 | 2)
-        emulator.poke(119, 153)
+        emulator.set_ram(123, (2 * number - 1) << 4 | 2)
+        emulator.set_ram(119, 153)
     for _ in range(100):
         if emulator.ram[0] == number and 1 < emulator.ram[119] < 100:
             break
@@ -173,7 +173,7 @@ def test_scatter_leaves_a_game_that_goes_on():
             pokes = SUBJECT.scatter(emulator.ram, rng)
             assert all(0 <= byte < 128 and 0 <= value < 256 for byte, value in pokes.items())
             for byte, value in pokes.items():
-                emulator.poke(byte, value)
+                emulator.set_ram(byte, value)
     assert score > 1_000
     assert len(seen) >= 2  # levels end, and new mazes come
     assert longest < 120  # nothing hangs; between lives she waits 66 decisions

@@ -129,7 +129,7 @@ def test_scatter_shows_other_scenes_of_a_game_that_goes_on():
         if step % 5 == 0 and not emulator.over:
             moved = SUBJECT.scatter(emulator.ram, rng)
             for byte, number in moved.items():
-                emulator.poke(byte, number)
+                emulator.set_ram(byte, number)
             if moved:
                 emulator.play(0, LONGEST, LONGEST)
                 before = None

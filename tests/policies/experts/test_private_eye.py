@@ -118,7 +118,7 @@ def test_scatter_shows_other_places_and_stages_of_a_game_that_goes_on():
         emulator.play(emulator.legal.index(action), frames, LONGEST)
         if step % 4 == 0 and not emulator.over:
             for byte, number in SUBJECT.scatter(emulator.ram, rng).items():
-                emulator.poke(byte, number)
+                emulator.set_ram(byte, number)
             emulator.play(0, LONGEST, LONGEST)
     assert len(places) > 20
     assert stages == set(SUBJECT.kinds["stage"])

@@ -121,7 +121,7 @@ def test_scatter_leaves_a_game_that_goes_on():
         for byte, value in pokes.items():
             assert 0 <= byte < 128
             assert 0 <= value < 256
-            emulator.poke(byte, value)
+            emulator.set_ram(byte, value)
         scattered += bool(pokes)
     assert scattered > 5
     assert len(rounds) >= 4

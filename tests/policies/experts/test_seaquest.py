@@ -106,7 +106,7 @@ def test_a_scattered_game_plays_on():
     for emulator, now, _, _ in play(seed=6, decisions=600):
         if rng.random() < 0.05 and not emulator.over:
             for byte, value in SUBJECT.scatter(now, rng).items():
-                emulator.poke(byte, value)
+                emulator.set_ram(byte, value)
                 poked.add(byte)
     assert poked == {62, 70, 97, 102}
     assert emulator.frame > 300 * LONGEST

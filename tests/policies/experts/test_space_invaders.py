@@ -109,7 +109,7 @@ def test_a_scattered_game_plays_on():
     for emulator, now, _, _ in play(seed=7, decisions=500):
         if rng.random() < 0.05 and not emulator.over:
             for byte, value in SUBJECT.scatter(now, rng).items():
-                emulator.poke(byte, value)
+                emulator.set_ram(byte, value)
                 poked.add(byte)
         frames = emulator.frame
     assert {17, 18, 28} <= poked

@@ -231,7 +231,7 @@ def _scatter(emulator: Emulator, rng: np.random.Generator) -> bool:
     scatter = get_subject(emulator.game.name).scatter
     pokes = scatter(emulator.ram.copy(), rng) if scatter else {}
     for byte, value in pokes.items():
-        emulator.poke(byte, value)
+        emulator.set_ram(byte, value)
     if pokes:
         _play(emulator, ("NOOP", LONGEST))
     return bool(pokes)

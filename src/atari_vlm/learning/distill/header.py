@@ -110,7 +110,7 @@ def _short(value: object) -> str:
 @lru_cache
 def _console(game: str) -> tuple[int, int, str, float]:
     console = Emulator(get_game(game))
-    return console.width, console.height, console.game.standard, console.sticky
+    return console.width, console.height, console.game.standard, console.repeat_action_probability
 
 
 def check(header: Header, path: Path) -> None:

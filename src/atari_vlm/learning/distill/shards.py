@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from atari_vlm.atari.images import picture
+from atari_vlm.atari.images import to_pil_image
 from atari_vlm.errors import InvalidSetting, StoreError, missing_extra
 from atari_vlm.learning.distill.collect import HELD_OUT, Row
 from atari_vlm.learning.distill.header import FORMAT, Header, check
@@ -199,7 +199,7 @@ def _write_rows(file: Any, rows: Iterator[Row], header: Header) -> int:
 
 def _png(screen: Frame) -> bytes:
     out = io.BytesIO()
-    picture(screen).save(out, "PNG", compress_level=0)
+    to_pil_image(screen).save(out, "PNG", compress_level=0)
     return out.getvalue()
 
 

@@ -56,7 +56,7 @@ def worst_case(prompt: Prompt, price: Price, rule: Rule, max_tokens: int) -> flo
         rule: tokens of a picture; see `picture_tokens.rule_for`.
         max_tokens: the longest answer, hidden reasoning included.
     """
-    return price.of(worst_input(prompt, rule), 0, max_tokens)
+    return price.cost(worst_input(prompt, rule), 0, max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,7 @@ def _dollars(response: ModelResponse, price: Price | None, listed: bool) -> floa
     if used.input_tokens == 0:  # the server did not say what it read
         return None
     if price is not None:
-        return price.of(used.input_tokens, used.cache_read_tokens, used.output_tokens)
+        return price.cost(used.input_tokens, used.cache_read_tokens, used.output_tokens)
     if not listed or not response.model_name:
         return None
     try:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from PIL import Image
 
-from atari_vlm.atari.images import picture
+from atari_vlm.atari.images import to_pil_image
 from atari_vlm.types import Frame, Prompt
 
 Conversation: TypeAlias = list[dict[str, Any]]
@@ -228,7 +228,7 @@ def _sheet(prompt: Prompt, policy: FramePolicy) -> list[Part]:
 def _draw(frame: Frame, size: tuple[int, int] | None, scale: int) -> Image.Image:
     """The picture of a frame; a frame that is shown again is the very same picture."""
     height, width = frame.pixels.shape[:2]
-    return picture(frame, size or (width * scale, height * scale)).convert("RGB")
+    return to_pil_image(frame, size or (width * scale, height * scale)).convert("RGB")
 
 
 def _columns(count: int) -> int:

@@ -215,4 +215,6 @@ def tree(
 @lru_cache(maxsize=4)
 def _simulator(game: str, sticky: float) -> Emulator:
     """An emulator to search in, 0.15 s to make; it knows no frame limit of episodes."""
-    return Emulator(get_game(game), sticky=sticky, full_action_space=True, max_frames=10**12)
+    return Emulator(
+        get_game(game), repeat_action_probability=sticky, full_action_space=True, max_frames=10**12
+    )
