@@ -6,7 +6,7 @@
 
 It speaks OpenAI chat completions and responses, Anthropic messages and Gemini generateContent,
 each under the path that vendor uses, records what it was sent, and misbehaves on request (see
-wires.Answer).
+vendor_apis.Answer).
 `python -m tests.servers DELAY` runs it as a process of its own until its standard input closes.
 """
 
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.wires import Answer, BadRequest, encode, wire_for
+from tests.vendor_apis import Answer, BadRequest, api_for, encode
 
 Script = Callable[[int, dict[str, Any]], Answer]
 """(number of the request, its body) -> what to answer."""
@@ -30,7 +30,7 @@ Script = Callable[[int, dict[str, Any]], Answer]
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came over the wire."""
+    """One request as it came over the api."""
 
     path: str
     headers: dict[str, str]
@@ -130,18 +130,18 @@ class Server:
         return True
 
     def _content(self, number: int, path: str, body: dict[str, Any]) -> tuple[Answer, bytes]:
-        wire = wire_for(path)
-        if wire is None:
+        api = api_for(path)
+        if api is None:
             return Answer(status=404), encode({"error": {"message": f"no such path: {path}"}})
         answer = self._script(number, body)
         try:
-            wire.check(path, body)
+            api.check(path, body)
         except (BadRequest, KeyError, TypeError) as complaint:
             answer = Answer(status=400, message=f"{type(complaint).__name__}: {complaint}")
         if answer.raw is not None:
             return answer, answer.raw.encode()
-        model = answer.model or wire.model(path, body)
-        return answer, encode(wire.render(answer, model, number))
+        model = answer.model or api.model(path, body)
+        return answer, encode(api.render(answer, model, number))
 
 
 def _script(answers: Answer | Sequence[Answer] | Script) -> Script:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- not run by the tests: .+? -->\n)?```(bash|python)\n(.*?)```", re.DOTALL)

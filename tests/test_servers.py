@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.servers import Server, server_process
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 GOOD = {"model": "m", "messages": [{"role": "user", "content": "Act."}]}
 NOT_A_PICTURE = {"url": "data:image/png;base64,bm8gcGljdHVyZQ=="}

@@ -20,7 +20,7 @@ from atari_vlm import stats
 from atari_vlm.advice.estimate import record_of
 from atari_vlm.atari.games import Game
 from atari_vlm.models.hosted.budget import Budget, Caps, Charge
-from atari_vlm.models.hosted.cache import Mode
+from atari_vlm.models.hosted.cache import CacheMode
 from atari_vlm.models.hosted.options import Hosting
 from atari_vlm.models.hosted.vendors import Detail, Effort
 from atari_vlm.players import Options, prepare, whole
@@ -185,7 +185,7 @@ class VLMTrainer:
         rpm: float | None = None,
         concurrency: int | None = None,
         cache: str | Path | None = None,
-        cache_mode: Mode | None = None,
+        cache_mode: CacheMode | None = None,
         cache_share: bool = False,
         budget: float | None = None,
         budget_episode: float | None = None,

@@ -28,7 +28,7 @@ from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt, Usage
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 HOSTED = [spec.name for spec in MODELS.values() if spec.provider in VENDORS]
 

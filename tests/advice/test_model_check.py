@@ -20,7 +20,7 @@ from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.types import Frame
 from tests.models.hosted.test_hosted import OPENAI
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 ARROWS = ("UP", "LEFT", "DOWN", "RIGHT")
 NEEDED = {"server", "key", "sight", "legal answer"}
@@ -148,7 +148,7 @@ def test_a_key_that_is_missing_fails_before_anything_is_asked(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     checked = check_model("gpt-4o")
     assert not checked.works
-    assert "Set OPENAI_API_KEY or pass --api-key" in checked.findings[0].words
+    assert "Set OPENAI_API_KEY or pass api_key" in checked.findings[0].words
 
 
 def test_tokens_that_are_not_counted_are_unknown():

@@ -18,7 +18,7 @@ from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, Unkn
 from atari_vlm.runs.run import Run
 from atari_vlm.stats import Interval
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 
 def settings(out, **more):
@@ -133,7 +133,7 @@ def test_a_bench_tells_hosted_players_how_to_ask_and_refuses_where_nobody_is_ask
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
         hosted |= {"base_url": server.base_url, "max_decisions": 8}
         stopped = BenchSettings(**hosted, hosting={"budget_tokens": 9000})
-        with pytest.raises(BudgetExceeded, match="higher --budget-tokens"):
+        with pytest.raises(BudgetExceeded, match="higher budget_tokens"):
             bench(stopped, lambda line: None)
         asked = server.count
         cells = bench(BenchSettings(**hosted, hosting={"cache": tmp_path / "c"}), lambda line: None)

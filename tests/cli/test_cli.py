@@ -17,7 +17,7 @@ from PIL import Image
 from atari_vlm.runs.run import Run
 from tests.runs.test_resume import hear_ctrl_c
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "sk-planted-key-0123456789"
@@ -90,7 +90,7 @@ BAD = [
     (("--model", "gpt-4o"), "OPENAI_API_KEY"),
     (("--model", "qwen-vl"), "--base-url"),
     (("--model", "x", "--base-url", "http://127.0.0.1:9/v1"), "No server answers at"),
-    (("--model", "x", "--base-url", "localhost"), "no address of a server"),
+    (("--model", "x", "--base-url", "localhost"), "not the address of a server"),
     (("--model", "random", "--frame-stack", 0), "--frame-stack must be"),
     (("--model", "random", "--frame-skip", 0), "--frame-skip must be"),
     (("--model", "random", "--sticky", 2), "--sticky is within 0 and 1"),

@@ -71,7 +71,7 @@ def test_every_hosted_model_names_its_key_and_knows_its_price(spec, monkeypatch)
     for vendor in VENDORS.values():
         for variable in vendor.key_variables:
             monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(ModelUnusable, match=f"Set {spec.key_variable} or pass --api-key"):
+    with pytest.raises(ModelUnusable, match=f"Set {spec.key_variable} or pass api_key"):
         build_model(spec.name)
     assert spec.price_on(AS_OF) is not None
 

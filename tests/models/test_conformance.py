@@ -18,14 +18,15 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import ModelFault, ModelUnusable
 from atari_vlm.models.embedded.model import EmbeddedModel
-from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.types import Decision, Frame, Model, Observation
 from tests.models.hosted.test_faults import KEY, Passing
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
 RIGHT = '{"reasoning": "It falls to the right.", "action": "RIGHT", "frames": 3}'

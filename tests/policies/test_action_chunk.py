@@ -25,7 +25,7 @@ from atari_vlm.types import Decision, Lessons, Observation, Step
 from tests import hashing_player
 from tests.runs.test_resume import record
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 ROOT = Path(__file__).resolve().parents[2]
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")

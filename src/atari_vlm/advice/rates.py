@@ -11,7 +11,7 @@ from typing import Any
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import UnknownName
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
-from atari_vlm.models.hosted.model import HostedSettings
+from atari_vlm.models.hosted.settings import HostedSettings
 
 _ASSUMED = (
     ("gpt-4o", "gpt-4o"),

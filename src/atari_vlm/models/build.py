@@ -8,10 +8,10 @@ from typing import Any
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
-from atari_vlm.models.hosted.client import HostedSettings
 from atari_vlm.models.hosted.dialects import GENERIC
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import AS_SET, Hosting
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.local.options import placing, refuse
 from atari_vlm.types import Model
 
@@ -149,7 +149,7 @@ def _served(name: str, base_url: str, chosen: dict[str, Any], hosting: Hosting) 
     if spec is not None and spec.provider == "embedded":
         raise InvalidSetting("The embedded model runs in this process; leave --base-url out.")
     dialect = hosting.spoken
-    if hosting.effort is not None and dialect.effort is None:
+    if hosting.effort is not None and dialect.effort_fields is None:
         raise InvalidSetting(f"{dialect.label} cannot be told to think; leave --effort out.")
     if hosting.detail is not None and not dialect.detail:
         raise InvalidSetting(f"{dialect.label} takes no detail of pictures; leave --detail out.")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, RunInvalid, StoreError
-from atari_vlm.models.hosted.budget import PAYER, Budget, Caps
+from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps
 from atari_vlm.policies.recorded import Recorded
 from atari_vlm.rollout import steps
 from atari_vlm.runs.playback import environment, pictures
@@ -83,7 +83,7 @@ async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Wa
     env = environment(run.settings)
     made = tuple(run.decisions(episode))
     resumed = Recorded(policy, made)
-    PAYER.set(plan.budget.payer(episode))  # for this task: what it asks, this episode pays
+    ACCOUNT.set(plan.budget.account(episode))  # for this task: what it asks, this episode pays
     score, played = 0.0, 0
     try:
         async for step in steps(env, resumed, log, seed=seed, episode=episode, limits=plan.limits):

@@ -12,15 +12,16 @@ import pytest
 from atari_vlm.costs.picture_tokens import rule_for
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, StoreError
-from atari_vlm.models.hosted.budget import Budget, Caps, Charge, worst_case, worst_input
-from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.models.hosted.budget import Budget, Caps, Charge, max_dollars, max_input_tokens
+from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Frame, Message, Prompt
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 SCREEN = Frame(np.zeros((210, 160), np.uint8))
 PRICE = Price(2, 1, 10)
@@ -36,17 +37,17 @@ def saying(text: str, frames: int = 0, **more) -> Prompt:
 
 def test_the_worst_case_counts_words_frames_and_the_longest_answer():
     rule = rule_for("openai", "gpt-4o")
-    more = worst_input(saying("x" * 300, 2), rule) - worst_input(saying("x" * 297), rule)
+    more = max_input_tokens(saying("x" * 300, 2), rule) - max_input_tokens(saying("x" * 297), rule)
     assert more == 1 + 2 * 255 + (len("\n<frame>") * 2 + 2) // 3
-    dollars = worst_case(saying("Act.", 1), PRICE, rule, 1000)
-    tokens = worst_input(saying("Act.", 1), rule)
+    dollars = max_dollars(saying("Act.", 1), PRICE, rule, 1000)
+    tokens = max_input_tokens(saying("Act.", 1), rule)
     assert dollars == pytest.approx((tokens * 2 + 1000 * 10) / 1e6)
 
 
 def test_frames_count_at_the_size_they_are_sent():
     rule = rule_for("anthropic", "claude-sonnet-5-5")
     native, large = saying("Act.", 1), saying("Act.", 1, image_size=(320, 420))
-    assert worst_input(large, rule) - worst_input(native, rule) == 12 * 15 - 6 * 8
+    assert max_input_tokens(large, rule) - max_input_tokens(native, rule) == 12 * 15 - 6 * 8
 
 
 def test_a_model_nobody_has_counted_is_taken_to_be_the_dearest():
@@ -57,28 +58,28 @@ def test_a_model_nobody_has_counted_is_taken_to_be_the_dearest():
 # -- holding and settling -------------------------------------------------------------------------
 
 
-def ask(payer, worst: float, due: float, running=None):
+def ask(account, worst: float, due: float, running=None):
     async def go() -> None:
-        with await payer.hold(Charge(0, worst)) as bill:
-            bill.due = Charge(0, worst)
+        with await account.reserve(Charge(0, worst)) as reservation:
+            reservation.charge = Charge(0, worst)
             if running is not None:
                 running.append(worst)
             await asyncio.sleep(0)
-            bill.due = Charge(0, due)
+            reservation.charge = Charge(0, due)
 
     return go()
 
 
 def test_a_request_that_could_pass_the_cap_is_not_sent():
     async def go() -> None:
-        payer = Budget(Caps(dollars=1.0)).payer(0)
-        await ask(payer, 0.6, 0.6)
-        await ask(payer, 0.4, 0.1)
-        await ask(payer, 0.3, 0.0)
+        account = Budget(Caps(dollars=1.0)).account(0)
+        await ask(account, 0.6, 0.6)
+        await ask(account, 0.4, 0.1)
+        await ask(account, 0.3, 0.0)
         for _ in range(2):  # a run that was stopped stays stopped
             told = r"spent \$0\.7000 of \$1\.00.*may cost \$0\.4000"
             with pytest.raises(BudgetExceeded, match=told):
-                await ask(payer, 0.4, 0.1)
+                await ask(account, 0.4, 0.1)
 
     asyncio.run(go())
 
@@ -86,7 +87,7 @@ def test_a_request_that_could_pass_the_cap_is_not_sent():
 def test_who_finds_the_rest_of_the_money_held_waits_for_what_comes_back():
     async def go() -> list[float]:
         budget, running = Budget(Caps(dollars=1.0)), []
-        games = [ask(budget.payer(k), 0.6, 0.01, running) for k in range(20)]
+        games = [ask(budget.account(k), 0.6, 0.01, running) for k in range(20)]
         await asyncio.gather(*games)
         return running
 
@@ -96,7 +97,7 @@ def test_who_finds_the_rest_of_the_money_held_waits_for_what_comes_back():
 def test_the_cap_holds_however_many_ask_at_once():
     async def go() -> tuple[int, int]:
         budget, running = Budget(Caps(dollars=1.0)), []
-        games = [ask(budget.payer(k), 0.3, 0.3, running) for k in range(20)]
+        games = [ask(budget.account(k), 0.3, 0.3, running) for k in range(20)]
         ended = await asyncio.gather(*games, return_exceptions=True)
         return len(running), sum(isinstance(end, BudgetExceeded) for end in ended)
 
@@ -108,23 +109,23 @@ def test_a_request_that_is_stopped_under_way_counts_at_its_worst_and_before_it_a
         budget = Budget(Caps(dollars=1.0))
 
         async def stopped(sent: bool) -> None:
-            with await budget.payer(0).hold(Charge(0, 0.6)) as bill:
+            with await budget.account(0).reserve(Charge(0, 0.6)) as reservation:
                 if sent:
-                    bill.due = Charge(0, 0.6)
+                    reservation.charge = Charge(0, 0.6)
                 raise asyncio.CancelledError
 
         for sent in (False, False, True):
             with pytest.raises(asyncio.CancelledError):
                 await stopped(sent)
         with pytest.raises(BudgetExceeded, match=r"spent \$0\.6000"):
-            await ask(budget.payer(0), 0.6, 0)
+            await ask(budget.account(0), 0.6, 0)
 
     asyncio.run(go())
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
 def test_a_cap_that_caps_nothing_is_refused(value):
-    with pytest.raises(InvalidSetting, match="--budget-episode is 0 or more"):
+    with pytest.raises(InvalidSetting, match=r"^budget_episode must be 0 or more"):
         Caps(episode_dollars=value)
 
 
@@ -157,7 +158,7 @@ def worst_of(folder: Path) -> float:
     seen = [
         replace(call.prompt, messages=tuple(map(_drawn, call.prompt.messages))) for call in calls
     ]
-    return max(worst_case(prompt, Price(2.5, 1.25, 10), rule, 100) for prompt in seen)
+    return max(max_dollars(prompt, Price(2.5, 1.25, 10), rule, 100) for prompt in seen)
 
 
 def _drawn(message: Message) -> Message:
@@ -167,7 +168,7 @@ def _drawn(message: Message) -> Message:
 
 def test_a_run_stops_at_its_cap_and_continues_with_a_higher_one(tmp_path):
     with Server(CHEAP) as server:
-        with pytest.raises(BudgetExceeded, match="give the same command with a higher --budget"):
+        with pytest.raises(BudgetExceeded, match="give the same command with a higher budget to"):
             trainer(server, tmp_path, budget=0.03).train(1)
         stopped = server.count
         spent = stopped * 0.0035
@@ -218,7 +219,7 @@ def test_an_episode_is_cut_short_at_its_cap_and_its_score_is_no_humans(tmp_path)
 
 def test_an_episode_that_cannot_pay_for_one_decision_is_no_score_of_0(tmp_path):
     with Server(CHEAP) as server:
-        with pytest.raises(BudgetExceeded, match="--budget-episode"):
+        with pytest.raises(BudgetExceeded, match="Raise budget_episode for"):
             trainer(server, tmp_path, budget_episode=0.0001).train(1)
         assert server.count == 0
     run = Run.read(tmp_path)

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from atari_vlm.errors import InvalidSetting, Lost, ModelFault, ModelUnusable, StoreError
-from atari_vlm.models.hosted.cache import CacheSettings, ResponseCache, key_of
-from atari_vlm.models.hosted.client import PATIENCE, HostedSettings
+from atari_vlm.models.hosted.cache import CacheSettings, ResponseCache, cache_key
+from atari_vlm.models.hosted.settings import NOT_IN_CACHE_KEY, HostedSettings
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Frame, Message, Prompt, Reply, Usage
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 PIXELS = np.arange(210 * 160, dtype=np.uint8).reshape(210, 160)
 PROMPT = Prompt(
@@ -59,13 +59,13 @@ def saying(*parts) -> Prompt:
     ],
 )
 def test_another_word_pixel_or_choice_is_another_question(other):
-    assert key_of(SETTINGS, other, "1") != key_of(SETTINGS, PROMPT, "1")
+    assert cache_key(SETTINGS, other, "1") != cache_key(SETTINGS, PROMPT, "1")
 
 
 def test_the_place_of_a_frame_is_no_part_of_the_question_and_the_nonce_is():
     elsewhere = saying("Act.", Frame(PIXELS.copy(), episode=7, step=3))
-    assert key_of(SETTINGS, elsewhere, "1") == key_of(SETTINGS, PROMPT, "1")
-    assert key_of(SETTINGS, PROMPT, "2") != key_of(SETTINGS, PROMPT, "1")
+    assert cache_key(SETTINGS, elsewhere, "1") == cache_key(SETTINGS, PROMPT, "1")
+    assert cache_key(SETTINGS, PROMPT, "2") != cache_key(SETTINGS, PROMPT, "1")
 
 
 def test_every_setting_that_can_change_an_answer_is_part_of_the_question():
@@ -84,13 +84,13 @@ def test_every_setting_that_can_change_an_answer_is_part_of_the_question():
         "detail": "high",
     }
     names = {field.name for field in dataclasses.fields(HostedSettings)}
-    assert names == set(changes) | PATIENCE
-    keys = {key_of(base.deciding(), PROMPT, "")}
+    assert names == set(changes) | NOT_IN_CACHE_KEY
+    keys = {cache_key(base.cache_fields(), PROMPT, "")}
     for name, value in changes.items():
-        keys.add(key_of(replace(base, **{name: value}).deciding(), PROMPT, ""))
+        keys.add(cache_key(replace(base, **{name: value}).cache_fields(), PROMPT, ""))
     assert len(keys) == 1 + len(changes)
     patient = replace(base, name="x", timeout_s=9, tries=9, advice="x")
-    assert key_of(patient.deciding(), PROMPT, "") in keys
+    assert cache_key(patient.cache_fields(), PROMPT, "") in keys
 
 
 # -- the modes ------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def through(file: Path, vendor: Vendor, *keys: str, mode="readwrite") -> list[Re
     async def go() -> list[Reply]:
         cache = ResponseCache(CacheSettings(file=file, mode=mode))
         try:
-            return [await cache.through(key, "m", vendor) for key in keys]
+            return [await cache.get_or_ask(key, "m", vendor) for key in keys]
         finally:
             cache.close()
 
@@ -138,7 +138,7 @@ def test_a_replay_asks_nobody_and_says_what_is_missing(tmp_path):
     vendor = Vendor()
     through(tmp_path / "c", vendor, "k")
     assert through(tmp_path / "c", vendor, "k", mode="replay")[0].text == "LEFT"
-    with pytest.raises(ModelUnusable, match=r"has no answer of m .* --cache-mode readwrite"):
+    with pytest.raises(ModelUnusable, match=r"has no answer of m .* cache_mode='readwrite' asks"):
         through(tmp_path / "c", vendor, "missing", mode="replay")
     assert vendor.asked == 1
     with pytest.raises(ModelUnusable, match=r"no response cache at .* Record one first"):
@@ -176,7 +176,7 @@ def test_what_the_model_said_is_kept_whatever_it_is_and_what_the_network_did_is_
 def together(file: Path, vendor: Vendor, count: int, *, stop_first: bool = False) -> list:
     async def go() -> list:
         cache = ResponseCache(CacheSettings(file=file))
-        tasks = [asyncio.create_task(cache.through("k", "m", vendor)) for _ in range(count)]
+        tasks = [asyncio.create_task(cache.get_or_ask("k", "m", vendor)) for _ in range(count)]
         await asyncio.sleep(0)
         if stop_first:
             tasks[0].cancel()
@@ -221,7 +221,7 @@ async def go(name):
     async def ask():
         return Reply(text=name)
     for number in range(150):
-        await cache.through(str(number), "m", ask)
+        await cache.get_or_ask(str(number), "m", ask)
     cache.close()
 
 asyncio.run(go(sys.argv[2]))
@@ -270,7 +270,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="Cannot use the response cache"):
         through(tmp_path / "file" / "c", Vendor(), "k")
-    with pytest.raises(InvalidSetting, match="No --cache-mode is called 'reply'"):
+    with pytest.raises(InvalidSetting, match="No cache_mode is called 'reply'"):
         CacheSettings(file=tmp_path / "c", mode="reply")
 
 
@@ -358,7 +358,7 @@ def test_a_replay_of_what_was_never_played_stops_in_a_sentence(tmp_path, monkeyp
         cache_mode="replay",
         run_folder=tmp_path / "longer",
     )
-    with pytest.raises(ModelUnusable, match="--cache-mode readwrite asks what is missing"):
+    with pytest.raises(ModelUnusable, match="cache_mode='readwrite' asks for missing answers"):
         longer.train(1)
     run = Run.read(tmp_path / "longer")
     assert len(run.plans(0)) == 25

@@ -10,12 +10,12 @@ import pytest
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
 from atari_vlm.models.build import build_model
-from atari_vlm.models.hosted.dialects import DIALECTS, Wanted, get_dialect
+from atari_vlm.models.hosted.dialects import DIALECTS, AnswerFormat, get_dialect
 from atari_vlm.models.hosted.options import Hosting
 from atari_vlm.replies.plan_parser import parse_plan
 from tests.models.hosted.test_hosted import COMPATIBLE, LEGAL, ask, prompt
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 FIXED = ("model", "messages", "stream", "max_tokens")
 
@@ -99,7 +99,7 @@ def test_a_line_is_only_read_where_a_server_cannot_be_held_to_it(dialect):
 
 @pytest.mark.parametrize("plans", [True, False])
 def test_every_line_that_is_enforced_is_read_as_the_plan_it_names(plans):
-    wanted = Wanted(LEGAL, 4, plans, json=False)
+    wanted = AnswerFormat(LEGAL, 4, plans, json=False)
     plans_read = set()
     for line in wanted.lines:
         assert re.fullmatch(wanted.pattern, line)

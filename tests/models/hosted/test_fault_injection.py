@@ -15,14 +15,15 @@ import pytest
 
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import AtariVLMError, BudgetExceeded
-from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from tests.cli.test_cli import command
 from tests.models.hosted.test_faults import Passing, ask
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 TOKENS = (1000, 0, 100)
 PRICE = Price(2.5, 1.25, 10)
@@ -139,7 +140,7 @@ def test_every_charge_of_the_vendor_is_in_the_record_once(weathered):
     run.close()
 
 
-def test_the_budget_is_never_passed_by_more_than_one_worst_case(weathered):
+def test_the_budget_is_never_passed_by_more_than_one_max_dollars(weathered):
     _, folder, stops = weathered
     run = Run.read(folder)
     usage = run.usage()

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from atari_vlm.errors import AtariVLMError, MissingExtra, ModelFault, ModelUnusable
-from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.types import Message, Prompt, Reply
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 KEY = "sk-planted-0123456789abcdef"
 PROMPT = Prompt(messages=(Message("user", ("Act.",)),), legal=("NOOP", "LEFT"), longest=4)
@@ -225,7 +226,7 @@ def test_a_withdrawn_model_names_its_successor(monkeypatch):
 def test_an_unknown_model_on_ones_own_server_says_where_to_look():
     with Server(Answer(status=404)) as server:
         outcome = ask("openai-compatible", server)
-        assert f"{server.base_url}/models lists what it serves" in str(outcome.error)
+        assert f"{server.base_url}/models lists the models it serves" in str(outcome.error)
 
 
 def test_nobody_at_the_address_is_said_at_once():
@@ -234,7 +235,7 @@ def test_nobody_at_the_address_is_said_at_once():
     outcome = ask("openai-compatible", server, base_url=address)
     assert isinstance(outcome.error, ModelUnusable)
     assert str(outcome.error) == (
-        f"No server answers at {address} (connection refused). Start it, or correct --base-url."
+        f"No server answers at {address} (connection refused). Start it, or correct base_url."
     )
     assert outcome.waits == []
 
@@ -254,7 +255,7 @@ def test_a_missing_key_names_the_variable_that_holds_it(provider, variable, monk
     for name in (variable, "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     wanted = HostedSettings(name="it", model_id="it", provider=provider)
-    with pytest.raises(ModelUnusable, match=f"Set {variable} or pass --api-key"):
+    with pytest.raises(ModelUnusable, match=f"Set {variable} or pass api_key"):
         HostedModel(wanted)
 
 

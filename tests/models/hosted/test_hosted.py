@@ -18,10 +18,11 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.models.hosted.model import HostedModel, HostedSettings
+from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.types import Frame, Message, Prompt, Reply
 from tests.servers import Server
-from tests.wires import Answer
+from tests.vendor_apis import Answer
 
 KEY = "sk-planted-0123456789abcdef"
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
@@ -432,15 +433,15 @@ async def _last_answer(model: HostedModel) -> str:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"base_url": "localhost:8000"}, "no address of a server"),
-        ({"base_url": None}, "no address of a server"),
-        ({"base_url": "http://host:port/v1"}, "no address of a server"),
+        ({"base_url": "localhost:8000"}, "is not the address of a server"),
+        ({"base_url": None}, "is not the address of a server"),
+        ({"base_url": "http://host:port/v1"}, "is not the address of a server"),
         ({"base_url": "http://me:secret@host/v1"}, "Keep name and password out"),
-        ({"max_tokens": 0}, "max_tokens is at least 1"),
-        ({"tries": 0}, "tries is at least 1"),
-        ({"timeout_s": 0}, "timeout_s is at least"),
-        ({"timeout_s": float("nan")}, "timeout_s is at least"),
-        ({"temperature": 3.0}, "temperature is 0 to 2"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"tries": 0}, "tries must be at least 1"),
+        ({"timeout_s": 0}, "timeout must be at least"),
+        ({"timeout_s": float("nan")}, "timeout must be at least"),
+        ({"temperature": 3.0}, "temperature must be 0 to 2"),
         ({"provider": "openia"}, "Choose from: openai, anthropic, google"),
     ],
 )

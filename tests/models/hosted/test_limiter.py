@@ -75,18 +75,18 @@ def test_requests_are_spread_evenly_over_the_minute():
 
 
 def test_what_one_game_is_told_to_wait_all_wait():
-    assert starts(3, Rate(), before=lambda limiter: limiter.cool(7)) == [7, 7, 7]
+    assert starts(3, Rate(), before=lambda limiter: limiter.pause(7)) == [7, 7, 7]
 
 
 def test_after_a_pause_requests_do_not_all_come_at_once():
     rate = Rate(per_minute=60)
-    assert starts(3, rate, before=lambda limiter: limiter.cool(7)) == [7, 8, 9]
+    assert starts(3, rate, before=lambda limiter: limiter.pause(7)) == [7, 8, 9]
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one():
     def told_twice(limiter: Limiter) -> None:
-        limiter.cool(7)
-        limiter.cool(2)
+        limiter.pause(7)
+        limiter.pause(2)
 
     assert starts(1, Rate(), before=told_twice) == [7]
 

@@ -1,12 +1,12 @@
-"""Caps on spending that hold before the money is gone, not after.
+"""Caps on spending, enforced before a request is sent.
 
-Before a request is sent its worst case is held: what it may cost at most. When the answer is here
-the hold becomes what was charged. Requests that were refused cost nothing; requests that brought no
-answer count at their worst case, because nobody knows, and each further try is held anew. So a cap
-is passed by no more than the difference between a worst case and a truth that was worse.
+Each request first reserves the most that it can cost. When its answer arrives, the reservation is
+replaced by the actual charge. A refused request costs nothing. A request without an answer is
+charged in full, because the vendor may have billed it, and every retry reserves again. A cap is
+therefore exceeded only if a request costs more than its estimated maximum.
 
-Requests of questions that end without an answer to keep (the run was stopped) are written off: the
-store remembers them too. Only a process that is killed forgets what it had in flight.
+When a call ends without a reply, e.g. because the run is stopped, `Account.write_off` records what
+its requests may have cost. Only a killed process loses the requests that were in flight.
 """
 
 from __future__ import annotations
@@ -17,152 +17,163 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
+from typing import Literal
 
 from atari_vlm.costs.picture_tokens import Rule
 from atari_vlm.costs.prices import Price
-from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost
+from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost, setting
 from atari_vlm.types import Prompt
 
-CHARACTERS = 3
-"""Bytes of text that make a token at least; English has four, and more, to a token."""
+BYTES_PER_TOKEN = 3
+"""Fewest bytes of text in a token, for an upper bound; English averages four or more."""
 
-SCHEMA = 300
-"""Tokens that vendors count beside the prompt's own: the schema of the answer and the turns."""
+OVERHEAD_TOKENS = 300
+"""Upper bound of the tokens that vendors add to a prompt: the answer's schema and turn markers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a request costs, or may cost."""
+    """What a request costs, or the most that it can cost."""
 
     tokens: int = 0
-    """Read and written."""
+    """Input and output tokens."""
     dollars: float | None = 0.0
-    """None when the price is unknown."""
+    """None if the price is unknown."""
 
 
-def worst_input(prompt: Prompt, rule: Rule) -> int:
-    """The most tokens that a vendor counts for reading a prompt."""
-    text = ceil(len(prompt.text.encode()) / CHARACTERS)
+def max_input_tokens(prompt: Prompt, rule: Rule) -> int:
+    """The most input tokens that a vendor counts for a prompt."""
+    text = ceil(len(prompt.text.encode()) / BYTES_PER_TOKEN)
     sizes = (prompt.image_size or frame.pixels.shape[1::-1] for frame in prompt.frames)
-    return text + SCHEMA + sum(rule(width, height) for width, height in sizes)
+    return text + OVERHEAD_TOKENS + sum(rule(width, height) for width, height in sizes)
 
 
-def worst_case(prompt: Prompt, price: Price, rule: Rule, max_tokens: int) -> float:
-    """The most dollars that one request can cost.
+def max_dollars(prompt: Prompt, price: Price, rule: Rule, max_tokens: int) -> float:
+    """The most US dollars that one request can cost.
 
     Args:
         prompt: with its frames.
         price: of the model.
-        rule: tokens of a picture; see `picture_tokens.rule_for`.
-        max_tokens: the longest answer, hidden reasoning included.
+        rule: counts the tokens of an image; see `picture_tokens.rule_for`.
+        max_tokens: limit of the answer, hidden reasoning included.
     """
-    return price.cost(worst_input(prompt, rule), 0, max_tokens)
+    return price.cost(max_input_tokens(prompt, rule), 0, max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """What may be spent; None for no cap. Not part of what a run is: raise one and continue."""
+    """What may be spent; None for no cap.
+
+    Caps are not part of a run's settings, so a run can continue with higher ones.
+    """
 
     dollars: float | None = None
-    """By a run. Reaching it stops the run, which the same command with a higher cap continues."""
+    """For a run. Reaching it stops the run; the same command with a higher cap continues it."""
     episode_dollars: float | None = None
-    """By an episode. Reaching it ends the episode, as `max_decisions` does."""
+    """For an episode. Reaching it ends the episode, as `max_decisions` does."""
     tokens: int | None = None
-    """Read and written, by a run."""
+    """Input and output tokens of a run."""
 
     def __post_init__(self) -> None:
-        for flag, cap in self._flags().items():
+        for argument, cap in self._by_argument().items():
             if cap is not None and not 0 <= cap < float("inf"):
-                raise InvalidSetting(f"{flag} is 0 or more, not {cap!r}.")
+                raise InvalidSetting(f"{setting(argument)} must be 0 or more, not {cap!r}.")
 
     def __bool__(self) -> bool:
         """Whether anything is capped."""
-        return any(cap is not None for cap in self._flags().values())
+        return any(cap is not None for cap in self._by_argument().values())
 
     @property
     def in_dollars(self) -> bool:
-        """Whether the price must be known."""
+        """Whether a cap in dollars is set, so that the price must be known."""
         return self.dollars is not None or self.episode_dollars is not None
 
-    def _flags(self) -> dict[str, float | None]:
+    def _by_argument(self) -> dict[str, float | None]:
         return {
-            "--budget": self.dollars,
-            "--budget-episode": self.episode_dollars,
-            "--budget-tokens": self.tokens,
+            "budget": self.dollars,
+            "budget_episode": self.episode_dollars,
+            "budget_tokens": self.tokens,
         }
-
-
-@dataclass(slots=True)
-class Purse:
-    """One cap and what has been taken from it."""
-
-    cap: float | None
-    what: str
-    """For the wording: "run" or "episode"."""
-    flag: str
-    unit: Callable[[float], str]
-    of: Callable[[Charge], float]
-    """The part of a charge that this cap is about."""
-    spent: float = 0.0
-    held: float = 0.0
-    holds: int = 0
-    """Requests in flight."""
-
-    def lacks(self, worst: Charge) -> bool:
-        """Whether the worst case cannot be held now."""
-        return self.cap is not None and self.spent + self.held + self.of(worst) > self.cap + 1e-12
-
-    def hopeless(self, worst: Charge) -> bool:
-        """Whether it could not be held even if all that is held cost nothing."""
-        return self.cap is not None and self.spent + self.of(worst) > self.cap + 1e-12
-
-    def hold(self, worst: Charge) -> None:
-        """Set the worst case of a request aside."""
-        self.held, self.holds = self.held + self.of(worst), self.holds + 1
-
-    def settle(self, worst: Charge, due: Charge) -> None:
-        """Spend what is due of what was set aside."""
-        self.holds -= 1
-        self.held = self.held - self.of(worst) if self.holds else 0.0
-        self.spent += self.of(due)
-
-    def exceeded(self, worst: Charge) -> BudgetExceeded:
-        """The sentence."""
-        assert self.cap is not None
-        episode = self.what == "episode"
-        mend = (
-            f"Raise {self.flag} for the episodes to come."
-            if episode
-            else f"Everything played is kept: give the same command with a higher {self.flag} to "
-            "continue."
-        )
-        return BudgetExceeded(
-            f"This {self.what} has spent {self.unit(self.spent)} of {self.unit(self.cap)}, and the "
-            f"next request may cost {self.unit(self.of(worst))}. {mend}",
-            episode=episode,
-        )
 
 
 def _dollars(charge: Charge) -> float:
     return charge.dollars or 0.0
 
 
-def _in_dollars(value: float) -> str:
+def _tokens(charge: Charge) -> float:
+    return charge.tokens
+
+
+def _format_dollars(value: float) -> str:
     return f"${value:.4f}" if value < 1 else f"${value:,.2f}"
 
 
-def _in_tokens(value: float) -> str:
+def _format_tokens(value: float) -> str:
     return f"{value:,.0f} tokens"
 
 
+@dataclass(slots=True)
+class Allowance:
+    """One cap and what was spent of it."""
+
+    cap: float | None
+    scope: Literal["run", "episode"]
+    argument: str
+    """Argument of `VLMTrainer` that sets the cap, for error messages."""
+    format: Callable[[float], str]
+    amount: Callable[[Charge], float]
+    """The capped part of a charge: its dollars or its tokens."""
+    spent: float = 0.0
+    reserved: float = 0.0
+    in_flight: int = 0
+    """Number of open reservations."""
+
+    def fits(self, charge: Charge) -> bool:
+        """Whether a charge can be reserved now."""
+        return self._within_cap(self.spent + self.reserved + self.amount(charge))
+
+    def can_ever_fit(self, charge: Charge) -> bool:
+        """Whether a charge could be reserved if all open reservations ended up costing nothing."""
+        return self._within_cap(self.spent + self.amount(charge))
+
+    def _within_cap(self, total: float) -> bool:
+        return self.cap is None or total <= self.cap + 1e-12  # tolerates rounding errors
+
+    def reserve(self, charge: Charge) -> None:
+        """Set the most that a request can cost aside."""
+        self.reserved, self.in_flight = self.reserved + self.amount(charge), self.in_flight + 1
+
+    def settle(self, reserved: Charge, charge: Charge) -> None:
+        """Replace a reservation by the actual charge."""
+        self.in_flight -= 1
+        self.reserved = self.reserved - self.amount(reserved) if self.in_flight else 0.0
+        self.spent += self.amount(charge)
+
+    def exceeded(self, charge: Charge) -> BudgetExceeded:
+        """The error for a charge that does not fit."""
+        assert self.cap is not None
+        episode, name = self.scope == "episode", setting(self.argument)
+        advice = (
+            f"Raise {name} for later episodes."
+            if episode
+            else f"Everything played is kept: give the same command with a higher {name} to "
+            "continue."
+        )
+        return BudgetExceeded(
+            f"This {self.scope} has spent {self.format(self.spent)} of {self.format(self.cap)}, "
+            f"and the next request may cost {self.format(self.amount(charge))}. {advice}",
+            episode=episode,
+        )
+
+
 class Budget:
-    """The purses of one run.
+    """The caps of one run and what was spent of them.
 
     Args:
         caps: what may be spent.
-        spent: what earlier sessions of the run have spent, uncertain requests at their worst.
+        spent: what earlier sessions of the run spent, uncertain requests at their maximum.
         spent_by: the same for one episode.
-        write_off: keeps what an episode's unanswered questions may have cost.
+        write_off: records what an episode's unanswered calls may have cost.
     """
 
     def __init__(
@@ -172,112 +183,105 @@ class Budget:
         spent_by: Callable[[int], Charge] = lambda episode: Charge(),
         write_off: Callable[[int, Lost], None] = lambda episode, lost: None,
     ) -> None:
-        spent = spent or Charge()
+        before = spent or Charge()
+        dollars = Allowance(caps.dollars, "run", "budget", _format_dollars, _dollars)
+        tokens = Allowance(caps.tokens, "run", "budget_tokens", _format_tokens, _tokens)
+        dollars.spent, tokens.spent = _dollars(before), before.tokens
+        self._run = (dollars, tokens)
         self._caps, self._spent_by, self._write_off = caps, spent_by, write_off
-        self._run = (
-            Purse(caps.dollars, "run", "--budget", _in_dollars, _dollars, _dollars(spent)),
-            Purse(
-                caps.tokens,
-                "run",
-                "--budget-tokens",
-                _in_tokens,
-                lambda charge: charge.tokens,
-                spent.tokens,
-            ),
-        )
         self._settled: asyncio.Event | None = None
         self.stopped = ""
-        """Why the run may send nothing more; empty while it may."""
+        """Why the run may send no more requests; empty while it may."""
 
-    def payer(self, episode: int) -> Payer:
-        """Who pays for the requests of an episode."""
+    def account(self, episode: int) -> Account:
+        """The account that the requests of an episode are charged to."""
         cap = self._caps.episode_dollars
-        before = _dollars(self._spent_by(episode)) if cap is not None else 0.0
-        own = Purse(cap, "episode", "--budget-episode", _in_dollars, _dollars, before)
-        return Payer((*self._run, own), self, partial(self._write_off, episode))
+        spent = _dollars(self._spent_by(episode)) if cap is not None else 0.0
+        own = Allowance(cap, "episode", "budget_episode", _format_dollars, _dollars, spent)
+        return Account((*self._run, own), self, partial(self._write_off, episode))
 
-    async def a_settlement(self) -> None:
-        """Wait until some request of the run is settled."""
+    async def wait_for_settlement(self) -> None:
+        """Wait until any request of the run is settled."""
         if self._settled is None:
             self._settled = asyncio.Event()
         await self._settled.wait()
 
-    def settled(self) -> None:
-        """Wake who waits."""
+    def notify_settled(self) -> None:
+        """Wake the tasks in `wait_for_settlement`."""
         if self._settled is not None:
             self._settled.set()
             self._settled = None
 
 
 @dataclass(frozen=True, slots=True)
-class Payer:
-    """The purses that an episode's requests are paid from."""
+class Account:
+    """The allowances that an episode's requests are charged to."""
 
-    purses: tuple[Purse, ...] = ()
+    allowances: tuple[Allowance, ...] = ()
     budget: Budget | None = None
     write_off: Callable[[Lost], None] = lambda lost: None
-    """Told what a question that ended without an answer may have cost."""
+    """Records what a call that ended without a reply may have cost."""
 
-    async def hold(self, worst: Charge) -> Bill:
-        """Hold the worst case of a request, as soon as the purses have room for it.
+    async def reserve(self, charge: Charge) -> Reservation:
+        """Reserve the most that a request can cost, as soon as every allowance has room for it.
 
-        While other requests hold what may yet be given back, it waits.
+        Waits while open reservations may still be settled for less.
 
         Raises:
-            BudgetExceeded: there will be no room.
+            BudgetExceeded: there will never be room.
         """
-        while lacking := self._lacking(worst):
-            # Nobody is in flight any more when it is raised: what others asked for is recorded.
-            if not any(purse.holds for purse in lacking):
-                raise self._exceeded(next(p for p in lacking if p.hopeless(worst)), worst)
+        while short := self._short(charge):
+            # Raised only with no request in flight, so every answer that was paid for is recorded.
+            if not any(allowance.in_flight for allowance in short):
+                raise self._exceeded(next(a for a in short if not a.can_ever_fit(charge)), charge)
             assert self.budget is not None
-            await self.budget.a_settlement()
-        for purse in self.purses:  # no await since the test: nobody else took the room
-            purse.hold(worst)
-        return Bill(self, worst)
+            await self.budget.wait_for_settlement()
+        for allowance in self.allowances:  # no await since the check: the room is still there
+            allowance.reserve(charge)
+        return Reservation(self, charge)
 
-    def _lacking(self, worst: Charge) -> list[Purse]:
-        """The purses without room; none is asked once the run was stopped.
+    def _short(self, charge: Charge) -> list[Allowance]:
+        """The allowances without room for a charge.
 
         Raises:
-            BudgetExceeded: it was.
+            BudgetExceeded: a cap has already stopped the run.
         """
         if self.budget is not None and self.budget.stopped:
             raise BudgetExceeded(self.budget.stopped, episode=False)
-        return [purse for purse in self.purses if purse.lacks(worst)]
+        return [allowance for allowance in self.allowances if not allowance.fits(charge)]
 
-    def _exceeded(self, purse: Purse, worst: Charge) -> BudgetExceeded:
-        error = purse.exceeded(worst)
+    def _exceeded(self, allowance: Allowance, charge: Charge) -> BudgetExceeded:
+        error = allowance.exceeded(charge)
         if self.budget is not None and not error.episode:
-            self.budget.stopped = str(error)
+            self.budget.stopped = error.message
         return error
 
-    def pay(self, worst: Charge, due: Charge) -> None:
-        """Turn what was held into what is due."""
-        for purse in self.purses:
-            purse.settle(worst, due)
+    def settle(self, reserved: Charge, charge: Charge) -> None:
+        """Replace a reservation by the actual charge."""
+        for allowance in self.allowances:
+            allowance.settle(reserved, charge)
         if self.budget is not None:
-            self.budget.settled()
+            self.budget.notify_settled()
 
 
 @dataclass(slots=True)
-class Bill:
-    """One request that was held: `with bill:` settles it at `due`, however it ends."""
+class Reservation:
+    """A request's reserved maximum cost: leaving `with reservation:` settles it at `charge`."""
 
-    payer: Payer
-    worst: Charge
-    due: Charge = field(default_factory=Charge)
-    """Nothing until the request is on its way."""
+    account: Account
+    reserved: Charge
+    charge: Charge = field(default_factory=Charge)
+    """Nothing until the request is sent."""
 
-    def __enter__(self) -> Bill:
+    def __enter__(self) -> Reservation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.payer.pay(self.worst, self.due)
+        self.account.settle(self.reserved, self.charge)
 
 
-NOBODY = Payer()
-"""Pays for everything: there is no cap."""
+UNLIMITED = Account()
+"""An account without caps."""
 
-PAYER: ContextVar[Payer] = ContextVar("PAYER", default=NOBODY)
-"""Who pays for what the running task asks; the runner names the episode it plays."""
+ACCOUNT: ContextVar[Account] = ContextVar("ACCOUNT", default=UNLIMITED)
+"""The account that the running task's requests are charged to; the runner sets it per episode."""

@@ -1,14 +1,14 @@
-"""Answers kept for other runs: one SQLite file that many runs and processes may share.
+"""The response cache: one SQLite file of answers, shared by any number of runs and processes.
 
-An answer is found by what was asked, never by the bytes that were sent, which change with every
-version of a library: model, host, every setting that can change an answer, the words, the legal
-actions, the pixels of the frames before they are coloured, and a nonce. The nonce is the call's
-seed, so that two samples of one question stay two samples and a rerun finds both; `share` leaves it
-out, and equal states get equal answers.
+The key of an answer is a hash of the model, the host, every setting that can change an answer, the
+text, the legal actions, the palette indices of the frames, and a nonce. It does not depend on the
+bytes of the request, which change with library versions. The nonce is the call's seed, so that two
+samples of one prompt stay distinct and a rerun finds both. `share` omits it, so that equal states
+get equal answers.
 
-What a model said is kept, refusals and garbage included; what the network did (timeouts, 5xx) is
-not. A replayed answer costs nothing: its tokens and seconds are those of its recording, and
-`Usage.replayed` counts it.
+Whatever the model answered is stored, including refusals and garbage. Failures of the network
+(timeouts, 5xx) are not. A replayed answer costs nothing; it keeps the tokens and seconds of its
+recording, and `Usage.replayed` counts it.
 """
 
 from __future__ import annotations
@@ -32,59 +32,60 @@ from atari_vlm.errors import (
     ModelFault,
     ModelUnusable,
     StoreError,
+    setting,
 )
 from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.types import Frame, Message, Prompt, Reply
 
 KEY_VERSION = 1
-"""Raised when what a key means changes."""
+"""Incremented when the contents of a key change."""
 
-APPLICATION, FORMAT = 0x41564D43, 1
-"""What marks a file as a response cache, and the layout of its tables."""
+APPLICATION_ID, USER_VERSION = 0x41564D43, 1
+"""SQLite header fields: a response cache, and the version of its tables."""
 
-BUSY_S = 30.0
-"""Most seconds to wait for another process that writes."""
+BUSY_TIMEOUT_S = 30.0
+"""Most seconds to wait while another process writes."""
 
-Mode: TypeAlias = Literal["off", "readwrite", "replay", "refresh"]
-"""readwrite: ask what is not there. replay: never ask. refresh: ask everything anew."""
+CacheMode: TypeAlias = Literal["off", "readwrite", "replay", "refresh"]
+"""readwrite: ask the model if an answer is missing. replay: never ask. refresh: always ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
-    """Where answers are kept, and how they are used."""
+    """The file of the response cache and how to use it."""
 
     file: Path
-    mode: Mode = "readwrite"
+    mode: CacheMode = "readwrite"
     share: bool = False
-    """Whether equal questions get one answer, whatever their seeds."""
+    """Whether equal prompts get the same answer, regardless of the seed."""
 
     def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
+        if self.mode not in get_args(CacheMode):
             raise InvalidSetting(
-                f"No --cache-mode is called {self.mode!r}. Choose from: "
-                f"{', '.join(get_args(Mode))}."
+                f"No {setting('cache_mode')} is called {self.mode!r}. Choose from: "
+                f"{', '.join(get_args(CacheMode))}."
             )
 
 
-def key_of(settings: Mapping[str, Any], prompt: Prompt, nonce: str) -> str:
-    """The name of a question.
+def cache_key(settings: Mapping[str, Any], prompt: Prompt, nonce: str) -> str:
+    """The key of a prompt's answer.
 
     Args:
         settings: those that can change an answer.
-        prompt: its frames count by their pixels, not by their place in an episode.
-        nonce: tells equal questions apart that are to have answers of their own.
+        prompt: frames count by their pixels, not by their episode and step.
+        nonce: distinguishes equal prompts that need answers of their own.
     """
-    asked = [
+    content = [
         KEY_VERSION,
         sorted(settings.items()),
-        [_told(message) for message in prompt.messages],
+        [_message(message) for message in prompt.messages],
         [prompt.legal, prompt.longest, prompt.plans, prompt.image_size, prompt.json],
         nonce,
     ]
-    return sha256(json.dumps(asked).encode()).hexdigest()
+    return sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _told(message: Message) -> list[Any]:
+def _message(message: Message) -> list[Any]:
     parts = [_digest(part) if isinstance(part, Frame) else part for part in message.parts]
     return [message.role, parts]
 
@@ -96,83 +97,87 @@ def _digest(frame: Frame) -> list[Any]:
 
 
 class ResponseCache:
-    """One file of answers.
+    """An open response cache.
 
     Raises:
-        StoreError: the file is damaged, something else, or cannot be written.
-        ModelUnusable: a replay has no file to replay from.
+        StoreError: the file is damaged, is not a response cache, or cannot be written.
+        ModelUnusable: the mode is "replay" and there is no file.
     """
 
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
         self._db: sqlite3.Connection | None = None
-        self._asking: dict[str, asyncio.Future[Reply]] = {}
+        self._in_flight: dict[str, asyncio.Future[Reply]] = {}
         if settings.mode == "replay" and not settings.file.is_file():
             raise ModelUnusable(
                 f"There is no response cache at {settings.file} to replay from. Record one first: "
-                f"give the same command with --cache-mode readwrite and a key."
+                f"give the same command with {setting('cache_mode', 'readwrite')} and a key."
             )
-        with self._opened():  # what cannot work says so before anything is played
+        with self._opened():  # fails before anything is played
             pass
 
     @property
     def shares(self) -> bool:
-        """Whether equal questions get one answer."""
+        """Whether equal prompts get the same answer."""
         return self._settings.share
 
-    async def through(self, key: str, who: str, ask: Callable[[], Awaitable[Reply]]) -> Reply:
-        """The kept answer, or that of `ask`, which is then kept.
+    async def get_or_ask(self, key: str, name: str, ask: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Return the stored answer, or call `ask` and store its answer.
 
-        A question that is being asked already is waited for, not asked twice.
+        If another task is already asking for this key, waits for its answer.
+
+        Args:
+            key: from `cache_key`.
+            name: of the model, for messages.
+            ask: gets the answer from the model. Its errors are not stored.
 
         Raises:
-            ModelUnusable: the answer is not there and the mode is "replay".
-            Whatever `ask` raises; it is not kept.
+            ModelUnusable: the answer is missing and the mode is "replay".
         """
-        while (asking := self._asking.get(key)) is not None:
-            reply = await self._wait(asking)
+        while (pending := self._in_flight.get(key)) is not None:
+            reply = await self._wait(pending)
             if reply is not None:
                 return _replayed(reply)
-        kept = None if self._settings.mode == "refresh" else self._find(key)
-        if kept is not None:
-            return _replayed(kept)
+        stored = None if self._settings.mode == "refresh" else self._find(key)
+        if stored is not None:
+            return _replayed(stored)
         if self._settings.mode == "replay":
             raise ModelUnusable(
-                f"{self._settings.file} has no answer of {who} to this question, so this run cannot"
+                f"{self._settings.file} has no answer of {name} to this prompt, so this run cannot"
                 " be replayed from it: it was recorded with other settings, another version or "
-                "another seed. --cache-mode readwrite asks what is missing."
+                f"another seed. {setting('cache_mode', 'readwrite')} asks for missing answers."
             )
-        return await self._lead(key, ask)
+        return await self._ask(key, ask)
 
-    async def _wait(self, asking: asyncio.Future[Reply]) -> Reply | None:
-        """What another call was answered; None if it was stopped, and this one must ask."""
+    async def _wait(self, pending: asyncio.Future[Reply]) -> Reply | None:
+        """Another task's answer; None if that task was cancelled or its episode's cap reached."""
         try:
-            return await asyncio.shield(asking)
+            return await asyncio.shield(pending)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not asking.cancelled() or (task is not None and task.cancelling()):
-                raise  # this call was stopped, not only the other
+            if not pending.cancelled() or (task is not None and task.cancelling()):
+                raise  # this task was cancelled, not only the other
             return None
-        except BudgetExceeded:  # of the other's episode
+        except BudgetExceeded:
             return None
-        except ModelFault as fault:  # its requests are counted where they were made
-            raise ModelFault(fault.kind, str(fault), Lost()) from None
+        except ModelFault as fault:  # the other task counts what its requests may have cost
+            raise ModelFault(fault.kind, fault.message, Lost()) from None
 
-    async def _lead(self, key: str, ask: Callable[[], Awaitable[Reply]]) -> Reply:
-        asking = self._asking[key] = asyncio.get_running_loop().create_future()
+    async def _ask(self, key: str, ask: Callable[[], Awaitable[Reply]]) -> Reply:
+        pending = self._in_flight[key] = asyncio.get_running_loop().create_future()
         try:
-            reply = self._keep(key, await ask())
-            asking.set_result(reply)
+            reply = self._store(key, await ask())
+            pending.set_result(reply)
             return reply
         except asyncio.CancelledError:
-            asking.cancel()
+            pending.cancel()
             raise
         except BaseException as error:
-            asking.set_exception(error)
-            asking.exception()  # nobody need be waiting for it
+            pending.set_exception(error)
+            pending.exception()  # marks it as retrieved, as no task may be waiting
             raise
         finally:
-            del self._asking[key]
+            del self._in_flight[key]
 
     # -- the file -------------------------------------------------------------------------------
 
@@ -181,8 +186,8 @@ class ResponseCache:
             row = db.execute("SELECT reply FROM answers WHERE key = ?", (key,)).fetchone()
             return reply_from_json(row[0]) if row else None
 
-    def _keep(self, key: str, reply: Reply) -> Reply:
-        """Commit an answer. Where another process was faster, its words are kept and count."""
+    def _store(self, key: str, reply: Reply) -> Reply:
+        """Commit an answer. If another process stored one first, that answer is returned."""
         verb = "REPLACE" if self._settings.mode == "refresh" else "IGNORE"
         with self._opened() as db:
             new = db.execute(
@@ -194,7 +199,7 @@ class ResponseCache:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The open file; what SQLite and the disk say becomes one sentence."""
+        """The open database; errors of SQLite and the disk become StoreError."""
         path = self._settings.file
         try:
             if self._db is None:
@@ -202,14 +207,14 @@ class ResponseCache:
             yield self._db
         except (sqlite3.Error, TypeError, ValueError, KeyError) as error:
             text = str(error)
-            if any(word in text for word in _AROUND_IT):
+            if any(word in text for word in _ACCESS_ERRORS):
                 raise StoreError(
-                    f"Cannot use the response cache {path} ({text}). Another program holds it, or "
-                    "it may not be written to, or the disk is full; name another --cache."
+                    f"Cannot use the response cache {path} ({text}). Another program has locked "
+                    f"it, it is read-only, or the disk is full; name another {setting('cache')}."
                 ) from error
             raise StoreError(
                 f"{path} is damaged or no response cache ({text}). Move it away to start a new one,"
-                " or name another --cache."
+                f" or name another {setting('cache')}."
             ) from error
         except OSError as error:
             raise StoreError(
@@ -217,14 +222,14 @@ class ResponseCache:
             ) from error
 
     def close(self) -> None:
-        """Let go of the file; using the cache again opens it."""
+        """Close the file; the next use opens it again."""
         db, self._db = self._db, None
         if db is not None:
             db.close()
 
 
-_AROUND_IT = ("locked", "readonly", "unable to open", "full", "I/O")
-"""Words of SQLite for what is wrong around a file, not in it."""
+_ACCESS_ERRORS = ("locked", "readonly", "unable to open", "full", "I/O")
+"""Words in SQLite's messages for errors of access, not of content."""
 
 
 def _replayed(reply: Reply) -> Reply:
@@ -241,8 +246,10 @@ def _replayed(reply: Reply) -> Reply:
 
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A trainer plays in a thread of its own where an event loop runs already; one at a time.
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    # If an event loop is already running, a trainer plays in its own thread; one at a time.
+    db = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
     try:
         _prepare(db, path)
     except BaseException:
@@ -252,27 +259,27 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    if db.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
-        db.execute("BEGIN IMMEDIATE")  # of several processes one makes the tables
-        if db.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
+    if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+        db.execute("BEGIN IMMEDIATE")  # only one process creates the tables
+        if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
                 raise ValueError("it is another program's file")
             db.execute(
                 "CREATE TABLE answers(key TEXT PRIMARY KEY, reply TEXT NOT NULL, written REAL)"
                 " WITHOUT ROWID"
             )
-            db.execute(f"PRAGMA user_version = {FORMAT}")
-            db.execute(f"PRAGMA application_id = {APPLICATION}")
+            db.execute(f"PRAGMA user_version = {USER_VERSION}")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("COMMIT")
     (found,) = db.execute("PRAGMA user_version").fetchone()
-    if found != FORMAT:
-        raise ValueError(f"format {found}, and this version reads format {FORMAT}")
+    if found != USER_VERSION:
+        raise ValueError(f"format {found}, and this version reads format {USER_VERSION}")
     _write_ahead(db)
     db.execute("PRAGMA synchronous = NORMAL")
 
 
 def _write_ahead(db: sqlite3.Connection) -> None:
-    """Switch to WAL, for which SQLite does not wait while another process switches."""
+    """Switch to WAL; SQLite's busy timeout does not cover two processes switching at once."""
     for attempt in range(100):
         try:
             db.execute("PRAGMA journal_mode = WAL")

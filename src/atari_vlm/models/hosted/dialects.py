@@ -1,8 +1,8 @@
-"""How servers that speak as OpenAI does differ: one row a server.
+"""Differences between OpenAI-compatible servers: one table entry per kind of server.
 
-Each row says how the server is held to an answer, which fields it takes, where it listens and
-whether it wants a key. A prompt that asks for a JSON object (`Prompt.json`) is held to its schema,
-one that asks for a line to the lines that are legal, where the server can do that.
+An entry gives the request fields that constrain an answer, the fields the server accepts, its usual
+address and whether it needs a key. If the server supports it, an answer to a prompt for a JSON
+object (`Prompt.json`) is constrained to the object's schema, any other answer to the legal lines.
 """
 
 from __future__ import annotations
@@ -21,90 +21,90 @@ Fields: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The answer that is wanted."""
+class AnswerFormat:
+    """The form of the answer that a prompt asks for."""
 
     legal: tuple[str, ...]
     longest: int
     plans: bool
     json: bool
-    """An object; otherwise one line."""
-    ahead: int = 1
-    """How many decisions it plans."""
+    """Whether it is a JSON object; otherwise one line."""
+    chunk_size: int = 1
+    """Number of decisions in the answer."""
 
     @property
     def schema(self) -> Fields:
-        """Of the object."""
-        return answer_schema(self.legal, self.longest, self.plans, self.ahead)
+        """JSON schema of the object."""
+        return answer_schema(self.legal, self.longest, self.plans, self.chunk_size)
 
     @property
     def lines(self) -> list[str]:
-        """Every line that is legal, where it plans one decision."""
+        """All legal lines, if the answer has one decision."""
         if not self.plans:
             return list(self.legal)
         return [f"ACTION: {name} x{k}" for name in self.legal for k in range(1, self.longest + 1)]
 
     @property
     def pattern(self) -> str:
-        """Every line that is legal, as a regular expression."""
+        """A regular expression that matches all legal lines."""
         one = f"({'|'.join(map(re.escape, self.legal))})"
         if self.plans:
             one += f" x({'|'.join(map(str, range(1, self.longest + 1)))})"
-        if self.ahead > 1:
-            return f"ACTIONS: {one}(, {one}){{{self.ahead - 1}}}"
+        if self.chunk_size > 1:
+            return f"ACTIONS: {one}(, {one}){{{self.chunk_size - 1}}}"
         return f"ACTION: {one}" if self.plans else one
 
     @property
     def grammar(self) -> str:
-        """The same in GBNF, llama.cpp's notation."""
-        held = ' " x" frames' if self.plans else ""
+        """The same as a GBNF grammar for llama.cpp."""
+        frames = ' " x" frames' if self.plans else ""
         begin = ""
-        if self.ahead > 1:
+        if self.chunk_size > 1:
             begin = '"ACTIONS: " '
         elif self.plans:
             begin = '"ACTION: " '
-        plans = f"name{held}" + f' ", " name{held}' * (self.ahead - 1)
+        plans = f"name{frames}" + f' ", " name{frames}' * (self.chunk_size - 1)
         rules = [f"root ::= {begin}{plans}"]
         rules.append("name ::= " + " | ".join(f'"{name}"' for name in self.legal))
         if self.plans:
-            frames = " | ".join(f'"{k}"' for k in range(1, self.longest + 1))
-            rules.append(f"frames ::= {frames}")
+            numbers = " | ".join(f'"{k}"' for k in range(1, self.longest + 1))
+            rules.append(f"frames ::= {numbers}")
         return "\n".join(rules)
 
 
-def _nothing(wanted: Wanted) -> Fields:
+def _no_fields(answer: AnswerFormat) -> Fields:
     return {}
 
 
-def _schema(wanted: Wanted) -> Fields:
-    """OpenAI's own way to ask for an object."""
-    schema = {"name": "decision", "schema": wanted.schema, "strict": True}
+def _json_schema(answer: AnswerFormat) -> Fields:
+    """OpenAI's structured outputs."""
+    schema = {"name": "decision", "schema": answer.schema, "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _loose_schema(wanted: Wanted) -> Fields:
-    """The same for servers that do not know `strict`."""
-    schema = {"name": "decision", "schema": wanted.schema}
+def _json_schema_without_strict(answer: AnswerFormat) -> Fields:
+    """The same for servers that do not accept `strict`."""
+    schema = {"name": "decision", "schema": answer.schema}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _vllm_line(wanted: Wanted) -> Fields:
-    # guided_choice is gone since vLLM 0.12.
-    if wanted.ahead > 1:
-        return {"structured_outputs": {"regex": wanted.pattern}}
-    return {"structured_outputs": {"choice": wanted.lines}}
+def _vllm_line(answer: AnswerFormat) -> Fields:
+    # vLLM 0.12 removed guided_choice.
+    if answer.chunk_size > 1:
+        return {"structured_outputs": {"regex": answer.pattern}}
+    return {"structured_outputs": {"choice": answer.lines}}
 
 
-def _sglang_line(wanted: Wanted) -> Fields:
-    return {"regex": wanted.pattern}
+def _sglang_line(answer: AnswerFormat) -> Fields:
+    return {"regex": answer.pattern}
 
 
-def _lmdeploy_line(wanted: Wanted) -> Fields:
-    return {"response_format": {"type": "regex_schema", "regex_schema": wanted.pattern}}
+def _lmdeploy_line(answer: AnswerFormat) -> Fields:
+    return {"response_format": {"type": "regex_schema", "regex_schema": answer.pattern}}
 
 
-def _llamacpp_line(wanted: Wanted) -> Fields:
-    return {"grammar": wanted.grammar}
+def _llamacpp_line(answer: AnswerFormat) -> Fields:
+    return {"grammar": answer.grammar}
 
 
 def _effort(effort: str) -> Fields:
@@ -120,73 +120,83 @@ class Dialect:
     """One kind of OpenAI-compatible server."""
 
     label: str
-    """In sentences: "vLLM at http://..."."""
+    """Name for messages, as in "vLLM at http://..."."""
     base_url: str | None = None
-    """Where it listens unless told otherwise; None where that must be said."""
-    object: Callable[[Wanted], Fields] = _schema
-    """What holds an answer to its schema."""
-    line: Callable[[Wanted], Fields] = _nothing
-    """What holds an answer to one line."""
+    """Default address; None if there is none."""
+    json_fields: Callable[[AnswerFormat], Fields] = _json_schema
+    """The request fields that constrain a JSON answer to its schema."""
+    line_fields: Callable[[AnswerFormat], Fields] = _no_fields
+    """The request fields that constrain an answer to one legal line."""
     seed: bool = True
-    """Whether it samples by a seed."""
+    """Whether it accepts a sampling seed."""
     detail: bool = False
-    """Whether it minds how closely a picture is to be looked at."""
-    effort: Callable[[str], Fields] | None = None
-    """How it is told how long to think; None where it cannot be."""
+    """Whether it accepts `detail` for images."""
+    effort_fields: Callable[[str], Fields] | None = None
+    """The request fields that set the reasoning effort; None if it accepts none."""
     key_variables: tuple[str, ...] = ("ATARI_VLM_API_KEY",)
     needs_key: bool = False
     price_list: str | None = None
-    """Its name in the public price list; None for servers that charge nobody."""
-    always: Fields = field(default_factory=dict)
-    """Sent with every request."""
+    """Its name in the public price list; None for servers that charge nothing."""
+    extra_body: Fields = field(default_factory=dict)
+    """Fields of every request."""
 
-    def constrain(self, wanted: Wanted) -> Fields:
-        """The fields that hold an answer to what is wanted."""
-        return (self.object if wanted.json else self.line)(wanted) if wanted.legal else {}
+    def constraint(self, answer: AnswerFormat) -> Fields:
+        """The request fields that constrain an answer to its form; empty for free text."""
+        if not answer.legal:
+            return {}
+        return self.json_fields(answer) if answer.json else self.line_fields(answer)
 
 
 GENERIC = "generic"
-"""The dialect of a server of which nothing is known."""
+"""The dialect of an unknown kind of server."""
 
 DIALECTS: dict[str, Dialect] = {
-    "generic": Dialect(label="The server", detail=True, effort=_effort),
+    "generic": Dialect(label="The server", detail=True, effort_fields=_effort),
     "vllm": Dialect(
         label="vLLM",
         base_url="http://localhost:8000/v1",
-        line=_vllm_line,
-        effort=_effort,
+        line_fields=_vllm_line,
+        effort_fields=_effort,
     ),
     "sglang": Dialect(
-        label="SGLang", base_url="http://localhost:30000/v1", line=_sglang_line, effort=_effort
+        label="SGLang",
+        base_url="http://localhost:30000/v1",
+        line_fields=_sglang_line,
+        effort_fields=_effort,
     ),
     "lmdeploy": Dialect(
-        label="LMDeploy", base_url="http://localhost:23333/v1", line=_lmdeploy_line
+        label="LMDeploy", base_url="http://localhost:23333/v1", line_fields=_lmdeploy_line
     ),
     "ollama": Dialect(
-        label="Ollama", base_url="http://localhost:11434/v1", object=_loose_schema, effort=_effort
+        label="Ollama",
+        base_url="http://localhost:11434/v1",
+        json_fields=_json_schema_without_strict,
+        effort_fields=_effort,
     ),
     "llamacpp": Dialect(
-        label="llama.cpp", base_url="http://localhost:8080/v1", object=_loose_schema,
-        line=_llamacpp_line,
+        label="llama.cpp",
+        base_url="http://localhost:8080/v1",
+        json_fields=_json_schema_without_strict,
+        line_fields=_llamacpp_line,
     ),
-    # It ignores response_format without a word, so nothing is sent and the answer is only read.
+    # It silently ignores response_format, so the answer is only parsed.
     "transformers-serve": Dialect(
-        label="transformers serve", base_url="http://localhost:8000/v1", object=_nothing
+        label="transformers serve", base_url="http://localhost:8000/v1", json_fields=_no_fields
     ),
-    # Without require_parameters it may route to a provider that drops the schema.
+    # Without require_parameters it may route to a provider that ignores the schema.
     "openrouter": Dialect(
         label="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         detail=True,
         seed=False,
-        effort=_openrouter_effort,
+        effort_fields=_openrouter_effort,
         key_variables=("OPENROUTER_API_KEY",),
         needs_key=True,
         price_list="openrouter",
-        always={"provider": {"require_parameters": True}},
+        extra_body={"provider": {"require_parameters": True}},
     ),
-}  # fmt: skip
-"""Every dialect by the name `--dialect` takes."""
+}
+"""All dialects by name, as `dialect` takes it."""
 
 
 def get_dialect(name: str) -> Dialect:
@@ -196,7 +206,7 @@ def get_dialect(name: str) -> Dialect:
     'http://localhost:11434/v1'
 
     Raises:
-        UnknownName: with the nearest name.
+        UnknownName: no dialect has this name.
     """
     if name not in DIALECTS:
         raise unknown("dialect", name, DIALECTS)
@@ -204,8 +214,8 @@ def get_dialect(name: str) -> Dialect:
 
 
 @lru_cache(maxsize=256)
-def constraint(
-    name: str, legal: tuple[str, ...], longest: int, plans: bool, json: bool, ahead: int = 1
+def constraint_fields(
+    name: str, legal: tuple[str, ...], longest: int, plans: bool, json: bool, chunk_size: int = 1
 ) -> Fields:
-    """The fields that hold a server to an answer; empty where it is free text."""
-    return get_dialect(name).constrain(Wanted(legal, longest, plans, json, ahead))
+    """The request fields by which a dialect constrains an answer; empty for free text."""
+    return get_dialect(name).constraint(AnswerFormat(legal, longest, plans, json, chunk_size))

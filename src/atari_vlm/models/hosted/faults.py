@@ -1,10 +1,10 @@
-"""What went wrong with a call, in one sentence, and whether asking again could help.
+"""Classification of failed requests: the error to raise, and whether to retry.
 
-    passing   rate limits, 5xx, timeouts, dropped connections, garbage -> retried, then ModelFault
-    lasting   wrong key, no such model or server, no quota, rejected request -> ModelUnusable
+    temporary   rate limits, 5xx, timeouts, dropped connections, garbage -> retried, then ModelFault
+    permanent   wrong key, unknown model, no server, no quota, rejected request -> ModelUnusable
 
-The vendor's own words are quoted, cut short and with the key blotted out. A verdict keeps no
-reference to the vendor's exception, which carries the request and with it the key.
+Errors quote the vendor's message, shortened and with the key redacted. They keep no reference to
+the vendor's exception, because it carries the request and with it the key.
 """
 
 from __future__ import annotations
@@ -15,93 +15,93 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from atari_vlm.errors import AtariVLMError, ModelFault, ModelUnusable
+from atari_vlm.errors import AtariVLMError, ModelFault, ModelUnusable, setting
 
 LONGEST_QUOTE = 200
-"""Characters of a vendor's message that an error repeats."""
+"""Characters of a vendor's message that an error quotes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The error to raise, and whether to ask again before raising it."""
+class Failure:
+    """Why a request failed: the error to raise, and whether to retry before raising it."""
 
     error: AtariVLMError
-    passing: bool = False
-    wait: float | None = None
-    """Seconds the server asked to be left alone."""
-    slow_down: bool = False
-    """Whether that holds for everyone who uses the account."""
+    retryable: bool = False
+    retry_after: float | None = None
+    """Seconds that the server asks to wait before the next request; None if it does not."""
+    rate_limited: bool = False
+    """Whether every model that shares the vendor's account must wait."""
     uncertain: bool = False
-    """Whether the request may have been charged all the same: it was sent, and not refused."""
+    """Whether the request may have been charged: it was sent and not refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Respondent:
-    """Who was asked, for the wording of errors."""
+class ErrorContext:
+    """Facts about the model and its server that error messages mention."""
 
     vendor: str
-    """"OpenAI", or "The server" behind an address of the user's."""
+    """The vendor's name, or "The server" for an address that the user gave."""
     model_id: str
     key_advice: str
-    """How to give a key, e.g. "Set OPENAI_API_KEY or pass --api-key."."""
+    """How to give a key, e.g. "Set OPENAI_API_KEY or pass api_key."."""
     base_url: str | None = None
-    """The address the user gave; None where the vendor's own is asked."""
+    """The address the user gave; None for the vendor's own."""
     compatible: bool = False
-    """Whether it is a server of the user's that speaks as OpenAI does."""
+    """Whether it is the user's OpenAI-compatible server."""
     advice: str = ""
-    """What to use when the model is gone."""
+    """What to use if the vendor has withdrawn the model."""
     key: str = field(default="", repr=False)
-    """Only to be blotted out."""
+    """The key to redact."""
 
     @property
     def name(self) -> str:
-        """Who, and where if the user said where."""
+        """The vendor, with the address if the user gave one."""
         return f"{self.vendor} at {self.base_url}" if self.base_url else self.vendor
 
-    def blot(self, text: str) -> str:
-        """The text on one line, cut short, without the key."""
+    def redact(self, text: str) -> str:
+        """The text on one line, shortened, without the key."""
         text = re.sub(r"\s+", " ", text).strip()
         if self.key:
             text = text.replace(self.key, "[key]")
         return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "..."
 
 
-def judge(error: Exception, who: Respondent) -> Verdict:
-    """Word any exception that pydantic-ai or a vendor's client raises for one request."""
-    from pydantic_ai import exceptions as told
+def classify_error(error: Exception, context: ErrorContext) -> Failure:
+    """Classify any exception that pydantic-ai or a vendor's client raises for one request."""
+    from pydantic_ai import exceptions as ai
 
-    # The order matters: the particular before the general.
-    rules: tuple[tuple[type[Exception], Callable[..., Verdict]], ...] = (
-        (told.ModelQuotaExceededError, _quota),
-        (told.ModelAuthenticationError, _key),
-        (told.ModelNotFoundError, _unknown_model),
-        (told.ModelRateLimitError, _rate_limit),
-        (told.ModelServerError, _server_error),
-        (told.ModelUnavailableError, _server_error),
-        (told.ModelRequestTimeout, _timeout),
-        (told.ModelConnectionError, _connection),
-        (told.ModelContextWindowExceededError, _too_long),
-        (told.ModelHTTPError, _rejected),
-        (told.UserError, _unsupported),
+    # Subclasses come before their base classes.
+    rules: tuple[tuple[type[Exception], Callable[[Exception, ErrorContext], Failure]], ...] = (
+        (ai.ModelQuotaExceededError, _quota),
+        (ai.ModelAuthenticationError, _key),
+        (ai.ModelNotFoundError, _unknown_model),
+        (ai.ModelRateLimitError, _rate_limit),
+        (ai.ModelServerError, _server_error),
+        (ai.ModelUnavailableError, _server_error),
+        (ai.ModelRequestTimeout, _timeout),
+        (ai.ModelConnectionError, _connection),
+        (ai.ModelContextWindowExceededError, _too_long),
+        (ai.ModelHTTPError, _rejected),
+        (ai.UserError, _unsupported),
     )
     for kind, rule in rules:
         if isinstance(error, kind):
-            return rule(error, who)
-    return _garbage(error, who)
+            return rule(error, context)
+    return _garbage(error, context)
 
 
 def _status(error: Exception) -> int | None:
     return getattr(error, "status_code", None)
 
 
-def _said(error: Exception, who: Respondent) -> str:
-    """The vendor's own words in quotes, with a space before; empty if it had none."""
-    words = _message(getattr(error, "body", None))
-    return f' It said: "{who.blot(words)}"' if words else ""
+def _quote(error: Exception, context: ErrorContext) -> str:
+    """The vendor's message in quotes, after a space; empty if there is none."""
+    message = _message(getattr(error, "body", None))
+    return f' It said: "{context.redact(message)}"' if message else ""
 
 
 def _message(body: object) -> str:
-    """The message in any shape of error body: {"error": {"message": ...}}, a string, HTML."""
+    """The message in any form of error body: {"error": {"message": ...}}, a string, HTML."""
     if isinstance(body, bytes):
         return body.decode(errors="replace")
     if isinstance(body, dict):
@@ -112,121 +112,128 @@ def _message(body: object) -> str:
     return str(body) if body is not None else ""
 
 
-def _unusable(sentence: str, what: str = "") -> Verdict:
-    return Verdict(ModelUnusable(sentence, what))
+def _unusable(message: str, what: str = "") -> Failure:
+    return Failure(ModelUnusable(message, what))
 
 
-def _quota(error: Exception, who: Respondent) -> Verdict:
+def _quota(error: Exception, context: ErrorContext) -> Failure:
     return _unusable(
-        f"{who.name} says the quota of this account is used up ({_status(error) or 'no status'})."
-        f" Add credit or use another key, then give the same command to continue."
-        f"{_said(error, who)}",
+        f"{context.name} says the quota of this account is used up "
+        f"({_status(error) or 'no status'}). Add credit or use another key, then give the same "
+        f"command to continue.{_quote(error, context)}",
         "quota",
     )
 
 
-def _key(error: Exception, who: Respondent) -> Verdict:
+def _key(error: Exception, context: ErrorContext) -> Failure:
     return _unusable(
-        f"{who.name} refused the key ({_status(error)}). {who.key_advice}{_said(error, who)}",
+        f"{context.name} refused the key ({_status(error)}). {context.key_advice}"
+        f"{_quote(error, context)}",
         "key",
     )
 
 
-def _unknown_model(error: Exception, who: Respondent) -> Verdict:
-    if who.compatible:
+def _unknown_model(error: Exception, context: ErrorContext) -> Failure:
+    quote = _quote(error, context)
+    if context.compatible:
         return _unusable(
-            f"{who.name} answered 404 for the model {who.model_id!r}. {who.base_url}/models lists"
-            f" what it serves; such an address usually ends in /v1.{_said(error, who)}",
+            f"{context.name} answered 404 for the model {context.model_id!r}. "
+            f"{context.base_url}/models lists the models it serves; such an address usually ends "
+            f"in /v1.{quote}",
             "model",
         )
-    more = who.advice or "See `atari-vlm models` for others."
-    sentence = f"{who.name} has no model {who.model_id!r} (404). {more}{_said(error, who)}"
-    return _unusable(sentence, "model")
+    advice = context.advice or "See `atari-vlm models` for others."
+    message = f"{context.name} has no model {context.model_id!r} (404). {advice}{quote}"
+    return _unusable(message, "model")
 
 
-def _rejected(error: Exception, who: Respondent) -> Verdict:
+def _rejected(error: Exception, context: ErrorContext) -> Failure:
     status = _status(error)
-    if status in (408, 409):  # timed out or in conflict on their side
-        return _server_error(error, who)
+    if status in (408, 409):  # a timeout or conflict on the server's side
+        return _server_error(error, context)
     if status == 400 and "api key" in _message(getattr(error, "body", None)).lower():
-        return _key(error, who)  # Google's word for a wrong key
+        return _key(error, context)  # Google answers 400 to a wrong key
     return _unusable(
-        f"{who.name} rejected the request for {who.model_id!r} ({status}).{_said(error, who)}"
+        f"{context.name} rejected the request for {context.model_id!r} ({status})."
+        f"{_quote(error, context)}"
     )
 
 
-def _too_long(error: Exception, who: Respondent) -> Verdict:
+def _too_long(error: Exception, context: ErrorContext) -> Failure:
     return _unusable(
-        f"The prompt is longer than {who.model_id!r} can read ({_status(error)}). Send fewer or "
-        f"smaller frames, or a shorter history.{_said(error, who)}"
+        f"The prompt is longer than {context.model_id!r} can read ({_status(error)}). Send fewer "
+        f"or smaller frames, or a shorter history.{_quote(error, context)}"
     )
 
 
-def _unsupported(error: Exception, who: Respondent) -> Verdict:
-    return _unusable(f"{who.model_id!r} cannot be asked this way: {who.blot(str(error))}")
-
-
-def _rate_limit(error: Exception, who: Respondent) -> Verdict:
-    sentence = f"{who.name} limits the rate of requests ({_status(error) or 429})."
-    return Verdict(
-        ModelFault("rate limit", sentence + _said(error, who)),
-        passing=True,
-        wait=getattr(error, "retry_after", None),
-        slow_down=True,
+def _unsupported(error: Exception, context: ErrorContext) -> Failure:
+    return _unusable(
+        f"{context.model_id!r} does not support this request: {context.redact(str(error))}"
     )
 
 
-def _server_error(error: Exception, who: Respondent) -> Verdict:
-    sentence = f"{who.name} failed ({_status(error) or 'no status'})."
-    return Verdict(
-        ModelFault("server error", sentence + _said(error, who)),
-        passing=True,
-        wait=getattr(error, "retry_after", None),
+def _rate_limit(error: Exception, context: ErrorContext) -> Failure:
+    message = f"{context.name} limits the rate of requests ({_status(error) or 429})."
+    return Failure(
+        ModelFault("rate limit", message + _quote(error, context)),
+        retryable=True,
+        retry_after=getattr(error, "retry_after", None),
+        rate_limited=True,
     )
 
 
-def _timeout(error: Exception, who: Respondent) -> Verdict:
+def _server_error(error: Exception, context: ErrorContext) -> Failure:
+    message = f"{context.name} failed ({_status(error) or 'no status'})."
+    return Failure(
+        ModelFault("server error", message + _quote(error, context)),
+        retryable=True,
+        retry_after=getattr(error, "retry_after", None),
+    )
+
+
+def _timeout(error: Exception, context: ErrorContext) -> Failure:
     seconds = getattr(error, "timeout", None)
     after = f" within {seconds:g} seconds" if seconds is not None else " in time"
-    fault = ModelFault("timeout", f"{who.name} did not answer{after}.")
-    return Verdict(fault, passing=True, uncertain=True)
+    fault = ModelFault("timeout", f"{context.name} did not answer{after}.")
+    return Failure(fault, retryable=True, uncertain=True)
 
 
-def _connection(error: Exception, who: Respondent) -> Verdict:
+def _connection(error: Exception, context: ErrorContext) -> Failure:
     from pydantic_ai.exceptions import ModelTimeoutError
 
-    slow = isinstance(error, ModelTimeoutError)
+    timed_out = isinstance(error, ModelTimeoutError)
     if getattr(error, "phase", None) == "connect":
-        where = f"at {who.base_url}" if who.base_url else f"for {who.vendor}"
-        mend = (
-            "Start it, or correct --base-url."
-            if who.base_url
+        where = f"at {context.base_url}" if context.base_url else f"for {context.vendor}"
+        advice = (
+            f"Start it, or correct {setting('base_url')}."
+            if context.base_url
             else "Check the network, then give the same command to continue."
         )
-        sentence = f"No server answers {where} ({_reason(error, slow)}). {mend}"
-        return Verdict(ModelUnusable(sentence, "server"), passing=slow)
-    if slow:
-        return _timeout(error, who)
-    sentence = f"{who.name} dropped the connection ({who.blot(_reason(error, slow))})."
-    return Verdict(ModelFault("connection", sentence), passing=True, uncertain=True)
+        message = f"No server answers {where} ({_reason(error, timed_out)}). {advice}"
+        return Failure(ModelUnusable(message, "server"), retryable=timed_out)
+    if timed_out:
+        return _timeout(error, context)
+    reason = context.redact(_reason(error, timed_out))
+    message = f"{context.name} dropped the connection ({reason})."
+    return Failure(ModelFault("connection", message), retryable=True, uncertain=True)
 
 
-def _garbage(error: Exception, who: Respondent) -> Verdict:
-    astray = who.compatible and not (who.base_url or "").rstrip("/").endswith("/v1")
-    hint = " Such an address usually ends in /v1." if astray else ""
-    words = who.blot(str(error).partition("\n")[0])
-    sentence = f"{who.name} did not answer as its API should ({words}).{hint}"
-    return Verdict(ModelFault("garbage", sentence), passing=True, uncertain=True)
+def _garbage(error: Exception, context: ErrorContext) -> Failure:
+    without_v1 = context.compatible and not (context.base_url or "").rstrip("/").endswith("/v1")
+    hint = " Such an address usually ends in /v1." if without_v1 else ""
+    reason = context.redact(str(error).partition("\n")[0])
+    message = f"{context.name} did not answer as its API should ({reason}).{hint}"
+    return Failure(ModelFault("garbage", message), retryable=True, uncertain=True)
 
 
-def _reason(error: Exception, slow: bool) -> str:
-    """The operating system's word for it, e.g. "connection refused"."""
-    if slow:
+def _reason(error: Exception, timed_out: bool) -> str:
+    """The operating system's description, e.g. "connection refused"."""
+    if timed_out:
         return "timed out"
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
-            # asyncio puts "Connect call failed" and the address in place of the system's word.
+            # asyncio replaces the system's description by "Connect call failed" and the address.
             if cause.errno and cause.strerror.startswith("Connect call"):
                 return os.strerror(cause.errno).lower()
             return cause.strerror.lower()
@@ -234,7 +241,7 @@ def _reason(error: Exception, slow: bool) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from, outermost first."""
+    """The error and its chain of causes, outermost first."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

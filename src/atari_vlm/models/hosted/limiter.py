@@ -1,7 +1,7 @@
-"""How fast one account is asked: at the same time, per minute, and not while it says to wait.
+"""Limits on concurrent requests and requests per minute, and pauses after a rate limit.
 
-One limiter stands before each (vendor or host, key) of this process, however many models and games
-share it: what a 429 tells one game holds for all. It guards requests, so every try passes it anew.
+All models and games of this process that use the same vendor (or host) and key share one limiter,
+so a 429 that one game receives delays all of them. Every retry passes the limiter again.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from hashlib import sha256
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, setting
 
 
 class Clock(Protocol):
-    """Time, which tests pass by themselves."""
+    """Time and sleep; tests substitute their own."""
 
     def now(self) -> float:
-        """Seconds since some moment."""
+        """Seconds since a fixed moment."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Let that much time pass."""
+        """Wait."""
         ...
 
 
 class RealClock:
-    """The time of the machine."""
+    """The system's monotonic clock."""
 
     def now(self) -> float:
-        """Seconds since some moment."""
+        """Seconds since a fixed moment."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
@@ -45,53 +45,55 @@ class RealClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """How fast a model may be asked; None for no limit of ours."""
+    """Limits on the requests to one model; None for no limit."""
 
     concurrency: int | None = None
-    """Most requests at the same time."""
+    """Most requests in flight."""
     per_minute: float | None = None
-    """Most requests a minute, evenly spaced: no burst at the start of each."""
+    """Most requests per minute, evenly spaced, without a burst at the start of each minute."""
 
     def __post_init__(self) -> None:
         if self.concurrency is not None and not self.concurrency >= 1:
-            raise InvalidSetting(f"concurrency is at least 1, not {self.concurrency!r}.")
+            raise InvalidSetting(
+                f"{setting('concurrency')} must be at least 1, not {self.concurrency!r}."
+            )
         if self.per_minute is not None and not 0 < self.per_minute < float("inf"):
-            raise InvalidSetting(f"rpm is above 0, not {self.per_minute!r}.")
+            raise InvalidSetting(f"{setting('rpm')} must be above 0, not {self.per_minute!r}.")
 
 
 class Limiter:
-    """The queue before one account. Use `limiter_for` to find the one all models share."""
+    """The limiter of one vendor's account. Use `limiter_for` to get the shared one."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._busy = 0
-        self._next = self._cool_until = float("-inf")
+        self._in_flight = 0
+        self._next = self._paused_until = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
     async def slot(self, rate: Rate) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it for one request."""
-        while rate.concurrency is not None and self._busy >= rate.concurrency:
+        """Wait until a request may be sent; the context holds its slot until it is done."""
+        while rate.concurrency is not None and self._in_flight >= rate.concurrency:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             await turn
-        self._busy += 1
+        self._in_flight += 1
         try:
-            while (wait := max(self._next, self._cool_until) - self._clock.now()) > 0:
+            while (wait := max(self._next, self._paused_until) - self._clock.now()) > 0:
                 await self._clock.sleep(wait)
-            if rate.per_minute is not None:  # no await since the test: this turn is ours
+            if rate.per_minute is not None:  # no await since the check: the slot is still free
                 self._next = self._clock.now() + 60 / rate.per_minute
             yield
         finally:
-            self._busy -= 1
+            self._in_flight -= 1
             waiting, self._waiting = self._waiting, deque()
-            for turn in waiting:  # all of them, in order: their models may have other limits
+            for turn in waiting:  # wake all in order, because their models may have other limits
                 if not turn.done():
                     turn.set_result(None)
 
-    def cool(self, seconds: float) -> None:
-        """Nobody asks for that long: the account was told to slow down."""
-        self._cool_until = max(self._cool_until, self._clock.now() + seconds)
+    def pause(self, seconds: float) -> None:
+        """Let no request start for this long, because the vendor reported a rate limit."""
+        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
 
 
 _SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Limiter]] = (
@@ -99,16 +101,16 @@ _SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Limi
 )
 
 
-def limiter_for(account: str, key: str, clock: Clock) -> Limiter:
-    """The limiter that every model of this event loop shares for an account.
+def limiter_for(host: str, key: str, clock: Clock) -> Limiter:
+    """The limiter that all models of this event loop share for a host and key.
 
     Args:
-        account: the vendor, or the address of a server.
-        key: told from other keys by its hash, which stays in memory.
-        clock: of the limiter, if it is new; models with a clock of their own share none.
+        host: the vendor, or the address of a server.
+        key: the API key; only its hash is kept, in memory.
+        clock: of a new limiter. A model with a clock of its own shares no limiter.
     """
     if not isinstance(clock, RealClock):
         return Limiter(clock)
     shared = _SHARED.setdefault(asyncio.get_running_loop(), {})
-    place = (account, sha256(key.encode()).hexdigest())
-    return shared.setdefault(place, Limiter(clock))
+    account = (host, sha256(key.encode()).hexdigest())
+    return shared.setdefault(account, Limiter(clock))

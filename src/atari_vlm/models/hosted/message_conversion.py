@@ -1,6 +1,6 @@
-"""Our nouns to and from the ones all vendors share: Prompt -> messages, response -> Reply.
+"""Conversion between our types and pydantic-ai's: Prompt -> messages, response -> Reply.
 
-Pydantic-ai turns these messages into each vendor's JSON; nothing here knows a vendor.
+Pydantic-ai converts the messages to each vendor's JSON; nothing here depends on the vendor.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse, UserContent
     from pydantic_ai.models import ModelRequestParameters
 
-Picture: TypeAlias = dict[str, Any] | None
-"""What a vendor wants to be told beside every picture."""
+ImageMetadata: TypeAlias = dict[str, Any] | None
+"""A vendor's options for an image, sent with each one."""
 
 
 def answer_schema(
-    legal: tuple[str, ...], longest: int, plans: bool, ahead: int = 1
+    legal: tuple[str, ...], longest: int, plans: bool, chunk_size: int = 1
 ) -> dict[str, Any]:
     """The JSON schema of an answer.
 
-    `reasoning` stands before `action`, so that a model that writes in order thinks before it
-    chooses; `action` can only be a legal name. Where several decisions are planned at once,
-    `actions` lists one object for each.
+    `reasoning` precedes `action`, so that a model that generates in order reasons before it
+    chooses. `action` must be a legal name. With a `chunk_size` above 1, `actions` lists one object
+    per decision.
 
     >>> list(answer_schema(("NOOP", "FIRE"), 4, True)["properties"])
     ['reasoning', 'action', 'frames']
@@ -43,9 +43,9 @@ def answer_schema(
             "maximum": longest,
             "description": f"Frames to hold the action, 1 to {longest}.",
         }
-    if ahead > 1:
-        several = {"type": "array", "items": _object(plan), "maxItems": ahead}
-        plan = {"actions": {**several, "description": f"{ahead} plans, in the order of play."}}
+    if chunk_size > 1:
+        items = {"type": "array", "items": _object(plan), "maxItems": chunk_size}
+        plan = {"actions": {**items, "description": f"{chunk_size} plans, in the order of play."}}
     reasoning = {"type": "string", "description": "At most two sentences."}
     return _object({"reasoning": reasoning, **plan})
 
@@ -60,29 +60,31 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def answer_format(
-    legal: tuple[str, ...], longest: int, plans: bool, ahead: int = 1
+def request_parameters(
+    legal: tuple[str, ...] = (), longest: int = 1, plans: bool = False, chunk_size: int = 1
 ) -> ModelRequestParameters:
-    """The request for an answer of that schema; free text where `legal` is empty."""
+    """Request parameters that enforce `answer_schema`; free text if `legal` is empty."""
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.output import OutputObjectDefinition
 
     if not legal:
         return ModelRequestParameters()
-    schema = answer_schema(legal, longest, plans, ahead)
+    schema = answer_schema(legal, longest, plans, chunk_size)
     output = OutputObjectDefinition(json_schema=schema, name="decision", strict=True)
     return ModelRequestParameters(output_mode="native", output_object=output)
 
 
-def to_messages(prompt: Prompt, picture: Picture = None) -> list[ModelMessage]:
-    """The prompt's turns; neighbours of one role become one turn, as strict chat templates want.
+def to_messages(prompt: Prompt, image_metadata: ImageMetadata = None) -> list[ModelMessage]:
+    """Convert a prompt to messages.
+
+    Consecutive messages of one role are merged, because strict chat templates require alternation.
 
     Args:
         prompt: text and frames in reading order.
-        picture: the vendor's wishes for every picture.
+        image_metadata: the vendor's options for every image.
 
     Raises:
-        InvalidSetting: a frame stands where no vendor takes one, outside the user's turns.
+        InvalidSetting: a system or assistant turn contains a frame.
     """
     from pydantic_ai.messages import (
         ModelRequest,
@@ -94,61 +96,63 @@ def to_messages(prompt: Prompt, picture: Picture = None) -> list[ModelMessage]:
     )
 
     messages: list[ModelMessage] = []
-    asking: list[ModelRequestPart] = []
+    request: list[ModelRequestPart] = []
     for role, parts in _turns(prompt):
         if role == "user":
-            content = [_content(part, prompt.image_size, picture) for part in parts]
-            asking.append(UserPromptPart(content=content))
+            content = [_content(part, prompt.image_size, image_metadata) for part in parts]
+            request.append(UserPromptPart(content=content))
         elif role == "system":
-            asking.append(SystemPromptPart(content=_text(role, parts)))
+            request.append(SystemPromptPart(content=_text(role, parts)))
         else:
-            messages.append(ModelRequest(parts=asking))
+            messages.append(ModelRequest(parts=request))
             messages.append(ModelResponse(parts=[TextPart(content=_text(role, parts))]))
-            asking = []
-    messages.append(ModelRequest(parts=asking))
+            request = []
+    messages.append(ModelRequest(parts=request))
     return [message for message in messages if message.parts]
 
 
 def _turns(prompt: Prompt) -> Iterator[tuple[str, list[str | Frame]]]:
-    """(role, parts) of every turn that says something."""
-    said = ((m.role, part) for m in prompt.messages for part in m.parts if part != "")
-    for role, group in groupby(said, key=lambda pair: pair[0]):
+    """(role, parts) of every turn that is not empty."""
+    parts = ((m.role, part) for m in prompt.messages for part in m.parts if part != "")
+    for role, group in groupby(parts, key=lambda pair: pair[0]):
         yield role, [part for _, part in group]
 
 
-def _content(part: str | Frame, size: tuple[int, int] | None, picture: Picture) -> UserContent:
+def _content(
+    part: str | Frame, size: tuple[int, int] | None, metadata: ImageMetadata
+) -> UserContent:
     from pydantic_ai.messages import BinaryContent
 
     if isinstance(part, str):
         return part
-    return BinaryContent(images.png(part, size), media_type="image/png", vendor_metadata=picture)
+    return BinaryContent(images.png(part, size), media_type="image/png", vendor_metadata=metadata)
 
 
 def _text(role: str, parts: list[str | Frame]) -> str:
-    words = [part for part in parts if isinstance(part, str)]
-    if len(words) < len(parts):
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len(parts):
         raise InvalidSetting(f"Only a user's turn can show frames; this {role} turn has one.")
-    return "\n\n".join(words)
+    return "\n\n".join(texts)
 
 
 def to_reply(response: ModelResponse, seconds: float, price: Price | None, listed: bool) -> Reply:
-    """What the model answered and what it cost.
+    """Convert a response to a Reply with its usage and cost.
 
     Args:
-        response: a refusal has no text of its own; its words are the vendor's refusal message.
+        response: for a refusal, the reply's text is the vendor's refusal message.
         seconds: time spent waiting, retries included.
-        price: the model's price, where it is known better than from the price list.
-        listed: whether the price list (genai-prices, bundled with its version) may be asked.
+        price: the model's price; None looks it up if `listed`.
+        listed: whether the price list (genai-prices) covers the model's vendor.
     """
     from pydantic_ai.messages import TextPart, ThinkingPart
 
     details = response.provider_details or {}
-    words = "".join(part.content for part in response.parts if isinstance(part, TextPart))
-    thoughts = [part.content for part in response.parts if isinstance(part, ThinkingPart)]
+    text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+    thinking = [part.content for part in response.parts if isinstance(part, ThinkingPart)]
     used = response.usage
     return Reply(
-        text=words or str(details.get("refusal") or ""),
-        thinking="\n".join(thoughts),
+        text=text or str(details.get("refusal") or ""),
+        thinking="\n".join(thinking),
         model=response.model_name or "",
         finish=response.finish_reason or "stop",
         request_id=response.provider_response_id or "",
@@ -165,11 +169,11 @@ def to_reply(response: ModelResponse, seconds: float, price: Price | None, liste
 
 
 def _dollars(response: ModelResponse, price: Price | None, listed: bool) -> float | None:
-    """What the answer cost; None when nobody knows."""
+    """The cost of the response; None if unknown."""
     used = response.usage
     if price == Price(0, 0, 0):
         return 0.0
-    if used.input_tokens == 0:  # the server did not say what it read
+    if used.input_tokens == 0:  # the server did not report usage
         return None
     if price is not None:
         return price.cost(used.input_tokens, used.cache_read_tokens, used.output_tokens)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from atari_vlm.errors import InvalidSetting, unknown
 from atari_vlm.models.hosted.budget import Caps
-from atari_vlm.models.hosted.cache import CacheSettings, Mode
+from atari_vlm.models.hosted.cache import CacheMode, CacheSettings
 from atari_vlm.models.hosted.dialects import GENERIC, Dialect, get_dialect
 from atari_vlm.models.hosted.limiter import Rate
 from atari_vlm.models.hosted.vendors import Detail, Effort
@@ -32,7 +32,7 @@ class Hosting:
     """Most requests at the same time."""
     cache: str | Path | None = None
     """File of answers that runs share."""
-    cache_mode: Mode | None = None
+    cache_mode: CacheMode | None = None
     """What it is used for; "readwrite" where a file is named."""
     cache_share: bool = False
     """Whether equal states get equal answers."""

@@ -1,7 +1,7 @@
-"""Asking again: the only place where a request is repeated. The vendors' clients repeat none.
+"""Retries, the only place where a request is repeated: the vendors' own retries are off.
 
-What may pass (429, 5xx, timeouts, dropped connections, garbage) is tried again; what will not (a
-wrong key, an unknown model, a rejected request) ends at the first try.
+Temporary failures (429, 5xx, timeouts, dropped connections, garbage) are retried. Permanent ones (a
+wrong key, an unknown model, a rejected request) are not.
 """
 
 from __future__ import annotations
@@ -11,52 +11,51 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from atari_vlm.models.hosted.faults import Verdict
+from atari_vlm.models.hosted.faults import Failure
 from atari_vlm.models.hosted.limiter import Clock, Limiter
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """How often a question is asked, and how long the pauses are."""
+class RetryPolicy:
+    """How often a request is sent, and how long to wait between tries."""
 
     tries: int
     longest_wait_s: float
-    """Most seconds between two tries, whatever the server asks for."""
+    """Most seconds between two tries, even if the server asks for more."""
 
-    async def until_answered(
+    async def run(
         self,
-        ask: Callable[[], Awaitable[Answer | Verdict]],
+        send: Callable[[], Awaitable[Answer | Failure]],
         *,
         seed: int,
         clock: Clock,
         limiter: Limiter,
-    ) -> Answer | Verdict:
-        """The first answer, or what was wrong with the last try.
+    ) -> Answer | Failure:
+        """Return the first answer, or the failure of the last try.
 
         Args:
-            ask: sends one request.
-            seed: spreads the pauses, the same way each time.
-            clock: lets them pass.
-            limiter: told how long the server wants to be left alone, so that the other games that
-                share it wait as well.
+            send: sends one request.
+            seed: of the jitter in the waits.
+            clock: sleeps between tries.
+            limiter: paused after a rate limit, so that all models of the account wait.
         """
         jitter = Random(seed)
         for attempt in range(self.tries):
-            outcome = await ask()
+            outcome = await send()
             last = attempt == self.tries - 1
-            if not isinstance(outcome, Verdict) or not outcome.passing or last:
+            if not isinstance(outcome, Failure) or not outcome.retryable or last:
                 return outcome
-            pause = self._pause(attempt, outcome.wait, jitter)
-            if outcome.slow_down:
-                limiter.cool(pause)
-            await clock.sleep(pause)
+            wait = self._wait(attempt, outcome.retry_after, jitter)
+            if outcome.rate_limited:
+                limiter.pause(wait)
+            await clock.sleep(wait)
         raise AssertionError("unreachable: tries is at least 1")
 
-    def _pause(self, attempt: int, asked: float | None, jitter: Random) -> float:
-        """Seconds to the next try: what the server asked, or doubling from half a second."""
-        wanted = asked
-        if wanted is None:
-            wanted = 0.5 * 2.0**attempt * jitter.uniform(0.75, 1.25)
-        return min(wanted, self.longest_wait_s)
+    def _wait(self, attempt: int, retry_after: float | None, jitter: Random) -> float:
+        """Seconds until the next try: `retry_after`, or exponential backoff from 0.5 s."""
+        seconds = retry_after
+        if seconds is None:
+            seconds = 0.5 * 2.0**attempt * jitter.uniform(0.75, 1.25)
+        return min(seconds, self.longest_wait_s)

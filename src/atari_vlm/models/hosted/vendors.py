@@ -1,7 +1,7 @@
-"""Who serves models, and how each is reached: one entry a vendor.
+"""Vendors of hosted models and how to connect to them: one table entry per vendor.
 
-Each client is built with its own retries off, because the SDKs disagree: OpenAI's makes two and
-gives up above a Retry-After of 120 s, Anthropic's waits as long as it is told, Google's makes none.
+The retries of each SDK are off, because they differ: OpenAI's makes two and gives up above a
+Retry-After of 120 s, Anthropic's waits as long as the server asks, Google's makes none.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from atari_vlm.errors import MissingExtra, ModelUnusable, missing_extra
+from atari_vlm.errors import MissingExtra, ModelUnusable, missing_extra, setting
 from atari_vlm.models.hosted.dialects import get_dialect
-from atari_vlm.models.hosted.message_conversion import Picture
+from atari_vlm.models.hosted.message_conversion import ImageMetadata
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -27,7 +27,7 @@ Effort = Literal["low", "medium", "high"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where one model is reached."""
+    """How to reach one model."""
 
     model_id: str
     base_url: str | None
@@ -35,39 +35,39 @@ class Endpoint:
     key: str = field(repr=False)
     http: AsyncClient
     reasons: bool
-    """Whether the model is asked to think before it answers."""
+    """Whether the request sets a reasoning effort."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
-    """A company, or a kind of server, that answers prompts."""
+    """A company that hosts models, or the OpenAI-compatible servers."""
 
     label: str
     key_variables: tuple[str, ...]
-    """Environment variables that may hold the key, in order of preference."""
+    """Environment variables that are searched for the key, in this order."""
     needs_key: bool
     package: str
-    """The importable package of its client."""
+    """The import name of its client."""
     extra: str
-    """The extra of atari-vlm that installs it; empty for the base install."""
+    """The extra of atari-vlm that installs the client; empty for the base install."""
     connect: Callable[[Endpoint], Backend]
-    think: Callable[[Effort], dict[str, Any]]
-    """The request settings that make a model reason this long, and tell what it thought."""
-    picture: Callable[[str, Detail], Picture]
-    """(model id, detail) -> what to say beside every picture."""
+    effort_settings: Callable[[Effort], dict[str, Any]]
+    """The request settings for an effort, which also ask for the reasoning text."""
+    image_metadata: Callable[[str, Detail], ImageMetadata]
+    """(model id, detail) -> the options sent with every image."""
     listed: bool = True
-    """Whether the public price list speaks of it."""
+    """Whether the public price list covers it."""
 
     @property
     def key_advice(self) -> str:
         """How to give a key."""
-        return f"Set {self.key_variables[0]} or pass --api-key."
+        return f"Set {self.key_variables[0]} or pass {setting('api_key')}."
 
     def key(self, name: str, given: str | None) -> str:
-        """The key: as given, or from the environment.
+        """The key, as given or from the environment.
 
         Raises:
-            ModelUnusable: the vendor wants one and there is none, or it can be no key.
+            ModelUnusable: the vendor needs a key and there is none, or the key is malformed.
         """
         found = given or next((k for v in self.key_variables if (k := os.environ.get(v))), "")
         key = found.strip()
@@ -75,7 +75,7 @@ class Vendor:
             raise ModelUnusable(f"{name} needs a key from {self.label}. {self.key_advice}")
         if not key.isascii() or any(c.isspace() or not c.isprintable() for c in key):
             raise ModelUnusable(
-                f"The key for {name} holds characters that no key has; copy it again."
+                f"The key for {name} contains characters that no key has; copy it again."
             )
         return key
 
@@ -101,10 +101,10 @@ def _openai(to: Endpoint) -> Backend:
     provider = OpenAIProvider(openai_client=client)
     if not to.reasons:
         return OpenAIChatModel(to.model_id, provider=provider)
-    # Only the Responses API tells what was thought. A model newer than the library's table would
-    # lose its effort and cache settings unnoticed; each question stands alone, so that thoughts
-    # need not come back encrypted.
-    known = OpenAIModelProfile(
+    # Only the Responses API returns the reasoning text. Without this profile, a model that the
+    # library does not list would silently lose its effort and cache settings. Requests are
+    # independent, so encrypted reasoning is not needed.
+    profile = OpenAIModelProfile(
         supports_thinking=True,
         openai_supports_reasoning=True,
         openai_supports_encrypted_reasoning_content=False,
@@ -112,7 +112,7 @@ def _openai(to: Endpoint) -> Backend:
         supported_cache_retentions=("30m",),
         openai_supports_prompt_cache_breakpoints=True,
     )
-    return OpenAIResponsesModel(to.model_id, provider=provider, profile=known)
+    return OpenAIResponsesModel(to.model_id, provider=provider, profile=profile)
 
 
 def _compatible(to: Endpoint) -> Backend:
@@ -121,7 +121,7 @@ def _compatible(to: Endpoint) -> Backend:
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-    # The client refuses to be without a key, and would take OPENAI_API_KEY to a stranger's server.
+    # The client requires a key, and would otherwise send OPENAI_API_KEY to another server.
     client = AsyncOpenAI(
         api_key=to.key or "none", base_url=to.base_url, http_client=to.http, max_retries=0
     )
@@ -149,7 +149,7 @@ def _google(to: Endpoint) -> Backend:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
-    # google-genai makes no retries unless told to.
+    # google-genai makes no retries by default.
     provider = GoogleProvider(api_key=to.key, base_url=to.base_url, http_client=to.http)
     return GoogleModel(to.model_id, provider=provider)
 
@@ -159,7 +159,7 @@ def _effort(effort: Effort) -> dict[str, Any]:
 
 
 def _openai_effort(effort: Effort) -> dict[str, Any]:
-    # Without a summary the thoughts stay with OpenAI.
+    # Without a summary OpenAI does not return the reasoning text.
     return {"thinking": effort, "openai_reasoning_summary": "auto"}
 
 
@@ -168,25 +168,25 @@ def _no_effort(effort: Effort) -> dict[str, Any]:
 
 
 def _anthropic_effort(effort: Effort) -> dict[str, Any]:
-    # Without `display` the thoughts stay with Anthropic.
+    # Without `display` Anthropic does not return the reasoning text.
     thinking = {"type": "adaptive", "display": "summarized"}
     return {"anthropic_thinking": thinking, "anthropic_effort": effort}
 
 
-def _openai_picture(model_id: str, detail: Detail) -> Picture:
+def _openai_image(model_id: str, detail: Detail) -> ImageMetadata:
     return None if detail == "auto" else {"detail": detail}
 
 
-def _google_picture(model_id: str, detail: Detail) -> Picture:
-    # Gemini 3 and 4 spend 1120 tokens on a picture of any size, 280 at low resolution, which an
-    # Atari screen does not exceed; earlier models know no resolution of a single picture.
+def _google_image(model_id: str, detail: Detail) -> ImageMetadata:
+    # Gemini 3 and 4 count 1120 tokens for an image of any size, or 280 at low resolution, which
+    # is enough for an Atari screen. Earlier models take no resolution per image.
     if model_id.startswith(("gemini-1", "gemini-2")):
         return None
     level = "HIGH" if detail == "high" else "LOW"
     return {"media_resolution": {"level": f"MEDIA_RESOLUTION_{level}"}}
 
 
-def _no_picture(model_id: str, detail: Detail) -> Picture:
+def _no_image_metadata(model_id: str, detail: Detail) -> ImageMetadata:
     return None
 
 
@@ -198,8 +198,8 @@ VENDORS: dict[Provider, Vendor] = {
         package="openai",
         extra="",
         connect=_openai,
-        think=_openai_effort,
-        picture=_openai_picture,
+        effort_settings=_openai_effort,
+        image_metadata=_openai_image,
     ),
     "anthropic": Vendor(
         label="Anthropic",
@@ -208,8 +208,8 @@ VENDORS: dict[Provider, Vendor] = {
         package="anthropic",
         extra="anthropic",
         connect=_anthropic,
-        think=_anthropic_effort,
-        picture=_no_picture,
+        effort_settings=_anthropic_effort,
+        image_metadata=_no_image_metadata,
     ),
     "google": Vendor(
         label="Google",
@@ -218,8 +218,8 @@ VENDORS: dict[Provider, Vendor] = {
         package="google.genai",
         extra="google",
         connect=_google,
-        think=_effort,
-        picture=_google_picture,
+        effort_settings=_effort,
+        image_metadata=_google_image,
     ),
     "openai-compatible": Vendor(
         label="The server",
@@ -228,24 +228,24 @@ VENDORS: dict[Provider, Vendor] = {
         package="openai",
         extra="",
         connect=_compatible,
-        think=_no_effort,  # its dialect says how
-        picture=_openai_picture,
+        effort_settings=_no_effort,  # set by the dialect
+        image_metadata=_openai_image,
         listed=False,
     ),
 }
-"""Every way to reach a hosted model."""
+"""All vendors by provider."""
 
 
-def in_dialect(name: str) -> Vendor:
-    """The vendor that a server of this dialect is.
+def compatible_vendor(dialect_name: str) -> Vendor:
+    """The vendor entry of an OpenAI-compatible server.
 
     Raises:
-        UnknownName: no dialect is called that.
+        UnknownName: no dialect has this name.
     """
-    spoken = get_dialect(name)
+    dialect = get_dialect(dialect_name)
     return replace(
         VENDORS["openai-compatible"],
-        label=spoken.label,
-        key_variables=spoken.key_variables,
-        needs_key=spoken.needs_key,
+        label=dialect.label,
+        key_variables=dialect.key_variables,
+        needs_key=dialect.needs_key,
     )

@@ -303,10 +303,10 @@ class Google:
         }
 
 
-Vendor = type[OpenAI] | type[Responses] | type[Anthropic] | type[Google]
+Api = type[OpenAI] | type[Responses] | type[Anthropic] | type[Google]
 
 
-def wire_for(path: str) -> Vendor | None:
+def api_for(path: str) -> Api | None:
     """Whose address a path is; None for a path that no vendor serves."""
     path = path.partition("?")[0]
     if path.endswith("/responses"):

@@ -1,0 +1,126 @@
+"""Settings of one hosted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from atari_vlm.costs.prices import Price, listed_price
+from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.models.hosted.dialects import GENERIC, get_dialect
+from atari_vlm.models.hosted.vendors import (
+    VENDORS,
+    Detail,
+    Effort,
+    Provider,
+    Vendor,
+    compatible_vendor,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedSettings:
+    """All settings of a hosted model, without the API key.
+
+    Raises:
+        InvalidSetting: a value that cannot work.
+        UnknownName: no dialect has this name.
+    """
+
+    name: str
+    """The name the user chose, e.g. "gpt-4o"."""
+    model_id: str
+    """The vendor's id of the model."""
+    provider: Provider
+    base_url: str | None = None
+    """Address of the server, up to /v1; None for the vendor's own."""
+    dialect: str = GENERIC
+    """The kind of OpenAI-compatible server; see `dialects`."""
+    temperature: float | None = None
+    """None uses the vendor's default."""
+    max_tokens: int = 4096
+    """Longest answer in tokens, hidden reasoning included. A truncated answer has no action."""
+    timeout_s: float = 60.0
+    """Seconds to wait for the answer to one request."""
+    tries: int = 4
+    """Most requests for one answer."""
+    longest_wait_s: float = 60.0
+    """Most seconds between two tries, even if the server asks for more."""
+    structured: bool = True
+    """Whether the vendor enforces the form of the answer."""
+    effort: Effort | None = None
+    """How long a reasoning model thinks; None for models that do not reason."""
+    detail: Detail = "auto"
+    """Resolution at which the vendor reads images, if it offers a choice; see `vendors`."""
+    price: Price | None = None
+    """Overrides the public price list. Unset, a server of your own has no price."""
+    prompt_type: str = "basic"
+    advice: str = ""
+    """What to use once the vendor has withdrawn the model."""
+
+    def __post_init__(self) -> None:
+        if self.provider not in VENDORS:
+            raise InvalidSetting(
+                f"No provider is called {self.provider!r}. Choose from: {', '.join(VENDORS)}."
+            )
+        get_dialect(self.dialect)
+        if self.provider == "openai-compatible" or self.base_url is not None:
+            _check_address(self.base_url)
+        for field, least in (("max_tokens", 1), ("timeout_s", 1e-3), ("tries", 1)):
+            if not getattr(self, field) >= least:
+                name = _ARGUMENTS.get(field, field)
+                raise InvalidSetting(
+                    f"{name} must be at least {least}, not {getattr(self, field)!r}."
+                )
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise InvalidSetting(
+                f"{setting('temperature')} must be 0 to 2, not {self.temperature!r}."
+            )
+
+    @property
+    def vendor(self) -> Vendor:
+        """The vendor to ask."""
+        compatible = self.provider == "openai-compatible"
+        return compatible_vendor(self.dialect) if compatible else VENDORS[self.provider]
+
+    @property
+    def known_price(self) -> Price | None:
+        """The price, as given or from the public list; None if unknown."""
+        if self.price is not None:
+            return self.price
+        compatible = self.provider == "openai-compatible"
+        list_name = get_dialect(self.dialect).price_list if compatible else self.provider
+        return listed_price(list_name, self.model_id) if list_name else None
+
+    def cache_fields(self) -> dict[str, Any]:
+        """The settings that can change an answer, for the key of the response cache."""
+        names = [field.name for field in fields(self) if field.name not in NOT_IN_CACHE_KEY]
+        return {name: getattr(self, name) for name in names}
+
+
+NOT_IN_CACHE_KEY = frozenset(
+    {"name", "timeout_s", "tries", "longest_wait_s", "price", "prompt_type", "advice"}
+)
+"""Settings that cannot change an answer."""
+
+_ARGUMENTS = {"max_tokens": setting("max_tokens"), "timeout_s": setting("timeout")}
+"""The names that users of `VLMTrainer` give to fields."""
+
+
+def _check_address(base_url: str | None) -> None:
+    if "@" in (base_url or ""):
+        raise InvalidSetting(
+            f"Keep name and password out of {setting('base_url')}, which is stored with the run; "
+            f"pass the key as {setting('api_key')}."
+        )
+    try:
+        address = urlsplit(base_url or "")
+        usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:  # the port is not a number
+        usable = False
+    if not usable:
+        raise InvalidSetting(
+            f"{base_url!r} is not the address of a server. Example: "
+            f"{setting('base_url', 'http://localhost:8000/v1')}."
+        )
