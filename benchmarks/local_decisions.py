@@ -33,10 +33,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.models.local.families import Conversation
-from atari_vlm.models.local.generation import GenerationRequest, TransformersBackend
+from atari_vlm.models.local.conversation import Conversation
+from atari_vlm.models.local.generation import GenerationRequest
 from atari_vlm.models.local.model import LocalModel, LocalSettings
+from atari_vlm.models.local.prompt_format import InstructionFormat
 from atari_vlm.models.local.scoring import build_candidates
+from atari_vlm.models.local.transformers_backend import TransformersBackend
 from atari_vlm.types import Frame, Message, Prompt
 from tests import checkpoints
 
@@ -55,7 +57,7 @@ def main() -> None:
 
 async def _all(family: str, folder: str, frames: list[Frame]) -> None:
     model, alone = await _endless(folder), await _endless(folder, together=1)
-    blind = await _endless(folder, once=False)
+    blind = await _endless(folder, cache_features=False)
     ratios = {}
     for name, (fast, slow) in {**_one(model, frames), **_many(model, alone, blind, frames)}.items():
         quick, long = await _side_by_side(fast, slow)
@@ -69,19 +71,21 @@ def _one(model: LocalModel, frames: list[Frame]) -> dict[str, tuple[Work, Work]]
     """One prompt, whose picture is known: probabilities against words."""
     backend = model._backend
     assert isinstance(backend, TransformersBackend)
+    assert isinstance(model._format, InstructionFormat)
+    prompt_format = model._format
     labels = [backend.tokenizer(letter)["input_ids"][-1] for letter in "ABCDEFGHIJKLMNOPQR"]
     one_token = build_candidates(tuple((label,) for label in labels))
 
     def talk(k: int) -> Conversation:
-        return model._conversation(backend, _prompt(frames[k % 2 : k % 2 + 1]))
+        return prompt_format.conversation(backend, _prompt(frames[k % 2 : k % 2 + 1]))
 
     async def one_pass(k: int) -> None:
         (rated,) = backend.score_candidates([talk(k)], one_token)
         assert len(rated) == 18
 
     async def sixty(k: int) -> None:
-        (written,) = backend.generate([GenerationRequest(conversation=talk(k), longest=60)])
-        assert written.written == 60
+        (written,) = backend.generate([GenerationRequest(conversation=talk(k), max_new_tokens=60)])
+        assert written.output_tokens == 60
 
     async def named(k: int) -> None:
         assert len(await model.score(_prompt(frames[k % 2 : k % 2 + 1]))) == 24
@@ -113,14 +117,14 @@ def _many(
     }
 
 
-async def _endless(folder: str, *, once: bool = True, **settings: Any) -> LocalModel:
+async def _endless(folder: str, *, cache_features: bool = True, **settings: Any) -> LocalModel:
     """A model whose answers go on to their longest: random weights would end them anywhere."""
     model = LocalModel(folder, settings=LocalSettings(max_tokens=24, **settings))
-    model.policy = replace(model.policy, once=once)
+    model._format.policy = replace(model.policy, cache_features=cache_features)
     await model.score(_prompt(_frames(1)))
     backend = model._backend
     assert isinstance(backend, TransformersBackend)
-    backend.ends.clear()
+    backend.eos_token_ids.clear()
     backend.model.generation_config.eos_token_id = None
     return model
 

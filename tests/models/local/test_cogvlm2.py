@@ -11,8 +11,8 @@ import pytest
 from atari_vlm.errors import InvalidSetting, ModelUnusable
 from atari_vlm.models.build import build_model
 from atari_vlm.models.catalogue import MODELS
-from atari_vlm.models.local.cogvlm2 import trusted
 from atari_vlm.models.local.model import LocalModel, LocalSettings
+from atari_vlm.models.local.remote_code import trusted_commit
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt
 
@@ -78,22 +78,22 @@ def test_naming_another_checkpoint_runs_nothing(folder, built, mark, tmp_path):
     with pytest.raises(InvalidSetting, match=r"names .*other, and the model is .*cogvlm2\."):
         LocalModel(str(folder), settings=LocalSettings(trust_remote_code=str(other)))
     plain = str(built("idefics3"))
-    with pytest.raises(ModelUnusable, match="needs no --trust-remote-code, or is not CogVLM2"):
+    with pytest.raises(ModelUnusable, match="needs no trust_remote_code, or is not CogVLM2"):
         LocalModel(plain, settings=LocalSettings(trust_remote_code=plain))
     assert not mark.exists()
 
 
 def test_a_hub_model_is_trusted_at_one_commit_only():
     commit = "0123456789abcdef0123456789abcdef01234567"
-    assert trusted(ID, None) is None
-    assert trusted(ID, f"{ID}@{commit}") == commit
+    assert trusted_commit(ID, None) is None
+    assert trusted_commit(ID, f"{ID}@{commit}") == commit
     for vague in (ID, f"{ID}@main", f"{ID}@{commit[:12]}"):
         with pytest.raises(
             InvalidSetting, match=r"add the commit .* and its 40 digits, from https"
         ):
-            trusted(ID, vague)
+            trusted_commit(ID, vague)
     with pytest.raises(InvalidSetting, match="Code runs only of the model that is named"):
-        trusted("Qwen/Qwen2-VL-7B-Instruct", f"{ID}@{commit}")
+        trusted_commit("Qwen/Qwen2-VL-7B-Instruct", f"{ID}@{commit}")
 
 
 def test_without_trust_the_catalogue_names_the_server_and_the_successor():
@@ -126,7 +126,7 @@ def whole(backend, conversation, said):
     """Log-probabilities of the token after `said`, everything read anew in one pass."""
     import torch
 
-    from atari_vlm.models.local.families import images_of
+    from atari_vlm.models.local.conversation import images_of
 
     words = "".join(p["text"] for t in conversation for p in t["content"] if "text" in p).strip()
     model = backend.model
@@ -148,7 +148,7 @@ def test_its_answers_equal_a_full_recomputation(folder, mark, screens):
     asked = prompt(screens[:3])
     reply = asyncio.run(model.answer(asked, seed=0))
     backend = model._backend
-    conversation = model._conversation(backend, asked)
+    conversation = model._format.conversation(backend, asked)
     said = []
     while len(said) < reply.usage.output_tokens:
         said.append(int(whole(backend, conversation, said).argmax()))
@@ -158,22 +158,20 @@ def test_its_answers_equal_a_full_recomputation(folder, mark, screens):
 
 def test_its_probabilities_equal_a_full_recomputation(folder, mark, screens):
     import numpy as np
-    import torch
 
     model = trusting(folder)
     asked = prompt(screens[:2], plans=False)  # RIGHT begins RIGHTFIRE: the end counts
     rated = asyncio.run(model.score(asked))
     backend = model._backend
-    conversation = model._conversation(backend, asked)
+    conversation = model._format.conversation(backend, asked)
     logs = []
     for action, _ in rated:
         said, log = [], 0.0
         for token in backend.tokenizer(action, add_special_tokens=False)["input_ids"]:
             log += float(whole(backend, conversation, said)[token])
             said.append(token)
-        logs.append(
-            log + float(torch.logsumexp(whole(backend, conversation, said)[backend.ends], 0))
-        )
+        ends = whole(backend, conversation, said)[backend.eos_token_ids]
+        logs.append(log + float(ends.logsumexp(0)))
     expected = np.exp(np.array(logs) - max(logs))
     assert np.allclose(list(rated.values()), expected / expected.sum(), atol=1e-5)
     assert max(rated.values()) > 1.5 / len(rated)
@@ -183,7 +181,7 @@ def test_several_screens_are_one_mosaic_which_it_sees(folder, mark, screens):
     model = trusting(folder)
     network_sees = [asyncio.run(model.score(prompt(screens[k : k + 3]))) for k in (0, 100)]
     assert network_sees[0] != network_sees[1]
-    (turn,) = model._conversation(model._backend, prompt(screens[:4]))
+    (turn,) = model._format.conversation(model._backend, prompt(screens[:4]))
     pictures = [part["image"] for part in turn["content"] if part["type"] == "image"]
     assert [picture.size for picture in pictures] == [(2 * 320 + 8, 2 * 420 + 8)]
     assert "one picture, more screens as one mosaic" in model.description

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,15 +20,16 @@ from atari_vlm.errors import InvalidSetting, MissingExtra, ModelFault, ModelUnus
 from atari_vlm.models.build import build_model
 from atari_vlm.models.embedded.model import EmbeddedModel
 from atari_vlm.models.local import checkpoint as on_disk
+from atari_vlm.models.local.conversation import build_conversation
 from atari_vlm.models.local.families import (
     EMBEDDED,
     FAMILIES,
     UNKNOWN,
     FramePolicy,
-    build_conversation,
     get_frame_policy,
 )
 from atari_vlm.models.local.model import LocalModel, LocalSettings
+from atari_vlm.models.local.placement import Placement
 from atari_vlm.prompts.embedded import LOOK, SEE
 from atari_vlm.prompts.strategies import get_strategy
 from atari_vlm.trainer import VLMTrainer
@@ -136,7 +138,7 @@ def test_our_own_checkpoint_knows_its_prompt_its_games_and_its_limits(built, scr
     model = LocalModel(str(built("embedded")))
     assert (model.prompt_type, model.games, model.policy) == ("embedded", ("pong",), EMBEDDED)
     assert "one picture of motion" in model.description
-    with pytest.raises(InvalidSetting, match="takes no --temperature"):
+    with pytest.raises(InvalidSetting, match="takes no temperature"):
         LocalModel(str(built("embedded")), settings=LocalSettings(temperature=0.5))
     with pytest.raises(ModelUnusable, match="names none of them"):
         answer(model, prompt_of(screens[:2], "Play tennis. Say what you see, then your plan."))
@@ -194,14 +196,14 @@ def test_scores_equal_a_full_recomputation(built, screens, name, plans):
     prompt = ask(screens[:2], plans=plans)
     scores = asyncio.run(model.score(prompt))
     backend = model._backend
-    ends = torch.tensor(backend.ends)
+    ends = torch.tensor(backend.eos_token_ids)
     logs = []
     lengths = (1, 2, 3, 4) if plans else (4,)
     assert list(scores) == [(action, frames) for action in LEGAL for frames in lengths]
     for action, frames in scores:
         words = f"ACTION: {action} x{frames}" if plans else action
         tokens = backend.tokenizer(words, add_special_tokens=False)["input_ids"]
-        inputs = encode_without_cache(backend, model._conversation(backend, prompt))
+        inputs = encode_without_cache(backend, model._format.conversation(backend, prompt))
         read = inputs["input_ids"].shape[1]
         for key, value in list(inputs.items()):
             if value.shape == (1, read):
@@ -244,10 +246,10 @@ def test_sampling_follows_the_seed_and_nothing_else(built, screens):
 def test_sampling_draws_from_the_softmax():
     import torch
 
-    from atari_vlm.models.local.generation import sampled
+    from atari_vlm.models.local.logits_processors import sample
 
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
-    bend = sampled(0.7, seed=3)
+    bend = sample(0.7, seed=3)
     draws = torch.stack([bend((), logits).argmax() for _ in range(4_000)])
     measured = torch.bincount(draws, minlength=4) / 4_000
     assert torch.allclose(measured, (logits / 0.7).softmax(-1), atol=0.03)
@@ -288,13 +290,13 @@ def test_every_seed_family_has_a_policy_that_says_what_it_does():
     assert get_frame_policy("not heard of") is UNKNOWN
     assert UNKNOWN.description == "at most one picture, more screens as one mosaic"
     for policy in FAMILIES.values():
-        assert policy.why
+        assert policy.reason
         assert "picture" in policy.description
 
 
 def test_one_picture_at_most_makes_a_mosaic_that_the_words_explain(screens):
     (_, user) = build_conversation(
-        ask(screens[:3]), FramePolicy(pictures=1), system=True, plain=str
+        ask(screens[:3]), FramePolicy(max_images=1), supports_system=True, escape=str
     )
     image, text = user["content"]
     assert image["image"].size == (2 * 160 + 8, 2 * 210 + 8)
@@ -302,7 +304,7 @@ def test_one_picture_at_most_makes_a_mosaic_that_the_words_explain(screens):
     assert "Screen 2:\n[screen 3]" in text["text"]
     rgb = np.asarray(image["image"])
     (_, alone) = build_conversation(
-        ask(screens[2:3]), FramePolicy(pictures=1), system=True, plain=str
+        ask(screens[2:3]), FramePolicy(max_images=1), supports_system=True, escape=str
     )
     pictured = [part["image"] for part in alone["content"] if part["type"] == "image"]
     assert np.array_equal(rgb[218:, :160], np.asarray(pictured[0]))
@@ -310,7 +312,7 @@ def test_one_picture_at_most_makes_a_mosaic_that_the_words_explain(screens):
 
 
 def test_without_a_system_turn_its_words_open_the_users(screens):
-    (user,) = build_conversation(ask(screens[:1]), FramePolicy(), system=False, plain=str)
+    (user,) = build_conversation(ask(screens[:1]), FramePolicy(), supports_system=False, escape=str)
     assert user["role"] == "user"
     assert user["content"][0]["text"].startswith("You play Pong.\nScreen 0:")
 
@@ -318,7 +320,7 @@ def test_without_a_system_turn_its_words_open_the_users(screens):
 def test_a_size_that_the_prompt_gives_beats_the_scale(screens):
     prompt = ask(screens[:1])
     sized = Prompt(messages=prompt.messages, legal=LEGAL, longest=4, image_size=(84, 84))
-    (_, user) = build_conversation(sized, FramePolicy(scale=2), system=True, plain=str)
+    (_, user) = build_conversation(sized, FramePolicy(scale=2), supports_system=True, escape=str)
     assert [part["image"].size for part in user["content"] if "image" in part] == [(84, 84)]
 
 
@@ -481,18 +483,18 @@ def test_settings_that_cannot_work_are_refused(wrong):
 )
 def test_placements_that_cannot_work_are_refused(wrong):
     with pytest.raises(InvalidSetting):
-        on_disk.Placement(**wrong)
+        Placement(**wrong)
 
 
 def test_a_device_that_is_not_here_is_named(built, screens):
-    settings = short(placement=on_disk.Placement(device="cuda:7"))
+    settings = short(placement=Placement(device="cuda:7"))
     with pytest.raises(ModelUnusable, match="cannot be loaded on"):
         answer(LocalModel(str(built("idefics3")), settings=settings), ask(screens[:1]))
 
 
 @pytest.mark.parametrize("form", [{"dtype": "bfloat16"}, {"attention": "eager"}, {"threads": 1}])
 def test_forms_that_are_here_work(built, screens, form):
-    settings = short(placement=on_disk.Placement(**form))
+    settings = short(placement=Placement(**form))
     model = LocalModel(str(built("idefics3")), settings=settings)
     assert answer(model, ask(screens[:1])).usage.output_tokens > 0
     assert ("bfloat16" in model.description) == ("dtype" in form)
@@ -518,11 +520,11 @@ def test_other_weights_are_another_player(built, tmp_path):
 ASK = """
 import sys
 from atari_vlm.errors import ModelUnusable
-from atari_vlm.models.local.hub import fetch
+from atari_vlm.models.local.hub import download
 for asked in sys.argv[1:]:
     name, _, commit = asked.partition("@")
     try:
-        print("FOLDER", fetch(name, revision=commit or None))
+        print("FOLDER", download(name, revision=commit or None))
     except ModelUnusable as error:
         print("SENTENCE", error)
 """
@@ -535,7 +537,12 @@ def fetch(names, endpoint, cache, **more):
         [sys.executable, "-c", ASK, *names],
         capture_output=True,
         text=True,
-        env={"PATH": "/usr/bin", "HOME": str(cache), **env},
+        env={
+            "PATH": "/usr/bin",
+            "HOME": str(cache),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **env,
+        },
         timeout=600,
         check=False,
     )

@@ -37,10 +37,10 @@ def ask(shown, words="Name an action.", *, plans=False, json=False):
     )
 
 
-def model_of(built, name, *, once=True, **settings):
+def model_of(built, name, *, cache_features=True, **settings):
     model = LocalModel(str(built(name)), settings=LocalSettings(**settings))
-    if not once:
-        model.policy = replace(model.policy, once=False)
+    if not cache_features:
+        model._format.policy = replace(model.policy, cache_features=False)
     return model
 
 
@@ -56,7 +56,7 @@ def test_games_answered_together_get_what_each_gets_alone(built, screens, name):
     """Prompts of different lengths: padded on the left, every picture looked at in every prompt."""
     prompts = [ask(screens[k : k + 2], "Go on, " * k + "name one.") for k in range(3)]
     crowd = model_of(built, name, max_tokens=6)
-    alone = model_of(built, name, max_tokens=6, together=1, once=False)
+    alone = model_of(built, name, max_tokens=6, together=1, cache_features=False)
 
     async def scored(model):
         return await everyone(model.score, prompts)
@@ -65,7 +65,7 @@ def test_games_answered_together_get_what_each_gets_alone(built, screens, name):
         return await everyone(lambda prompt: model.answer(prompt, seed=3), prompts)
 
     mine, theirs = asyncio.run(scored(crowd)), asyncio.run(scored(alone))
-    assert (crowd._queue.largest, alone._queue.largest) == (3, 1)
+    assert (crowd._queue.largest_batch, alone._queue.largest_batch) == (3, 1)
     for one, other in zip(mine, theirs, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
     assert mine[0] != mine[1]
@@ -79,11 +79,11 @@ def test_games_answered_together_get_what_each_gets_alone(built, screens, name):
 def test_logits_of_a_batch_equal_those_of_each_alone(built, screens, name):
     import torch
 
-    model = model_of(built, name, once=False)
+    model = model_of(built, name, cache_features=False)
     prompts = [ask(screens[k : k + 2], "Go on, " * (5 - k)) for k in range(5)]
     asyncio.run(model.score(prompts[0]))
     backend = model._backend
-    talks = [model._conversation(backend, prompt) for prompt in prompts]
+    talks = [model._format.conversation(backend, prompt) for prompt in prompts]
     with torch.inference_mode():
         batch = backend.model(**backend.encode(talks), logits_to_keep=1).logits[:, -1]
         single = [backend.model(**backend.encode([talk])).logits[0, -1] for talk in talks]
@@ -169,7 +169,7 @@ def test_games_played_at_the_same_time_share_their_passes(built, tmp_path):
 
     together, crowd = play("together", 3)
     apart, alone = play("apart", 1)
-    assert (together._queue.largest, apart._queue.largest) == (3, 1)
+    assert (together._queue.largest_batch, apart._queue.largest_batch) == (3, 1)
     assert crowd.scores == alone.scores
     assert crowd.usage.input_tokens == alone.usage.input_tokens
     assert crowd.usage.output_tokens == alone.usage.output_tokens
@@ -183,8 +183,8 @@ def test_whoever_stops_waiting_is_not_waited_for():
         return [job * 10 for job in jobs]
 
     async def work():
-        line = BatchQueue(serve, most=3)
-        tasks = [asyncio.create_task(line.ask(number)) for number in range(5)]
+        line = BatchQueue(serve, batch_size=3)
+        tasks = [asyncio.create_task(line.submit(number)) for number in range(5)]
         await asyncio.sleep(0)
         tasks[1].cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
@@ -203,7 +203,8 @@ def test_whoever_stops_waiting_is_not_waited_for():
 @pytest.mark.parametrize("name", TINY)
 def test_a_picture_is_looked_at_once_and_nothing_changes(built, screens, name):
     remembering, forgetful = (
-        model_of(built, name, once=once, max_tokens=5, video=False) for once in (True, False)
+        model_of(built, name, cache_features=cache, max_tokens=5, video=False)
+        for cache in (True, False)
     )
 
     async def compare():
@@ -215,9 +216,9 @@ def test_a_picture_is_looked_at_once_and_nothing_changes(built, screens, name):
         assert words[0].text == words[1].text
 
     asyncio.run(compare())
-    eyes = remembering._backend.vision_cache
-    single = remembering.policy.pictures == 1  # a mosaic is another picture every time
-    assert eyes.looked == (4 if single else 5)
+    cache = remembering._backend.vision_cache
+    single = remembering.policy.max_images == 1  # a mosaic is another picture every time
+    assert cache.encoded == (4 if single else 5)
     assert forgetful._backend.vision_cache is None
 
 
@@ -225,7 +226,10 @@ def test_pictures_of_different_sizes_are_looked_at_too(built, screens):
     """Two prompts in one batch, whose pictures cannot be stacked."""
     small = replace(ask(screens[:2]), image_size=(84, 84))
     for name in ("qwen2_vl", "idefics2", "llava_next"):
-        crowd, alone = model_of(built, name), model_of(built, name, together=1, once=False)
+        crowd, alone = (
+            model_of(built, name),
+            model_of(built, name, together=1, cache_features=False),
+        )
 
         async def scored(model):
             return await everyone(model.score, [ask(screens[:2]), small])
@@ -275,7 +279,7 @@ def test_exactly_what_keeps_the_object_whole_may_follow(built, screens):
     import regex
     import torch
 
-    from atari_vlm.models.local.json_constraint import Schema, Vocabulary
+    from atari_vlm.models.local.json_constraint import JSONConstraint, JSONVocabulary
 
     model = model_of(built, "qwen2_vl")
     prompt = ask(screens[:1], plans=True, json=True)
@@ -288,7 +292,7 @@ def test_exactly_what_keeps_the_object_whole_may_follow(built, screens):
         for token in range(len(words))
         if token not in words.all_special_ids and "\ufffd" not in words.decode([token])
     }
-    schema = Schema(Vocabulary(words, model._backend.ends), prompt, 90)
+    schema = JSONConstraint(JSONVocabulary(words, model._backend.eos_token_ids), prompt, 90)
     dice = torch.Generator().manual_seed(5)
     said, text = [], ""
     while not whole.fullmatch(text):
@@ -307,5 +311,7 @@ def test_exactly_what_keeps_the_object_whole_may_follow(built, screens):
         assert offered <= expected if closing else offered == expected
         said.append(int(kept.argmax()))
         text += pieces[said[-1]]
-    assert set(schema(said, scores).isfinite().nonzero()[:, 0].tolist()) == set(model._backend.ends)
+    assert set(schema(said, scores).isfinite().nonzero()[:, 0].tolist()) == set(
+        model._backend.eos_token_ids
+    )
     assert json.loads(text)["action"] in LEGAL

@@ -8,13 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atari_vlm.models.local.families import (
-    FramePolicy,
-    VideoFormat,
-    build_conversation,
-    get_frame_policy,
-    videos_of,
-)
+from atari_vlm.models.local.conversation import build_conversation, videos_of
+from atari_vlm.models.local.families import FramePolicy, VideoFormat, get_frame_policy
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.types import Message, Prompt
 
@@ -30,9 +25,9 @@ def ask(shown):
     return Prompt(messages=(Message("user", (*parts, "Act.")),), legal=LEGAL, longest=4)
 
 
-def talk(shown, film):
-    policy = FramePolicy(film=film, video=True)
-    return build_conversation(ask(shown), policy, system=True, plain=str)
+def talk(shown, video_format):
+    policy = FramePolicy(video_format=video_format, video=True)
+    return build_conversation(ask(shown), policy, supports_system=True, escape=str)
 
 
 # --- what is shown --------------------------------------------------------------------------------
@@ -42,7 +37,7 @@ def test_screens_become_one_video_that_the_words_explain(screens):
     (turn,) = conversation = talk(screens[:4], VideoFormat(multiple=2))
     (video,) = videos_of(conversation)
     assert len(video.frames) == 4
-    assert video.rate == 15  # a screen every four of sixty frames a second
+    assert video.fps == 15  # a screen every four of sixty frames a second
     text = "".join(part.get("text", "") for part in turn["content"])
     assert "The video shows screens 1 to 4, oldest first." in text
     assert "Screen 2:\n[screen 3]" in text
@@ -50,14 +45,14 @@ def test_screens_become_one_video_that_the_words_explain(screens):
 
 
 def test_the_oldest_screen_is_repeated_and_the_newest_kept(screens):
-    (video,) = videos_of(talk(screens[:3], VideoFormat(multiple=8, most=8)))
+    (video,) = videos_of(talk(screens[:3], VideoFormat(multiple=8, max_frames=8)))
     pixels = [np.asarray(frame) for frame in video.frames]
     assert len(pixels) == 8
     assert all(np.array_equal(pixels[0], early) for early in pixels[:6])
     assert not np.array_equal(pixels[5], pixels[6])
-    (turn,) = conversation = talk(screens[:10], VideoFormat(multiple=8, most=8))
+    (turn,) = conversation = talk(screens[:10], VideoFormat(multiple=8, max_frames=8))
     (video,) = videos_of(conversation)
-    (newest,) = videos_of(talk(screens[2:10], VideoFormat(multiple=8, most=8)))
+    (newest,) = videos_of(talk(screens[2:10], VideoFormat(multiple=8, max_frames=8)))
     assert all(map(np.array_equal, map(np.asarray, video.frames), map(np.asarray, newest.frames)))
     assert "The video shows screens 3 to 10" in turn["content"][-1]["text"]
 
@@ -83,7 +78,7 @@ def encoded(built, name, frames):
     model = LocalModel(str(built(name)), settings=LocalSettings(max_tokens=3, video=True))
     reply = asyncio.run(model.answer(ask(frames), seed=0))
     backend = model._backend
-    return backend, backend.encode([model._conversation(backend, ask(frames))]), reply
+    return backend, backend.encode([model._format.conversation(backend, ask(frames))]), reply
 
 
 @pytest.mark.parametrize("name", VIDEOS)
@@ -131,8 +126,8 @@ def test_a_pair_of_frames_holds_the_pixels_of_both(built, screens, name):
         build_conversation(
             ask([screens[0], screens[150]]),
             replace(get_frame_policy(name), video=True),
-            system=True,
-            plain=str,
+            supports_system=True,
+            escape=str,
         )
     )[0].frames
     for place, picture in enumerate(pictures):
@@ -163,4 +158,4 @@ def test_videos_in_a_batch_are_answered_as_alone(built, screens):
 
         for one, other in zip(asyncio.run(scored(crowd)), asyncio.run(scored(alone)), strict=True):
             assert one == pytest.approx(other, abs=1e-5)
-        assert crowd._queue.largest == 3
+        assert crowd._queue.largest_batch == 3

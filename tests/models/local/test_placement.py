@@ -9,10 +9,10 @@ import pytest
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, UnknownName
 from atari_vlm.models.build import build_model
-from atari_vlm.models.local import checkpoint as on_disk
-from atari_vlm.models.local.checkpoint import Placement
+from atari_vlm.models.local import placement
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.models.local.options import placing
+from atari_vlm.models.local.placement import Placement
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt
 
@@ -62,11 +62,11 @@ def test_what_is_asked_for_is_what_is_held_and_what_is_told(built, screens):
     )
 
 
-@pytest.mark.parametrize(("kind", "package"), sorted(on_disk.QUANTIZED.items()))
+@pytest.mark.parametrize(("kind", "package"), sorted(placement.QUANTIZED.items()))
 def test_fewer_bits_need_a_package_that_is_named(built, monkeypatch, kind, package):
     gone = {package}
-    monkeypatch.setattr(on_disk, "find_spec", lambda name: None if name in gone else object())
-    with pytest.raises(MissingExtra, match=rf"--quantize {kind} needs {package}. Run: pip install"):
+    monkeypatch.setattr(placement, "find_spec", lambda name: None if name in gone else object())
+    with pytest.raises(MissingExtra, match=rf"quantize='{kind}' needs {package}. Run: pip install"):
         build_model(str(built("idefics3")), local={"quantize": kind})
     gone.clear()
     model = build_model(str(built("idefics3")), local={"quantize": kind})

@@ -1,4 +1,4 @@
-"""Checkpoints of huggingface.co: from the local cache, or downloaded after saying so."""
+"""Checkpoints of huggingface.co: taken from the local cache, or downloaded after a notice."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from typing import Any
 from atari_vlm.errors import ModelUnusable
 
 FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
-"""What is taken of a hub repository."""
+"""Patterns of the files downloaded from a hub repository. Pickled weights are not among them."""
 
 CODE = ("*.py",)
-"""What is taken besides, where its code was asked for."""
+"""Patterns downloaded as well if the user trusts the repository's code."""
 
 _OFFLINE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "TransportError", "ConnectionError"}
-"""Names of errors: huggingface_hub has changed its HTTP library, and with it their classes."""
+"""Class names of network errors. Names, because huggingface_hub has changed its HTTP library and
+the classes with it."""
 
 
-def say(sentence: str) -> None:
-    """Tell the user at the terminal, outside any result."""
-    print(sentence, file=sys.stderr, flush=True)
+def print_notice(line: str) -> None:
+    """Print a line to stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
-def fetch(model_id: str, tell: Callable[[str], None] = say, *, revision: str | None = None) -> Path:
-    """The folder of a hub model; `tell` is given a line before anything is downloaded.
+def download(
+    model_id: str, notify: Callable[[str], None] = print_notice, *, revision: str | None = None
+) -> Path:
+    """The folder of a hub model, downloaded unless the cache has it.
 
     Args:
         model_id: ORG/NAME.
-        tell: says it.
-        revision: the commit whose Python code is taken too; None for the newest, without code.
+        notify: called with one line before a download begins.
+        revision: a commit, downloaded with its Python code; None for the newest, without code.
 
     Raises:
-        ModelUnusable: it does not exist, is not open to this user, or cannot be reached.
+        ModelUnusable: the model does not exist, is not open to this user, or cannot be reached.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
@@ -44,14 +47,14 @@ def fetch(model_id: str, tell: Callable[[str], None] = say, *, revision: str | N
         RepositoryNotFoundError,
     )
 
-    wanted = list(FILES if revision is None else (*FILES, *CODE))
-    cached = _cached(model_id, revision)
+    patterns = list(FILES if revision is None else (*FILES, *CODE))
+    cached = _cached_folder(model_id, revision)
     if cached is not None:
         return cached
     try:
         info = HfApi().model_info(model_id, revision=revision, files_metadata=True)
-        tell(_announcement(model_id, info, wanted))
-        return Path(snapshot_download(model_id, revision=revision, allow_patterns=wanted))
+        notify(_download_notice(model_id, info, patterns))
+        return Path(snapshot_download(model_id, revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
         raise ModelUnusable(
             f"{model_id} is open only to those who accepted its terms. Accept them at "
@@ -62,48 +65,48 @@ def fetch(model_id: str, tell: Callable[[str], None] = say, *, revision: str | N
             f"There is no folder {model_id}, and huggingface.co shows no model of that name. A "
             "private one needs: hf auth login"
         ) from error
-    except Exception as error:  # no backend, a full disk, a proxy's page, a broken transfer
+    except Exception as error:  # no network, a full disk, a proxy's page, a broken transfer
         if _OFFLINE & {kind.__name__ for kind in type(error).__mro__}:
             raise ModelUnusable(
                 f"{model_id} is not in the local cache, and huggingface.co cannot be reached "
                 f"({type(error).__name__}). Connect, unset HF_HUB_OFFLINE, or name a folder."
             ) from error
-        words = " ".join(str(error).split())[:200]
+        text = " ".join(str(error).split())[:200]
         raise ModelUnusable(
-            f"{model_id} could not be downloaded ({type(error).__name__}: {words})"
+            f"{model_id} could not be downloaded ({type(error).__name__}: {text})"
         ) from error
 
 
-def _cached(model_id: str, revision: str | None) -> Path | None:
-    """The folder of a model whose weights are all there."""
+def _cached_folder(model_id: str, revision: str | None) -> Path | None:
+    """The cached folder of a model; None if it is missing or incomplete."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(model_id, "config.json", revision=revision)
+        config = try_to_load_from_cache(model_id, "config.json", revision=revision)
     except HFValidationError:
         return None
-    folder = Path(found).parent if isinstance(found, str) else None
-    if folder is None or lacking(folder) or (revision and not list(folder.glob(CODE[0]))):
+    folder = Path(config).parent if isinstance(config, str) else None
+    if folder is None or missing_weights(folder) or (revision and not list(folder.glob(CODE[0]))):
         return None
     return folder
 
 
-def _announcement(model_id: str, info: Any, patterns: list[str]) -> str:
+def _download_notice(model_id: str, info: Any, patterns: list[str]) -> str:
     from huggingface_hub import constants
 
-    wanted = [
+    files = [
         file for file in info.siblings if any(fnmatch(file.rfilename, kind) for kind in patterns)
     ]
-    size = sum(file.size or 0 for file in wanted)
+    size = sum(file.size or 0 for file in files)
     return (
-        f"Downloading {model_id} from huggingface.co: {size / 1e9:.2f} GB in {len(wanted)} files, "
+        f"Downloading {model_id} from huggingface.co: {size / 1e9:.2f} GB in {len(files)} files, "
         f"to be kept in {constants.HF_HUB_CACHE}."
     )
 
 
-def lacking(folder: Path) -> list[str]:
-    """The weight files a folder should hold and does not."""
+def missing_weights(folder: Path) -> list[str]:
+    """Names of the weight files that a checkpoint's index lists and its folder lacks."""
     index = folder / "model.safetensors.index.json"
     names = {"model.safetensors"}
     if index.is_file():
@@ -112,11 +115,15 @@ def lacking(folder: Path) -> list[str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file of a checkpoint."""
+    """Read a JSON object.
+
+    Raises:
+        ModelUnusable: the file cannot be read, or holds something else.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
             raise ValueError("not an object")
     except (OSError, ValueError) as error:
         raise ModelUnusable(f"{path} is damaged ({type(error).__name__}).") from error
-    return found
+    return content

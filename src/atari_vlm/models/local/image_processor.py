@@ -1,7 +1,7 @@
-"""A processor without video, for families whose video half needs torchvision.
+"""Loads processors without their video half, which needs torchvision.
 
-Qwen-VL, SmolVLM, Video-LLaVA, GLM-V and InternVL refuse to load their processor without
-torchvision, even for pictures. Their picture half is put together here from its parts.
+The processors of Qwen-VL, SmolVLM, Video-LLaVA, GLM-V and InternVL refuse to load without
+torchvision, even for images alone. Here they are put together from their other parts.
 """
 
 from __future__ import annotations
@@ -11,48 +11,49 @@ from typing import Any
 
 
 class MissingVideoProcessor:
-    """Where the video processor would be; it has what processors read when they are built."""
+    """Stands in for a video processor, with the attributes that processors read from it."""
 
     model_input_names: tuple[str, ...] = ()
     num_frames = fps = None
     merge_size, patch_size, temporal_patch_size = 2, 14, 2
 
     def __call__(self, *videos: Any, **settings: Any) -> Any:
-        """Refuse."""
+        """Raise RuntimeError."""
         raise RuntimeError("Video input needs torchvision: pip install torchvision")
 
 
-PICTURE_HALF = {"SmolVLMProcessor": "Idefics3Processor"}
-"""Processors whose pictures another one treats alike, where their own asks for packages that only
-its videos need."""
+EQUIVALENTS = {"SmolVLMProcessor": "Idefics3Processor"}
+"""Processor -> one that treats images alike and needs no packages for video."""
 
 
-def processor_for_stills(folder: Path) -> Any:
-    """The processor of a checkpoint, for pictures and text alone."""
+def load_image_only_processor(folder: Path) -> Any:
+    """Load the processor of a checkpoint for images and text."""
     import transformers
     from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
     local = {"trust_remote_code": False, "local_files_only": True}
-    family = AutoConfig.from_pretrained(folder, **local).model_type
-    name = PROCESSOR_MAPPING_NAMES[family]
-    kind: Any = getattr(transformers, PICTURE_HALF.get(name, name))
+    model_type = AutoConfig.from_pretrained(folder, **local).model_type
+    name = PROCESSOR_MAPPING_NAMES[model_type]
+    processor_class: Any = getattr(transformers, EQUIVALENTS.get(name, name))
 
-    class Stills(kind):  # type: ignore[misc]
-        """The family's processor, which takes MissingVideoProcessor for its video half."""
+    class ImageOnlyProcessor(processor_class):  # type: ignore[misc]
+        """The family's processor, which accepts a MissingVideoProcessor."""
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
             if isinstance(argument, MissingVideoProcessor):
                 return MissingVideoProcessor
             return super().check_argument_for_proper_class(argument_name, argument)
 
-        def __repr__(self) -> str:  # the inherited one would write MissingVideoProcessor as JSON
-            return str(kind.__name__)
+        def __repr__(self) -> str:  # the inherited one serializes every part to JSON
+            return str(processor_class.__name__)
 
     parts = {
         "image_processor": AutoImageProcessor.from_pretrained(folder, **local),
         "tokenizer": AutoTokenizer.from_pretrained(folder, **local),
         "video_processor": MissingVideoProcessor(),
     }
-    settings, _ = kind.get_processor_dict(folder, local_files_only=True)
-    return Stills.from_args_and_dict([parts[name] for name in kind.get_attributes()], settings)
+    settings, _ = processor_class.get_processor_dict(folder, local_files_only=True)
+    return ImageOnlyProcessor.from_args_and_dict(
+        [parts[name] for name in processor_class.get_attributes()], settings
+    )

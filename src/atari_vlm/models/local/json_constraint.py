@@ -1,10 +1,9 @@
-"""Holds an answer to one JSON object, token by token: reasoning in free words, then a legal action.
+"""Constrains an answer to one JSON object: free reasoning, then a legal action.
 
     {"reasoning": "The ball falls to the left.", "action": "LEFT", "frames": 3}
 
-The words of the reasoning are the model's choice; so is which of the legal actions and how many
-frames. Only what would break the object is never offered. A grammar of this one shape needs no
-package; which tokens may follow is worked out once for each place of the object.
+The model chooses the reasoning, the action and the frames. Tokens that would break the object are
+masked out. Which tokens may follow is computed once for each state of the object.
 """
 
 from __future__ import annotations
@@ -15,120 +14,122 @@ from typing import Any
 
 from atari_vlm.types import Prompt
 
-REASONING = 120
-"""Most tokens of reasoning, about the 50 words a prompt asks for with room to spare; after them the
-reasoning is closed."""
+MAX_REASONING_TOKENS = 120
+"""The prompt asks for about 50 words; after this many tokens the reasoning is closed."""
 
-_OPEN = '{"reasoning": "'
+_OPENING = '{"reasoning": "'
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an answer stands: what may come next, in characters."""
+class _State:
+    """What may come next, in characters."""
 
-    free: bool
-    """In the reasoning, which a quotation mark ends."""
-    tails: tuple[str, ...]
-    """What may follow to the end; in the reasoning, what follows it, its closing mark included."""
+    in_reasoning: bool
+    """Any text up to a quotation mark may follow."""
+    endings: tuple[str, ...]
+    """What may follow to the end; in the reasoning, what follows it, with its closing mark."""
 
-    def after(self, text: str) -> _Place | None:
-        """The place after more characters; None where they break the object."""
-        if not self.free:
-            tails = tuple(tail[len(text) :] for tail in self.tails if tail.startswith(text))
-            return _Place(False, tails) if tails else None
-        words, mark, rest = text.partition('"')
-        if not all(letter.isprintable() and letter != "\\" for letter in words):
+    def after(self, text: str) -> _State | None:
+        """The state after more characters; None if they break the object."""
+        if not self.in_reasoning:
+            rest = tuple(end[len(text) :] for end in self.endings if end.startswith(text))
+            return _State(False, rest) if rest else None
+        reasoning, mark, rest_of_text = text.partition('"')
+        if not all(letter.isprintable() and letter != "\\" for letter in reasoning):
             return None
-        return _Place(False, self.tails).after(mark + rest) if mark else self
+        return _State(False, self.endings).after(mark + rest_of_text) if mark else self
 
 
-class Vocabulary:
-    """The words a tokenizer writes, and which of them may follow at a place.
+class JSONVocabulary:
+    """The text of every token, and which tokens may follow a state.
 
     Args:
         tokenizer: of the model.
-        ends: tokens that end an answer.
+        eos_token_ids: tokens that end an answer.
     """
 
-    def __init__(self, tokenizer: Any, ends: Sequence[int]) -> None:
-        self.ends = list(ends)
+    def __init__(self, tokenizer: Any, eos_token_ids: Sequence[int]) -> None:
+        self._eos_token_ids = list(eos_token_ids)
         count = len(tokenizer)
-        # After another word, as a first one may lose its space.
+        # Decoded after another token, because the first token of a text may lose its space.
         (before,) = tokenizer("a", add_special_tokens=False)["input_ids"][-1:]
         start = len(tokenizer.decode([before]))
-        pieces = tokenizer.batch_decode([[before, token] for token in range(count)])
+        texts = tokenizer.batch_decode([[before, token] for token in range(count)])
         special = set(tokenizer.all_special_ids)
-        self._pieces = {
-            token: piece[start:]
-            for token, piece in enumerate(pieces)
-            if token not in special and piece[start:] and "\ufffd" not in piece
+        self._texts = {
+            token: text[start:]
+            for token, text in enumerate(texts)
+            if token not in special and text[start:] and "\ufffd" not in text
         }
-        self._first: dict[str, list[int]] = {}
-        for token, piece in self._pieces.items():
-            self._first.setdefault(piece[0], []).append(token)
-        self._known: dict[_Place, dict[int, _Place]] = {}
-        self._allowed: dict[_Place, Any] = {}
+        self._by_first_letter: dict[str, list[int]] = {}
+        for token, text in self._texts.items():
+            self._by_first_letter.setdefault(text[0], []).append(token)
+        self._transitions: dict[_State, dict[int, _State]] = {}
+        self._allowed: dict[_State, Any] = {}
 
-    def follow(self, place: _Place) -> dict[int, _Place]:
-        """Token -> the place it leads to."""
-        known = self._known.get(place)
+    def transitions(self, state: _State) -> dict[int, _State]:
+        """Token -> the state it leads to."""
+        known = self._transitions.get(state)
         if known is None:
-            if place.free:
-                candidates = list(self._pieces)
+            if state.in_reasoning:
+                tokens = list(self._texts)
             else:
-                firsts = {tail[0] for tail in place.tails if tail}
-                candidates = [token for first in firsts for token in self._first.get(first, ())]
-            led = {token: place.after(self._pieces[token]) for token in candidates}
-            known = self._known[place] = {k: v for k, v in led.items() if v is not None}
+                letters = {end[0] for end in state.endings if end}
+                tokens = [t for letter in letters for t in self._by_first_letter.get(letter, ())]
+            after = {token: state.after(self._texts[token]) for token in tokens}
+            known = self._transitions[state] = {k: v for k, v in after.items() if v is not None}
         return known
 
-    def allowed(self, place: _Place, device: Any) -> Any:
-        """The tokens that may follow a place, as an index on a device."""
+    def allowed(self, state: _State, device: Any) -> Any:
+        """The ids of the tokens that may follow a state, as a tensor on a device."""
         import torch
 
-        found = self._allowed.get(place)
-        if found is None:
-            tokens = self.ends if place.tails == ("",) else list(self.follow(place))
-            found = self._allowed[place] = torch.tensor(tokens, device=device)
-        return found
+        ids = self._allowed.get(state)
+        if ids is None:
+            tokens = self._eos_token_ids if state.endings == ("",) else self.transitions(state)
+            ids = self._allowed[state] = torch.tensor(list(tokens), device=device)
+        return ids
 
 
-class Schema:
-    """Keeps one answer to the object.
+class JSONConstraint:
+    """A logits processor for one answer.
 
     Args:
         vocabulary: of the model.
-        prompt: whose actions and frames are legal.
-        longest: tokens the answer may have.
+        prompt: its actions and frames are the legal ones.
+        max_new_tokens: of the answer; the reasoning is closed in time for the rest.
     """
 
-    def __init__(self, vocabulary: Vocabulary, prompt: Prompt, longest: int) -> None:
-        held = [f', "frames": {n}' for n in range(1, prompt.longest + 1)] if prompt.plans else [""]
-        tails = tuple(
-            f'", "action": "{action}"{frames}}}' for action in prompt.legal for frames in held
+    def __init__(self, vocabulary: JSONVocabulary, prompt: Prompt, max_new_tokens: int) -> None:
+        frames = (
+            [f', "frames": {n}' for n in range(1, prompt.longest + 1)] if prompt.plans else [""]
+        )
+        endings = tuple(
+            f'", "action": "{action}"{frame}}}' for action in prompt.legal for frame in frames
         )
         self._vocabulary = vocabulary
-        self._place = _Place(False, (_OPEN,))
-        self._reasoning = _Place(True, tails)
-        self._spare = max(1, min(REASONING, longest - max(map(len, tails)) - len(_OPEN)))
-        self._read = self._thought = 0
-        self._opened = False
+        self._state = _State(False, (_OPENING,))
+        self._reasoning = _State(True, endings)
+        room = max_new_tokens - max(map(len, endings)) - len(_OPENING)
+        self._max_reasoning_tokens = max(1, min(MAX_REASONING_TOKENS, room))
+        self._tokens = self._reasoning_tokens = 0
+        self._is_open = False
 
-    def __call__(self, said: Sequence[int], scores: Any) -> Any:
-        """The scores of the next token, with what would break the object at minus infinity."""
-        for token in said[self._read :]:
-            self._move(token)
-        self._read = len(said)
-        place = self._place
-        if place.free and self._thought >= self._spare:
-            place = _Place(False, place.tails)
-        allowed = self._vocabulary.allowed(place, scores.device)
-        kept = scores.new_full(scores.shape, float("-inf"))
-        kept[allowed] = scores[allowed]
-        return kept
+    def __call__(self, token_ids: Sequence[int], logits: Any) -> Any:
+        """The logits with every token that would break the object at minus infinity."""
+        for token in token_ids[self._tokens :]:
+            self._advance(token)
+        self._tokens = len(token_ids)
+        state = self._state
+        if state.in_reasoning and self._reasoning_tokens >= self._max_reasoning_tokens:
+            state = _State(False, state.endings)
+        allowed = self._vocabulary.allowed(state, logits.device)
+        masked = logits.new_full(logits.shape, float("-inf"))
+        masked[allowed] = logits[allowed]
+        return masked
 
-    def _move(self, token: int) -> None:
-        self._thought += self._place.free
-        self._place = self._vocabulary.follow(self._place)[token]
-        if not self._opened and self._place.tails == ("",):
-            self._place, self._opened = self._reasoning, True
+    def _advance(self, token: int) -> None:
+        self._reasoning_tokens += self._state.in_reasoning
+        self._state = self._vocabulary.transitions(self._state)[token]
+        if not self._is_open and self._state.endings == ("",):
+            self._state, self._is_open = self._reasoning, True

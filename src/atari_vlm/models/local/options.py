@@ -25,7 +25,7 @@ def placing(chosen: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UnknownName, InvalidSetting: a setting is not known, or cannot work.
     """
-    from atari_vlm.models.local.checkpoint import Placement
+    from atari_vlm.models.local.placement import Placement
 
     for name in chosen:
         if name not in SETTINGS:
