@@ -1,4 +1,4 @@
-"""The Gymnasium face."""
+"""The Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ gym.register_envs(ale_py)
         {"plans": True, "resize_shape": None, "frame_skip": 8},
     ],
 )
-def test_gymnasium_finds_no_fault_with_it(settings):
+def test_gymnasiums_checker_accepts_it(settings):
     check_env(gym.make("AtariVLM/Pong-v5", **settings).unwrapped)
 
 
@@ -39,7 +39,7 @@ def test_importing_the_package_registers_every_game():
 
 
 @pytest.mark.parametrize("name", SUGGESTED)
-def test_it_shows_what_ale_v5_shows_frame_for_frame(name):
+def test_every_frame_is_that_of_ale_v5(name):
     title = get_game(name).title
     theirs = gym.make(f"ALE/{title}-v5", repeat_action_probability=0.0)
     ours = AtariVLMEnvironment(
@@ -75,25 +75,25 @@ def test_the_stack_is_oldest_first_and_moves_by_one():
     assert not np.array_equal(stacks[-1][0], stacks[-1][2])
 
 
-def test_frame_skip_counts_emulator_frames_in_all():
+def test_frame_skip_is_the_total_of_emulator_frames():
     env = AtariVLMEnvironment("pong", frame_skip=6)
     env.reset(seed=0)
     assert env.step(2)[4]["episode_frame_number"] == 6
 
 
-def test_a_plan_holds_its_action_and_then_lets_go():
-    held, let_go = (
+def test_a_plan_holds_its_action_and_then_plays_noop():
+    long, short = (
         AtariVLMEnvironment("breakout", plans=True, repeat_action_probability=0.0) for _ in range(2)
     )
-    for env, frames in ((held, 3), (let_go, 0)):
+    for env, frames in ((long, 3), (short, 0)):
         env.reset(seed=0)
         for _ in range(4):
             env.step((2, frames))
     right = 72  # RAM address of Breakout's paddle
-    assert held.emulator.ram[right] > let_go.emulator.ram[right]
+    assert long.emulator.ram[right] > short.emulator.ram[right]
 
 
-def test_render_gives_the_native_screen_in_colour():
+def test_render_returns_the_native_screen_in_colour():
     env = AtariVLMEnvironment("pong")
     with pytest.raises(InvalidSetting, match="reset"):
         env.render()
@@ -101,7 +101,7 @@ def test_render_gives_the_native_screen_in_colour():
     assert env.render().shape == (210, 160, 3)
 
 
-def test_prompts_come_in_the_three_kinds_of_the_seed():
+def test_prompts_come_in_three_kinds():
     env = AtariVLMEnvironment("Pong-v5")
     texts = [env.get_vlm_prompt(kind) for kind in ("basic", "cot", "expert")]
     assert len(set(texts)) == 3
@@ -125,12 +125,12 @@ def test_prompts_come_in_the_three_kinds_of_the_seed():
         ({"render_mode": "human"}, "rgb_array"),
     ],
 )
-def test_settings_that_cannot_work_say_what_would(settings, message):
+def test_a_setting_out_of_range_is_refused_with_the_range(settings, message):
     with pytest.raises(InvalidSetting, match=message):
         AtariVLMEnvironment("pong", **settings)
 
 
-def test_an_illegal_action_is_refused_with_the_choices():
+def test_an_illegal_action_is_refused_with_the_legal_ones():
     env = AtariVLMEnvironment("Freeway")
     env.reset(seed=0)
     for action in (3, "UP", None, 1.5):
@@ -138,6 +138,6 @@ def test_an_illegal_action_is_refused_with_the_choices():
             env.step(action)
 
 
-def test_games_that_kill_the_process_are_refused_with_the_reason():
+def test_games_that_end_the_process_are_refused_with_the_reason():
     with pytest.raises(UnsafeGame, match=r"two players|single-player|ends the process"):
         AtariVLMEnvironment("Combat-v5")

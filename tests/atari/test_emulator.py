@@ -1,4 +1,4 @@
-"""The emulator layer against ALE itself, and against its own promises."""
+"""The emulator against ALE, and its own guarantees."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from atari_vlm.atari.emulator import Emulator, Snapshot, pool
+from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import SUGGESTED, get_game
-from atari_vlm.atari.images import PALETTES
+from atari_vlm.atari.images import PALETTES, pool
+from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName
 
 gym.register_envs(ale_py)
@@ -24,7 +25,7 @@ def plans(count, actions, longest=4, seed=0):
     return [(int(rng.integers(actions)), int(rng.integers(1, longest + 1))) for _ in range(count)]
 
 
-def future(emulator, choices):
+def play_on(emulator, choices):
     seen = []
     for action, frames in choices:
         if emulator.over or emulator.truncated:
@@ -60,26 +61,26 @@ def test_without_sticky_actions_every_frame_is_that_of_ale_v5(name):
 
 
 CARRY_OVER = ["assault", "demon_attack", "elevator_action", "hangman", "kaboom", "krull", "solaris"]
-"""Games in which the console's reset button leaves memory of the last episode behind."""
+"""Games in which memory of the last episode survives the console's reset button."""
 
 
 @pytest.mark.parametrize("name", [*SUGGESTED, *CARRY_OVER])
-def test_an_episode_is_that_of_its_seed_whatever_was_played_before(name):
+def test_an_episode_depends_only_on_its_seed(name):
     used = Emulator(get_game(name))
     choices = plans(60, len(used.legal), seed=2)
     used.reset(seed=5)
-    first = future(used, choices)
+    first = play_on(used, choices)
     used.reset(seed=5)
-    assert future(used, choices) == first
+    assert play_on(used, choices) == first
     new = Emulator(get_game(name))
     new.reset(seed=9)
     new.reset(seed=5)
     at_the_start = new.save()
-    assert future(new, choices) == first
+    assert play_on(new, choices) == first
     new.restore(at_the_start)
-    assert future(new, choices) == first
+    assert play_on(new, choices) == first
     used.restore(at_the_start)
-    assert future(used, choices) == first
+    assert play_on(used, choices) == first
 
 
 def test_without_a_power_cycle_the_reset_button_keeps_memory():
@@ -87,14 +88,14 @@ def test_without_a_power_cycle_the_reset_button_keeps_memory():
         emulator = Emulator(get_game(name))
         choices = plans(60, len(emulator.legal), seed=2)
         emulator.reset(seed=5)
-        first = future(emulator, choices)
+        first = play_on(emulator, choices)
         emulator.reset(seed=5, power_cycle=False)
-        return future(emulator, choices) != first
+        return play_on(emulator, choices) != first
 
     assert any(differs(name) for name in CARRY_OVER)
 
 
-def test_a_missing_rom_folder_is_a_sentence(monkeypatch, tmp_path):
+def test_a_missing_rom_folder_raises_unknown_name(monkeypatch, tmp_path):
     monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(UnknownName, match="Unset ALE_ROMS_DIR"):
         Emulator(get_game("pong"))
@@ -108,11 +109,11 @@ def test_a_snapshot_continues_exactly_with_sticky_actions_on(name):
     for action, frames in plans(60, len(one.legal)):
         one.play(action, frames, 4)
     blob, choices = one.save().to_bytes(), plans(40, len(one.legal), seed=1)
-    first = future(one, choices)
+    first = play_on(one, choices)
     two.restore(Snapshot.from_bytes(blob))
-    assert future(two, choices) == first
+    assert play_on(two, choices) == first
     one.restore(Snapshot.from_bytes(blob))
-    assert future(one, choices) == first
+    assert play_on(one, choices) == first
 
 
 def test_a_snapshot_continues_exactly_in_another_process(tmp_path):
@@ -124,7 +125,8 @@ def test_a_snapshot_continues_exactly_in_another_process(tmp_path):
     (tmp_path / "job").write_bytes(pickle.dumps((one.save().to_bytes(), choices)))
     code = (
         "import pickle, sys; from pathlib import Path\n"
-        "from atari_vlm.atari.emulator import Emulator, Snapshot\n"
+        "from atari_vlm.atari.emulator import Emulator\n"
+        "from atari_vlm.atari.snapshot import Snapshot\n"
         "from atari_vlm.atari.games import get_game\n"
         "blob, choices = pickle.loads(Path(sys.argv[1], 'job').read_bytes())\n"
         "e = Emulator(get_game('qbert')); e.restore(Snapshot.from_bytes(blob))\n"
@@ -133,10 +135,10 @@ def test_a_snapshot_continues_exactly_in_another_process(tmp_path):
         "Path(sys.argv[1], 'seen').write_bytes(pickle.dumps(seen))\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    assert pickle.loads((tmp_path / "seen").read_bytes()) == future(one, choices)
+    assert pickle.loads((tmp_path / "seen").read_bytes()) == play_on(one, choices)
 
 
-def test_a_restore_shows_the_picture_of_its_moment():
+def test_a_restore_brings_the_screen_back():
     emulator = Emulator(get_game("pong"))
     emulator.reset(seed=0)
     for action, frames in plans(80, 6):
@@ -160,15 +162,15 @@ def test_a_search_does_not_foresee_sticky_actions():
     outcomes = set()
     for seed in range(6):
         emulator.restore(blind, seed=seed)
-        outcomes.add(str(future(emulator, choices)))
+        outcomes.add(str(play_on(emulator, choices)))
     assert len(outcomes) > 1
 
 
-def test_one_seed_is_one_game_and_another_is_another():
+def test_equal_seeds_give_equal_games_and_others_do_not():
     def play(seed):
         emulator = Emulator(get_game("space_invaders"))
         emulator.reset(seed=seed)
-        return future(emulator, plans(60, 6))
+        return play_on(emulator, plans(60, 6))
 
     assert play(7) == play(7)
     assert play(7) != play(8)
@@ -214,18 +216,18 @@ def test_pooling_shows_ship_and_rocks_of_asteroids_together_and_invents_no_colou
     assert single == 0
 
 
-def test_pooling_takes_the_brighter_pixel_whatever_its_hue():
+def test_pooling_takes_the_brighter_pixel_of_any_hue():
     dark_high_hue, bright_low_hue = np.full((2, 8), 0xF2, np.uint8), np.full((2, 8), 0x1E, np.uint8)
-    pooled, places = pool(dark_high_hue, bright_low_hue)
+    pooled, indices = pool(dark_high_hue, bright_low_hue)
     assert (pooled == 0x1E).all()
-    assert places.size == 0
-    pooled, places = pool(bright_low_hue, dark_high_hue)
+    assert indices.size == 0
+    pooled, indices = pool(bright_low_hue, dark_high_hue)
     assert (pooled == 0x1E).all()
-    assert places.size == 16
+    assert indices.size == 16
 
 
 @pytest.mark.parametrize("name", ["asteroids", "enduro", "air_raid"])
-def test_the_fast_colours_are_those_of_the_table(name):
+def test_the_colours_of_ale_are_those_of_the_table(name):
     emulator = Emulator(get_game(name))
     for action, frames in plans(40, len(emulator.legal)):
         emulator.play(action, frames, 4)
@@ -246,9 +248,9 @@ def test_a_snapshot_of_another_game_is_refused():
         ({"mode": 77}, "no mode 77. It offers: 0"),
         ({"difficulty": 9}, "no difficulty 9"),
         ({"repeat_action_probability": 1.5}, "within 0 and 1"),
-        ({"max_frames": 0}, "at least 1 frame"),
+        ({"max_frames": 0}, "max_frames must be at least 1, not 0"),
     ],
 )
-def test_a_setting_that_cannot_work_says_what_would(setting, message):
+def test_a_setting_out_of_range_is_refused_with_what_is_offered(setting, message):
     with pytest.raises(InvalidSetting, match=message):
         Emulator(get_game("pong"), **setting)

@@ -1,4 +1,4 @@
-"""The catalogue, held against the emulator."""
+"""The catalogue agrees with the emulator."""
 
 import math
 import re
@@ -41,7 +41,7 @@ class Console:
         self.rng = np.random.default_rng(0)
 
     def play(self, frames: int, *, fire: bool = True) -> float:
-        """Random actions, each held for 8 frames, with or without the button; the reward."""
+        """Play random actions, each for 8 frames, with or without FIRE; return the reward."""
         codes = [code for name, code in self.codes.items() if fire or "FIRE" not in name]
         reward = 0.0
         for _ in range(0, frames, 8):
@@ -50,7 +50,7 @@ class Console:
         return reward
 
     def wait(self, frames: int) -> int:
-        """Touch nothing; how many pixels change at least once."""
+        """Play NOOP; return how many pixels change at least once."""
         last = self.ale.getScreen()
         changed = np.zeros(last.shape, bool)
         for _ in range(frames):
@@ -65,7 +65,7 @@ def console(name: str) -> Console:
     return Console(name)
 
 
-def test_the_catalogue_holds_every_safe_rom_and_calls_it_what_gymnasium_calls_it():
+def test_the_catalogue_lists_every_safe_rom_under_its_gymnasium_name():
     assert {name: game.title for name, game in GAMES.items()} == ALL_TITLES
     assert set(ale_py.roms.get_all_rom_ids()) == {*GAMES, *UNSAFE}
     assert list(GAMES) == sorted(GAMES)
@@ -75,21 +75,21 @@ def test_the_catalogue_holds_every_safe_rom_and_calls_it_what_gymnasium_calls_it
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_screen_and_colours_are_what_the_emulator_shows(name):
+def test_height_and_colours_are_those_of_the_emulator(name):
     game, machine = GAMES[name], console(name)
     assert tuple(machine.ale.getScreenDims()) == (game.height, 160)
     table, other = (PALETTES[key] for key in (("pal", "ntsc") if game.pal else ("ntsc", "pal")))
-    told_apart = False
+    distinguished = False
     for _ in range(15):
         machine.play(16)
         pixels, colours = machine.ale.getScreen(), machine.ale.getScreenRGB()
         assert np.array_equal(table[pixels], colours)
-        told_apart |= not np.array_equal(other[pixels], colours)
-    assert told_apart
+        distinguished |= not np.array_equal(other[pixels], colours)
+    assert distinguished
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_the_words_about_a_game_name_only_actions_it_has(name):
+def test_the_texts_of_a_game_name_only_its_own_actions(name):
     game, codes = GAMES[name], console(name).codes
     assert ("NOOP" in codes) == (name not in WITHOUT_NOOP)
     assert (game.fire == "not offered") == (not any("FIRE" in action for action in codes))
@@ -102,7 +102,7 @@ def test_the_words_about_a_game_name_only_actions_it_has(name):
 
 
 @pytest.mark.parametrize("name", WAITING)
-def test_play_stands_still_until_fire(name):
+def test_the_screen_is_still_until_fire(name):
     machine, still = Console(name), [math.inf, math.inf]
     while max(still[-2:]) >= 150 and len(still) < 16:
         machine.play(400, fire=False)
@@ -165,7 +165,7 @@ def test_a_name_is_understood_in_any_usual_spelling(asked, name):
     assert get_game(asked) is GAMES[name]
 
 
-def test_every_way_the_catalogue_writes_a_game_finds_it():
+def test_every_spelling_in_the_catalogue_finds_its_game():
     for game in GAMES.values():
         for spelling in (game.name, game.title, game.cartridge, game.env_id):
             assert get_game(spelling) is game
@@ -181,7 +181,7 @@ def test_every_way_the_catalogue_writes_a_game_finds_it():
         ("montezuma", "montezuma_revenge"),
     ],
 )
-def test_an_unknown_game_names_the_nearest(asked, nearest):
+def test_an_unknown_name_suggests_the_nearest(asked, nearest):
     with pytest.raises(UnknownName) as error:
         get_game(asked)
     assert str(error.value) == (
@@ -191,15 +191,15 @@ def test_an_unknown_game_names_the_nearest(asked, nearest):
 
 
 @pytest.mark.parametrize("asked", ["", "-v5", "chess with dragons"])
-def test_a_name_like_no_other_gets_no_guess(asked):
+def test_a_name_unlike_any_other_gets_no_suggestion(asked):
     with pytest.raises(UnknownName, match="`atari-vlm games --all`") as error:
         get_game(asked)
     assert "Did you mean" not in str(error.value)
 
 
 @pytest.mark.parametrize("asked", [None, 3, b"pong", GAMES["pong"]])
-def test_what_is_no_name_is_refused(asked):
-    with pytest.raises(InvalidSetting, match="asked for by its name, such as 'pong'"):
+def test_a_name_that_is_no_string_is_refused(asked):
+    with pytest.raises(InvalidSetting, match="is a string such as 'pong', not"):
         get_game(asked)
 
 
@@ -212,7 +212,7 @@ def test_the_suggested_games_come_in_the_order_of_their_tiers():
     assert GAMES["private_eye"].tier_reason == "Complex navigation"
 
 
-def test_the_suggested_games_and_no_others_carry_reasons_and_hints():
+def test_only_the_suggested_games_have_reasons_and_hints():
     for name, game in GAMES.items():
         assert bool(game.tier_reason) == (game.hints is not None) == (name in SUGGESTED)
         if game.hints:
@@ -240,7 +240,7 @@ def test_scores_are_the_57_of_the_table():
     assert total == pytest.approx(657359.1)
 
 
-def test_normalising_puts_random_at_0_and_the_human_at_1():
+def test_the_normalised_score_is_0_for_random_and_1_for_the_human():
     pong = get_game("pong")
     assert pong.normalise(-20.7) == 0
     assert pong.normalise(14.6) == 1
@@ -248,7 +248,7 @@ def test_normalising_puts_random_at_0_and_the_human_at_1():
     assert get_game("adventure").normalise(1) is None
 
 
-def test_importing_the_package_loads_no_emulator_and_nothing_heavy():
+def test_importing_the_package_loads_no_heavy_package():
     heavy = {"ale_py", "torch", "transformers", "onnxruntime", "pydantic_ai", "openai", "PIL"}
     heavy |= {"anthropic", "google.genai", "rich", "typer", "matplotlib"}
     code = f"import sys, atari_vlm; assert not {heavy!r} & set(sys.modules)"

@@ -1,17 +1,15 @@
-"""One Atari machine: frames, sticky actions of our own, exact save and restore.
+"""The Atari 2600 emulator: plans, sticky actions, screens, exact save and restore.
 
-A thin layer over `ale_py.ALEInterface` with the dynamics of `ALE/<Game>-v5`. The emulator's own
-sticky actions stay off, because its saved state does not hold the action they would repeat; the
-repeats are drawn here instead, so a Snapshot restores exactly, in any process, and a seed plus the
-plans replays a whole episode bit for bit.
+A thin layer over `ale_py.ALEInterface` with the dynamics of `ALE/<Game>-v5`. ALE's own sticky
+actions are off, because its saved state does not hold the action they would repeat. They are drawn
+here instead. A Snapshot therefore restores exactly in any process, and a seed and the plans replay
+a whole episode bit for bit.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import ale_py
@@ -20,57 +18,29 @@ from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
 from atari_vlm.atari.games import Game
-from atari_vlm.atari.images import PALETTES
+from atari_vlm.atari.images import PALETTES, pool
+from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName, setting
 from atari_vlm.types import Pixels
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
-_RANK = np.array([((i & 15) << 4) | (i >> 4) for i in range(256)], np.uint8)
-"""Palette index -> its place in order of brightness."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """The whole machine at one moment; restores exactly into any Emulator of the same game."""
-
-    game: str
-    state: bytes
-    """ALE's own state, without its random numbers (nothing draws them)."""
-    last_action: int
-    """What a sticky frame would repeat; ALE's state does not hold it."""
-    screens: tuple[Pixels, Pixels]
-    """The last two raw screens: a restore does not bring the picture back."""
-    frame: int
-    over: bool
-    rng: dict[str, Any] | None
-    """State of the generator that draws sticky actions; None in a snapshot for a search."""
-
-    def without_rng(self) -> Snapshot:
-        """The same moment with its future sticky actions unknown, for planning."""
-        return replace(self, rng=None)
-
-    def to_bytes(self) -> bytes:
-        """Serialise; about 75 kB."""
-        return pickle.dumps(tuple(getattr(self, name) for name in self.__slots__))
-
-    @staticmethod
-    def from_bytes(blob: bytes) -> Snapshot:
-        """Read what `to_bytes` wrote. Only for files of your own: it is a pickle."""
-        return Snapshot(*pickle.loads(blob))
-
 
 class Emulator:
-    """One console with one game in it.
+    """A console with one game.
 
     Args:
-        game: what to load; unsafe ROMs have been refused by `get_game`.
+        game: the game to load, from `get_game`, which refuses unsafe ROMs.
         repeat_action_probability: sticky actions: how likely an emulator frame repeats the action
             of the frame before (Machado et al. 2018, arXiv:1709.06009).
-        full_action_space: offer all 18 actions instead of the game's minimal set.
-        max_frames: the episode is truncated after this many emulator frames.
+        full_action_space: use all 18 actions instead of the game's minimal set.
+        max_frames: emulator frames after which an episode is truncated.
         mode: ALE game mode; None for the default.
         difficulty: ALE difficulty switch; None for the default.
+
+    Raises:
+        InvalidSetting: a value is out of range, or the game does not offer it.
+        UnknownName: ale-py does not find the ROM.
     """
 
     def __init__(
@@ -89,17 +59,17 @@ class Emulator:
                 f"not {repeat_action_probability}."
             )
         if max_frames < 1:
-            raise InvalidSetting(f"An episode needs at least 1 frame, not {max_frames}.")
+            raise InvalidSetting(f"{setting('max_frames')} must be at least 1, not {max_frames}.")
         self.game, self.max_frames = game, max_frames
         self.repeat_action_probability = repeat_action_probability
         self._ale = ale = ale_py.ALEInterface()
-        ale.setFloat("repeat_action_probability", 0.0)  # ours instead; must precede loadROM
-        ale.setInt("max_num_frames_per_episode", 0)  # counted here, where a snapshot holds it
+        ale.setFloat("repeat_action_probability", 0.0)  # must precede loadROM
+        ale.setInt("max_num_frames_per_episode", 0)  # counted by `frame`, which a Snapshot holds
         self._cartridge = game.name, mode, difficulty
         self._power_on()
         actions = ale.getLegalActionSet() if full_action_space else ale.getMinimalActionSet()
         self.legal: tuple[str, ...] = tuple(action.name for action in actions)
-        """Legal action names; a name's place is its integer in `play`."""
+        """Legal action names; the index of a name is its integer in `play`."""
         self._codes: list[int] = [action.value for action in actions]
         self._noop = 0
         self._pool: tuple[Pixels, NDArray[np.intp]] | None = None
@@ -120,10 +90,10 @@ class Emulator:
         """Start an episode.
 
         Args:
-            seed: decides every sticky action of it.
-            power_cycle: begin from the state a new console has, so that the episode is that of its
-                seed whatever was played before (about 0.1 s after play). False presses the
-                console's reset only: in a quarter of the games, memory of the last episode stays.
+            seed: seeds the sticky actions of the episode.
+            power_cycle: start from the state of a new console, so that the episode depends only on
+                its seed (about 0.1 s after play). False presses the console's reset button only,
+                which in a quarter of the games keeps memory of the last episode.
         """
         if not power_cycle:
             self._ale.reset_game()
@@ -133,20 +103,24 @@ class Emulator:
         self._last_action = self._noop
         self.frame, self._over, self._stale = 0, False, False
         screen = self._ale.getScreen()
-        self._show(screen, screen)
+        self._set_screens(screen, screen)
 
     def play(self, action: int, frames: int, interval: int) -> float:
         """Hold `action` for `frames` emulator frames, then NOOP until `interval` frames passed.
 
         Args:
-            action: place of the action in `legal`.
+            action: index of the action in `legal`.
             frames: 1 to `interval`.
-            interval: emulator frames until the next decision; stops early at the episode's end.
+            interval: emulator frames until the next decision; fewer if the episode ends before.
 
         Returns:
-            The raw reward of these frames.
+            The raw, unclipped reward of these frames.
+
+        Raises:
+            IllegalAction: the action or the number of frames is out of range, or the episode is
+                over.
         """
-        codes = self._plan(action, frames, interval)
+        codes = self._codes_of(action, frames, interval)
         ale, rng, last, older = self._ale, self._rng, self._last_action, None
         reward = 0.0
         repeats = (rng.random(interval) < self.repeat_action_probability).tolist()
@@ -161,18 +135,19 @@ class Emulator:
                 self._over = True
                 ends = k + 1
                 break
-        # An interval of one frame pools with the frame before it, like any other.
-        self._show(self._screens[1] if older is None else older, ale.getScreen())
+        # An interval of one frame is pooled with the last frame of the interval before it.
+        self._set_screens(self._screens[1] if older is None else older, ale.getScreen())
         self._last_action, self._stale, self._fresh = last, False, False
         self.frame += ends
         return reward
 
-    def _plan(self, action: int, frames: int, interval: int) -> list[int]:
+    def _codes_of(self, action: int, frames: int, interval: int) -> list[int]:
+        """ALE's code of the action for each frame of the interval."""
         if self.over or self.frame >= self.max_frames:
-            raise IllegalAction("The episode is over; reset before playing on.")
-        # ALE takes any number silently, so an action out of range must not reach it.
-        number = isinstance(action, int | np.integer) and not isinstance(action, bool)
-        if not number or not 0 <= action < len(self._codes):
+            raise IllegalAction("The episode is over. Call reset() first.")
+        # ALE accepts any number without an error, so the range is checked here.
+        whole = isinstance(action, int | np.integer) and not isinstance(action, bool)
+        if not whole or not 0 <= action < len(self._codes):
             choices = ", ".join(f"{i} {name}" for i, name in enumerate(self.legal))
             raise IllegalAction(
                 f"{self.game.title} has no action {action!r}. Choose from: {choices}."
@@ -185,12 +160,12 @@ class Emulator:
 
     @property
     def over(self) -> bool:
-        """The game has ended."""
+        """Whether the game has ended."""
         return self._over
 
     @property
     def truncated(self) -> bool:
-        """The frame limit ended the episode before the game did."""
+        """Whether the frame limit ended the episode before the game did."""
         return not self._over and self.frame >= self.max_frames
 
     @property
@@ -200,17 +175,17 @@ class Emulator:
 
     @property
     def ram(self) -> Pixels:
-        """The console's 128 bytes of memory, uint8."""
+        """The console's memory, shape (128,), uint8."""
         return np.asarray(self._ale.getRAM(), dtype=np.uint8)
 
     def set_ram(self, address: int, value: int) -> None:
-        """Write one byte of memory, for training on rare states; a replay cannot repeat it."""
+        """Write one byte of memory, for training on rare states. A replay cannot repeat it."""
         self._ale.setRAM(address, value)
 
     def _restore_state(self, state: Any) -> None:
         if not self._warm:
-            # ALE 0.12.1's first restore misses part of the cartridge in Qbert and Tetris (fixed
-            # upstream in PR #732); a frame played and a second restore get it right.
+            # The first restore of ALE 0.12.1 omits part of the cartridge in Qbert and Tetris (fixed
+            # upstream in PR #732). A second restore after one frame is complete.
             self._ale.restoreState(state)
             self._ale.act(self._noop)
             self._warm = True
@@ -221,26 +196,26 @@ class Emulator:
         """The current screen as palette indices, shape (height, width), read-only.
 
         Args:
-            pooled: the brighter of the last two raw screens, pixel by pixel. Many games draw a
-                sprite on every other frame: Asteroids never shows ship and rocks in one raw screen
-                at 4 frames a decision.
+            pooled: take the brighter pixel of the last two raw screens. Many games draw a sprite
+                only on every other frame: at 4 frames per decision, no raw screen of Asteroids
+                shows both ship and rocks.
         """
         return self._pooled()[0] if pooled else self._screens[1]
 
     def screen_rgb(self, *, pooled: bool = True) -> Pixels:
         """The current screen in colour, shape (height, width, 3), uint8.
 
-        ALE colours its own last screen in a third of the time a table takes; only pixels that
-        pooling took from the screen before are looked up.
+        ALE colours its last screen in a third of the time of a table lookup. Only the pixels that
+        pooling took from the screen before it are looked up.
         """
         table = PALETTES[self.game.standard]
         if self._stale:
             return table[self.screen(pooled=pooled)]
-        picture: Pixels = self._ale.getScreenRGB()
+        colours: Pixels = self._ale.getScreenRGB()
         if pooled:
-            screen, places = self._pooled()
-            picture.reshape(-1, 3)[places] = table[screen.reshape(-1)[places]]
-        return picture
+            screen, indices = self._pooled()
+            colours.reshape(-1, 3)[indices] = table[screen.reshape(-1)[indices]]
+        return colours
 
     def _pooled(self) -> tuple[Pixels, NDArray[np.intp]]:
         if self._pool is None:
@@ -248,13 +223,13 @@ class Emulator:
             self._pool[0].flags.writeable = False
         return self._pool
 
-    def _show(self, older: Pixels, newer: Pixels) -> None:
+    def _set_screens(self, older: Pixels, newer: Pixels) -> None:
         newer.flags.writeable = False
         self._screens: tuple[Pixels, Pixels] = (older, newer)
         self._pool = None
 
     def save(self) -> Snapshot:
-        """The whole machine as a value; about 0.1 ms."""
+        """Save the whole state; about 0.1 ms."""
         return Snapshot(
             self.game.name,
             self._ale.cloneState().serialize(),
@@ -266,24 +241,28 @@ class Emulator:
         )
 
     def restore(self, snapshot: Snapshot, *, seed: int | None = None) -> None:
-        """Go to a saved moment.
+        """Restore a saved state.
 
         Args:
             snapshot: of the same game, from any process.
-            seed: of a new generator of sticky actions, needed for a snapshot without one.
+            seed: seeds a new generator of sticky actions, required for a snapshot without one.
+
+        Raises:
+            StoreError: the snapshot is of another game.
+            InvalidSetting: neither the snapshot nor `seed` determines the sticky actions.
         """
         if snapshot.game != self.game.name:
             raise StoreError(f"A snapshot of {snapshot.game!r} cannot go into {self.game.name!r}.")
         if snapshot.rng is None and seed is None:
             raise InvalidSetting("A snapshot without its random generator needs a seed.")
-        if snapshot.frame == 0:  # where ALE 0.12.1's states miss part of some cartridges
+        if snapshot.frame == 0:  # ALE 0.12.1's state at frame 0 is incomplete in some games
             self.reset(seed=0)
         else:
             self._restore_state(ale_py.ALEState(snapshot.state))
         self._last_action = snapshot.last_action
-        self._show(*snapshot.screens)
+        self._set_screens(*snapshot.screens)
         self.frame, self._over = snapshot.frame, snapshot.over
-        self._stale = True  # ALE shows the old picture until the next frame is played
+        self._stale = True  # ALE's screen is the old one until the next frame is played
         self._rng = Generator(PCG64(seed))
         if seed is None and snapshot.rng is not None:
             self._rng.bit_generator.state = snapshot.rng
@@ -292,37 +271,19 @@ class Emulator:
 def _rom(name: str) -> os.PathLike[Any]:
     try:
         path = ale_py.roms.get_rom_path(name)
-    except OSError:  # ALE_ROMS_DIR is no folder
+    except OSError:  # ALE_ROMS_DIR is not a folder
         path = None
     if path is None:
         raise UnknownName(
-            f"ale-py has no ROM for {name!r}. Unset ALE_ROMS_DIR, or put the ROM there."
+            f"ale-py has no ROM for {name!r}. Unset ALE_ROMS_DIR, or put the ROM into its folder."
         )
     return path
 
 
-def pool(older: Pixels, newer: Pixels) -> tuple[Pixels, NDArray[np.intp]]:
-    """The brighter of two palette screens, pixel by pixel; invents no colour.
-
-    A palette index is (hue << 4 | luminance); luminance decides, then hue. Usually a few sprites
-    moved and only their pixels are compared, in about 10 microseconds.
-
-    Returns:
-        The pooled screen, and the (flat) places of the pixels it took from `older`.
-    """
-    before, pooled = older.reshape(-1), newer.reshape(-1).copy()
-    changed = np.flatnonzero(before != pooled)
-    was = before[changed]
-    brighter = _RANK[was] > _RANK[pooled[changed]]
-    places = changed[brighter]
-    pooled[places] = was[brighter]
-    return pooled.reshape(newer.shape), places
-
-
-def _choose(what: str, value: int | None, offered: Sequence[int], setter: Any) -> None:
+def _choose(name: str, value: int | None, offered: Sequence[int], setter: Any) -> None:
     if value is None:
         return
     if value not in offered:
         numbers = ", ".join(str(number) for number in offered)
-        raise InvalidSetting(f"This game has no {what} {value}. It offers: {numbers}.")
+        raise InvalidSetting(f"This game has no {setting(name)} {value}. It offers: {numbers}.")
     setter(value)

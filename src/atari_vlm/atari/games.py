@@ -1,7 +1,7 @@
-"""The catalogue: what is known about each game before it is played.
+"""The catalogue of games: names, rules, hints and reference scores.
 
-One entry a game in games.toml, read on first use. This module knows nothing of the emulator;
-the tests hold every entry against it.
+The entries are in games.toml, which is read on first use. The tests check every entry against the
+emulator; this module does not import it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from atari_vlm.errors import InvalidSetting, UnsafeGame, unknown
 Fire: TypeAlias = Literal[
     "not offered", "never needed", "starts the game", "starts each life", "makes each move"
 ]
-"""What waits for the FIRE button, in play with the minimal actions.
+"""When the game waits for the FIRE button, with the minimal actions.
 
-- "not offered": FIRE is no action of the game.
-- "never needed": the game goes on without it; it shoots, jumps, or is only part of other actions.
+- "not offered": FIRE is not an action of the game.
+- "never needed": the game continues without it. It shoots, jumps, or is part of other actions only.
 - "starts the game": the first screen waits for it.
 - "starts each life": play waits for it after each life, ball, point or group lost; Breakout,
-  Tennis and Video Pinball wait at the start as well.
-- "makes each move": nothing scores without it: a throw, a stroke, the choice of a square.
+  Tennis and Video Pinball also wait at the start.
+- "makes each move": nothing scores without it, e.g. a throw, a stroke, the choice of a square.
 """
 
 SUGGESTED: tuple[str, ...] = (
@@ -50,16 +50,16 @@ TIERS: dict[int, str] = {
     2: "Good for VLMs",
     3: "Challenging for VLMs",
 }
-"""What each tier means."""
+"""Meaning of each tier."""
 
 SCORE_SOURCE = (
     "google-deepmind/dqn_zoo, dqn_zoo/atari_data.py: means of at least 3 episodes of at most "
     "108,000 frames after 1 to 30 no-ops; human is a professional game tester"
 )
-"""Where the random and human scores come from, and how they were measured."""
+"""Source and measurement of the random and human scores."""
 
 UNSAFE: tuple[str, ...] = ("combat", "joust", "maze_craze", "warlords")
-"""ROMs of ale-py that end the process when they are loaded; `get_game` refuses them."""
+"""ROMs of ale-py that end the process when loaded; `get_game` refuses them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,9 @@ class Hints:
     strategy: tuple[str, ...]
     """What to do."""
     risks: tuple[str, ...]
-    """What costs lives, points or time, and how to judge it."""
+    """What costs lives, points or time, and how to estimate it."""
     patterns: tuple[str, ...]
-    """What moves how, and what a screen tells about the next."""
+    """How objects move, and how to predict the next screen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,29 +83,30 @@ class Game:
     title: str
     """Name in the Gymnasium registry, e.g. "MsPacman"."""
     cartridge: str
-    """Name people use, e.g. "Ms. Pac-Man"."""
+    """Name on the cartridge, e.g. "Ms. Pac-Man"."""
     rules: str
     """One sentence: what the player controls, what earns points, what ends the game."""
     fire: Fire
+    """When the game waits for the FIRE button."""
     tier: int | None = None
-    """1 (easiest) to 3 for the suggested games; `TIERS` says what it means."""
+    """1 (easiest) to 3 for the suggested games, see `TIERS`; None for the others."""
     tier_reason: str = ""
-    """What the game asks of a model, or why it is hard."""
+    """What the game requires of a model, or why it is hard."""
     hints: Hints | None = None
     random_score: float | None = None
-    """Mean score of uniformly random play; None where the table lacks the game."""
+    """Mean score of uniformly random play; None if the table does not list the game."""
     human_score: float | None = None
-    """Mean score of the human tester; None where the table lacks the game."""
+    """Mean score of the human tester; None if the table does not list the game."""
     score_source: str = ""
-    """Where the two scores come from; empty where there are none."""
+    """Source of the two scores; empty if there are none."""
     height: int = 210
-    """Height of the screen in pixels; the width is 160 in every game."""
+    """Height of the screen in pixels; the width is always 160."""
     pal: bool = False
-    """Whether the colours are PAL's and not NTSC's."""
+    """Whether the colours are those of PAL instead of NTSC."""
 
     @property
     def standard(self) -> Literal["ntsc", "pal"]:
-        """Television standard, which decides the colours of the palette's indices."""
+        """Television standard, which determines the colours of the palette indices."""
         return "pal" if self.pal else "ntsc"
 
     @property
@@ -116,11 +117,11 @@ class Game:
     def normalise(self, score: float) -> float | None:
         """Human-normalised score: 0 plays like random, 1 like the human tester.
 
-        (score - random) / (human - random), as in Mnih et al. 2015. Read it with care where the
-        two are close or odd: Video Pinball's random score is 16256.9 here and 0 in other tables.
+        (score - random) / (human - random), as in Mnih et al. 2015. It means little if the two are
+        close or disputed: Video Pinball's random score is 16256.9 here and 0 in other tables.
 
         Returns:
-            None where the table lacks the game.
+            The normalised score; None if the table does not list the game.
         """
         if self.random_score is None or self.human_score is None:
             return None
@@ -128,7 +129,7 @@ class Game:
 
 
 class _Catalogue(Mapping[str, Game]):
-    """Reads the file when it is first looked into."""
+    """The games by name; the file is read on first use."""
 
     def __getitem__(self, name: str) -> Game:
         return _read()[name]
@@ -141,27 +142,27 @@ class _Catalogue(Mapping[str, Game]):
 
 
 GAMES: Mapping[str, Game] = _Catalogue()
-"""Every game by its name, in alphabetical order: all that ale-py bundles and can safely load."""
+"""Name -> game, in alphabetical order: every game that ale-py bundles and can load safely."""
 
 
 def get_game(name: str) -> Game:
-    """Look a game up by any usual spelling.
+    """Look up a game by any usual spelling.
 
     >>> get_game("PongNoFrameskip-v4").name, get_game("Ms. Pac-Man").env_id
     ('pong', 'ALE/MsPacman-v5')
 
     Raises:
-        UnknownName: no game is called that; the message names the nearest.
-        UnsafeGame: the ROM would end the process.
-        InvalidSetting: the name is not text.
+        UnknownName: there is no such game; the message suggests the nearest name.
+        UnsafeGame: loading the ROM would end the process.
+        InvalidSetting: the name is not a string.
     """
     if not isinstance(name, str):
-        raise InvalidSetting(f"A game is asked for by its name, such as 'pong', not {name!r}.")
+        raise InvalidSetting(f"The name of a game is a string such as 'pong', not {name!r}.")
     key = _key(name)
     if key in {_key(unsafe) for unsafe in UNSAFE}:
         raise UnsafeGame(
-            f"{name!r} cannot be played: ale-py offers this game to several players only, and "
-            "ends the process when one loads it alone. `atari-vlm games --all` lists the others."
+            f"{name!r} cannot be played: it is a game for several players, and loading it for one "
+            "ends the process. `atari-vlm games --all` lists the other games."
         )
     spellings = _spellings()
     if key not in spellings:
@@ -175,14 +176,14 @@ _SUFFIX = re.compile(r"(-ram)?(NoFrameskip|Deterministic)?([-_ ]v\d+)?$", re.IGN
 
 
 def _key(name: str) -> str:
-    """What is left of a name without namespace, version, case and punctuation."""
+    """The name in lower case, without namespace, version and punctuation."""
     bare = _SUFFIX.sub("", name.strip().rpartition("/")[2], count=1)
     return "".join(letter for letter in bare.lower() if letter.isalnum())
 
 
 @cache
 def _spellings() -> dict[str, str]:
-    """Name of the game by the key of every spelling of it."""
+    """Key of every spelling -> name of the game."""
     return {
         _key(spelling): game.name
         for game in GAMES.values()

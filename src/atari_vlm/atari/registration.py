@@ -1,4 +1,4 @@
-"""`gymnasium.make("AtariVLM/Pong-v5")` for every game, once `atari_vlm` is imported."""
+"""Registers every game with Gymnasium, so that `gymnasium.make("AtariVLM/Pong-v5")` works."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from atari_vlm.atari.games import GAMES
 
 
 def register() -> None:
-    """Tell Gymnasium of every game; nothing is loaded before one is made."""
+    """Register every game. The environment's module is imported when a game is made."""
     for game in GAMES.values():
         gym.register(
             f"AtariVLM/{game.title}-v5",

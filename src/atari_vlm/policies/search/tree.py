@@ -14,8 +14,9 @@ from threading import Lock
 
 import numpy as np
 
-from atari_vlm.atari.emulator import Emulator, Snapshot
+from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
+from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.types import Observation, Pixels
 
