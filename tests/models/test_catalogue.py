@@ -132,7 +132,7 @@ def test_open_weights_without_a_server_say_how_to_serve_them(spec):
         build_model(spec.name)
     assert spec.serve in str(caught.value)
     assert spec.model_id in str(caught.value)
-    assert f"add --base-url http://localhost:{spec.port}/v1" in str(caught.value)
+    assert f"add base_url='http://localhost:{spec.port}/v1'" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_with_an_address_any_name_is_asked_for_there(name, model_id):
 
 
 def test_the_embedded_model_is_asked_nowhere_else():
-    with pytest.raises(InvalidSetting, match="leave --base-url out"):
+    with pytest.raises(InvalidSetting, match="leave out base_url"):
         build_model("embedded", base_url="http://localhost:8000/v1")
-    with pytest.raises(InvalidSetting, match="takes no --temperature"):
+    with pytest.raises(InvalidSetting, match="takes no temperature"):
         build_model("embedded", temperature=0.5)
 
 

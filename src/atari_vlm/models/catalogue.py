@@ -1,6 +1,6 @@
-"""The models that can be asked for by name, and what is known of each.
+"""The catalogue: the models that have a name, and the facts about each.
 
-The rows are in models.toml; a new model is a new row there. `build` makes one ready to answer.
+The data is in models.toml; to add a model, add a table there. `build` builds a model from its name.
 """
 
 from __future__ import annotations
@@ -12,59 +12,59 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from atari_vlm.costs.prices import Price
-from atari_vlm.errors import unknown
+from atari_vlm.errors import setting, unknown
 from atari_vlm.models.hosted.vendors import VENDORS, Effort, Provider
 
-Where = Literal["embedded", "local"] | Provider
-"""`local`: open weights, in this process or on a server of the user's."""
+AnyProvider = Literal["embedded", "local"] | Provider
+"""`local`: open weights, in this process or on the user's server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """One name of the catalogue."""
+    """One model of the catalogue."""
 
     name: str
-    provider: Where
+    provider: AnyProvider
     model_id: str
     """The vendor's id, or the Hugging Face repository."""
     title: str
-    """What people call it."""
+    """Name for tables and reports."""
     status: str = ""
-    """What to know today: what it replaces, when it goes."""
+    """Its current state: the model it replaces, the day it is withdrawn."""
     advice: str = ""
-    """What to use once the vendor has withdrawn it."""
+    """What to use if the vendor has withdrawn it."""
     best_for: str = ""
     hardware: str = "none"
-    """What you need yourself."""
+    """The hardware it needs; "none" for hosted models."""
     images: str = ""
-    """The rule of `costs.picture_tokens` that counts its pictures; empty where none is known."""
+    """The rule of `costs.picture_tokens` that counts its image tokens; empty if unknown."""
     context: int | None = None
-    """Tokens it can read; None where that is not known."""
+    """Context length in tokens; None if unknown."""
     successor: str = ""
-    """What its maker offers in its place."""
+    """The model that its maker offers as its replacement."""
     prices: tuple[tuple[date, Price], ...] = ()
-    """US dollars per million tokens from each day on, oldest first; empty when unknown."""
+    """US dollars per million tokens from each day on, oldest first; empty if unknown."""
     price_note: str = ""
     listed: bool = True
     """Whether the genai-prices list knows the price."""
     effort: Effort | None = None
-    """How long it reasons; None for models that do not reason."""
+    """Its default reasoning effort; None for models that do not reason."""
     temperature: bool = True
-    """Whether it takes one."""
+    """Whether it takes a temperature."""
     serve: str = ""
     """The command that serves open weights."""
     port: int = 8000
-    """Where that command listens."""
+    """The port on which that command listens."""
     in_process: bool = True
-    """Whether transformers can load open weights without running code of theirs."""
+    """Whether transformers can load its weights without code from the model's repository."""
 
     def price_day(self, day: date) -> date | None:
-        """The day from which the price of a day holds; None when unknown."""
+        """The first day of the price that is valid on a day; None if unknown."""
         known = [start for start, _ in self.prices if start <= day]
         return known[-1] if known else self.prices[0][0] if self.prices else None
 
     def price_on(self, day: date) -> Price | None:
-        """The price of a day, the earliest known for days before it; None when unknown."""
+        """The price on a day; before the first known price, that one. None if unknown."""
         known = [price for start, price in self.prices if start <= day]
         return known[-1] if known else self.prices[0][1] if self.prices else None
 
@@ -75,7 +75,7 @@ class ModelSpec:
 
     @property
     def key_variable(self) -> str:
-        """The environment variable that holds the key; empty where none is needed."""
+        """The environment variable of the API key; empty if none is needed."""
         if self.provider == "embedded" or self.provider == "local":
             return ""
         return VENDORS[self.provider].key_variables[0]
@@ -83,40 +83,40 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """One row of the comparison the project was asked for with, beside what is known today."""
+    """One row of the original specification's model comparison, and what is known today."""
 
     model: str
     ask: str
-    """The name to ask for it by."""
+    """Its name in the catalogue."""
     kind: str
     performance: int
-    """The document's stars, of five: its claim, not ours."""
+    """Stars out of five, as the specification claims."""
     speed: str
     cost: str
     hardware: str
     best_for: str
     claim: str
-    """What the document says it scores."""
+    """The scores that the specification claims."""
     verdict: Literal["contradicted", "unsupported", "supported"]
     evidence: str
-    """What has been published instead."""
+    """What has been published about it."""
     strengths: str = ""
     use: str = ""
-    """What the document would use it for, in full."""
+    """The use that the specification recommends."""
     price: str = ""
     latency: str = ""
     scores: tuple[str, ...] = ()
-    """What it expects in Pong, Breakout and Space Invaders; empty where it says nothing."""
+    """The scores it expects in Pong, Breakout and Space Invaders; empty if it gives none."""
 
     @property
     def today(self) -> str:
-        """What asking for it gets today."""
+        """The current status of the model."""
         return MODELS[self.ask].status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A general claim of that document, and what is known of it."""
+    """A general claim of the specification, and what is known about it."""
 
     claim: str
     verdict: Literal["published", "measured here", "contradicted", "unsupported"]
@@ -149,27 +149,27 @@ def _spec(name: str, row: dict[str, Any]) -> ModelSpec:
 
 
 AS_OF, MODELS, _COMPARED, _CLAIMS = _load()
-"""The day the rows were checked, every model by name, the comparison, and general claims."""
+"""The day of the data, all models by name, the comparison, and the general claims."""
 
 
 def recommendations() -> tuple[Recommendation, ...]:
-    """The nine models the project was asked for with, in that document's order."""
+    """The nine models that the original specification compares, in its order."""
     return _COMPARED
 
 
 def claims() -> tuple[Claim, ...]:
-    """What that document claims of prompts, learning, speed and cost, checked."""
+    """The specification's claims about prompts, learning, speed and cost, with verdicts."""
     return _CLAIMS
 
 
 def get_model_spec(name: str) -> ModelSpec:
-    """The model of that name, or PROVIDER:ID for any id a vendor has.
+    """The model of that name; PROVIDER:ID gives any model of a vendor.
 
     >>> get_model_spec("claude").model_id, get_model_spec("openai:gpt-7").provider
     ('claude-sonnet-5-5', 'openai')
 
     Raises:
-        UnknownName: with the nearest name.
+        UnknownName: no model has this name.
     """
     spec = MODELS.get(name.lower())
     if spec is not None:
@@ -186,6 +186,6 @@ def get_model_spec(name: str) -> ModelSpec:
         name,
         MODELS,
         more=f"Choose from: {', '.join(MODELS)}. Others: PROVIDER:ID (openai, anthropic, google), "
-        "a folder of weights (./NAME), local:ORG/NAME of huggingface.co, or any name that a server "
-        "of yours knows, with --base-url.",
+        "a folder of weights (./NAME), local:ORG/NAME of huggingface.co, or, with "
+        f"{setting('base_url')}, any name that your server knows.",
     )

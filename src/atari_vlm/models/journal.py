@@ -1,8 +1,8 @@
-"""A model that writes every answer down before anyone acts on it, and never asks twice.
+"""A model that records every answer before it is used, and asks for none twice.
 
-Answers are remembered by the call's seed, which the loop draws from the episode's seed and the
-step: after `kill -9` the calls of the interrupted decision are found again, and only the one that
-was in flight is repeated. This is not a response cache: equal prompts of other moments are asked.
+Answers are found by the call's seed, which the loop derives from the episode's seed and the step.
+After `kill -9` the calls of the interrupted decision are found again; only the one in flight is
+repeated. This is not a response cache: an equal prompt at another step is asked again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from atari_vlm.types import Model, Prompt, Reply, Usage
 
 
-class Memory(Protocol):
-    """Where answers are kept; `store.Run` is the real one."""
+class Journal(Protocol):
+    """A store of answers; `runs.run.Run` implements it."""
 
     def recall(self, seed: int) -> Reply | None:
-        """The answer to the call with this seed, if it was given."""
+        """The answer to the call with this seed; None if there is none."""
         ...
 
     def remember(self, seed: int, reply: Reply) -> None:
@@ -28,40 +28,40 @@ class Memory(Protocol):
 
 @dataclass(frozen=True)
 class JournaledModel:
-    """`model`, with its answers in `memory`."""
+    """Wraps a model and records its answers in a journal."""
 
     model: Model
-    memory: Memory
+    journal: Journal
 
     @property
     def name(self) -> str:
-        """The name of the model inside."""
+        """The wrapped model's name."""
         return self.model.name
 
     @property
     def prompt_type(self) -> str:
-        """The default prompt of the model inside."""
+        """The wrapped model's default prompt strategy."""
         return self.model.prompt_type
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
-        """The remembered answer, or a new one."""
-        reply = self.memory.recall(seed)
+        """The recorded answer of this seed, or a new one, which is recorded."""
+        reply = self.journal.recall(seed)
         if reply is None:
             reply = await self.model.answer(prompt, seed=seed)
-            self.memory.remember(seed, reply)
+            self.journal.remember(seed, reply)
         return reply
 
     async def close(self) -> None:
-        """Close the model inside."""
+        """Close the wrapped model."""
         await self.model.close()
 
 
 def reply_to_json(reply: Reply) -> str:
-    """Everything of a reply, its usage included."""
+    """Serialize a reply with its usage."""
     return json.dumps(asdict(reply))
 
 
 def reply_from_json(blob: str) -> Reply:
-    """The reply `reply_to_json` wrote."""
+    """Deserialize a reply of `reply_to_json`."""
     values: dict[str, Any] = json.loads(blob)
     return Reply(**{**values, "usage": Usage(**values["usage"])})

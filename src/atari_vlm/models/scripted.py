@@ -1,4 +1,4 @@
-"""A model that is a Python function: for tests, documentation and controls."""
+"""A model whose answers come from a Python function, for tests and documentation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from atari_vlm.types import Prompt, Reply, Usage
 
 
 class ScriptedModel:
-    """Answers what `script` returns for the prompt.
+    """A model whose answers are the return values of a function.
 
     >>> import asyncio
     >>> model = ScriptedModel(lambda prompt: f"ACTION: {prompt.legal[-1]}")
@@ -17,10 +17,9 @@ class ScriptedModel:
     ('ACTION: FIRE', 1)
 
     Args:
-        script: from a prompt to the words of the answer. It may raise ModelFault or
-            ModelUnusable, as any model may.
-        name: as it appears in tables and folders.
-        prompt_type: the prompt strategy to use when none is asked for.
+        script: maps a prompt to the text of the answer. It may raise ModelFault or ModelUnusable.
+        name: for tables and folders.
+        prompt_type: the default prompt strategy.
     """
 
     def __init__(
@@ -33,12 +32,12 @@ class ScriptedModel:
         self.name = name
         self.prompt_type = prompt_type
         self.calls = 0
-        """How often it was asked, failures included."""
+        """Number of calls of `answer`, failures included."""
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
-        """What the script says; it costs nothing."""
+        """The script's answer, at no cost."""
         self.calls += 1
         return Reply(text=self.script(prompt), model=self.name, usage=Usage(calls=1))
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing; there is nothing to close."""

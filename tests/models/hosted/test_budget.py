@@ -265,7 +265,7 @@ def test_what_a_run_may_cost_is_no_part_of_what_it_is(tmp_path):
 
 def test_a_cap_that_nobody_could_keep_is_refused_before_anything_is_played(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
-    with pytest.raises(InvalidSetting, match="cap it with --budget-tokens"):
+    with pytest.raises(InvalidSetting, match="Cap it with budget_tokens"):
         VLMTrainer("pong", "any", base_url="http://localhost:1/v1", budget=1)
     with pytest.raises(InvalidSetting, match="price of openai:gpt-99 is not known"):
         VLMTrainer("pong", "openai:gpt-99", budget_episode=1)
@@ -275,7 +275,7 @@ def test_a_cap_that_nobody_could_keep_is_refused_before_anything_is_played(monke
     own = ScriptedModel(lambda prompt: "NOOP")
     with pytest.raises(InvalidSetting, match="cannot follow --cache"):
         VLMTrainer("pong", "own", model=own, cache="c")
-    with pytest.raises(InvalidSetting, match="gpt-4o does not reason; leave --effort out"):
+    with pytest.raises(InvalidSetting, match="gpt-4o does not reason; leave out effort"):
         VLMTrainer("pong", "gpt-4o", effort="low")
     with pytest.raises(InvalidSetting, match="name it with --cache"):
         VLMTrainer("pong", "gpt-4o", cache_mode="replay")

@@ -97,9 +97,9 @@ def test_a_hub_model_is_trusted_at_one_commit_only():
 
 
 def test_without_trust_the_catalogue_names_the_server_and_the_successor():
-    with pytest.raises(ModelUnusable, match=rf"--trust-remote-code {ID}@COMMIT") as caught:
+    with pytest.raises(ModelUnusable, match=rf"trust_remote_code='{ID}@COMMIT'") as caught:
         build_model("cogvlm2")
-    for way in ("lmdeploy serve api_server", "GLM-4.1V", "--base-url http://localhost:23333/v1"):
+    for way in ("lmdeploy serve api_server", "GLM-4.1V", "base_url='http://localhost:23333/v1'"):
         assert way in str(caught.value)
     assert MODELS["cogvlm2"].serve.startswith("lmdeploy serve api_server")
 
