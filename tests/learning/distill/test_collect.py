@@ -29,7 +29,7 @@ from atari_vlm.learning.distill.curriculum import SUBJECTS, get_subject
 from atari_vlm.learning.distill.header import Header
 from atari_vlm.learning.distill.settings import DistillSettings
 from atari_vlm.learning.distill.shards import open_dataset, open_shard, write_shard
-from atari_vlm.learning.distill.subjects.base import LONGEST, plans
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plans
 from atari_vlm.models.embedded.checkpoints import checkpoint, weights
 
 COLLECT = """
@@ -109,7 +109,7 @@ def test_a_row_names_the_episode_and_plans_that_lead_to_its_screen():
         if row.first:
             emulator.reset(seed=row.seed)
         assert np.array_equal(emulator.screen(), row.screen.pixels)
-        reward = emulator.play(emulator.legal.index(row.action), row.frames, LONGEST)
+        reward = emulator.play(emulator.legal.index(row.action), row.frames, FRAME_SKIP)
         assert (reward, emulator.over) == (row.reward, row.over)
         assert row.player == "expert"
         assert row.seed < FRESH

@@ -21,7 +21,7 @@ from atari_vlm.learning.distill.curriculum import SUBJECTS, get_subject, kinds
 from atari_vlm.learning.distill.evaluate import play_episodes
 from atari_vlm.learning.distill.run import distill
 from atari_vlm.learning.distill.settings import DistillSettings
-from atari_vlm.learning.distill.subjects.base import LONGEST, plans
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plans
 from atari_vlm.models.embedded.checkpoints import checkpoint, weights
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.policies.experts.table import EXPERTS
@@ -94,7 +94,7 @@ def test_the_student_plays_and_the_expert_labels():
         def plan(self, picture, game, rng):
             assert picture.shape == (160, 160, 3)
             self.asked += 1
-            return ("NOOP", LONGEST)
+            return ("NOOP", FRAME_SKIP)
 
     idle = Idle()
     calm = Disturbance(lead=(0.0,), student=(1.0,), warm_up=0)

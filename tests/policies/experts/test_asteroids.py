@@ -1,4 +1,4 @@
-"""The Asteroids expert: rocks and heading are as drawn, its shots hit, and it outlives chance."""
+"""The Asteroids expert: it describes the screen, its shots hit, and it beats random play."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.curriculum import kinds
 from atari_vlm.learning.distill.subjects.asteroids import ASTEROIDS as SUBJECT
-from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
-from atari_vlm.policies.experts.asteroids import ASTEROIDS, NOSES, place, rocks, shot
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
+from atari_vlm.policies.experts.asteroids import ASTEROIDS, NOSES, left_pixel, rocks, shot
+from atari_vlm.policies.experts.base import sample_plan
 
 SHIP = 76
 """Palette index of the ship, and of one of its two shots."""
@@ -28,17 +28,17 @@ def fly(seed, decisions, expert=True, sticky=0.25):
         if emulator.over:
             return
         now = emulator.ram.copy()
-        advice = ASTEROIDS.advise(before, now, LONGEST)
+        advice = ASTEROIDS.advise(before, now, FRAME_SKIP)
         yield emulator, before, now, advice, score
         if expert:
-            action, frames = draw(advice, rng)
+            action, frames = sample_plan(advice, rng)
         else:
-            action, frames = str(rng.choice(emulator.legal)), LONGEST
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+            action, frames = str(rng.choice(emulator.legal)), FRAME_SKIP
+        score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = now
 
 
-def test_rocks_and_targets_are_drawn_where_it_says():
+def test_rocks_and_targets_match_the_screen():
     seen = wrong = targets = 0
     for emulator, before, now, advice, _ in fly(seed=1, decisions=250):
         screen = emulator.screen()
@@ -47,29 +47,29 @@ def test_rocks_and_targets_are_drawn_where_it_says():
             if 20 < y < 190 and 3 < x < 156:
                 seen += 1
                 wrong += not screen[y - 1 : y + 2, x - 1 : x + 2].any()
-        if " target " in advice.words and "no target" not in advice.words:
-            x, y = (int(word) for word in advice.words.split()[-2:])
+        if " target " in advice.description and "no target" not in advice.description:
+            x, y = (int(word) for word in advice.description.split()[-2:])
             targets += 20 < y < 190 and screen[y - 1 : y + 2, max(0, x - 1) : x + 2].any()
     assert seen > 500
     assert wrong <= 0.01 * seen
     assert targets > 20
 
 
-def test_the_ship_is_named_when_it_is_drawn():
+def test_the_ship_is_described_when_it_is_on_the_screen():
     missing = wrong = 0
     for emulator, before, _, advice, _ in fly(seed=5, decisions=300, expert=False):
         drawn = (emulator.screen() == SHIP).sum() > 8  # a shot of that colour has 2 pixels
         missing += not drawn
-        wrong += before is not None and drawn == (advice.words == "no ship")
+        wrong += before is not None and drawn == (advice.description == "no ship")
     assert missing > 5
     assert wrong == 0
 
 
-def test_every_heading_has_a_picture_of_its_own():
+def test_every_heading_looks_different():
     pictures = {}
     for emulator, _, now, advice, _ in fly(seed=0, decisions=20, sticky=0.0):
-        assert advice.words.split()[1].rstrip(",") == NOSES[now[60] & 15]
-        x, y = round(place(int(now[73]))), 2 * int(now[74]) + 18
+        assert advice.description.split()[1].rstrip(",") == NOSES[now[60] & 15]
+        x, y = round(left_pixel(int(now[73]))), 2 * int(now[74]) + 18
         pictures[int(now[60]) & 15] = emulator.screen()[y : y + 10, x : x + 9].tobytes()
     assert len(pictures) == 16
     assert len(set(pictures.values())) == 16
@@ -84,7 +84,7 @@ def test_shots_fly_where_the_ship_points():
         assert shot(heading) == tuple(-way for way in shot((heading + 8) % 16))
 
 
-def test_what_it_shoots_at_is_often_hit():
+def test_shots_often_hit_their_target():
     shots, start = 0, None
     for _, _, _, advice, score in fly(seed=3, decisions=500):
         shots += next(iter(advice.plans))[0] == "LEFTFIRE"
@@ -104,7 +104,7 @@ def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
         assert all(action in emulator.legal for action, _ in advice.plans)
-        answer = f"{advice.words}: {plan_words(*next(iter(advice.plans)))}"
+        answer = f"{advice.description}: {plan_words(*next(iter(advice.plans)))}"
         found = {number for number, one in enumerate(fitting) if one.fullmatch(answer)}
         assert found, answer
         seen |= found
@@ -119,7 +119,7 @@ def test_it_scores_far_more_than_random_actions_and_lives_longer():
     assert expert.lives >= 1
 
 
-def test_a_scattered_game_plays_on():
+def test_a_perturbed_game_continues():
     emulator, rng, before = Emulator(get_game("asteroids")), np.random.default_rng(0), None
     emulator.reset(seed=0)
     headings, score = set(), 0.0
@@ -130,8 +130,8 @@ def test_a_scattered_game_plays_on():
             for byte, value in changed.items():
                 emulator.set_ram(byte, value)
             headings.add(changed.get(60))
-        action, frames = draw(ASTEROIDS.advise(before, now, LONGEST), rng)
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = sample_plan(ASTEROIDS.advise(before, now, FRAME_SKIP), rng)
+        score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = now
         if emulator.over:
             break

@@ -1,4 +1,4 @@
-"""The Enduro expert: what it names is on the screen at every hour, and it overtakes many cars."""
+"""The Enduro expert: it describes the screen at every hour, and it overtakes many cars."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.curriculum import kinds
-from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
 from atari_vlm.learning.distill.subjects.enduro import ENDURO as SUBJECT
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.enduro import ENDURO, cars, racer_x, racer_y, road
 
 CLOCK = 49
@@ -29,18 +29,18 @@ def drive(seed, decisions, hour=None, expert=True):
         if hour is not None and number == 40:
             emulator.set_ram(CLOCK, hour)
         now = emulator.ram.copy()
-        advice = ENDURO.advise(before, now, LONGEST)
+        advice = ENDURO.advise(before, now, FRAME_SKIP)
         yield emulator, before, now, advice, score
-        action, frames = draw(advice, rng) if expert else every[rng.integers(len(every))]
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = sample_plan(advice, rng) if expert else every[rng.integers(len(every))]
+        score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = now
 
 
 @pytest.mark.parametrize("hour", [NOON, SNOW, DUSK, NIGHT, FOG])
-def test_cars_it_names_are_drawn_there(hour):
+def test_cars_match_the_screen(hour):
     right = wrong = 0
     for emulator, before, now, _, _ in drive(seed=hour, decisions=150, hour=hour):
-        if emulator.frame < 50 * LONGEST:
+        if emulator.frame < 50 * FRAME_SKIP:
             continue
         colours = [int(colour) & 254 for colour in now[27:34] if colour]
         for car in cars(before, now)[:2]:
@@ -59,16 +59,16 @@ def test_fog_hides_distant_cars():
     named = [
         car.y
         for emulator, before, now, _, _ in drive(seed=5, decisions=150, hour=FOG)
-        if emulator.frame > 50 * LONGEST
+        if emulator.frame > 50 * FRAME_SKIP
         for car in cars(before, now)
     ]
     assert named
     assert min(named) >= 100
 
 
-def test_its_own_car_and_the_road_are_where_it_says():
+def test_its_own_car_and_the_road_match_the_screen():
     for emulator, _, now, advice, _ in drive(seed=1, decisions=120):
-        x, y = (int(word) for word in advice.words.split(",")[0].split()[1:])
+        x, y = (int(word) for word in advice.description.split(",")[0].split()[1:])
         assert abs(x - racer_x(now)) <= 1
         assert y == racer_y(now)
         screen = emulator.screen()
@@ -93,20 +93,20 @@ def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
         assert set(advice.plans) <= every
         assert all(action in emulator.legal for action, _ in advice.plans)
         best = max(advice.plans, key=lambda plan: advice.plans[plan])
-        answer = f"{advice.words}: {plan_words(*best)}"
+        answer = f"{advice.description}: {plan_words(*best)}"
         seen |= {number for number, one in enumerate(fitting) if one.fullmatch(answer)}
         assert any(one.fullmatch(answer) for one in fitting), answer
     assert {0, 1, 2} <= seen
 
 
-def test_it_overtakes_where_random_plans_do_not():
+def test_it_overtakes_and_random_plans_do_not():
     *_, (_, _, _, _, score) = drive(seed=3, decisions=900)
     *_, (_, _, _, _, chance) = drive(seed=3, decisions=500, expert=False)
     assert score >= 40
     assert chance <= 10
 
 
-def test_a_scattered_game_plays_on():
+def test_a_perturbed_game_continues():
     emulator = Emulator(get_game("enduro"))
     rng, hours = np.random.default_rng(0), set()
     emulator.reset(seed=0)
@@ -116,8 +116,8 @@ def test_a_scattered_game_plays_on():
         if number % 10 == 9:
             for byte, value in SUBJECT.scatter(now, rng).items():
                 emulator.set_ram(byte, value)
-        action, frames = draw(ENDURO.advise(before, now, LONGEST), rng)
-        emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = sample_plan(ENDURO.advise(before, now, FRAME_SKIP), rng)
+        emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = now
         hours.add(int(emulator.screen()[80, 12]))
     assert not emulator.over

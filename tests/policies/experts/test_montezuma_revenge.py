@@ -1,4 +1,4 @@
-"""Montezuma's Revenge's teacher: its words are on the screen, and it fetches key and jewels."""
+"""The Montezuma's Revenge expert: it describes the screen, and it fetches key and jewels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.subjects.base import plans
 from atari_vlm.learning.distill.subjects.montezuma_revenge import MONTEZUMA_REVENGE as SUBJECT
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.montezuma_revenge import (
     BEAMS,
     FIRST,
@@ -20,8 +20,8 @@ from atari_vlm.policies.experts.montezuma_revenge import (
     PIT,
     SPIDER,
 )
-from tests.policies.experts import lessons
-from tests.policies.experts.lessons import LONGEST, sentences
+from tests.policies.experts import expert_play
+from tests.policies.experts.expert_play import FRAME_SKIP, sentences
 
 RED, WHITE, GREEN = 70, 14, 200
 """Palette indices of Joe's coat, of the skull and of the spider."""
@@ -30,7 +30,7 @@ RED, WHITE, GREEN = 70, 14, 200
 SENTENCES = tuple(sentences(SUBJECT))
 
 
-play = partial(lessons.play, MONTEZUMA_REVENGE, SUBJECT)
+play = partial(expert_play.play, MONTEZUMA_REVENGE, SUBJECT)
 
 
 def drawn(screen, colour, x, y):
@@ -38,16 +38,16 @@ def drawn(screen, colour, x, y):
     return (screen[max(0, y - 5) : y + 6, max(0, x - 3) : x + 4] == colour).sum() >= 12
 
 
-def test_joe_and_the_beasts_it_names_are_drawn_there():
+def test_joe_and_the_beasts_match_the_screen():
     joe, beasts = [], []
     for emulator, advice, _ in play(1, 560):
-        if "lost" in advice.words:
+        if "lost" in advice.description:
             continue
         screen = emulator.screen(pooled=False)
-        x, y, *others = (int(number) for number in re.findall(r"\d+", advice.words))
+        x, y, *others = (int(number) for number in re.findall(r"\d+", advice.description))
         joe.append(drawn(screen, RED, x, y))
         for beast, colour, height in (("skull", WHITE, 174), ("spider", GREEN, 87)):
-            if re.search(rf"{beast} \d", advice.words):
+            if re.search(rf"{beast} \d", advice.description):
                 beasts.append(drawn(screen, colour, others[0], height))
     assert len(joe) > 300
     assert len(beasts) > 100
@@ -67,22 +67,24 @@ THINGS = (
     ("floor gone", (66, 96), False),
     ("floor new", (66, 96), True),
 )
-"""Words, the pixel of what they speak of, and whether something is drawn there."""
+"""Words, the pixel of their object, and whether something is drawn there."""
 
 
-def test_keys_beams_floors_and_jewels_are_what_the_screen_shows():
+def test_keys_beams_floors_and_jewels_match_the_screen():
     agree = {words: [] for words, _, _ in THINGS}
     jewels = []
     for emulator, advice, _ in play(2, 640):
-        if "lost" in advice.words:
+        if "lost" in advice.description:
             continue
         screen = emulator.screen(pooled=False)
         for words, (x, y), there in THINGS:
-            if words in advice.words:
+            if words in advice.description:
                 agree[words].append(screen[y - 3 : y + 4, x - 2 : x + 3].any() == there)
-        if "jewel" in advice.words:
-            x = 27 if "beams" in advice.words else 18
-            jewels.append(screen[56:69, x - 3 : x + 4].any() == ("jewel there" in advice.words))
+        if "jewel" in advice.description:
+            x = 27 if "beams" in advice.description else 18
+            jewels.append(
+                screen[56:69, x - 3 : x + 4].any() == ("jewel there" in advice.description)
+            )
     for words, found in agree.items():
         assert found, words
         assert np.mean(found) > 0.9, words  # Joe himself passes by
@@ -92,10 +94,12 @@ def test_keys_beams_floors_and_jewels_are_what_the_screen_shows():
 def test_advice_fits_the_grammar_and_its_plans_are_legal():
     every, used = set(plans(SUBJECT)), set()
     for emulator, advice, _ in play(3, 500, noise=0.01):
-        found = [i for i, sentence in enumerate(SENTENCES) if sentence.fullmatch(advice.words)]
-        assert len(found) == 1, advice.words
+        found = [
+            i for i, sentence in enumerate(SENTENCES) if sentence.fullmatch(advice.description)
+        ]
+        assert len(found) == 1, advice.description
         used.update(found)
-        assert all(int(number) < 210 for number in re.findall(r"\d+", advice.words))
+        assert all(int(number) < 210 for number in re.findall(r"\d+", advice.description))
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
         assert advice.weight > 0
@@ -108,8 +112,10 @@ def test_any_memory_gets_advice():
     for _ in range(1_000):
         memory = rng.integers(0, 256, 128, dtype=np.uint8)
         memory[3] = (FIRST, BEAMS, SPIDER, PIT, 2)[int(rng.integers(5))]
-        advice = MONTEZUMA_REVENGE.advise(None, memory, LONGEST)
-        assert any(sentence.fullmatch(advice.words) for sentence in SENTENCES), advice.words
+        advice = MONTEZUMA_REVENGE.advise(None, memory, FRAME_SKIP)
+        assert any(sentence.fullmatch(advice.description) for sentence in SENTENCES), (
+            advice.description
+        )
         assert sum(advice.plans.values()) == pytest.approx(1)
 
 
@@ -123,7 +129,7 @@ def test_it_opens_the_door_in_spite_of_errors():
     assert sum(earned for _, _, earned in play(7, 600, noise=0.05)) >= 400
 
 
-def test_scatter_leaves_a_game_that_can_be_won():
+def test_a_perturbed_game_can_be_won():
     emulator, rng = Emulator(get_game("montezuma_revenge")), np.random.default_rng(8)
     emulator.reset(seed=8)
     score, before, rooms, scattered = 0.0, None, set(), 0
@@ -133,8 +139,8 @@ def test_scatter_leaves_a_game_that_can_be_won():
             before = None
         memory = emulator.ram.copy()
         rooms.add(int(memory[3]))
-        action, frames = draw(MONTEZUMA_REVENGE.advise(before, memory, LONGEST), rng)
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = sample_plan(MONTEZUMA_REVENGE.advise(before, memory, FRAME_SKIP), rng)
+        score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = memory
         pokes = SUBJECT.scatter(emulator.ram, rng) if rng.random() < 0.05 else {}
         for byte, value in pokes.items():

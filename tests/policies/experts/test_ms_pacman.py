@@ -1,4 +1,4 @@
-"""Ms. Pacman's teacher: its mazes are the screen's, its words true, its play far above random."""
+"""The Ms. Pacman expert: its mazes match the screen, and it scores far above random play."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.subjects.base import plans
 from atari_vlm.learning.distill.subjects.ms_pacman import MS_PACMAN as SUBJECT
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.ms_pacman import MS_PACMAN, PILLS, ghosts
 from atari_vlm.policies.experts.ms_pacman_mazes import COLUMNS, ROWS, block, column_x, dot, maze
 
-LONGEST = 4
+FRAME_SKIP = 4
 FLOOR, AFRAID = 144, 150
 COLOURS = (74, 138, 8, 214)
 """Palette index of the walls and dots of each maze."""
@@ -31,16 +31,16 @@ def begin(seed=0):
 
 def step(emulator, rng):
     memory = emulator.ram.copy()
-    advice = MS_PACMAN.advise(None, memory, LONGEST)
-    action, frames = draw(advice, rng)
-    return memory, advice, emulator.play(emulator.legal.index(action), frames, LONGEST)
+    advice = MS_PACMAN.advise(None, memory, FRAME_SKIP)
+    action, frames = sample_plan(advice, rng)
+    return memory, advice, emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
 
 
 def at_maze(number):
-    """An emulator early in one maze, which it reached by finishing the level before."""
+    """An emulator early in one maze, reached by finishing the level before."""
     emulator, rng = begin(), np.random.default_rng(number)
     for _ in range(75):
-        emulator.play(0, LONGEST, LONGEST)
+        emulator.play(0, FRAME_SKIP, FRAME_SKIP)
     if number:
         emulator.set_ram(123, (2 * number - 1) << 4 | 2)
         emulator.set_ram(119, 153)
@@ -88,29 +88,29 @@ def _is_wall(screens, top, left, colour):
 
 
 def _next(emulator):
-    emulator.play(0, LONGEST, LONGEST)
+    emulator.play(0, FRAME_SKIP, FRAME_SKIP)
     return emulator.screen(pooled=False)
 
 
-def test_what_it_names_is_drawn_there():
+def test_objects_match_the_screen():
     emulator, rng = begin(3), np.random.default_rng(3)
     for _ in range(70):
-        emulator.play(0, LONGEST, LONGEST)
+        emulator.play(0, FRAME_SKIP, FRAME_SKIP)
     her, other, scared, named = [], [], [], 0
     for _ in range(500):
         earlier = emulator.screen()
         memory, advice, _ = step(emulator, rng)
         if emulator.over or memory[0]:
             break
-        numbers = [int(word) for word in re.findall(r"\d+", advice.words)]
+        numbers = [int(word) for word in re.findall(r"\d+", advice.description)]
         now = _box(earlier, *numbers[:2])
         her.append((now == 42).sum() >= 10)
-        if "home" not in advice.words:
+        if "home" not in advice.description:
             named += 1
             box = _box(earlier, *numbers[2:4])
             drawn = ~np.isin(box, (FLOOR, 0, COLOURS[0]))
             other.append(drawn.sum() >= 12)
-            if "afraid" in advice.words and drawn.sum() >= 12 and "aim" in advice.words:
+            if "afraid" in advice.description and drawn.sum() >= 12 and "aim" in advice.description:
                 scared.append(np.isin(box, (AFRAID, 12)).any())
     assert np.mean(her) > 0.95
     assert named > 300
@@ -131,8 +131,8 @@ def test_advice_fits_the_grammar_and_its_plans_are_legal():
     every = plans(SUBJECT)
     for _ in range(400):
         memory, advice, _ = step(emulator, rng)
-        match = sentence.fullmatch(advice.words)
-        assert match, advice.words
+        match = sentence.fullmatch(advice.description)
+        assert match, advice.description
         assert all(int(match[i]) < 160 for i in (1, 4))
         assert all(int(match[i]) < 210 for i in (2, 5))
         assert sum(advice.plans.values()) == pytest.approx(1)
@@ -154,11 +154,11 @@ def test_it_scores_far_above_random_play():
 def test_any_memory_gets_advice():
     rng = np.random.default_rng(6)
     for _ in range(300):
-        advice = MS_PACMAN.advise(None, rng.integers(0, 256, 128, dtype=np.uint8), LONGEST)
+        advice = MS_PACMAN.advise(None, rng.integers(0, 256, 128, dtype=np.uint8), FRAME_SKIP)
         assert sum(advice.plans.values()) == pytest.approx(1)
 
 
-def test_scatter_leaves_a_game_that_goes_on():
+def test_a_perturbed_game_continues():
     emulator, rng = begin(7), np.random.default_rng(7)
     score, seen, still, longest, last = 0.0, set(), 0, 0, None
     for _ in range(1_200):
@@ -179,5 +179,5 @@ def test_scatter_leaves_a_game_that_goes_on():
     assert longest < 120  # nothing hangs; between lives she waits 66 decisions
 
 
-def test_columns_lie_where_things_stop():
+def test_objects_stop_at_columns():
     assert [column_x(column) for column in (0, 8, 9, 17)] == [18, 82, 94, 158]

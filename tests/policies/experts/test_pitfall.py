@@ -1,4 +1,4 @@
-"""Pitfall!'s teacher: its words are on the screen, and it brings Harry to the treasures."""
+"""The Pitfall! expert: it describes the screen, and it brings Harry to the treasures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.subjects.base import plans
 from atari_vlm.learning.distill.subjects.pitfall import PITFALL as SUBJECT
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.pitfall import PITFALL
-from tests.policies.experts import lessons
-from tests.policies.experts.lessons import LONGEST, sentences
+from tests.policies.experts import expert_play
+from tests.policies.experts.expert_play import FRAME_SKIP, sentences
 
 SHIRT, TROUSERS, ROAD, BLACK = 200, 210, 24, 0
 
@@ -23,17 +23,17 @@ SHIRT, TROUSERS, ROAD, BLACK = 200, 210, 24, 0
 SENTENCES = tuple(sentences(SUBJECT))
 
 
-play = partial(lessons.play, PITFALL, SUBJECT, last=True)
+play = partial(expert_play.play, PITFALL, SUBJECT, last=True)
 
 
 @pytest.fixture(scope="module")
 def stretch():
-    """The way to the first treasure: (screen, words) of every decision, and what was earned."""
+    """The way to the first treasure: (screen, description) of every decision, and the rewards."""
     seen, rewards = [], []
     for emulator, advice, earned in play(1, 1_000):
         rewards.append(earned)
         if advice is not None:
-            seen.append((emulator.screen(pooled=False).copy(), advice.words))
+            seen.append((emulator.screen(pooled=False).copy(), advice.description))
     return seen, rewards, emulator.lives
 
 
@@ -48,7 +48,7 @@ def test_the_first_treasure_is_reached_without_losing_a_life(stretch):
     assert sum(rewards) > 3_700
 
 
-def test_harry_is_drawn_where_it_says(stretch):
+def test_harry_matches_the_screen(stretch):
     drawn = []
     for screen, words in stretch[0]:
         x, y = map(int, re.search(r"harry (\d+) (\d+)", words).groups())
@@ -59,7 +59,7 @@ def test_harry_is_drawn_where_it_says(stretch):
     assert np.mean(drawn) > 0.95
 
 
-def test_the_ground_is_what_it_says(stretch):
+def test_the_ground_matches_the_screen(stretch):
     found = set()
     for screen, words in stretch[0]:
         ground = value(words, "ground")
@@ -70,7 +70,7 @@ def test_the_ground_is_what_it_says(stretch):
     assert found == set(SUBJECT.kinds["ground"])
 
 
-def test_the_vine_ends_where_it_says(stretch):
+def test_the_vine_matches_the_screen(stretch):
     scenes, near, scene, x = {}, [], 0, 0
     for screen, words in stretch[0]:
         x, last = int(value(words, "harry")), x
@@ -93,28 +93,30 @@ def test_every_sentence_and_plan_is_in_the_grammar_even_when_play_is_disturbed()
     for emulator, advice, _ in play(2, 900, noise=0.3):
         if advice is None:
             break
-        assert any(sentence.fullmatch(advice.words) for sentence in SENTENCES), advice.words
+        assert any(sentence.fullmatch(advice.description) for sentence in SENTENCES), (
+            advice.description
+        )
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert all(plan in known and plan[0] in emulator.legal for plan in advice.plans)
 
 
-def test_whoever_falls_down_a_hole_climbs_out_again():
+def test_harry_climbs_out_of_a_hole():
     emulator, before, deepest = Emulator(get_game("pitfall")), None, 0
     emulator.reset(seed=0)
     for _ in range(40):  # straight into the first hole
-        emulator.play(emulator.legal.index("RIGHT"), LONGEST, LONGEST)
+        emulator.play(emulator.legal.index("RIGHT"), FRAME_SKIP, FRAME_SKIP)
     for _ in range(200):
         memory = emulator.ram.copy()
         deepest = max(deepest, int(memory[105]))
-        (action, frames), *_ = PITFALL.advise(before, memory, LONGEST).plans
-        emulator.play(emulator.legal.index(action), frames, LONGEST)
+        (action, frames), *_ = PITFALL.advise(before, memory, FRAME_SKIP).plans
+        emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = memory
     assert deepest > 80
     assert emulator.ram[105] <= 32
     assert emulator.ram[1] != 196  # on in another scene
 
 
-def test_scatter_shows_other_scenes_of_a_game_that_goes_on():
+def test_a_perturbed_game_shows_other_scenes_and_continues():
     emulator, rng, before = Emulator(get_game("pitfall")), np.random.default_rng(0), None
     emulator.reset(seed=0)
     scenes = set()
@@ -123,15 +125,15 @@ def test_scatter_shows_other_scenes_of_a_game_that_goes_on():
             emulator.reset(seed=step)
         memory = emulator.ram.copy()
         scenes.add(int(memory[1]))
-        action, frames = draw(PITFALL.advise(before, memory, LONGEST), rng)
-        emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = sample_plan(PITFALL.advise(before, memory, FRAME_SKIP), rng)
+        emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = memory
         if step % 5 == 0 and not emulator.over:
             moved = SUBJECT.scatter(emulator.ram, rng)
             for byte, number in moved.items():
                 emulator.set_ram(byte, number)
             if moved:
-                emulator.play(0, LONGEST, LONGEST)
+                emulator.play(0, FRAME_SKIP, FRAME_SKIP)
                 before = None
                 if 1 in moved:
                     assert emulator.ram[1] != memory[1]

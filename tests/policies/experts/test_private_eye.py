@@ -1,4 +1,4 @@
-"""Private Eye's teacher: its words are on the screen, and it solves the case."""
+"""The Private Eye expert: it describes the screen, and it solves the case."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.subjects.base import plans
 from atari_vlm.learning.distill.subjects.private_eye import PRIVATE_EYE as SUBJECT
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.private_eye import PRIVATE_EYE
-from tests.policies.experts import lessons
-from tests.policies.experts.lessons import LONGEST, sentences
+from tests.policies.experts import expert_play
+from tests.policies.experts.expert_play import FRAME_SKIP, sentences
 
 BLACK, SKIN, WINDOW = 0, 74, 130
 """Palette indices of the car, of the detective's face and of an empty window."""
@@ -24,17 +24,17 @@ BLACK, SKIN, WINDOW = 0, 74, 130
 SENTENCES = tuple(sentences(SUBJECT))
 
 
-play = partial(lessons.play, PRIVATE_EYE, SUBJECT, last=True)
+play = partial(expert_play.play, PRIVATE_EYE, SUBJECT, last=True)
 
 
 @pytest.fixture(scope="module")
 def episode():
-    """One whole game: (screen, words) of every decision, and what was earned."""
+    """One whole game: (screen, description) of every decision, and the rewards."""
     seen, rewards = [], []
     for emulator, advice, earned in play(1, 2_700):
         rewards.append(earned)
         if advice is not None:
-            seen.append((emulator.screen(pooled=False).copy(), advice.words))
+            seen.append((emulator.screen(pooled=False).copy(), advice.description))
     return seen, rewards, emulator.over
 
 
@@ -55,7 +55,7 @@ def test_the_case_is_solved(episode):
     ]
 
 
-def test_car_suspect_and_hazard_are_drawn_where_it_says(episode):
+def test_car_suspect_and_hazard_match_the_screen(episode):
     car, suspect, hazard = [], [], []
     for screen, words in episode[0][::3]:
         x = value(words, "car")
@@ -75,7 +75,7 @@ def test_car_suspect_and_hazard_are_drawn_where_it_says(episode):
 
 
 def test_a_place_and_a_stage_always_look_alike(episode):
-    """The upper walls of a place, and the corner that shows what is carried, decide the words."""
+    """The upper walls of a place and the carried item in the corner decide the description."""
     walls, corners = {}, {}
     for screen, words in episode[0]:
         place, stage = value(words, "place"), words.split("stage ")[1].split(",")[0]
@@ -93,17 +93,19 @@ def test_every_sentence_and_plan_is_in_the_grammar_even_when_play_is_disturbed()
     for emulator, advice, _ in play(2, 700, noise=0.3):
         if advice is None:
             break
-        assert any(sentence.fullmatch(advice.words) for sentence in SENTENCES), advice.words
+        assert any(sentence.fullmatch(advice.description) for sentence in SENTENCES), (
+            advice.description
+        )
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert all(plan in known and plan[0] in emulator.legal for plan in advice.plans)
         assert 0.5 <= advice.weight <= 3
 
 
-def test_a_disturbed_teacher_still_brings_the_money_back():
+def test_a_disturbed_expert_still_brings_the_money_back():
     assert sum(earned for _, _, earned in play(3, 1_300, noise=0.1)) > 25_000
 
 
-def test_scatter_shows_other_places_and_stages_of_a_game_that_goes_on():
+def test_a_perturbed_game_shows_other_places_and_stages_and_continues():
     emulator, rng = Emulator(get_game("private_eye")), np.random.default_rng(0)
     emulator.reset(seed=0)
     places, stages = set(), set()
@@ -111,14 +113,14 @@ def test_scatter_shows_other_places_and_stages_of_a_game_that_goes_on():
         if emulator.over:  # the thief was put before the police station
             emulator.reset(seed=step)
         memory = emulator.ram.copy()
-        words = PRIVATE_EYE.advise(None, memory, LONGEST).words
+        words = PRIVATE_EYE.advise(None, memory, FRAME_SKIP).description
         places.add(value(words, "place"))
         stages.add(words.split("stage ")[1].split(",")[0])
-        action, frames = draw(PRIVATE_EYE.advise(None, memory, LONGEST), rng)
-        emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = sample_plan(PRIVATE_EYE.advise(None, memory, FRAME_SKIP), rng)
+        emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         if step % 4 == 0 and not emulator.over:
             for byte, number in SUBJECT.scatter(emulator.ram, rng).items():
                 emulator.set_ram(byte, number)
-            emulator.play(0, LONGEST, LONGEST)
+            emulator.play(0, FRAME_SKIP, FRAME_SKIP)
     assert len(places) > 20
     assert stages == set(SUBJECT.kinds["stage"])

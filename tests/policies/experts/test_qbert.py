@@ -1,4 +1,4 @@
-"""Q*bert's teacher: what it names is on the screen, what it plays paints the pyramid."""
+"""The Q*bert expert: it describes the screen, and it paints the pyramid."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.subjects.base import plans
 from atari_vlm.learning.distill.subjects.qbert import QBERT as SUBJECT
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.qbert import COLOURS, HOPS, QBERT
 
-LONGEST = 4
+FRAME_SKIP = 4
 ORANGE, PURPLE = 52, 102
-"""Palette indices of Q*bert and of what is after him."""
+"""Palette indices of Q*bert and of his enemies."""
 SENTENCE = re.compile(
     r"qbert (\d+) (\d+), (no enemy|enemy (\d+) (\d+) (?:snake|ball)), aim (\d+) (\d+)"
 )
@@ -24,25 +24,25 @@ SHORT = re.compile(r"no qbert|qbert (\d+) (\d+) busy")
 
 
 def play(seed, decisions, noise=0.0):
-    """Episodes as the teacher plays them: (emulator, advice, what the last decision earned)."""
+    """Episodes of the expert: (emulator, advice, reward of the last decision)."""
     emulator, rng, earned = Emulator(get_game("qbert")), np.random.default_rng(seed), 0.0
     emulator.reset(seed=seed)
     for _ in range(decisions):
         if emulator.over:
             emulator.reset(seed=seed + 1)
-        advice = QBERT.advise(None, emulator.ram, LONGEST)
+        advice = QBERT.advise(None, emulator.ram, FRAME_SKIP)
         yield emulator, advice, earned
         if not emulator.over:
-            action, frames = draw(advice, rng)
+            action, frames = sample_plan(advice, rng)
             if rng.random() < noise:
                 action = emulator.legal[int(rng.integers(len(emulator.legal)))]
-            earned = emulator.play(emulator.legal.index(action), frames, LONGEST)
+            earned = emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
 
 
-def test_what_it_names_is_drawn_there():
+def test_objects_match_the_screen():
     his, theirs = [], []
     for emulator, advice, _ in play(1, 500, noise=0.05):
-        match = SENTENCE.fullmatch(advice.words)
+        match = SENTENCE.fullmatch(advice.description)
         if not match:
             continue
         screen = emulator.screen()
@@ -57,10 +57,10 @@ def test_what_it_names_is_drawn_there():
     assert np.mean(theirs) > 0.97
 
 
-def test_the_colours_it_reads_are_those_of_the_cubes():
+def test_colours_match_the_screen():
     agree = []
     for emulator, advice, _ in play(2, 300):
-        if "aim" in advice.words:
+        if "aim" in advice.description:
             screen, memory = emulator.screen(pooled=False), emulator.ram
             for (row, column), byte in COLOURS.items():
                 x = 18 + 12 * column + 4 * (column > 5)
@@ -77,7 +77,7 @@ def test_it_stays_on_the_pyramid_and_aims_at_cubes_or_discs():
         if action in HOPS:
             row, column = (int(memory[67]) - 25) // 28, int(memory[35])
             there = (row + HOPS[action][0], column + HOPS[action][1])
-            assert there in COLOURS or advice.words.endswith((" 16 138", " 144 138"))
+            assert there in COLOURS or advice.description.endswith((" 16 138", " 144 138"))
             hops += 1
     assert hops > 30
 
@@ -85,9 +85,9 @@ def test_it_stays_on_the_pyramid_and_aims_at_cubes_or_discs():
 def test_advice_fits_the_grammar_and_its_plans_are_legal():
     every = set(plans(SUBJECT))
     for emulator, advice, _ in play(4, 300, noise=0.1):
-        match = SENTENCE.fullmatch(advice.words) or SHORT.fullmatch(advice.words)
-        assert match, advice.words
-        assert all(int(number) < 210 for number in re.findall(r"\d+", advice.words))
+        match = SENTENCE.fullmatch(advice.description) or SHORT.fullmatch(advice.description)
+        assert match, advice.description
+        assert all(int(number) < 210 for number in re.findall(r"\d+", advice.description))
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
         assert advice.weight > 0
@@ -97,9 +97,9 @@ def test_advice_fits_the_grammar_and_its_plans_are_legal():
 def test_any_memory_gets_advice():
     rng = np.random.default_rng(5)
     for _ in range(300):
-        advice = QBERT.advise(None, rng.integers(0, 256, 128, dtype=np.uint8), LONGEST)
-        assert SENTENCE.fullmatch(advice.words) or SHORT.fullmatch(advice.words)
-        assert all(int(number) < 210 for number in re.findall(r"\d+", advice.words))
+        advice = QBERT.advise(None, rng.integers(0, 256, 128, dtype=np.uint8), FRAME_SKIP)
+        assert SENTENCE.fullmatch(advice.description) or SHORT.fullmatch(advice.description)
+        assert all(int(number) < 210 for number in re.findall(r"\d+", advice.description))
 
 
 def test_it_finishes_rounds_and_scores_far_above_random_play():
@@ -107,15 +107,15 @@ def test_it_finishes_rounds_and_scores_far_above_random_play():
     assert score >= 3_000  # random play earns about 160 in a whole game
 
 
-def test_scatter_leaves_a_game_that_goes_on():
+def test_a_perturbed_game_continues():
     emulator, rng = Emulator(get_game("qbert")), np.random.default_rng(8)
     emulator.reset(seed=8)
     score, rounds, scattered = 0.0, set(), 0
     for decision in range(800):
         if emulator.over:
             emulator.reset(seed=decision)
-        action, frames = draw(QBERT.advise(None, emulator.ram, LONGEST), rng)
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = sample_plan(QBERT.advise(None, emulator.ram, FRAME_SKIP), rng)
+        score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         rounds.add(int(emulator.ram[99]))
         pokes = SUBJECT.scatter(emulator.ram, rng) if rng.random() < 0.2 else {}
         for byte, value in pokes.items():

@@ -1,4 +1,4 @@
-"""The Seaquest expert: it names what is drawn, brings divers up in time, and scores thousands."""
+"""The Seaquest expert: it describes the screen, saves divers in time, and scores thousands."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from atari_vlm.learning.distill.curriculum import kinds
-from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
 from atari_vlm.learning.distill.subjects.seaquest import SEAQUEST as SUBJECT
 from atari_vlm.policies.experts.seaquest import SEAQUEST
-from tests.policies.experts.lessons import places, watch
+from tests.policies.experts.expert_play import places, watch
 
 YELLOW, DIVER, WATER, AIR = 24, 134, 144, 12
 OXYGEN, ABOARD, SINKING, PATROL = 102, 62, 105, 118
@@ -29,7 +29,7 @@ def share(found):
     return sum(found) / len(found)
 
 
-def test_player_air_divers_and_enemies_are_drawn_where_it_says():
+def test_player_air_divers_and_enemies_match_the_screen():
     players, bars, divers, enemies, threats = [], [], [], [], []
     for emulator, now, advice, _ in play(seed=1, decisions=1_200):
         if now[SINKING] or emulator.frame < 160:
@@ -59,7 +59,7 @@ def test_it_surfaces_with_six_divers_or_when_air_is_low_but_not_without_any():
     now[30:34] = now[40:44] = now[71:75] = 0
     for air, aboard, up in ((60, 6, True), (15, 1, True), (15, 0, False), (60, 5, False)):
         now[OXYGEN], now[ABOARD] = air, aboard
-        advice = SEAQUEST.advise(None, now, LONGEST)
+        advice = SEAQUEST.advise(None, now, FRAME_SKIP)
         assert (places(advice)["aim"] == [51]) == up
         assert (next(iter(advice.plans))[0] == "UP") == up
 
@@ -71,7 +71,7 @@ def test_it_waits_below_while_the_patrol_comes():
     now[30:34] = now[40:44] = now[71:75] = 0
     for patrol, up in ((100, False), (20, True), (0, True)):
         now[PATROL] = patrol
-        assert (places(SEAQUEST.advise(None, now, LONGEST))["aim"] == [51]) == up
+        assert (places(SEAQUEST.advise(None, now, FRAME_SKIP))["aim"] == [51]) == up
 
 
 def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
@@ -86,7 +86,7 @@ def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
         assert set(advice.plans) <= every
         actions |= {action for action, _ in advice.plans}
         assert actions <= set(emulator.legal)
-        answer = f" {advice.words}: {plan_words(*next(iter(advice.plans)))}"
+        answer = f" {advice.description}: {plan_words(*next(iter(advice.plans)))}"
         fits = [number for number, one in enumerate(fitting) if one.fullmatch(answer)]
         assert len(fits) == 1, answer
         seen |= set(fits)
@@ -94,14 +94,14 @@ def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
     assert len(actions) >= 9
 
 
-def test_it_scores_thousands_where_random_plans_do_not():
+def test_it_scores_thousands_and_random_plans_do_not():
     expert = [list(play(seed, 2_000))[-1][-1] for seed in (4, 5)]
     chance = [list(play(seed, 1_000, random=True))[-1][-1] for seed in (4, 5)]
     assert np.mean(expert) >= 2_500
     assert np.mean(chance) <= 400
 
 
-def test_a_scattered_game_plays_on():
+def test_a_perturbed_game_continues():
     rng, poked = np.random.default_rng(0), set()
     for emulator, now, _, _ in play(seed=6, decisions=600):
         if rng.random() < 0.05 and not emulator.over:
@@ -109,4 +109,4 @@ def test_a_scattered_game_plays_on():
                 emulator.set_ram(byte, value)
                 poked.add(byte)
     assert poked == {62, 70, 97, 102}
-    assert emulator.frame > 300 * LONGEST
+    assert emulator.frame > 300 * FRAME_SKIP

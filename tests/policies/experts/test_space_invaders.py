@@ -1,4 +1,4 @@
-"""The Space Invaders expert: it names what is drawn, dodges, and clears most of a wave."""
+"""The Space Invaders expert: it describes the screen, dodges, and clears most of a wave."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from atari_vlm.learning.distill.curriculum import kinds
-from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
 from atari_vlm.learning.distill.subjects.space_invaders import SPACE_INVADERS as SUBJECT
 from atari_vlm.policies.experts.space_invaders import SPACE_INVADERS
-from tests.policies.experts.lessons import places, watch
+from tests.policies.experts.expert_play import places, watch
 
 PLAYING, GREEN, GREY, BLACK = 0, 196, 6, 0
 BOMB_LEFT, BOMB_RIGHT, STATE = 83, 84, 42
@@ -25,7 +25,7 @@ def share(found):
     return sum(found) / len(found)
 
 
-def test_player_bombs_and_invaders_are_drawn_where_it_says():
+def test_player_bombs_and_invaders_match_the_screen():
     players, bombs, targets = [], [], []
     for emulator, now, advice, _ in play(seed=1, decisions=700):
         if now[STATE] != PLAYING or emulator.frame < 200:
@@ -44,24 +44,24 @@ def test_player_bombs_and_invaders_are_drawn_where_it_says():
     assert min(len(players), len(bombs), len(targets)) > 200
 
 
-def test_a_bomb_overhead_is_stepped_away_from_to_the_nearer_side():
+def test_it_dodges_a_bomb_to_the_nearer_side():
     *_, (_, now, _, _) = play(seed=2, decisions=60)
     now = now.copy()
     now[28], now[82] = 80, 246
     now[81] = 80
     for offset, away in ((-2, "RIGHT"), (2, "LEFT")):
         now[BOMB_LEFT] = 80 + 4 + offset
-        ((action, _),) = SPACE_INVADERS.advise(None, now, LONGEST).plans
+        ((action, _),) = SPACE_INVADERS.advise(None, now, FRAME_SKIP).plans
         assert action.startswith(away)
 
 
-def test_a_bomb_at_the_edge_is_left_the_only_way_there_is():
+def test_it_dodges_a_bomb_at_the_edge_in_the_only_direction():
     *_, (_, now, _, _) = play(seed=2, decisions=60)
     now = now.copy()
     now[81], now[82] = 80, 246
     for player, bomb, away in ((117, 117, "LEFT"), (35, 39, "RIGHT")):
         now[28], now[BOMB_LEFT] = player, bomb + 2
-        ((action, _),) = SPACE_INVADERS.advise(None, now, LONGEST).plans
+        ((action, _),) = SPACE_INVADERS.advise(None, now, FRAME_SKIP).plans
         assert action.startswith(away)
 
 
@@ -88,7 +88,7 @@ def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
         assert all(action in emulator.legal for action, _ in advice.plans)
-        answer = f" {advice.words}: {plan_words(*next(iter(advice.plans)))}"
+        answer = f" {advice.description}: {plan_words(*next(iter(advice.plans)))}"
         fits = [number for number, one in enumerate(fitting) if one.fullmatch(answer)]
         assert len(fits) == 1, answer
         seen |= set(fits)
@@ -104,7 +104,7 @@ def test_it_scores_far_more_than_random_plans_do():
     assert np.mean(scores[False]) >= 2.5 * np.mean(scores[True])
 
 
-def test_a_scattered_game_plays_on():
+def test_a_perturbed_game_continues():
     rng, poked, frames = np.random.default_rng(0), set(), 0
     for emulator, now, _, _ in play(seed=7, decisions=500):
         if rng.random() < 0.05 and not emulator.over:
@@ -113,4 +113,4 @@ def test_a_scattered_game_plays_on():
                 poked.add(byte)
         frames = emulator.frame
     assert {17, 18, 28} <= poked
-    assert frames > 200 * LONGEST
+    assert frames > 200 * FRAME_SKIP

@@ -19,8 +19,8 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import motion
 from atari_vlm.learning.distill.architecture import SIDE
 from atari_vlm.learning.distill.curriculum import get_subject
-from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
-from atari_vlm.policies.experts.base import Advice, draw
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
+from atari_vlm.policies.experts.base import Advice, sample_plan
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.types import Frame, Pixels
 
@@ -151,7 +151,7 @@ def _episode(
     older, step, first, scattered = None, 0, True, False
     while step < end and not (emulator.over or emulator.truncated):
         memory = emulator.ram.copy()
-        advice = expert.advise(older, memory, LONGEST)
+        advice = expert.advise(older, memory, FRAME_SKIP)
         player, plan = chooser.choose(advice, before, now)
         reward = _play(emulator, plan)
         yield Row(
@@ -205,7 +205,7 @@ class _Chooser:
         if self._student is not None and rng.random() < self._share:
             picture = motion(before, now, (SIDE, SIDE))
             return "student", self._student.plan(picture, self._game, rng)
-        return "expert", draw(advice, rng)
+        return "expert", sample_plan(advice, rng)
 
     def _any(self) -> Plan:
         return self._every[int(self._rng.integers(len(self._every)))]
@@ -213,7 +213,7 @@ class _Chooser:
 
 def _words(advice: Advice) -> str:
     best = max(advice.plans, key=lambda plan: advice.plans[plan])
-    return f"{advice.words}: {plan_words(*best)}"
+    return f"{advice.description}: {plan_words(*best)}"
 
 
 def _chances(advice: Advice, index: dict[Plan, int]) -> NDArray[np.float32]:
@@ -233,11 +233,11 @@ def _scatter(emulator: Emulator, rng: np.random.Generator) -> bool:
     for byte, value in pokes.items():
         emulator.set_ram(byte, value)
     if pokes:
-        _play(emulator, ("NOOP", LONGEST))
+        _play(emulator, ("NOOP", FRAME_SKIP))
     return bool(pokes)
 
 
 def _play(emulator: Emulator, plan: Plan) -> float:
     if emulator.over or emulator.truncated:
         return 0.0
-    return emulator.play(emulator.legal.index(plan[0]), plan[1], LONGEST)
+    return emulator.play(emulator.legal.index(plan[0]), plan[1], FRAME_SKIP)

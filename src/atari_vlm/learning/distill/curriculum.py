@@ -19,7 +19,7 @@ from atari_vlm.learning.distill.subjects.private_eye import PRIVATE_EYE
 from atari_vlm.learning.distill.subjects.qbert import QBERT
 from atari_vlm.learning.distill.subjects.seaquest import SEAQUEST
 from atari_vlm.learning.distill.subjects.space_invaders import SPACE_INVADERS
-from atari_vlm.policies.experts.base import MOST_MOVED
+from atari_vlm.policies.experts.base import MAX_DISPLACEMENT
 
 SUBJECTS: dict[str, Subject] = {
     subject.game: subject
@@ -50,7 +50,7 @@ def get_subject(game: str) -> Subject:
 
 def common_kinds() -> dict[str, tuple[str, ...]]:
     """Kind -> its words in order, each with the space before it; the same in every game."""
-    far = range(MOST_MOVED, 0, -1)
+    far = range(MAX_DISPLACEMENT, 0, -1)
     return {
         "x": tuple(f" {n}" for n in range(160)),
         "y": tuple(f" {n}" for n in range(210)),

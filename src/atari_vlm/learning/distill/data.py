@@ -132,7 +132,7 @@ class Dataset:
         shown = np.flatnonzero(np.diff(self._sums, prepend=0.0) > 0)
         return self.take(shown[np.linspace(0, len(shown) - 1, min(count, len(shown))).astype(int)])
 
-    def draw(self, size: int, rng: np.random.Generator) -> Batch:
+    def sample(self, size: int, rng: np.random.Generator) -> Batch:
         """A random batch, by weight."""
         sums = self._sums
         return self.take(np.searchsorted(sums, rng.random(size) * sums[-1]))

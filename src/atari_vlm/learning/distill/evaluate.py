@@ -12,7 +12,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import motion
 from atari_vlm.learning.distill.collect import FRESH
 from atari_vlm.learning.distill.settings import Report
-from atari_vlm.learning.distill.subjects.base import LONGEST
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP
 from atari_vlm.types import Frame
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def play_episodes(
         while not (emulator.over or emulator.truncated):
             picture = motion(before, now, (student.answers.side, student.answers.side))
             action, frames = student.plan(picture, game, rng)
-            score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+            score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
             before, now = now, Frame(emulator.screen(), standard=standard)
         scores.append(score)
         if report is not None:
-            report(f"{game}, seed {seed}: {score:g} in {emulator.frame // LONGEST} decisions")
+            report(f"{game}, seed {seed}: {score:g} in {emulator.frame // FRAME_SKIP} decisions")
     return tuple(scores)

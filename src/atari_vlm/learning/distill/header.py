@@ -14,7 +14,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.learning.distill.collect import FRESH, Disturbance
 from atari_vlm.learning.distill.curriculum import get_subject, own_kinds
-from atari_vlm.learning.distill.subjects.base import LONGEST, plan_words, plans
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
 from atari_vlm.policies.experts.table import EXPERTS
 
 FORMAT = 1
@@ -81,7 +81,7 @@ class Header:
             reads=tuple(sorted(teacher.privileges)),
             student=student,
             sticky=sticky,
-            frame_skip=LONGEST,
+            frame_skip=FRAME_SKIP,
             plans=tuple(plan_words(*plan) for plan in plans(subject)),
             answers=subject.answers,
             kinds=own_kinds(subject),

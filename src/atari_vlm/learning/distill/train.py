@@ -103,7 +103,7 @@ class Trainer:
         for game in chosen:
             things = get_subject(game).things
             thing = things[int(rng.integers(len(things)))]
-            batches.append((self.data[game].draw(max(8, size), rng), thing))
+            batches.append((self.data[game].sample(max(8, size), rng), thing))
         loss = self._wrapped(batches, self.opening)
         self.accelerator.backward(loss)
         weights = [w for w in self.lesson.parameters() if w.grad is not None]

@@ -1,7 +1,7 @@
-"""Asteroids: keep turning to the left, and shoot whatever a shot would meet.
+"""Asteroids: keep turning left, and fire when the shot would hit a rock.
 
-The ship stays where it is. Only two shots can be in flight, so those that miss are what holds a
-player back, and one full turn takes 16 decisions only.
+The ship does not move. Only two shots can be in flight at once, so a shot that misses costs the
+most time; a full turn takes only 16 decisions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from atari_vlm.policies.experts.base import Advice, ExpertPolicy
-from atari_vlm.types import Pixels
+from atari_vlm.types import Pixels, Plan
 
 NOSES = (
     *("north", "northnorthwest", "northwest", "westnorthwest"),
@@ -17,27 +17,27 @@ NOSES = (
     *("south", "southsoutheast", "southeast", "eastsoutheast"),
     *("east", "eastnortheast", "northeast", "northnortheast"),
 )
-"""Where the ship points, in the order in which it turns to the left."""
+"""Directions of the ship's nose, in the order of a turn to the left."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsteroidsAim:
-    """When the Asteroids expert shoots; found by playing full episodes."""
+    """When the Asteroids expert fires; tuned by playing full episodes."""
 
     slack: float = 2.0
-    """A shot that passes a rock by this many pixels is still worth it."""
+    """Pixels by which a shot may miss a rock and still be fired."""
     range: int = 7
-    """Decisions a shot flies at most."""
+    """Decisions that a shot stays in flight, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rock:
-    """A rock as it is drawn, and how it moved since the last decision."""
+    """A rock on the screen, and its displacement since the last decision."""
 
     x: float
-    """Its middle."""
+    """Of its centre."""
     y: float
-    """Its middle."""
+    """Of its centre."""
     dx: float
     dy: float
     width: int
@@ -46,42 +46,43 @@ class Rock:
 
 _AIM = AsteroidsAim()
 _NOTHING, _ROWS = 224, 256
-"""The y of what is not there; where the count of rows starts again."""
+"""The y byte of an absent object; the y at which bytes wrap around."""
 _SIZES = ((16, 28), (16, 28), (8, 14), (4, 8))
 _QUARTER = ((0, -16), (-2, -12), (-6, -12), (-8, -4), (-8, 0))
-"""Pixels a shot flies in a decision, for the ship pointing north to west."""
+"""Pixels that a shot flies in a decision, for a ship that points north to west."""
 
 
 def advise_asteroids(
-    before: Pixels | None, now: Pixels, longest: int, aim: AsteroidsAim = _AIM
+    before: Pixels | None, now: Pixels, frame_skip: int, aim: AsteroidsAim = _AIM
 ) -> Advice:
-    """Turn left all the time; fire in the directions where a rock will be met.
+    """Turn left all the time; fire where a shot will hit a rock.
 
-    Bytes: 60 the ship's heading in its lower half, 73 and 74 its x and y (224 while there is none).
-    The ship turns, and the shot leaves, on the second frame of a decision: the shot flies where
-    the ship points then.
+    Bytes: the lower half of 60 is the ship's heading, 73 and 74 are its x and y (224 without a
+    ship). The ship turns and the shot leaves on the second frame of a decision, so the shot flies
+    in the new direction.
     """
-    turn, fire = ("LEFT", min(2, longest)), ("LEFTFIRE", min(2, longest))
+    turn, fire = Plan("LEFT", min(2, frame_skip)), Plan("LEFTFIRE", min(2, frame_skip))
     if now[74] == _NOTHING:
         return Advice("no ship", {turn: 1.0}, 0.3)
     heading = int(now[60]) & 15
-    words = f"nose {NOSES[heading]}"
+    description = f"nose {NOSES[heading]}"
     hit = target(before, now, shot((heading + 1) % 16), aim)
     if hit is None:
-        return Advice(f"{words}, no target", {turn: 1.0})
-    return Advice(f"{words}, target {_clip(hit.x, 159)} {_clip(hit.y, 209)}", {fire: 1.0}, 1.5)
+        return Advice(f"{description}, no target", {turn: 1.0})
+    description += f", target {_clip(hit.x, 159)} {_clip(hit.y, 209)}"
+    return Advice(description, {fire: 1.0}, 1.5)
 
 
 def target(
     before: Pixels | None, now: Pixels, flight: tuple[int, int], aim: AsteroidsAim = _AIM
 ) -> Rock | None:
-    """The first rock that a shot leaving now would meet."""
-    x, y = place(int(now[73])) + 3.5, 2 * int(now[74]) + 23.0
+    """The first rock that a shot fired now would hit."""
+    x, y = left_pixel(int(now[73])) + 3.5, 2 * int(now[74]) + 23.0
     seen = rocks(before, now)
     for half in range(1, 2 * aim.range):
         time = half / 2
         for rock in seen:
-            side = abs(_around(x + flight[0] * time - rock.x - rock.dx * time))
+            side = abs(_wrapped(x + flight[0] * time - rock.x - rock.dx * time))
             height = abs(y + flight[1] * time - rock.y - rock.dy * time)
             if side <= rock.width / 2 + aim.slack and height <= rock.height / 2 + aim.slack:
                 return rock
@@ -91,8 +92,8 @@ def target(
 def rocks(before: Pixels | None, now: Pixels) -> list[Rock]:
     """The rocks in view.
 
-    Bytes, for nine rocks that fly up and then nine that fly down: 3 to 20 their y, 21 to 38 their
-    x, 39 to 56 their size and colour. A rock that crosses the upper edge is there twice.
+    Bytes, for nine rocks that fly up and then nine that fly down: 3 to 20 are their y, 21 to 38
+    their x, 39 to 56 their size and colour. A rock that crosses the upper edge is listed twice.
     """
     found = []
     for slot in range(18):
@@ -102,7 +103,7 @@ def rocks(before: Pixels | None, now: Pixels) -> list[Rock]:
         last = None if before is None else _rock(before, slot)
         dx, dy = 0.0, -4.0 if slot < 9 else 4.0
         if last is not None and last.width == rock.width:
-            moved = _around(rock.x - last.x), rock.y - last.y
+            moved = _wrapped(rock.x - last.x), rock.y - last.y
             if abs(moved[0]) <= 6 and abs(moved[1]) <= 10:
                 dx, dy = moved
         found.append(Rock(rock.x, rock.y, dx, dy, rock.width, rock.height))
@@ -115,14 +116,14 @@ def _rock(memory: Pixels, slot: int) -> Rock | None:
         return None
     width, height = _SIZES[kind >> 4 & 3]
     top = 2 * (y - _ROWS if y >= _ROWS // 2 else y) + 23
-    return Rock(place(side) + width / 2, top + height / 2, 0.0, 0.0, width, height)
+    return Rock(left_pixel(side) + width / 2, top + height / 2, 0.0, 0.0, width, height)
 
 
-def place(byte: int) -> float:
-    """The leftmost pixel of what the console places with a byte.
+def left_pixel(byte: int) -> float:
+    """The leftmost pixel of an object, from the byte of its horizontal position.
 
-    The lower half counts 15 pixels a step, odd values before even ones, and the upper half shifts
-    by up to 8 pixels to either side.
+    The lower half counts steps of 15 pixels, odd values before even ones. The upper half shifts by
+    up to 8 pixels to either side.
     """
     coarse, fine = byte & 15, byte >> 4
     start = 7.5 * coarse + (-13.5 if coarse % 2 else 81.0)
@@ -130,7 +131,7 @@ def place(byte: int) -> float:
 
 
 def shot(heading: int) -> tuple[int, int]:
-    """Pixels right and down that a shot flies in a decision."""
+    """Pixels to the right and down that a shot flies in a decision."""
     turn = heading % 16
     if turn > 8:
         dx, dy = shot(16 - turn)
@@ -141,8 +142,8 @@ def shot(heading: int) -> tuple[int, int]:
     return _QUARTER[turn]
 
 
-def _around(distance: float) -> float:
-    """A sideways distance on a picture whose left and right edges meet."""
+def _wrapped(distance: float) -> float:
+    """A horizontal distance on a screen that wraps around."""
     return (distance + 80) % 160 - 80
 
 

@@ -1,8 +1,9 @@
-"""What every scripted expert is made of: advice, how it is played, how a push is planned.
+"""The parts that scripted experts share: their advice, the policy that plays it, and its wording.
 
-An expert looks at the memory before this decision and before the last one, and at nothing else:
-whatever it says can be computed from the two pictures a student is shown. Where memory holds what
-was found by watching the bytes while playing, and checked against the pixels of unpooled screens.
+An expert reads the memory at this decision and at the last one, and nothing else. A student that
+is shown the same two screens can therefore learn everything the expert describes. The addresses in
+memory were found by watching bytes during play and were checked against the pixels of unpooled
+screens.
 """
 
 from __future__ import annotations
@@ -13,28 +14,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.types import Decision, Observation, Pixels, Privilege, Step
+from atari_vlm.types import Decision, Observation, Pixels, Plan, Privilege, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What an expert sees and would play."""
+    """What an expert sees, and the plans it would play."""
 
-    words: str
+    description: str
     """Objects in view, in pixels of the 160 x 210 screen: "ball 72 66 moving right 5 down 3"."""
-    plans: dict[tuple[str, int], float]
-    """Probability of each (action, frames) worth playing; they sum to 1."""
+    plans: dict[Plan, float]
+    """Probability of each plan worth playing; the probabilities sum to 1."""
     weight: float = 1.0
-    """How much hangs on this moment, relative to others of the game."""
+    """Importance of this moment, relative to other moments of the game."""
 
 
 Advise = Callable[[Pixels | None, Pixels, int], Advice]
-"""(memory before the last decision, memory now, longest plan) -> advice."""
+"""(memory at the last decision, memory now, frame_skip) -> advice. No plan is longer than
+frame_skip."""
 
 
 @dataclass(frozen=True)
 class ExpertPolicy:
-    """Plays what `advise` says; a stateless function of the memory now and one decision ago."""
+    """Plays the plans of `advise`, a stateless function of the memory now and one decision ago."""
 
     game: str
     advise: Advise
@@ -44,61 +46,69 @@ class ExpertPolicy:
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Draw a plan from the advice, and say in the note what was seen."""
+        """Draw a plan from the advice; the note of the decision is the advice's description.
+
+        Raises:
+            InvalidSetting: the observation is of another game or has no memory.
+        """
         if observation.ram is None or observation.game != self.game:
             raise InvalidSetting(
                 f"The {self.game} expert needs an observation of {self.game} with its memory."
             )
         before = history[-1].observation.ram if history else None
         advice = self.advise(before, observation.ram, observation.interval)
-        action, frames = draw(advice, rng)
-        return Decision(action=action, frames=frames, source="scripted", note=advice.words)
+        action, frames = sample_plan(advice, rng)
+        return Decision(action=action, frames=frames, source="scripted", note=advice.description)
 
 
-def draw(advice: Advice, rng: np.random.Generator) -> tuple[str, int]:
-    """A plan, drawn with the advice's probabilities."""
+def sample_plan(advice: Advice, rng: np.random.Generator) -> Plan:
+    """Draw a plan with the advice's probabilities."""
     plans = list(advice.plans)
     return plans[int(rng.choice(len(plans), p=list(advice.plans.values())))]
 
 
-def steer(push: float, negative: str, positive: str, longest: int) -> dict[tuple[str, int], float]:
-    """Plans that push `push` frames on average: the two whole numbers around it.
+def push_plans(push: float, negative: str, positive: str, frame_skip: int) -> dict[Plan, float]:
+    """Plans that push for `push` frames on average: the two whole numbers around it.
 
-    Drawing between the two, instead of rounding, keeps the mean exact and play out of loops.
+    Drawing one of the two keeps the mean exact, and unlike rounding it keeps play out of loops.
+
+    Args:
+        push: frames; negative for the action `negative`. It is clipped to +-frame_skip.
+        negative: action that pushes in the negative direction.
+        positive: action that pushes in the positive direction.
+        frame_skip: the longest push.
     """
-    push = max(-float(longest), min(float(longest), push))
+    push = max(-float(frame_skip), min(float(frame_skip), push))
     low = int(np.floor(push))
-    plans: dict[tuple[str, int], float] = {}
+    plans: dict[Plan, float] = {}
     for frames, probability in ((low, low + 1 - push), (low + 1, push - low)):
         if probability > 0:
-            plan = (
-                (positive if frames > 0 else negative, abs(frames)) if frames else ("NOOP", longest)
-            )
-            plans[plan] = probability
+            action = positive if frames > 0 else negative
+            plans[Plan(action, abs(frames)) if frames else Plan("NOOP", frame_skip)] = probability
     return plans
 
 
-MOST_MOVED = 48
-"""The longest displacement that is named, in pixels."""
+MAX_DISPLACEMENT = 48
+"""The largest displacement that has words of its own, in pixels."""
 
 
-def moving(dx: int, dy: int) -> str:
+def describe_motion(dx: int, dy: int) -> str:
     """A displacement since the last decision in words: "moving right 5 down 3"."""
-    return f"moving {across(dx)} {along(dy)}"
+    return f"moving {describe_dx(dx)} {describe_dy(dy)}"
 
 
-def across(dx: int) -> str:
-    """A sideways displacement in words: "right 5", "straight"."""
-    return f"{'right' if dx > 0 else 'left'} {min(abs(dx), MOST_MOVED)}" if dx else "straight"
+def describe_dx(dx: int) -> str:
+    """A horizontal displacement in words: "right 5", "straight"."""
+    return f"{'right' if dx > 0 else 'left'} {min(abs(dx), MAX_DISPLACEMENT)}" if dx else "straight"
 
 
-def along(dy: int) -> str:
-    """An upright displacement in words: "down 3", "level"."""
-    return f"{'down' if dy > 0 else 'up'} {min(abs(dy), MOST_MOVED)}" if dy else "level"
+def describe_dy(dy: int) -> str:
+    """A vertical displacement in words: "down 3", "level"."""
+    return f"{'down' if dy > 0 else 'up'} {min(abs(dy), MAX_DISPLACEMENT)}" if dy else "level"
 
 
-def fold(value: float, low: float, high: float) -> float:
-    """Where something that bounces between two walls ends up."""
+def reflect(value: float, low: float, high: float) -> float:
+    """Fold a coordinate into [low, high] as if it bounced off two walls."""
     span = high - low
     value = (value - low) % (2 * span)
     return low + min(value, 2 * span - value)

@@ -1,8 +1,8 @@
-"""Montezuma's Revenge: fetch the first key, open the left door, and go for two jewels behind it.
+"""Montezuma's Revenge: fetch the first key, open the left door, and take two jewels behind it.
 
-Falling costs a life but not the key, and brings Joe back to the top: with a life to spare, that is
-the short way from the key to the doors. A beast that kills Joe is gone afterwards. Memory was
-compared with the pixels of unpooled screens.
+A fall costs a life but not the key, and puts Joe back at the top. With a life to spare, falling is
+the short way from the key to the doors. A beast that kills Joe disappears. Memory was compared
+with the pixels of unpooled screens.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from atari_vlm.policies.experts.base import Advice, ExpertPolicy
-from atari_vlm.types import Pixels
+from atari_vlm.types import Pixels, Plan
 
 TOP, LEDGE, GROUND = 235, 192, 148
-"""Byte 43 of whoever stands on the top floor, on the ledges and the belt, and on the ground."""
+"""Joe's y (byte 43) on the top floor, on the ledges and the belt, and on the ground."""
 LEFT_LADDER, LADDER, RIGHT_LADDER, ROPE = 21, 77, 133, 109
-"""Byte 42 of whoever climbs them."""
+"""Joe's x (byte 42) on each of them."""
 FIRST, BEAMS, SPIDER, PIT = 1, 0, 4, 10
-"""Numbers of the rooms on the way."""
+"""Numbers of the rooms along the route."""
 _KEY, _LOST = 2, (22, 26, 30)
-"""What byte 65 says of a carried key; byte 53 while Joe is crushed, burnt to smoke or to dust."""
+"""The bit of byte 65 for a carried key; byte 53 while Joe is crushed or burns."""
 _BEAM_WAITS = ((144, 148, 151), (124, 128, 131), (48, 53, 56))
-"""In front of each row of beams, byte 42 at its edge, and where Joe waits until they vanish."""
+"""For each row of beams: x at its edge, and the range of x in which Joe waits for a gap."""
 _ELSEWHERE = ("LEFT", "RIGHT", "UP", "DOWN")
 
-Step = tuple[str, tuple[int, int]]
-"""An action, and the bytes 42 and 43 it shall lead to."""
+Move = tuple[str, tuple[int, int]]
+"""An action, and the (x, y) that it leads to, as bytes 42 and 43."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,76 +33,76 @@ class _Joe:
     x: int
     y: int
     fetched: bool
-    """Whether he has the key, or has used it."""
+    """Whether Joe has the key or has used it."""
     beast: int | None
-    """How far to his right the skull or spider is; None without one."""
+    """Distance of the skull or spider to the right of Joe; None without one."""
 
     def climbs(self, ladder: int) -> bool:
-        """Whether he is on this ladder or rope, if he is on any."""
+        """Whether Joe's x is that of a ladder or rope."""
         return abs(self.x - ladder) <= 1
 
 
-def advise_montezuma_revenge(before: Pixels | None, now: Pixels, longest: int) -> Advice:
-    """Follow the way to the key, back to the top, through the left door and to the jewels.
+def advise_montezuma_revenge(before: Pixels | None, now: Pixels, frame_skip: int) -> Advice:
+    """Follow the route to the key, back to the top, through the left door and to the jewels.
 
-    Bytes: 3 the room, 42 and 43 Joe's x and height, 53 what he does, 44 the spider's and 47 the
-    skull's x, 58 the lives, 65 what he carries, 66 what is left in the room (bit 0 its treasure, 1
-    the skull of the first room, 3 its left door); 37 is 253 while beams or floors have vanished.
+    Bytes: 3 is the room, 42 and 43 are Joe's x and height, 53 is his pose, 44 the spider's x and 47
+    the skull's, 58 the lives, 65 the things Joe carries, 66 the things left in the room (bit 0 the
+    treasure, 1 the skull of the first room, 3 its left door). 37 is 253 while beams or floors are
+    gone.
     """
     room, x, y, left = int(now[3]), int(now[42]), int(now[43]), int(now[66])
-    where = f"joe {_across(x)} {_down(y)}"
+    where = f"joe {_screen_x(x)} {_screen_y(y)}"
     if now[53] in _LOST:
-        return Advice(f"{where} lost", {("NOOP", longest): 1.0}, 0.3)
+        return Advice(f"{where} lost", {Plan("NOOP", frame_skip): 1.0}, 0.3)
     gone, was_gone = (int(memory[37]) == 253 for memory in (now, now if before is None else before))
     if room == FIRST:
         skull = int(now[47]) + 33 if left & 2 else None
         key = "taken" if now[65] & _KEY else "there" if left & 1 else "used"
         joe = _Joe(x, y, key != "there", None if skull is None else skull - x)
-        words = f"{_at('skull', skull)}, key {key}"
-        step = _first_room(joe, key, bool(left & 8), now[58] > 0)
+        objects = f"{_clause('skull', skull)}, key {key}"
+        move = _first_room(joe, key, bool(left & 8), now[58] > 0)
     elif room == BEAMS:
         beams = ("vanished" if not was_gone else "off") if gone else "on"
-        words = f"beams {beams}, jewel {'there' if left & 1 else 'taken'}"
-        step = _beam_room(_Joe(x, y, False, None), beams, bool(left & 1))
+        objects = f"beams {beams}, jewel {'there' if left & 1 else 'taken'}"
+        move = _beam_room(_Joe(x, y, False, None), beams, bool(left & 1))
     elif room == SPIDER:
         spider = int(now[44]) if left & 1 else None
-        words = _at("spider", spider)
-        step = _spider_room(_Joe(x, y, False, None if spider is None else spider - x))
+        objects = _clause("spider", spider)
+        move = _spider_room(_Joe(x, y, False, None if spider is None else spider - x))
     elif room == PIT:
         floor = "gone" if gone else "new" if was_gone else "there"
-        words = f"floor {floor}, jewel {'there' if left & 1 else 'taken'}"
-        step = _pit_room(_Joe(x, y, False, None), floor, bool(left & 1))
+        objects = f"floor {floor}, jewel {'there' if left & 1 else 'taken'}"
+        move = _pit_room(_Joe(x, y, False, None), floor, bool(left & 1))
     else:
-        anywhere = {(action, longest): 1 / len(_ELSEWHERE) for action in _ELSEWHERE}
+        anywhere = {Plan(action, frame_skip): 1 / len(_ELSEWHERE) for action in _ELSEWHERE}
         return Advice(f"{where} elsewhere", anywhere, 0.3)
-    action, aim = step
-    words = f"{where}, {words}, aim {_across(aim[0])} {_down(aim[1])}"
+    action, aim = move
+    description = f"{where}, {objects}, aim {_screen_x(aim[0])} {_screen_y(aim[1])}"
     jump = "FIRE" in action
-    # The button must be let go before it works again.
-    return Advice(
-        words, {(action, min(2, longest) if jump else longest): 1.0}, 3.0 if jump else 1.0
-    )
+    # The button works again only after a release, so a jump is shorter than the decision.
+    plan = Plan(action, min(2, frame_skip) if jump else frame_skip)
+    return Advice(description, {plan: 1.0}, 3.0 if jump else 1.0)
 
 
-def _across(x: int) -> int:
-    """The pixel of the middle of whoever is at byte 42 (44, 47 + 33)."""
+def _screen_x(x: int) -> int:
+    """Screen x of the centre, from byte 42, 44, or 47 plus 33."""
     return max(0, min(159, x + 3))
 
 
-def _down(y: int) -> int:
-    """The pixel of the chest of whoever is at byte 43."""
+def _screen_y(y: int) -> int:
+    """Screen y of the chest, from byte 43."""
     return max(0, min(209, 318 - y))
 
 
-def _at(name: str, x: int | None) -> str:
-    return f"no {name}" if x is None else f"{name} {_across(x)}"
+def _clause(name: str, x: int | None) -> str:
+    return f"no {name}" if x is None else f"{name} {_screen_x(x)}"
 
 
-def _walk(joe: _Joe, x: int) -> Step:
+def _walk(joe: _Joe, x: int) -> Move:
     return ("LEFT" if joe.x > x else "RIGHT"), (x, joe.y)
 
 
-def _first_room(joe: _Joe, key: str, left_door: bool, spare: bool) -> Step:
+def _first_room(joe: _Joe, key: str, left_door: bool, spare: bool) -> Move:
     if joe.y >= TOP - 2:
         return _top(joe, key, left_door)
     if joe.y == LEDGE:
@@ -121,10 +121,10 @@ def _first_room(joe: _Joe, key: str, left_door: bool, spare: bool) -> Step:
     return "NOOP", (joe.x, joe.y)
 
 
-def _top(joe: _Joe, key: str, left_door: bool) -> Step:
-    """Down the ladder for the key; with it, or through an open door, out of the room."""
+def _top(joe: _Joe, key: str, left_door: bool) -> Move:
+    """Go down the ladder for the key; with it, or with a door open, leave the room."""
     goal = 9 if joe.fetched else LADDER
-    if key == "used" and left_door:  # the right one was opened instead
+    if key == "used" and left_door:  # the key opened the right door instead
         goal = 148
     if not joe.fetched and abs(joe.x - goal) <= 3:
         return "DOWN", (LADDER, LEDGE)
@@ -136,7 +136,7 @@ def _top(joe: _Joe, key: str, left_door: bool) -> Step:
     return action, aim
 
 
-def _ledges(joe: _Joe, spare: bool) -> Step:
+def _ledges(joe: _Joe, spare: bool) -> Move:
     if joe.x < 45:
         if not joe.fetched:
             return "LEFTFIRE", (LEFT_LADDER - 6, LEDGE)
@@ -154,8 +154,8 @@ def _ledges(joe: _Joe, spare: bool) -> Step:
     return _walk(joe, RIGHT_LADDER)
 
 
-def _ground(joe: _Joe) -> Step:
-    """To the other ladder, over the skull: let it come near, then jump."""
+def _ground(joe: _Joe) -> Move:
+    """Go to the other ladder; let the skull come near and jump over it."""
     ladder = RIGHT_LADDER if joe.fetched else LEFT_LADDER
     if abs(joe.x - ladder) <= 3:
         return "UP", (ladder, LEDGE)
@@ -170,8 +170,8 @@ def _ground(joe: _Joe) -> Step:
     return action, aim
 
 
-def _beam_room(joe: _Joe, beams: str, jewel: bool) -> Step:
-    """Cross each row of beams as soon as it vanishes; jump for the jewel; then down the ladder."""
+def _beam_room(joe: _Joe, beams: str, jewel: bool) -> Move:
+    """Cross each row of beams as soon as it vanishes, jump for the jewel, go down the ladder."""
     if joe.y < TOP - 2 and joe.climbs(LADDER):
         return "DOWN", (LADDER, 100)
     if not jewel and abs(joe.x - LADDER) <= 3:
@@ -187,25 +187,25 @@ def _beam_room(joe: _Joe, beams: str, jewel: bool) -> Step:
     return action, aim
 
 
-def _cross(on: str, back: str, waits: bool, beams: str) -> str:
-    """Start when the beams vanish; once begun, go on; keep off the edge while they burn."""
+def _cross(forward: str, back: str, waits: bool, beams: str) -> str:
+    """Start when the beams vanish and do not stop; keep off the edge while they burn."""
     if beams == "vanished":
-        return on
+        return forward
     if waits:
         return "NOOP"
-    return back if beams == "on" else on
+    return back if beams == "on" else forward
 
 
-def _spider_room(joe: _Joe) -> Step:
-    """Down the ladder, unless the spider is about to be there."""
+def _spider_room(joe: _Joe) -> Move:
+    """Go down the ladder, unless the spider is close to it."""
     if joe.y == TOP and not joe.climbs(LADDER):
         return _walk(joe, LADDER)
     near = joe.beast is not None and abs(joe.beast) < 22
     return ("NOOP" if near and joe.y >= 242 else "DOWN"), (LADDER, 100)
 
 
-def _pit_room(joe: _Joe, floor: str, jewel: bool) -> Step:
-    """Down the ladder, left to firm ground while the floor holds, and jump for the jewel."""
+def _pit_room(joe: _Joe, floor: str, jewel: bool) -> Move:
+    """Go down the ladder, left to solid ground while the floor is there, and jump for the jewel."""
     if not jewel:
         if joe.y > TOP + 2:
             return "DOWN", (LADDER, TOP)

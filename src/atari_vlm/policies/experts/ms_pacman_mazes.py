@@ -1,9 +1,9 @@
-"""The four mazes of Ms. Pacman: walls, lanes, and how far every place is from every other.
+"""The four mazes of Ms. Pacman: walls, lanes and distances.
 
-Walls were read from the screen: blocks of 4 x 12 pixels, 40 across and 14 down, the right half a
-mirror of the left. Lanes run along the middles of 18 columns and 14 rows; a place where they cross
-is a cell. Walking from one cell to the next takes about 13 frames across (8 pixels) and down (12
-pixels), so distances are in such steps; the middle is 1.5 of them wide, a side tunnel 2.5.
+Walls were read from the screen in blocks of 4 x 12 pixels, 40 across and 14 down; the right half
+mirrors the left. Lanes run along the centres of 18 columns and 14 rows, and a cell is a crossing of
+two lanes. Distances are in steps: a step to the next cell takes about 13 frames, both across (8
+pixels) and down (12 pixels). The middle columns are 1.5 steps apart, and a side tunnel takes 2.5.
 """
 
 from __future__ import annotations
@@ -82,16 +82,16 @@ WALLS = (
 
 ROWS, COLUMNS = 14, 18
 WAYS = ("up", "right", "down", "left")
-"""In the order memory counts them."""
+"""The directions, in the order of their codes in memory."""
 OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 _START = (8, 8)
 
 Cell = tuple[int, int]
-"""(row, column) of a place where lanes cross."""
+"""(row, column) of a crossing of two lanes."""
 Place = tuple[int, int]
-"""x and y of a thing as memory has them; its middle is shown at x - 8, y + 6."""
+"""X and y of an object in memory; the screen shows its centre at x - 8, y + 6."""
 Ends = dict[str, tuple[Cell, float]]
-"""Way one can go -> the first cell that way, and how far it is."""
+"""Direction -> the first cell in that direction, and its distance."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Maze:
     """The lanes of one maze."""
 
     steps: dict[Cell, Ends]
-    """Cell -> way -> the next cell that way, and its distance."""
+    """Cell -> direction -> the next cell in that direction, and its distance."""
     apart: dict[Cell, dict[Cell, float]]
     """Distance between two cells."""
 
@@ -118,7 +118,7 @@ def maze(number: int) -> Maze:
 
 
 def block(column: int) -> int:
-    """Where a column lies among the 40 blocks of a row.
+    """Index of a column among the 40 blocks of a row.
 
     >>> [block(column) for column in (0, 8, 9, 17)]
     [2, 18, 21, 37]
@@ -153,7 +153,7 @@ def _distances(steps: dict[Cell, Ends], start: Cell) -> dict[Cell, float]:
 
 
 def column_x(column: int) -> int:
-    """The x byte of a thing in the middle of a column's lane.
+    """The x byte of an object in the centre of a column's lane.
 
     >>> [column_x(column) for column in (0, 8, 9, 17)]
     [18, 82, 94, 158]
@@ -162,7 +162,7 @@ def column_x(column: int) -> int:
 
 
 def ends(level: Maze, place: Place) -> Ends:
-    """Cells one reaches first from a place; nothing off the lanes, as in the ghosts' house."""
+    """The first cells in each direction from a place; empty off the lanes."""
     x, y = place
     column = min(range(COLUMNS), key=lambda c: abs(column_x(c) - x))
     row, rest = divmod(y - 2, 12)
@@ -188,7 +188,7 @@ def _along_row(level: Maze, cell: Cell, x: int) -> Ends:
 
 @lru_cache(maxsize=ROWS * COLUMNS)
 def dot(cell: Cell) -> tuple[int, int]:
-    """The byte and the bit that are a cell's dot, three bytes a row.
+    """The byte and the bit of a cell's dot; a row has three bytes.
 
     >>> dot((0, 0)), dot((0, 1)), dot((0, 16)), dot((13, 8))
     ((59, 6), (60, 7), (61, 7), (100, 6))

@@ -1,33 +1,33 @@
-"""Pitfall!: run to the right, over holes, pits and crocodiles; treasures lie on the way.
+"""Pitfall!: run to the right, over holes, pits and crocodiles; treasures lie along the road.
 
-Places are Harry's x in memory, whose middle is drawn 4 pixels further right. He runs 2 pixels a
-decision, and a jump takes eight decisions and 16 pixels. A spot to wait at serves as memory: before
-a pit that opens and closes Harry stands back until it is open, then at its edge until it closes,
-and so has the whole of the time it stays closed.
+Positions are Harry's x in memory; the screen shows his centre 4 pixels further right. Harry runs 2
+pixels a decision, and a jump takes eight decisions and 16 pixels. The policy has no memory, so
+Harry's position replaces it: he stays back from a pit until it opens, then stands at its edge until
+it closes, and can use all of the time in which it is closed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from atari_vlm.policies.experts.base import Advice, ExpertPolicy, across
-from atari_vlm.types import Pixels
+from atari_vlm.policies.experts.base import Advice, ExpertPolicy, describe_dx
+from atari_vlm.types import Pixels, Plan
 
 _MIDDLE, _FEET, _ROAD = 4, 82, 32
 _BACK, _EDGE, _BRINK = 26, 41, 44
-"""Where Harry stands back from a pit, where its edge begins, and the last safe place before it."""
+"""X at which Harry stays back from a pit, x at which its edge begins, the last safe x before it."""
 _LADDER = 76
 _FALLS = {"hole": ((73, 79),), "holes": ((45, 55), (73, 79), (97, 107))}
-"""Where a hole swallows Harry."""
+"""Ground -> the ranges of x in which Harry falls into a hole."""
 _HEADS = 62, 78, 94
-"""Where a crocodile bears Harry whatever its jaws do; from each a jump reaches the next."""
+"""X at which Harry stands safely on each crocodile; a jump from one reaches the next."""
 _SHORE = 106
-"""Where the road goes on behind a pit."""
+"""X at which the road continues behind a pit."""
 _SPACING = {1: (0, 16), 2: (0, 32), 3: (0, 32, 64), 5: (0, 32, 64)}
-"""Object of a scene -> how far behind each other its logs are."""
+"""Object of a scene -> offsets of its logs from the first, in pixels."""
 _STILL = 4
-"""Objects from this number on stand still: logs, a fire, a snake."""
-_PLANS = {
+"""Objects from this number on do not move: logs, a fire, a snake."""
+_ACTIONS = {
     "right": "RIGHT",
     "left": "LEFT",
     "jump": "RIGHTFIRE",
@@ -45,31 +45,35 @@ class _Scene:
     """32 on the road, less in the air, more in a hole."""
     ground: str
     vine: int | None
-    """X of the vine's lower end."""
+    """X of the vine's lower end; None without a vine."""
     swing: int
-    """How far it swung since the last decision."""
+    """Displacement of the vine's end since the last decision."""
     gap: int | None
-    """From Harry to the nearest thing ahead to jump over."""
+    """Distance from Harry to the nearest obstacle ahead; None without one."""
     still: bool
+    """Whether the obstacles of the scene do not move."""
     hanging: bool
+    """Whether Harry hangs on the vine."""
 
 
-def advise_pitfall(before: Pixels | None, now: Pixels, longest: int) -> Advice:
-    """Run to the right; jump, wait, swing and climb as the ground asks for.
+def advise_pitfall(before: Pixels | None, now: Pixels, frame_skip: int) -> Advice:
+    """Run to the right; jump, wait, swing and climb as the ground requires.
 
-    Bytes: 97 and 105 Harry's x and y, 1 the scene (its bits 0 to 2 the object, 3 to 5 the ground),
-    98 the object's x, 92 and 93 how far the vine swings and to which side, 46 whether jaws are
-    open, 32 whether a pit is, 103 how long Harry has been in the air.
+    Bytes: 97 and 105 are Harry's x and y, 1 is the scene (bits 0 to 2 the object, 3 to 5 the
+    ground), 98 the object's x, 92 and 93 the swing of the vine and its side, 46 shows whether jaws
+    are open, 32 whether a pit is open, 103 counts the time that Harry is in the air.
     """
     seen = _look(before, now)
     aim = _aim(seen)
     x, y = min(159, seen.x + _MIDDLE), max(0, min(209, seen.y + _FEET))
-    words = f"harry {x} {y}, ground {seen.ground}, "
-    words += "no vine, " if seen.vine is None else f"vine {seen.vine} moving {across(seen.swing)}, "
-    ahead = None if seen.gap is None else x + seen.gap
-    words += "no threat, " if ahead is None else f"threat {max(0, min(159, ahead))}, "
+    vine, threat = "no vine", "no threat"
+    if seen.vine is not None:
+        vine = f"vine {seen.vine} moving {describe_dx(seen.swing)}"
+    if seen.gap is not None:
+        threat = f"threat {max(0, min(159, x + seen.gap))}"
+    description = f"harry {x} {y}, ground {seen.ground}, {vine}, {threat}, aim {aim}"
     weight = {"right": 1.0, "wait": 1.0}.get(aim, 2.5)
-    return Advice(f"{words}aim {aim}", {(_PLANS[aim], longest): 1.0}, weight)
+    return Advice(description, {Plan(_ACTIONS[aim], frame_skip): 1.0}, weight)
 
 
 def _look(before: Pixels | None, now: Pixels) -> _Scene:
@@ -100,7 +104,7 @@ def _vine(memory: Pixels) -> int:
 
 def _objects(now: Pixels, scene: int) -> list[int]:
     kind = scene >> 3 & 7
-    if kind in (4, 5):  # crocodiles have the scene to themselves; a treasure is no threat
+    if kind in (4, 5):  # crocodiles come without other objects; a treasure is no threat
         return []
     return [(int(now[98]) + behind) % 160 for behind in _SPACING.get(scene & 7, (0,))]
 
@@ -117,14 +121,14 @@ def _ground(now: Pixels, scene: int) -> str:
 
 
 def _aim(seen: _Scene) -> str:
-    if seen.y > 56:  # under the ground, where only the ladder leads out
+    if seen.y > 56:  # underground; only the ladder leads out
         x = seen.x
         return "right" if x < _LADDER - 1 else "left" if x > _LADDER + 2 else "climb"
     if seen.hanging:
         return "drop" if seen.x >= 103 else "wait"
-    if seen.y > _ROAD:  # on the ladder; its top is left by running
+    if seen.y > _ROAD:  # on the ladder; running leaves its top
         return "right" if seen.y <= 48 else "climb"
-    if seen.y < _ROAD:  # a jump carries on by itself; over heads a step too far is the end
+    if seen.y < _ROAD:  # in a jump, which needs no input; on heads, one step too far kills
         return "wait" if seen.ground in ("jaws", "heads") else "right"
     if seen.ground in _FALLS:
         return _past_holes(seen)
@@ -138,7 +142,7 @@ def _aim(seen: _Scene) -> str:
 
 
 def _run(seen: _Scene) -> str:
-    """Run on, over what lies or rolls in the way."""
+    """Run, and jump over obstacles."""
     if seen.gap is None:
         return "right"
     low, high = (6, 13) if seen.still else (8, 22)
@@ -159,22 +163,24 @@ def _past_holes(seen: _Scene) -> str:
 
 
 def _to_vine(seen: _Scene) -> str:
-    """Stand back, run to the edge as the vine leaves the far side, and jump as it comes near."""
+    """Stay back, run to the edge as the vine leaves the far side, and jump as it comes near."""
     vine = seen.vine or 0
     if seen.x <= _BACK:
         leaves = seen.swing < 0 and vine > 84
         waits = not leaves and seen.x > _BACK - 4
         return _dodge(seen) if waits else _stroll(seen, _BACK)
-    if seen.swing > 0:  # too late: the next chance is a whole swing away
+    if seen.swing > 0:  # too late; wait for the next swing
         return "left"
     if seen.x < _EDGE - 2:
         return "right"
-    held = seen.gap is not None and seen.gap < 8 and not seen.still  # a log in contact stops a jump
+    held = (
+        seen.gap is not None and seen.gap < 8 and not seen.still
+    )  # no jump while a log touches Harry
     return "jump" if seen.swing < 0 and 57 <= vine <= 84 and not held else _dodge(seen)
 
 
 def _to_gap(seen: _Scene) -> str:
-    """Stand back while there is no danger, go to the edge with it, and over when it ends."""
+    """Stay back until the danger begins, go to the edge, and cross when the danger ends."""
     danger = seen.ground in ("jaws", "pit")
     if seen.x <= _BACK:
         waits = not danger and seen.x > _BACK - 4
@@ -187,7 +193,7 @@ def _to_gap(seen: _Scene) -> str:
 
 
 def _stroll(seen: _Scene, limit: int) -> str:
-    """Run on, but hop on the spot where a jump would go past a place to wait at."""
+    """Run, but hop on the spot if a jump would pass the waiting position."""
     aim = _run(seen)
     if aim == "jump" and seen.x + 19 > limit:
         hop = _dodge(seen)
@@ -201,7 +207,7 @@ def _dodge(seen: _Scene) -> str:
 
 
 def _over_heads(seen: _Scene) -> str:
-    """From head to head while the jaws are shut; open ones leave three pixels to stand on."""
+    """Jump from head to head; open jaws leave only a few pixels to stand on."""
     if seen.x >= _SHORE:
         return _run(seen)
     low = -2 if seen.ground == "heads" else 0

@@ -1,37 +1,37 @@
-"""Private Eye: fetch the money, then the gun, then the thief, and bring each where it belongs.
+"""Private Eye: fetch the money, then the gun, then the thief, and return each.
 
-The city is a ring of 32 places with alleys between 1 and 19 and between 25 and 29, and fences that
-cannot be passed in 15 and 28. What to fetch next shows in the corner of the screen (what is
-carried) and in how long the score is; where to drive follows from that and from the place.
+The city is a ring of 32 places with alleys between 1 and 19 and between 25 and 29, and with closed
+fences in 15 and 28. The stage of the case follows from the item in the corner of the screen and
+from the score; the route follows from the stage and the place.
 """
 
 from __future__ import annotations
 
 from atari_vlm.policies.experts.base import Advice, ExpertPolicy
-from atari_vlm.types import Pixels
+from atari_vlm.types import Pixels, Plan
 
 _POLICE, _ALLEY, _GUN, _FENCE, _THIEF, _PARK, _SHOP, _BACK, _MONEY, _EXIT = (
     *(0, 1, 14, 15, 16, 19, 23, 25, 28, 29),
 )
 _CARRIED = {20: "gun", 24: "money", 28: "thief"}
 _SUSPECTS = (20, 24, 30, 31)
-"""What may be seen in a window: the gun, the money, and two faces."""
+"""Suspects that may appear in a window: the gun, the money, and two faces."""
 _JUMPS = {9: (22, 38), 10: (22, 38), 16: (22, 38), 17: (22, 38), 29: (34, 44), 32: (34, 56)}
-"""What lies on the road -> how far ahead it is when a jump clears it, in pixels: hydrant, hole,
-rat (two pictures), thug, and the dagger he throws."""
+"""Hazard -> the distances ahead, in pixels, at which a jump clears it: hydrant, hole, rat (two
+images), thug, and the thug's dagger."""
 _CATCH = 26, 38
-"""How far ahead a window is when a jump reaches it."""
+"""The distances ahead, in pixels, at which a jump reaches a window."""
 _TURN = 76
-"""Car x at which an alley is entered."""
+"""Car x at the entrance of an alley."""
 _HIDING = 87
-"""Car x where the thief jumps out of the bushes of his place."""
+"""Car x at which the thief jumps out of the bushes."""
 
 
-def advise_private_eye(before: Pixels | None, now: Pixels, longest: int) -> Advice:
-    """Drive towards what is next, jump over hazards and up at suspects in windows.
+def advise_private_eye(before: Pixels | None, now: Pixels, frame_skip: int) -> Advice:
+    """Drive towards the next goal, jump over hazards and up at suspects in windows.
 
-    Bytes: 92 the place, 60 what is carried, 63 the car's x, 86 its height (19 on the road), 72 to
-    74 the score; 41 what lies on the road and 47 its x, 43 who is in a top window and 49 their x.
+    Bytes: 92 is the place, 60 the carried item, 63 the car's x, 86 its height (19 on the road), 72
+    to 74 the score, 41 the hazard and 47 its x, 43 the suspect in a top window and 49 its x.
     """
     place, car = int(now[92]), max(0, min(159, int(now[63]) + 4))
     stage = _stage(now)
@@ -41,27 +41,27 @@ def advise_private_eye(before: Pixels | None, now: Pixels, longest: int) -> Advi
     wanted = stage in ("new", "banked") and (place in (_GUN, _MONEY) or int(now[43]) in (20, 24))
     way = _way(place, stage, car, suspect if wanted else None, flying)
     hop = not flying and _hop(now, way, car, hazard, suspect)
-    words = (
+    description = (
         f"place {place}, stage {stage}, car {car}, "
-        f"{_seen('hazard', hazard)}, {_seen('suspect', suspect)}, "
+        f"{_clause('hazard', hazard)}, {_clause('suspect', suspect)}, "
         f"aim {way} {'jump' if hop else 'drive'}"
     )
     if way == "wait":
-        return Advice(words, {("NOOP", longest): 1.0})
+        return Advice(description, {Plan("NOOP", frame_skip): 1.0})
     if hop:
-        # Let go before the next decision: the button works again only after it was released.
-        return Advice(words, {(f"{way.upper()}FIRE", min(2, longest)): 1.0}, 3.0)
+        # The button works again only after a release, so a jump is shorter than the decision.
+        return Advice(description, {Plan(f"{way.upper()}FIRE", min(2, frame_skip)): 1.0}, 3.0)
     action = "UP" if way == "enter" else way.upper()
     weight = 2.0 if place in (_ALLEY, _GUN, _PARK, _BACK, _MONEY) else 1.0
-    return Advice(words, {(action, longest): 1.0}, weight)
+    return Advice(description, {Plan(action, frame_skip): 1.0}, weight)
 
 
-def _seen(thing: str, x: int | None) -> str:
+def _clause(thing: str, x: int | None) -> str:
     return f"no {thing}" if x is None else f"{thing} {max(0, min(159, x))}"
 
 
 def _stage(now: Pixels) -> str:
-    """What is carried, or how much of the case is done, which the length of the score tells."""
+    """The stage of the case: the carried item, or the progress that the score shows."""
     if int(now[60]) in _CARRIED:
         return _CARRIED[int(now[60])]
     tens = int(now[72])
@@ -71,7 +71,7 @@ def _stage(now: Pixels) -> str:
 
 
 def _way(place: int, stage: str, car: int, wanted: int | None, flying: bool) -> str:
-    """Where to drive: "left", "right", "enter" an alley, or "wait"."""
+    """The next move: "left", "right", "enter" an alley, or "wait"."""
     if place == _FENCE:
         return "left" if car < 100 else "right"
     if wanted is not None:
@@ -86,7 +86,7 @@ def _way(place: int, stage: str, car: int, wanted: int | None, flying: bool) -> 
 
 
 def _approach(car: int, suspect: int, flying: bool) -> str:
-    """To where a jump reaches the window, and then that way; from the side with more road."""
+    """Drive to the distance of a jump from the window, on the side with more road, then at it."""
     towards, away = ("left", "right") if suspect < 60 else ("right", "left")
     return (
         towards
@@ -133,6 +133,6 @@ _ROUTES = {
         "left", (_WOODS, "right"), (_only(_PARK), "enter"), (range(_EXIT, 32), "right")
     ),
 }
-"""Stage -> the way out of each place."""
+"""Stage -> the way out of each place, by number."""
 
 PRIVATE_EYE = ExpertPolicy("private_eye", advise_private_eye)

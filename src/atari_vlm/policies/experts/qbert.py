@@ -1,7 +1,7 @@
-"""Q*bert: hop to the nearest cube that lacks its colour, and keep off cubes that are dangerous.
+"""Q*bert: hop to the nearest cube without its colour, and avoid dangerous cubes.
 
-Cubes are named by (row, column): rows 0 to 5 from the top, columns in half cubes, so that every hop
-changes row and column by one. Memory was compared with the pixels of unpooled screens.
+A cube is (row, column): rows 0 to 5 from the top, columns in half cubes, so that every hop changes
+row and column by one. Memory was compared with the pixels of unpooled screens.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from atari_vlm.policies.experts.base import Advice, ExpertPolicy
-from atari_vlm.types import Pixels
+from atari_vlm.types import Pixels, Plan
 
 Cube = tuple[int, int]
 
 HOPS = {"DOWN": (1, -1), "RIGHT": (1, 1), "LEFT": (-1, -1), "UP": (-1, 1)}
-"""Action -> what it adds to row and column; the order breaks ties."""
+"""Action -> its change of row and column; the order breaks ties."""
 COLOURS: dict[Cube, int] = {
     (row, 5 - row + 2 * place): byte
     for row, places in enumerate(
@@ -30,19 +30,19 @@ COLOURS: dict[Cube, int] = {
     )
     for place, byte in enumerate(places)
 }
-"""Cube -> byte with the colour of its top."""
+"""Cube -> the byte with the colour of its top."""
 _WANTED = (26, 148, 4, 26, 214, 26, 26, 86, 162, 10, 26, 148, 148, 26, 10, 152, 148, 100)
-"""The colour each round asks for, which the score is drawn in; byte 99 counts rounds."""
+"""The target colour of each round, also the colour of the score; byte 99 counts rounds."""
 _COLUMN_X = (18, 30, 42, 54, 66, 78, 94, 106, 118, 130, 142)
 _TOP_Y = (36, 64, 93, 122, 151, 180)
-"""Height of the tops of the cubes in each row; what stands on them ends five pixels higher."""
+"""Y of the tops of the cubes in each row; objects on them end five pixels higher."""
 _SHAPES = (91, 92, 93, 94, 96, 95)
-"""Byte with the shape drawn in each row; nothing that moves by itself but Coily is in row 0."""
+"""The byte with the shape in each row; of the enemies, only Coily reaches row 0."""
 _BALLS = {17: 20, 0: 8}
-"""Shape of a ball -> how far its middle is above the cube: one flies high, one lies flat."""
+"""Shape of a ball -> pixels from the cube up to its centre, in flight and at rest."""
 _NOTHING, _CURSE, _GREEN = 7, 166, 196
 _DISCS = {(4, 1): (112, "LEFT", (16, 138)), (4, 9): (122, "UP", (144, 138))}
-"""Cube beside a disc -> byte that is 0 without the disc, the hop onto it, and its pixel."""
+"""Cube beside a disc -> the byte that is 0 without the disc, the hop onto it, its pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +50,36 @@ class _Enemy:
     cube: Cube
     snake: bool
     above: int = 14
-    """Pixels from the top of the cube up to its middle."""
+    """Pixels from the top of the cube up to the enemy's centre."""
 
     @property
     def pixel(self) -> tuple[int, int]:
-        """Where its middle is drawn."""
+        """Screen x and y of its centre."""
         row, column = self.cube
         return _COLUMN_X[column], _TOP_Y[row] - self.above
 
     def reach(self) -> set[Cube]:
-        """The cubes it is on or may be on next: a ball falls, the snake goes anywhere."""
+        """Its cube and those it may hop to: a ball only falls, the snake goes anywhere."""
         row, column = self.cube
         ways = HOPS.values() if self.snake else ((1, -1), (1, 1))
         return {self.cube, *((row + down, column + right) for down, right in ways)}
 
 
-def advise_qbert(before: Pixels | None, now: Pixels, longest: int) -> Advice:
-    """Hop to the nearest cube that lacks its colour, or away from what comes near.
+def advise_qbert(before: Pixels | None, now: Pixels, frame_skip: int) -> Advice:
+    """Hop to the nearest cube without its colour, or away from an enemy.
 
-    Bytes: 43 and 67 Q*bert's x and y, 35 his column, 55 not 0 while he hops, 59 not 0 while he
-    falls; 39 and 69 the snake's row (255 for none) and column; 75 to 79 columns and 107 to 111
-    colours of whatever is in rows 1 to 5.
+    Bytes: 43 and 67 are Q*bert's x and y, 35 is his column, 55 is not 0 while he hops, 59 not 0
+    while he falls; 39 and 69 are the snake's row (255 without a snake) and column; 75 to 79 are the
+    columns and 107 to 111 the colours of the objects in rows 1 to 5.
     """
     x, y = min(159, int(now[43])), int(now[67])
     if not 14 <= y <= 190 or now[59]:
-        return Advice("no qbert", {("NOOP", longest): 1.0}, 0.3)
+        return Advice("no qbert", {Plan("NOOP", frame_skip): 1.0}, 0.3)
     here = ((y - 25) // 28, int(now[35]))
     hopping = now[55] or (y - 25) % 28 or here not in COLOURS
     cursing = any(now[byte] == _CURSE for byte in _SHAPES)
     if cursing or hopping or _celebrating(now):
-        return Advice(f"qbert {x} {y} busy", {("NOOP", longest): 1.0}, 0.5)
+        return Advice(f"qbert {x} {y} busy", {Plan("NOOP", frame_skip): 1.0}, 0.5)
     enemies = sorted(_enemies(now), key=lambda enemy: _hops(here, enemy.cube))
     action, aim = _choose(now, here, enemies)
     threat = "no enemy"
@@ -87,12 +87,12 @@ def advise_qbert(before: Pixels | None, now: Pixels, longest: int) -> Advice:
         kind = "snake" if enemies[0].snake else "ball"
         threat = "enemy {} {} ".format(*enemies[0].pixel) + kind
     near = bool(enemies) and _hops(here, enemies[0].cube) <= 2
-    words = f"qbert {x} {y}, {threat}, aim {aim[0]} {aim[1]}"
-    return Advice(words, {(action, longest): 1.0}, 3.0 if near else 2.0)
+    description = f"qbert {x} {y}, {threat}, aim {aim[0]} {aim[1]}"
+    return Advice(description, {Plan(action, frame_skip): 1.0}, 3.0 if near else 2.0)
 
 
 def _choose(now: Pixels, here: Cube, enemies: list[_Enemy]) -> tuple[str, tuple[int, int]]:
-    """The hop, and the pixel it is for: a cube to colour, a refuge, a disc."""
+    """The hop, and the pixel of its goal: a cube to colour, a safe cube, or a disc."""
     wanted = _WANTED[int(now[99]) % len(_WANTED)]
     todo = {cube for cube, byte in COLOURS.items() if now[byte] != wanted}
     danger = set().union(*(enemy.reach() for enemy in enemies))
@@ -102,13 +102,13 @@ def _choose(now: Pixels, here: Cube, enemies: list[_Enemy]) -> tuple[str, tuple[
             return action, place
     hop = _nearest(here, todo - {here}, danger)
     if hop is None and here in danger:
-        hop = _flight(here, enemies, danger)
+        hop = _escape(here, enemies, danger)
     action, (row, column) = hop or ("NOOP", here)
     return action, (_COLUMN_X[column], _TOP_Y[row])
 
 
-def _flight(here: Cube, enemies: list[_Enemy], danger: set[Cube]) -> tuple[str, Cube]:
-    """The hop that leads farthest from what may come here next, and where to."""
+def _escape(here: Cube, enemies: list[_Enemy], danger: set[Cube]) -> tuple[str, Cube]:
+    """The hop that leads farthest from the enemies that can reach this cube, and its target."""
     threats = [enemy.cube for enemy in enemies if here in enemy.reach()]
     return max(
         ((action, (here[0] + down, here[1] + right)) for action, (down, right) in HOPS.items()),
@@ -121,7 +121,7 @@ def _flight(here: Cube, enemies: list[_Enemy], danger: set[Cube]) -> tuple[str, 
 
 
 def _nearest(here: Cube, goals: set[Cube], closed: set[Cube]) -> tuple[str, Cube] | None:
-    """First hop of a shortest way to a goal, and the goal."""
+    """The first hop of a shortest path to a goal, and the goal."""
     first: dict[Cube, str] = {here: ""}
     queue = deque([here])
     while queue:
@@ -141,12 +141,12 @@ def _hops(one: Cube, other: Cube) -> int:
 
 
 def _celebrating(now: Pixels) -> bool:
-    """All cubes flash in one colour when a round is won; a new round has Q*bert on the top."""
+    """Whether a round was just won: all cubes flash in one colour, and Q*bert is not at the top."""
     return len({int(now[byte]) for byte in COLOURS.values()}) == 1 and now[67] != 25
 
 
 def _enemies(now: Pixels) -> list[_Enemy]:
-    """Everything in view that kills; the green ones may be touched."""
+    """Every object in view that kills; green ones do not."""
     found = []
     snake = (int(now[39]), int(now[69]))
     if snake in COLOURS and (snake[0] == 0 or now[_SHAPES[snake[0]]] != _NOTHING):

@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from atari_vlm.policies.experts.base import Advice, ExpertPolicy
-from atari_vlm.types import Pixels
+from atari_vlm.types import Pixels, Plan
 
 _ROWS = (142, 118, 94, 70)
-"""The player's centre y when it is in line with each lane, the lowest lane first."""
+"""Y of the player's centre in line with each lane, the lowest lane first."""
 _SURFACE, _CENTRE = 51, 85
 _ABOVE, _BELOW = 10, 12
-"""So far above and below a lane's row the player still touches what swims there."""
+"""Pixels above and below a lane's row within which the player touches its objects."""
 _HULLS = 12
-"""Centres of two hulls that touch are at most this far apart sideways."""
+"""Largest horizontal distance between the centres of two hulls that touch."""
 _LOW, _LAST = 24, 10
-"""Oxygen at which to go for air, and at which to go although the patrol is near; 64 is full."""
+"""Oxygen at which to surface, and at which to surface despite the patrol; 64 is full."""
 _FULL = 6
-"""Divers aboard with which surfacing earns the bonus."""
+"""Divers aboard that earn the bonus for surfacing."""
 _STOP, _FLEE, _DODGE = 40, 4, 36
-"""Gaps in pixels: hold still and shoot, give way, leave a missile's lane."""
+"""Gaps in pixels at which to: hold still and shoot, give way, leave a missile's lane."""
 _IN_LINE = 2
-"""A shot fired this close to a lane's row hits."""
+"""Largest distance in pixels from a lane's row at which a shot hits."""
 _LEFT_EDGE, _RIGHT_EDGE = 48, 107
-"""Enemies come in from the sides, so stay between."""
+"""The range of x to stay in, because enemies appear at the sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class _Thing:
 
     lane: int
     x: int
-    """Centre."""
+    """Of the centre."""
     speed: float
-    """Pixels a frame, to the right."""
+    """Pixels a frame to the right."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sea:
-    """What is on the screen; the player's x and y are those of its centre."""
+    """The objects on the screen; x and y are the centre of the player."""
 
     x: int
     y: int
@@ -47,20 +47,20 @@ class _Sea:
     oxygen: int
     aboard: int
     patrol: int
-    """Centre x of the boat on the surface; 0 where there is none."""
+    """X of the patrol's centre on the surface; 0 without a patrol."""
     divers: tuple[_Thing, ...]
     enemies: tuple[_Thing, ...]
     missiles: tuple[_Thing, ...]
 
     @property
     def lane(self) -> int | None:
-        """The lane whose enemies can touch the player."""
+        """The lane whose enemies can touch the player; None between lanes."""
         inside = (i for i, row in enumerate(_ROWS) if row - _ABOVE <= self.y <= row + _BELOW)
         return next(inside, None)
 
     @property
     def threat(self) -> _Thing | None:
-        """What comes first in the player's own lane, missiles before enemies."""
+        """The nearest object in the player's lane, missiles before enemies."""
         lane = self.lane
         shots = [m for m in self.missiles if m.lane == lane and self._is_coming(m)]
         own = shots or [e for e in self.enemies if e.lane == lane]
@@ -71,7 +71,7 @@ class _Sea:
         return abs(thing.x - self.x) - _HULLS
 
     def is_clear(self, lane: int, after: int) -> bool:
-        """Whether a lane, entered after so many frames, stays free above or below the player."""
+        """Whether a lane is free above or below the player for 20 frames after `after` frames."""
         return all(
             abs(thing.x + thing.speed * (after + wait) - self.x) >= _HULLS + 8
             for thing in self.enemies + self.missiles
@@ -85,13 +85,13 @@ class _Sea:
         return towards and level and self.gap(shot) < _DODGE
 
 
-def advise_seaquest(before: Pixels | None, now: Pixels, longest: int) -> Advice:
+def advise_seaquest(before: Pixels | None, now: Pixels, frame_skip: int) -> Advice:
     """Fight in the lane of the nearest enemy or diver; surface when air is low or with six divers.
 
-    Bytes: 70 and 97 the player's x and y, 86 is 8 when it faces left; 102 oxygen, 62 divers aboard;
-    30 to 33 where the enemies of a lane are, 40 to 43 a bit for each of them on screen, 89 to 92
-    their kind (4 is set for submarines); 71 to 74 the lane's diver or missile, 113 to 116 are 1
-    with a diver; 118 the patrol's x.
+    Bytes: 70 and 97 are the player's x and y, 86 is 8 when it faces left, 102 is the oxygen, 62 the
+    number of divers aboard. Of each lane: 30 to 33 are the x of its enemies, 40 to 43 have a bit
+    for each of them on screen, 89 to 92 are their kind (bit 2 for submarines), 71 to 74 are the x
+    of its diver or missile, 113 to 116 are 1 with a diver. 118 is the patrol's x.
     """
     sea = _look(before, now)
     target = _target(sea)
@@ -101,16 +101,17 @@ def advise_seaquest(before: Pixels | None, now: Pixels, longest: int) -> Advice:
     up_or_down = "" if arrived else "DOWN" if aim > sea.y else "UP"
     sideways, fire = _sideways(sea, target, threat, up_or_down)
     action = f"{sideways}FIRE" if fire else up_or_down + sideways
-    words = [f"player {sea.x} {sea.y}", f"oxygen {48 + sea.oxygen}"]
+    clauses = [f"player {sea.x} {sea.y}", f"oxygen {48 + sea.oxygen}"]
     name = "diver" if target in sea.divers else "enemy"
-    words.append(_named(name, target))
-    words.append(_named("threat", threat))
+    clauses.append(_clause(name, target))
+    clauses.append(_clause("threat", threat))
     near = threat is not None and sea.gap(threat) < _STOP
     weight = 2.0 if near or aim == _SURFACE else 1.0
-    return Advice(", ".join([*words, f"aim {aim}"]), {(action or "NOOP", longest): 1.0}, weight)
+    plan = Plan(action or "NOOP", frame_skip)
+    return Advice(", ".join([*clauses, f"aim {aim}"]), {plan: 1.0}, weight)
 
 
-def _named(name: str, thing: _Thing | None) -> str:
+def _clause(name: str, thing: _Thing | None) -> str:
     if thing is None:
         return f"no {name}"
     return f"{name} {max(0, min(159, thing.x))} {_ROWS[thing.lane]}"
@@ -120,13 +121,13 @@ def _look(before: Pixels | None, now: Pixels) -> _Sea:
     then = now if before is None else before
     divers, enemies, missiles = [], [], []
     for lane in range(4):
-        speed = _moved(then[30 + lane], now[30 + lane])
+        speed = _speed(then[30 + lane], now[30 + lane])
         for bit, offset in ((4, 0), (2, 16), (1, 32)):
             if now[40 + lane] & bit:
                 x = (int(now[30 + lane]) + offset) % 256
                 enemies.append(_Thing(lane, (x if x <= 200 else x - 256) + 4, speed))
         x = int(now[71 + lane])
-        thing = _Thing(lane, x + 4, _moved(then[71 + lane], x) if then[71 + lane] else 0.0)
+        thing = _Thing(lane, x + 4, _speed(then[71 + lane], x) if then[71 + lane] else 0.0)
         if x and now[89 + lane] & 4:
             missiles.append(thing)
         elif x and now[113 + lane] == 1:
@@ -145,14 +146,14 @@ def _look(before: Pixels | None, now: Pixels) -> _Sea:
     )
 
 
-def _moved(then: int, now: int) -> float:
-    """Pixels a frame, from two places 4 frames apart on a circle of 256; 0 after a jump."""
+def _speed(then: int, now: int) -> float:
+    """Pixels a frame, from two positions 4 frames apart modulo 256; 0 after a jump."""
     step = (int(now) - int(then) + 128) % 256 - 128
     return step / 4 if abs(step) <= 12 else 0.0
 
 
 def _target(sea: _Sea) -> _Thing | None:
-    """The diver or enemy that is soonest in line, divers first."""
+    """The diver or enemy that takes least time to reach, divers first."""
 
     def cost(thing: _Thing) -> float:
         away = abs(_ROWS[thing.lane] - sea.y)
@@ -165,7 +166,7 @@ def _target(sea: _Sea) -> _Thing | None:
 
 
 def _aim(sea: _Sea, target: _Thing | None, threat: _Thing | None) -> int:
-    """The height to go to now."""
+    """The y to go to now."""
     lane = sea.lane
     if threat is not None and lane is not None:
         if threat in sea.missiles:
@@ -185,7 +186,7 @@ def _aim(sea: _Sea, target: _Thing | None, threat: _Thing | None) -> int:
 
 
 def _needs_air(sea: _Sea) -> bool:
-    """Whether to surface: with six divers, or with one while air is low; not before the patrol."""
+    """Whether to surface: with six divers, or with one while air is low; not near the patrol."""
     patrolled = sea.patrol > sea.x - 20 and sea.patrol - sea.x < 86 and sea.patrol > 0
     if patrolled and sea.oxygen > _LAST:
         return False
@@ -193,7 +194,7 @@ def _needs_air(sea: _Sea) -> bool:
 
 
 def _is_open(sea: _Sea, goal: int) -> bool:
-    """Whether the next lane on the way to a height can be entered."""
+    """Whether the next lane on the way to a y is free to enter."""
     step = 1 if goal > sea.y else -1
     for frames in range(1, min(abs(goal - sea.y), 23) + 1):
         y = sea.y + step * frames
@@ -204,7 +205,7 @@ def _is_open(sea: _Sea, goal: int) -> bool:
 
 
 def _beside(sea: _Sea, lane: int) -> int:
-    """A height out of a missile's lane: the nearer side, or the other one if that is taken."""
+    """A y outside a missile's lane: on the nearer side, or on the other if that is not free."""
     ways = (-1, 1) if sea.y <= _ROWS[lane] else (1, -1)
     for way in ways:
         if way > 0 and lane == 0:
@@ -217,7 +218,7 @@ def _beside(sea: _Sea, lane: int) -> int:
 def _sideways(
     sea: _Sea, target: _Thing | None, threat: _Thing | None, up_or_down: str
 ) -> tuple[str, bool]:
-    """The way to press, and whether to fire."""
+    """The horizontal direction, and whether to fire."""
     if threat in sea.missiles:
         return "", False
     if threat is not None:
@@ -232,7 +233,7 @@ def _sideways(
 
 
 def _turn(sea: _Sea, target: _Thing | None) -> str:
-    """Keep away from the sides, and face the enemy that is gone for."""
+    """Keep away from the sides, and face the target."""
     if _needs_air(sea):
         return ""
     if sea.x < _LEFT_EDGE:

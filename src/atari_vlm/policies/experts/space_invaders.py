@@ -1,26 +1,26 @@
-"""Space Invaders: stand under the nearest invader of the lowest row, beside every bomb."""
+"""Space Invaders: stand under the nearest invader of the lowest row, and avoid bombs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from atari_vlm.policies.experts.base import Advice, ExpertPolicy
-from atari_vlm.types import Pixels
+from atari_vlm.types import Pixels, Plan
 
 _FIRST, _LAST = 37, 119
-"""Where the player's centre can be."""
+"""The range of x of the player's centre."""
 _WALLS = 26, 137
-"""The outermost invader's centre turns round here."""
+"""X of the outermost invader's centre where the invaders turn round."""
 _GUN_Y, _SHOT_SPEED = 178, 8
-"""An invader whose middle is this low is hit at once; the pixels a shot flies in a decision."""
+"""Y of the gun; a shot hits an invader at this y at once. Pixels a shot flies in a decision."""
 _WIDE = 4
-"""A shot hits within this distance of an invader's centre."""
+"""Distance from an invader's centre within which a shot hits, in pixels."""
 _BESIDE = 6
-"""A bomb misses at this distance from the player's centre."""
+"""Distance from the player's centre at which a bomb misses, in pixels."""
 _BLIND = 4
-"""Drift, in pixels, that a shot forgives when the way the invaders go cannot be seen."""
+"""Drift in pixels up to which to fire although the invaders' direction is unknown."""
 _SPEEDS = ((1, 4.8), (2, 2.2), (3, 1.65), (4, 0.9), (7, 0.7), (18, 0.38), (36, 0.12))
-"""(invaders left at most, pixels they walk in a decision on average)."""
+"""(largest number of invaders, pixels that they walk in a decision on average)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +30,38 @@ class _Target:
     x: int
     y: int
     hit: float
-    """Where it will be when a shot fired now comes to it, as far as its way can be seen."""
+    """Expected x when a shot fired now arrives."""
     doubt: float
-    """How far from there it may be, in pixels."""
+    """Largest distance from `hit`, in pixels; above 0 if the direction is unknown."""
 
 
-def advise_space_invaders(before: Pixels | None, now: Pixels, longest: int) -> Advice:
+def advise_space_invaders(before: Pixels | None, now: Pixels, frame_skip: int) -> Advice:
     """Stand under the nearest invader of the lowest row, but never under a bomb.
 
-    Bytes: 28 the player's x; 81 and 82 the bombs' y, 83 and 84 their x; 18 to 23 the rows of
-    invaders from the lowest up, a bit for each column; 26 and 16 where the invaders are.
+    Bytes: 28 is the player's x; 81 and 82 are the bombs' y, 83 and 84 their x; 18 to 23 are the
+    rows of invaders from the lowest up, with a bit for each column; 26 and 16 are the invaders' x
+    and y.
     """
     player = int(now[28]) + 2
     targets = _targets(before, now)
     bombs = _bombs(now)
-    words = [f"player {player}"]
-    words += [f"{name} {x} {y}" for name, (x, y) in zip(("bomb", "other"), bombs, strict=False)]
-    words += [f"no {name}" for name in ("bomb", "other")[len(bombs) :]]
+    clauses = [f"player {player}"]
+    clauses += [f"{name} {x} {y}" for name, (x, y) in zip(("bomb", "other"), bombs, strict=False)]
+    clauses += [f"no {name}" for name in ("bomb", "other")[len(bombs) :]]
     goal = float(player)
     if targets:
         best = min(targets, key=lambda target: (-target.y, abs(target.hit - player)))
-        words.append(f"target {best.x} {best.y}")
+        clauses.append(f"target {best.x} {best.y}")
         if best.doubt <= _BLIND or abs(best.hit - player) > best.doubt:
             goal = best.hit
     else:
-        words.append("no target")
+        clauses.append("no target")
     aim = round(_beside(bombs, player, goal))
     fire = any(abs(t.hit - player) <= _WIDE and t.doubt <= _BLIND for t in targets)
     action = "LEFT" if aim < player - 1 else "RIGHT" if aim > player + 1 else ""
-    plan = (action + "FIRE" * fire or "NOOP", longest)
+    plan = Plan(action + "FIRE" * fire or "NOOP", frame_skip)
     danger = any(abs(x - player) <= _BESIDE for x, _ in bombs)
-    return Advice(", ".join([*words, f"aim {aim}"]), {plan: 1.0}, 3.0 if danger else 1.0)
+    return Advice(", ".join([*clauses, f"aim {aim}"]), {plan: 1.0}, 3.0 if danger else 1.0)
 
 
 def _targets(before: Pixels | None, now: Pixels) -> list[_Target]:
@@ -85,7 +86,7 @@ def _targets(before: Pixels | None, now: Pixels) -> list[_Target]:
 
 
 def _turned(drift: float, left: int, right: int) -> float:
-    """How far the invaders get if they turn round at the walls."""
+    """The drift of the invaders if they turn round at the walls."""
     low, high = _WALLS[0] - left, _WALLS[1] - right
     if drift < low:
         return 2 * low - drift
@@ -93,7 +94,7 @@ def _turned(drift: float, left: int, right: int) -> float:
 
 
 def _bombs(now: Pixels) -> list[tuple[int, int]]:
-    """Where the tips of the bombs are, the lowest first."""
+    """Screen x and y of the tips of the bombs, the lowest first."""
     tips = [
         (int(now[83 + i]) - 2, 2 * int(now[81 + i]) + 9) for i in (0, 1) if 20 < now[81 + i] < 97
     ]
@@ -101,7 +102,7 @@ def _bombs(now: Pixels) -> list[tuple[int, int]]:
 
 
 def _beside(bombs: list[tuple[int, int]], player: int, goal: float) -> float:
-    """The place nearest to the goal that can be reached without passing under a bomb."""
+    """The x nearest to the goal that the player reaches without passing under a bomb."""
     low, high = float(_FIRST), float(_LAST)
     for x, y in bombs:
         if y < 130:

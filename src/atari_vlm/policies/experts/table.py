@@ -1,4 +1,4 @@
-"""The scripted experts, by game."""
+"""The table of scripted experts, by game."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ EXPERTS: dict[str, ExpertPolicy] = {
         SPACE_INVADERS,
     )
 }
-"""Game -> the expert that plays it."""
+"""Game -> its expert."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from atari_vlm.types import Pixels
 
-LONGEST = 4
+FRAME_SKIP = 4
 """Emulator frames between two decisions, and so the longest plan."""
 
 Scatter = Callable[[Pixels, np.random.Generator], Mapping[int, int]]
@@ -32,7 +32,7 @@ class Subject:
     the plan alone."""
     actions: tuple[str, ...]
     """Actions a plan may hold, apart from NOOP."""
-    lengths: tuple[int, ...] = tuple(range(1, LONGEST + 1))
+    lengths: tuple[int, ...] = tuple(range(1, FRAME_SKIP + 1))
     """Frames a plan may hold an action."""
     kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Kinds of words of this game alone -> single words, e.g. {"way": ("left", "up")}."""
@@ -100,4 +100,4 @@ def plan_words(action: str, frames: int) -> str:
 def plans(subject: Subject) -> tuple[tuple[str, int], ...]:
     """Every plan of a game; resting is always for the whole interval."""
     held = [(action, n) for action in subject.actions for n in subject.lengths]
-    return (("NOOP", LONGEST), *held)
+    return (("NOOP", FRAME_SKIP), *held)

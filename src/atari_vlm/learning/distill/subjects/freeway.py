@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atari_vlm.learning.distill.subjects.base import LONGEST, Subject, within
+from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, Subject, within
 
 FREEWAY = Subject(
     game="freeway",
@@ -11,7 +11,7 @@ FREEWAY = Subject(
         "{plan:plan}",
     ),
     actions=("UP", "DOWN"),
-    lengths=(LONGEST,),
+    lengths=(FRAME_SKIP,),
     stress={"plan": 3.0},
     scatter=within({14: (6, 180)} | {byte: (3, 162) for byte in range(108, 118)}),
     length=(300, 1_200),

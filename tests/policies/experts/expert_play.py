@@ -1,4 +1,4 @@
-"""What the tests of the teachers share: play as one teaches, and the sentences it may say."""
+"""Helpers of the expert tests: episodes of an expert, and the sentences of its grammar."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.subjects.base import plans
-from atari_vlm.policies.experts.base import draw
+from atari_vlm.policies.experts.base import sample_plan
 
-LONGEST = 4
+FRAME_SKIP = 4
 WORDS = {"x": r"\d+", "y": r"\d+", "across": r"straight|(?:left|right) \d+"}
 
 
@@ -24,21 +24,21 @@ def sentences(subject):
 
 
 def play(expert, subject, seed, decisions, noise=0.0, last=False):
-    """A game as the teacher plays it: (emulator, advice, what the last decision earned).
+    """A game played by an expert: (emulator, advice, reward of the last decision).
 
-    With `last` there is one triple more, without advice, after the game ended or ran its course.
+    With `last`, one more triple without advice follows the last decision.
     """
     emulator, rng = Emulator(get_game(expert.game)), np.random.default_rng(seed)
     emulator.reset(seed=seed)
     before, earned = None, 0.0
     while not emulator.over and decisions:
         memory = emulator.ram.copy()
-        advice = expert.advise(before, memory, LONGEST)
+        advice = expert.advise(before, memory, FRAME_SKIP)
         yield emulator, advice, earned
-        action, frames = draw(advice, rng)
+        action, frames = sample_plan(advice, rng)
         if rng.random() < noise:
             action = subject.actions[int(rng.integers(len(subject.actions)))]
-        earned = emulator.play(emulator.legal.index(action), frames, LONGEST)
+        earned = emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before, decisions = memory, decisions - 1
     if last:
         yield emulator, None, earned
@@ -51,16 +51,16 @@ def watch(expert, subject, seed, decisions, random=False):
     rng, before, score, every = np.random.default_rng(seed), None, 0.0, plans(subject)
     for _ in range(decisions):
         now = emulator.ram.copy()
-        advice = expert.advise(before, now, LONGEST)
+        advice = expert.advise(before, now, FRAME_SKIP)
         yield emulator, now, advice, score
         if emulator.over:
             return
-        action, frames = every[rng.integers(len(every))] if random else draw(advice, rng)
-        score += emulator.play(emulator.legal.index(action), frames, LONGEST)
+        action, frames = every[rng.integers(len(every))] if random else sample_plan(advice, rng)
+        score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = now
 
 
 def places(advice):
-    """Name of a thing -> the numbers said about it."""
-    clauses = (clause.split() for clause in advice.words.split(", "))
+    """Name of an object -> the numbers of its clause."""
+    clauses = (clause.split() for clause in advice.description.split(", "))
     return {name: [int(word) for word in rest] for name, *rest in clauses if name != "no"}
