@@ -67,8 +67,8 @@ class Counted:
         self.calls += 1
         for rule in {rule for pair in RULES.values() for rule in pair}:
             self.tokens[rule] += count_tokens(prompt, rule)
-        many = ", ".join(["NOOP"] * prompt.ahead)
-        return "ACTION: NOOP" if prompt.ahead == 1 else f"ACTIONS: {many}"
+        many = ", ".join(["NOOP"] * prompt.chunk_size)
+        return "ACTION: NOOP" if prompt.chunk_size == 1 else f"ACTIONS: {many}"
 
 
 def played(settings: dict[str, Any]) -> Counted:

@@ -24,7 +24,7 @@ def answer(prompt: Prompt) -> str:
     # One reply in eight names nothing, so that kills also fall between a question and its repair.
     if number % 8 == 0 and len(prompt.messages) < 3:
         return "Hmm."
-    if prompt.ahead > 1:
+    if prompt.chunk_size > 1:
         plans = [
             f"{prompt.legal[(number >> k) % len(prompt.legal)]} x2" for k in range(number % 6 + 1)
         ]

@@ -303,14 +303,14 @@ def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:
         frames=options.frames_in_prompt or min(2, options.frame_stack),
         plans=options.plans,
         image_size=options.resize_shape,
-        ahead=options.decisions_per_call,
+        chunk_size=options.decisions_per_call,
     )
     return get_strategy(prompt, settings), {
         "plans": options.plans,
         "frames_in_prompt": settings.frames,
         "history": settings.history,
         "resize_shape": list(options.resize_shape) if options.resize_shape else None,
-        **({"decisions_per_call": settings.ahead} if settings.ahead > 1 else {}),
+        **({"decisions_per_call": settings.chunk_size} if settings.chunk_size > 1 else {}),
     }
 
 

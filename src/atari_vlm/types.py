@@ -143,7 +143,7 @@ class Prompt:
     json: bool = False
     """Whether one JSON object is asked for, its reasoning before its action; a vendor that can
     enforce a schema is then held to it."""
-    ahead: int = 1
+    chunk_size: int = 1
     """How many plans the answer may list: the first for now, the rest for the decisions after."""
 
     @property

@@ -56,9 +56,9 @@ def test_what_is_estimated_is_what_a_game_sends(prompt, settings, tmp_path):
 
     def script(asked):
         sent.append(count_tokens(asked, "anthropic"))
-        if asked.ahead == 1:
+        if asked.chunk_size == 1:
             return '{"reasoning": "", "action": "FIRE"}' if asked.json else "FIRE"
-        plans = ["FIRE"] * asked.ahead
+        plans = ["FIRE"] * asked.chunk_size
         return json.dumps({"actions": plans}) if asked.json else f"ACTIONS: {', '.join(plans)}"
 
     options = {**settings, "max_decisions": 60}

@@ -97,11 +97,11 @@ def test_more_plans_than_were_asked_for_are_left_out_and_that_is_said():
 @pytest.mark.parametrize("plans", [True, False])
 @pytest.mark.parametrize("style", ["basic", "cot", "expert"])
 def test_an_answer_in_the_format_asked_for_is_read_whole(style, plans):
-    strategy = get_strategy(style, PromptSettings(ahead=3, plans=plans))
+    strategy = get_strategy(style, PromptSettings(chunk_size=3, plans=plans))
     prompt = strategy(
         Observation(game="breakout", frames=(), legal=LEGAL, interval=4), (), Lessons()
     )
-    assert prompt.ahead == 3
+    assert prompt.chunk_size == 3
     assert "plan 3 decisions at a time (0.2 s)" in prompt.text
     asked = prompt.messages[0].parts[-1]
     held = " x2" if plans else ""
@@ -111,7 +111,7 @@ def test_an_answer_in_the_format_asked_for_is_read_whole(style, plans):
         listed = [{"action": name, **frames} for name in ("LEFT", "NOOP", "FIRE")]
         answer = json.dumps({"reasoning": "It falls.", "actions": listed})
     assert ('"actions": [' if prompt.json else "ACTIONS: <name>") in asked
-    parsed = parse_plans(answer, LEGAL, 4, prompt.ahead)
+    parsed = parse_plans(answer, LEGAL, 4, prompt.chunk_size)
     assert parsed.plans == tuple((name, 2 if plans else 4) for name in ("LEFT", "NOOP", "FIRE"))
 
 
@@ -119,11 +119,11 @@ def test_one_plan_a_call_changes_no_prompt():
     observation = Observation(game="pong", frames=(), legal=LEGAL, interval=4)
     one, default = (
         get_strategy("cot", shown)(observation, (), Lessons())
-        for shown in (PromptSettings(ahead=1), PromptSettings())
+        for shown in (PromptSettings(chunk_size=1), PromptSettings())
     )
     assert one.text == default.text
     with pytest.raises(InvalidSetting, match="at least 1 decision"):
-        PromptSettings(ahead=0)
+        PromptSettings(chunk_size=0)
 
 
 def test_the_schema_lists_one_object_for_each_decision():
@@ -197,7 +197,7 @@ def test_a_game_is_played_with_a_call_every_four_decisions_and_one_after_each_lo
     assert lives[-1] < lives[0]
     assert summary.usage.calls == model.calls < 40
     assert summary.sources == {"parsed": 120}
-    assert decisions[0].calls[0].prompt.ahead == 4
+    assert decisions[0].calls[0].prompt.chunk_size == 4
 
 
 def test_a_partly_illegal_list_gets_the_repair_turn(tmp_path):

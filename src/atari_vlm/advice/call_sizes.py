@@ -60,7 +60,7 @@ class Sizes:
             frames=settings["frames_in_prompt"],
             plans=settings["plans"],
             image_size=tuple(settings["resize_shape"]) if settings["resize_shape"] else None,
-            ahead=ahead,
+            chunk_size=ahead,
         )
         kind = experiment.prompt_type
         styles = ("basic", "cot", "expert") if kind == "adaptive" else (kind,)

@@ -50,7 +50,8 @@ class VLMPolicy:
     An answer that names no legal action gets one repair turn that says why; after that NOOP is
     played (the first action in the two games that offer no NOOP), marked as a fallback and counted.
     A call that failed for good is a fallback at once. Where an answer planned several decisions
-    (`Prompt.ahead`), the first is played now and the rest by the decisions after; see `ahead`.
+    (`Prompt.chunk_size`), the first is played now and the rest by the decisions after; see
+    `action_chunk`.
     """
 
     model: Model
@@ -112,12 +113,12 @@ class VLMPolicy:
 
 def _read(text: str, prompt: Prompt) -> ParsedPlans:
     """The plans of a reply; without plans an action is held for the whole interval."""
-    if prompt.ahead == 1:
+    if prompt.chunk_size == 1:
         single = parse_plan(text, prompt.legal, prompt.longest)
         plans = () if single.plan is None else (single.plan,)
         parsed = ParsedPlans(plans, single.fault, single.note)
     else:
-        parsed = parse_plans(text, prompt.legal, prompt.longest, prompt.ahead)
+        parsed = parse_plans(text, prompt.legal, prompt.longest, prompt.chunk_size)
     if prompt.plans:
         return parsed
     held = tuple(Plan(plan.action, prompt.longest) for plan in parsed.plans)

@@ -63,35 +63,35 @@ class Asked:
     """Emulator frames from one decision to the next: the longest plan."""
     plans: bool
     """Whether it says how long to hold an action."""
-    ahead: int = 1
+    chunk_size: int = 1
     """How many decisions it plans."""
 
 
 def timing(asked: Asked) -> str:
     """How often a decision is made and what becomes of the action until the next."""
-    interval, ahead = asked.interval, asked.ahead
+    interval, chunk_size = asked.interval, asked.chunk_size
     unit = "frame" if interval == 1 else f"{interval} frames"
     often = f"You decide every {unit} ({interval / 60:.2g} s)"
-    if ahead == 1 and asked.plans:
+    if chunk_size == 1 and asked.plans:
         return f"{often}: name an action and how many of these to hold it before letting go."
-    if ahead == 1:
+    if chunk_size == 1:
         return f"{often}; your action is held until you decide again."
     each = "an action and how many of its frames to hold it" if asked.plans else "an action"
     return (
-        f"You decide every {unit}, and plan {ahead} decisions at a time "
-        f"({ahead * interval / 60:.2g} s): for each, name {each}. You are asked again when they "
-        "are played, or when a life is lost."
+        f"You decide every {unit}, and plan {chunk_size} decisions at a time "
+        f"({chunk_size * interval / 60:.2g} s): for each, name {each}. You are asked again when "
+        "they are played, or when a life is lost."
     )
 
 
 def answer_line(asked: Asked) -> str:
     """Asks for an answer of one line."""
     held = " x<frames>" if asked.plans else ""
-    if asked.ahead > 1:
+    if asked.chunk_size > 1:
         limits = f", each with 1 to {asked.interval} frames" if asked.plans else ""
         return (
             f"Answer with one line only: ACTIONS: <name>{held}, <name>{held}, ... "
-            f"({asked.ahead} in all, in order{limits})."
+            f"({asked.chunk_size} in all, in order{limits})."
         )
     if asked.plans:
         return (
@@ -104,8 +104,8 @@ def answer_json(asked: Asked) -> str:
     """Asks for one JSON object in which the reasoning comes before the action."""
     frames = f', "frames": <1 to {asked.interval}>' if asked.plans else ""
     plan = f'"action": "<name>"{frames}'
-    if asked.ahead > 1:
-        plan = f'"actions": [{{{plan}}}, ... {asked.ahead} in all, in order]'
+    if asked.chunk_size > 1:
+        plan = f'"actions": [{{{plan}}}, ... {asked.chunk_size} in all, in order]'
     return f'Answer with one JSON object only: {{"reasoning": "<at most 50 words>", {plan}}}'
 
 

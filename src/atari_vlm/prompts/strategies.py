@@ -46,7 +46,7 @@ class PromptSettings:
     """Ask for (action, frames); False asks for an action, held for the whole interval."""
     image_size: tuple[int, int] | None = None
     """(width, height) to scale frames to; None keeps the native size."""
-    ahead: int = 1
+    chunk_size: int = 1
     """How many decisions are planned in one answer."""
 
     def __post_init__(self) -> None:
@@ -54,8 +54,8 @@ class PromptSettings:
             raise InvalidSetting(f"A prompt lists 0 or more recent actions, not {self.history}.")
         if self.frames < 1:
             raise InvalidSetting(f"A prompt shows at least 1 frame, not {self.frames}.")
-        if self.ahead < 1:
-            raise InvalidSetting(f"An answer plans at least 1 decision, not {self.ahead}.")
+        if self.chunk_size < 1:
+            raise InvalidSetting(f"An answer plans at least 1 decision, not {self.chunk_size}.")
         if self.image_size is not None:
             check_size(self.image_size)
 
@@ -121,7 +121,7 @@ def _styled(
     lessons: Lessons,
 ) -> Prompt:
     plans = settings.plans and observation.interval > 1
-    asked = parts.Asked(observation.interval, plans, settings.ahead)
+    asked = parts.Asked(observation.interval, plans, settings.chunk_size)
     fixed = _system(style, observation.game, observation.legal, asked, settings.rules)
     changing = (
         *(parts.examples(lessons.examples) if settings.examples else ()),
@@ -142,7 +142,7 @@ def _styled(
         plans=plans,
         image_size=settings.image_size,
         json=bool(_STYLES[style].thinking),
-        ahead=settings.ahead,
+        chunk_size=settings.chunk_size,
     )
 
 
@@ -169,7 +169,7 @@ def _of_style(style: str, settings: PromptSettings) -> Strategy:
 
 
 def _question(style: str, asked: parts.Asked) -> str:
-    if asked.ahead > 1:
+    if asked.chunk_size > 1:
         return _STYLES[style].question.replace("action should", "actions should")
     plain = style == "basic" and not asked.plans
     return _STYLES[style].question + (" Respond with action number or name." if plain else "")

@@ -36,15 +36,15 @@ def prompt_to_json(prompt: Prompt, text_id: Callable[[str], int]) -> str:
         for message in prompt.messages
     ]
     rest = [list(prompt.legal), prompt.longest, prompt.plans, prompt.image_size, prompt.json]
-    if prompt.ahead > 1:
-        rest.append(prompt.ahead)
+    if prompt.chunk_size > 1:
+        rest.append(prompt.chunk_size)
     return json.dumps([messages, text_id(json.dumps(rest))], separators=(",", ":"))
 
 
 def prompt_from_json(blob: str, texts: Mapping[int, str]) -> Prompt:
     """The prompt `prompt_to_json` wrote; its frames carry their place and no pixels."""
     messages, rest = json.loads(blob)
-    legal, longest, plans, size, structured, *ahead = json.loads(texts[rest])
+    legal, longest, plans, size, structured, *chunk_size = json.loads(texts[rest])
     return Prompt(
         messages=tuple(
             Message(
@@ -61,7 +61,7 @@ def prompt_from_json(blob: str, texts: Mapping[int, str]) -> Prompt:
         plans=plans,
         image_size=tuple(size) if size else None,
         json=structured,
-        ahead=ahead[0] if ahead else 1,
+        chunk_size=chunk_size[0] if chunk_size else 1,
     )
 
 

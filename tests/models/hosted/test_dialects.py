@@ -67,7 +67,7 @@ def test_sglang_and_lmdeploy_are_given_a_pattern():
 
 
 def test_several_decisions_are_held_to_as_many_plans():
-    several = replace(LINES, ahead=3)
+    several = replace(LINES, chunk_size=3)
     pattern = sent("sglang", several)["regex"]
     assert sent("vllm", several)["structured_outputs"] == {"regex": pattern}
     assert re.fullmatch(pattern, "ACTIONS: LEFT x2, NOOP x4, FIRE x1")

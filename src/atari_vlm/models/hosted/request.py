@@ -47,7 +47,7 @@ def build_request(
         return Request(messages, request_parameters(), _compatible(settings, prompt, seed))
     constrained = settings.structured and prompt.json
     parameters = request_parameters(
-        prompt.legal if constrained else (), prompt.longest, prompt.plans, prompt.ahead
+        prompt.legal if constrained else (), prompt.longest, prompt.plans, prompt.chunk_size
     )
     options = _common(settings)
     if settings.effort is not None:
@@ -67,7 +67,12 @@ def _compatible(settings: HostedSettings, prompt: Prompt, seed: int) -> ModelSet
         body |= dialect.effort_fields(settings.effort)
     if settings.structured:
         body |= constraint_fields(
-            settings.dialect, prompt.legal, prompt.longest, prompt.plans, prompt.json, prompt.ahead
+            settings.dialect,
+            prompt.legal,
+            prompt.longest,
+            prompt.plans,
+            prompt.json,
+            prompt.chunk_size,
         )
     if body:
         options["extra_body"] = body
