@@ -122,7 +122,7 @@ def test_one_plan_a_call_changes_no_prompt():
         for shown in (PromptSettings(chunk_size=1), PromptSettings())
     )
     assert one.text == default.text
-    with pytest.raises(InvalidSetting, match="at least 1 decision"):
+    with pytest.raises(InvalidSetting, match="decisions_per_call must be at least 1, not 0"):
         PromptSettings(chunk_size=0)
 
 

@@ -1,7 +1,7 @@
-"""Strategies are pure, say what they should to the letter, and name no action that is not legal.
+"""Strategies are pure, give exactly the expected text and name only legal actions.
 
-The words themselves are kept in tests/prompts/golden; after a change on purpose write them anew
-with UPDATE_GOLDEN=1 and read the difference.
+The expected texts are in tests/prompts/golden. After an intended change, update them with
+UPDATE_GOLDEN=1 and review the difference.
 """
 
 import os
@@ -59,7 +59,7 @@ def screen(game):
 
 
 def observe(game, step, *, stack=4, interval=4, lives=0, score=0.0):
-    """What the environment shows before decision `step`: a stack padded with its first frame."""
+    """The observation before decision `step`; its stack is padded with the first frame."""
     steps = [max(0, step - back) for back in reversed(range(stack))]
     frames = {number: Frame(screen(game), episode=2, step=number) for number in set(steps)}
     return Observation(
@@ -74,7 +74,7 @@ def observe(game, step, *, stack=4, interval=4, lives=0, score=0.0):
 
 
 def moment(game):
-    """An observation with a past: points, a life lost, an answer not understood, a note."""
+    """An observation with a history: points, a life lost, an answer not understood, a note."""
     legal = legal_in(game)
     last = Decision(
         action=legal[-1], frames=4, source="parsed", note="The left side is open:\n aim there."
@@ -105,7 +105,7 @@ def moment(game):
 
 
 def rendered(prompt):
-    """A prompt as a reader sees it."""
+    """The text of a prompt with roles and numbered frames."""
     lines = []
     for message in prompt.messages:
         lines.append(f"[{message.role}]")
@@ -124,7 +124,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("game", "style", "parts"), CASES)
-def test_every_word_of_a_prompt_is_on_purpose(game, style, parts):
+def test_a_prompt_is_exactly_its_golden_file(game, style, parts):
     golden = GOLDEN / f"{game}-{style}-{parts}.txt"
     text = rendered(get_strategy(style, PARTS[parts])(*moment(game)))
     if os.environ.get("UPDATE_GOLDEN") == "1":
@@ -151,7 +151,7 @@ def test_every_strategy_builds_for_every_game_and_names_only_legal_actions(game)
 
 
 @pytest.mark.parametrize("game", SUGGESTED)
-def test_an_expert_is_told_the_strategy_risks_and_patterns_of_the_game(game):
+def test_the_expert_prompt_states_strategy_risks_and_patterns(game):
     text = text_without_frames(get_strategy("expert")(*moment(game)))
     hints = get_game(game).hints
     for line in (*hints.strategy, *hints.risks, *hints.patterns, get_game(game).rules):
@@ -159,7 +159,7 @@ def test_an_expert_is_told_the_strategy_risks_and_patterns_of_the_game(game):
     assert "No advice is on record" not in text
 
 
-def test_an_expert_is_told_when_no_advice_is_on_record():
+def test_the_expert_prompt_states_that_no_advice_is_on_record():
     assert get_game("tetris").hints is None
     text = text_without_frames(get_strategy("expert")(*moment("tetris")))
     assert "No advice is on record for this game" in text
@@ -173,7 +173,7 @@ def test_an_expert_is_told_when_no_advice_is_on_record():
         ("backgammon", "Nothing happens until FIRE makes the move."),
     ],
 )
-def test_a_game_that_waits_for_fire_says_so(game, words):
+def test_the_rules_state_when_a_game_waits_for_fire(game, words):
     assert words in text_without_frames(get_strategy("basic")(*moment(game)))
     assert "FIRE makes" not in text_without_frames(get_strategy("basic")(*moment("pong")))
 
@@ -181,7 +181,7 @@ def test_a_game_that_waits_for_fire_says_so(game, words):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("interval", [1, 4, 16])
 @pytest.mark.parametrize("plans", [True, False])
-def test_an_answer_in_the_format_asked_for_is_read(style, interval, plans):
+def test_an_answer_in_the_requested_format_is_parsed(style, interval, plans):
     observation = observe("breakout", 3, interval=interval)
     prompt = get_strategy(style, PromptSettings(plans=plans))(observation, [], Lessons())
     asked = prompt.messages[0].parts[-1]
@@ -215,7 +215,7 @@ def test_the_same_arguments_give_the_same_prompt_and_stay_as_they_were(name):
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_strategy_travels_to_other_processes(name):
+def test_a_strategy_can_be_pickled(name):
     arguments = moment("breakout")
     strategy = get_strategy(name, PromptSettings(frames=3))
     copy = pickle.loads(pickle.dumps(strategy))
@@ -223,7 +223,7 @@ def test_a_strategy_travels_to_other_processes(name):
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_what_stays_the_same_comes_first_and_the_question_last(style):
+def test_constant_parts_come_first_and_the_question_last(style):
     observation, history, lessons = moment("breakout")
     strategy = get_strategy(style)
     early = strategy(observe("breakout", 0, lives=5), [], lessons)
@@ -250,7 +250,7 @@ def recent_actions(history_shown, game="breakout", **settings):
     return lines[0].partition("): ")[2] if lines else ""
 
 
-def test_recent_actions_tell_frames_points_lives_and_faults():
+def test_recent_actions_show_frames_points_lives_and_faults():
     assert recent_actions(5) == (
         "FIRE x1 (+0), RIGHT x2 (+4), RIGHT x4 (-1, life lost), "
         "NOOP x4 (+0, answer not understood), LEFT x4 (+1)"
@@ -261,13 +261,13 @@ def test_recent_actions_tell_frames_points_lives_and_faults():
     assert recent_actions(1, plans=False) == "LEFT (+1)"
 
 
-def test_a_life_lost_by_the_last_action_is_told():
+def test_a_life_lost_by_the_last_action_is_shown():
     observation, history, lessons = moment("breakout")
     prompt = get_strategy("basic")(replace(observation, lives=1), history, lessons)
     assert "LEFT x4 (+1, life lost)" in prompt.text
 
 
-def test_the_first_decision_has_no_past_to_tell():
+def test_the_first_prompt_shows_no_history():
     prompt = get_strategy("cot")(observe("breakout", 0, lives=5), [], Lessons())
     assert "Recent actions" not in prompt.text
     assert "Your note" not in prompt.text
@@ -287,13 +287,13 @@ def test_the_first_decision_has_no_past_to_tell():
         (9, 30, [12, 8, 4, 0]),
     ],
 )
-def test_screens_go_from_oldest_to_newest_and_none_twice(step, shown, labels):
+def test_screens_are_oldest_first_without_repeats(step, shown, labels):
     prompt = get_strategy("basic", PromptSettings(frames=shown))(
         observe("pong", step), [], Lessons()
     )
     assert [(step - frame.step) * 4 for frame in prompt.frames] == labels
-    said = re.findall(r"Screen (?:(\d+) frames ago|now):\n<frame>", prompt.text)
-    assert [int(age or 0) for age in said] == labels
+    labelled = re.findall(r"Screen (?:(\d+) frames ago|now):\n<frame>", prompt.text)
+    assert [int(age or 0) for age in labelled] == labels
 
 
 def test_examples_come_with_their_frames():
@@ -321,7 +321,7 @@ def test_each_part_can_be_left_out():
         assert words not in get_strategy("cot", PromptSettings(**without))(*moment("breakout")).text
 
 
-def test_a_long_note_is_cut_and_lies_on_one_line():
+def test_a_long_note_is_cut_to_one_line():
     observation, history, lessons = moment("pong")
     decision = replace(history[-1].decision, note="word\n" * 1000)
     history[-1] = replace(history[-1], decision=decision)
@@ -331,7 +331,7 @@ def test_a_long_note_is_cut_and_lies_on_one_line():
     assert note.endswith("…")
 
 
-def test_the_image_size_travels_with_the_prompt():
+def test_the_image_size_is_part_of_the_prompt():
     prompt = get_strategy("cot", PromptSettings(image_size=(224, 224)))(*moment("pong"))
     assert prompt.image_size == (224, 224)
 
@@ -339,12 +339,12 @@ def test_the_image_size_travels_with_the_prompt():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"frames": 0}, "at least 1 frame, not 0"),
-        ({"history": -1}, "0 or more recent actions, not -1"),
+        ({"frames": 0}, "frames_in_prompt must be at least 1, not 0"),
+        ({"history": -1}, "history must be at least 0, not -1"),
         ({"image_size": (0, 0)}, "each 1 to 4096"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings, words):
+def test_settings_out_of_range_are_refused(settings, words):
     with pytest.raises(InvalidSetting, match=words):
         PromptSettings(**settings)
 
@@ -354,14 +354,14 @@ def test_the_embedded_prompt_is_found_under_its_former_name_too():
     assert "specialist" not in STRATEGIES
 
 
-def test_an_unknown_prompt_names_the_nearest():
+def test_an_unknown_prompt_suggests_the_nearest():
     with pytest.raises(
         UnknownName, match=r"No prompt is called 'expertt'\. Did you mean 'expert'\?"
     ):
         get_strategy("expertt")
 
 
-# --- adaptive, the seed's words, repair ----------------------------------------------------------
+# --- adaptive, text without frames, repair -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_an_unknown_prompt_names_the_nearest():
         ("space_invaders", 1, 1.0, "expert"),
     ],
 )
-def test_adaptive_goes_by_the_games_own_random_and_human_scores(game, episodes, share, style):
+def test_adaptive_uses_the_random_and_human_scores_of_the_game(game, episodes, share, style):
     entry = get_game(game)
     span = entry.human_score - entry.random_score
     mean = None if share is None else entry.random_score + share * span
@@ -389,14 +389,14 @@ def test_adaptive_goes_by_the_games_own_random_and_human_scores(game, episodes, 
     )
 
 
-def test_adaptive_without_a_human_score_never_calls_play_good():
+def test_adaptive_without_a_human_score_never_chooses_expert():
     entry = get_game("tetris")
     assert entry.human_score is None
     assert adaptive_style(entry, Lessons(episodes=3, mean_score=1e9)) == "basic"
     assert adaptive_style(entry, Lessons(episodes=30, mean_score=1e9)) == "cot"
 
 
-def test_the_seeds_prompts_are_words_for_one_action():
+def test_prompt_text_asks_for_one_action():
     legal = legal_in("pong")
     basic = prompt_text("Pong-v5", "basic", legal)
     assert basic.endswith("What action should you take? Respond with action number or name.")
@@ -415,7 +415,7 @@ def test_the_seeds_prompts_are_words_for_one_action():
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_repair_turn_names_the_fault_and_repeats_the_answer_format(name):
+def test_a_repair_prompt_states_the_fault_and_repeats_the_answer_format(name):
     prompt = get_strategy(name)(*moment("breakout"))
     fault = parse_plan("LEFT or RIGHT?", prompt.legal, prompt.longest).fault
     repaired = repair(prompt, "LEFT or RIGHT?", fault)
@@ -427,13 +427,13 @@ def test_a_repair_turn_names_the_fault_and_repeats_the_answer_format(name):
     assert "\n" not in turn.parts[0]
 
 
-def test_a_repair_turn_quotes_the_end_of_a_long_reply_and_says_when_there_was_none():
+def test_a_repair_prompt_quotes_the_end_of_a_reply_or_no_answer():
     prompt = get_strategy("basic")(*moment("breakout"))
     assert len(repair(prompt, "x" * 10_000, "?").messages[-2].parts[0]) == LONGEST_REPLY
     assert repair(prompt, " ", "?").messages[-2].parts == ("(no answer)",)
 
 
-def test_frames_of_a_prompt_are_the_observations_own():
+def test_a_prompt_holds_the_frames_of_the_observation_without_a_copy():
     observation, history, lessons = moment("pong")
     prompt = get_strategy("basic", BARE)(observation, history, lessons)
     assert prompt.frames == (observation.frames[-1],)

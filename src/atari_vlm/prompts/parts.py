@@ -1,7 +1,7 @@
-"""The parts prompts are built from: each a pure function from values to a few words or frames.
+"""The parts of a prompt: pure functions that return text, or text and frames.
 
-Static parts (rules, advice, actions, answer format) stay the same over an episode and come first,
-where providers cache them; what changes (screens, score, history) comes last.
+Parts that stay the same over an episode (rules, advice, actions, answer format) come first, because
+providers cache the beginning of a prompt. Parts that change (screens, score, history) come last.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from atari_vlm.types import Example, Frame, Observation, Step
 LONGEST_NOTE = 400
 """Characters of an earlier note that are shown; notes are a model's own words, of any length."""
 
-_FIRE: dict[Fire, str] = {
+_FIRE_HINTS: dict[Fire, str] = {
     "starts the game": "The first screen waits for FIRE.",
     "starts each life": "Play waits for FIRE at the start and after each loss.",
     "makes each move": "Nothing happens until FIRE makes the move.",
@@ -33,13 +33,13 @@ Patterns:
 
 
 def rules(game: Game, legal: Sequence[str]) -> str:
-    """What is controlled, what scores, what ends the game, and whether it waits for FIRE."""
-    fire = _FIRE.get(game.fire, "") if "FIRE" in legal else ""
+    """The rules of the game, and when it waits for FIRE if FIRE is a legal action."""
+    fire = _FIRE_HINTS.get(game.fire, "") if "FIRE" in legal else ""
     return f"Rules: {game.rules} {fire}".rstrip()
 
 
 def advice(game: Game) -> str:
-    """Strategy, risks and patterns of the game; a general version where none are on record."""
+    """Strategy, risks and patterns of the game; general advice if the catalogue has none."""
     if game.hints is None:
         return _GENERIC
     sections = (
@@ -51,24 +51,24 @@ def advice(game: Game) -> str:
 
 
 def actions(legal: Sequence[str]) -> str:
-    """The legal actions with their numbers."""
+    """The legal actions with their indices."""
     return "Actions: " + ", ".join(f"{number} {name}" for number, name in enumerate(legal))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What an answer is to hold."""
+class AnswerFormat:
+    """What the model is asked to answer."""
 
     interval: int
-    """Emulator frames from one decision to the next: the longest plan."""
+    """Emulator frames per decision: the longest plan."""
     plans: bool
-    """Whether it says how long to hold an action."""
+    """Whether the answer contains the number of frames to hold an action."""
     chunk_size: int = 1
-    """How many decisions it plans."""
+    """Decisions that one answer plans."""
 
 
-def timing(asked: Asked) -> str:
-    """How often a decision is made and what becomes of the action until the next."""
+def timing(asked: AnswerFormat) -> str:
+    """How often the model decides, and how its answer is played in between."""
     interval, chunk_size = asked.interval, asked.chunk_size
     unit = "frame" if interval == 1 else f"{interval} frames"
     often = f"You decide every {unit} ({interval / 60:.2g} s)"
@@ -84,8 +84,8 @@ def timing(asked: Asked) -> str:
     )
 
 
-def answer_line(asked: Asked) -> str:
-    """Asks for an answer of one line."""
+def answer_line(asked: AnswerFormat) -> str:
+    """The request for an answer of one line."""
     held = " x<frames>" if asked.plans else ""
     if asked.chunk_size > 1:
         limits = f", each with 1 to {asked.interval} frames" if asked.plans else ""
@@ -100,8 +100,8 @@ def answer_line(asked: Asked) -> str:
     return "Answer with the number or the name of one action only."
 
 
-def answer_json(asked: Asked) -> str:
-    """Asks for one JSON object in which the reasoning comes before the action."""
+def answer_json(asked: AnswerFormat) -> str:
+    """The request for one JSON object with its reasoning before its action."""
     frames = f', "frames": <1 to {asked.interval}>' if asked.plans else ""
     plan = f'"action": "<name>"{frames}'
     if asked.chunk_size > 1:
@@ -110,7 +110,7 @@ def answer_json(asked: Asked) -> str:
 
 
 def examples(shown: Sequence[Example]) -> list[str | Frame]:
-    """Moments of past play, each in words and, where there is one, its screen."""
+    """Numbered examples of past play, each as text and, if it has one, its frame."""
     parts: list[str | Frame] = []
     for number, example in enumerate(shown, 1):
         parts.append(f"Example {number}: {example.text}")
@@ -120,42 +120,44 @@ def examples(shown: Sequence[Example]) -> list[str | Frame]:
 
 
 def bullets(title: str, lines: Sequence[str]) -> str:
-    """A title and its points; empty without points."""
+    """A title and a list of lines; empty if there are no lines."""
     return "\n- ".join((f"{title}:", *lines)) if lines else ""
 
 
-def screens(observation: Observation, most: int) -> list[str | Frame]:
-    """The newest screens, oldest first, each after a label that says how old it is.
+def screens(observation: Observation, limit: int) -> list[str | Frame]:
+    """The newest `limit` screens, oldest first, each after a label with its age.
 
-    At the start of an episode the stack repeats its first frame; repeats are left out, as they
-    would cost tokens and show a standstill that never was.
+    The stack repeats the first frame at the start of an episode. Repeats are left out: they would
+    cost tokens and suggest that nothing moved.
     """
     distinct = {(frame.episode, frame.step): frame for frame in observation.frames}
     parts: list[str | Frame] = []
-    for frame in list(distinct.values())[-most:]:
+    for frame in list(distinct.values())[-limit:]:
         age = (observation.step - frame.step) * observation.interval
         parts += [f"Screen {age} frames ago:" if age else "Screen now:", frame]
     return parts
 
 
 def status(observation: Observation) -> str:
-    """The score so far and, in games that count them, the lives left."""
+    """The score so far, and the lives left in games that count them."""
     lives = f" Lives: {observation.lives}." if observation.lives else ""
     return f"Score: {observation.score:g}.{lives}"
 
 
-def recent(observation: Observation, history: Sequence[Step], most: int, plans: bool) -> str:
-    """The last actions with what each of them earned; empty before the first."""
-    shown = history[max(0, len(history) - most) :]
+def recent_actions(
+    observation: Observation, history: Sequence[Step], limit: int, plans: bool
+) -> str:
+    """The last `limit` actions with the reward of each; empty before the first action."""
+    shown = history[max(0, len(history) - limit) :]
     if not shown:
         return ""
     lives = [step.observation.lives for step in shown[1:]] + [observation.lives]
-    told = (_told(step, after, plans) for step, after in zip(shown, lives, strict=True))
+    described = (_describe(step, after, plans) for step, after in zip(shown, lives, strict=True))
     held = ", x frames held" if plans else ""
-    return f"Recent actions (oldest first{held}, points earned): {', '.join(told)}"
+    return f"Recent actions (oldest first{held}, points earned): {', '.join(described)}"
 
 
-def _told(step: Step, lives_after: int, plans: bool) -> str:
+def _describe(step: Step, lives_after: int, plans: bool) -> str:
     decision = step.decision
     held = f" x{decision.frames}" if plans else ""
     outcome = f"{step.reward:+g}"

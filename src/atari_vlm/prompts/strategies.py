@@ -1,8 +1,8 @@
-"""Strategies: one observation, the steps so far and the lessons, turned into a prompt.
+"""Strategies: functions from an observation, the steps so far and the lessons to a prompt.
 
-The system turn holds what stays the same over an episode: role, rules, advice, actions, timing and,
-as its last part, the answer format. The user turn holds what changes: examples, lessons, screens,
-score, recent actions, and the question last.
+The system message contains what stays the same over an episode: role, rules, advice, actions,
+timing and, as its last part, the answer format. The user message contains what changes: examples,
+lessons, screens, score, recent actions and, last, the question.
 """
 
 from __future__ import annotations
@@ -13,64 +13,65 @@ from functools import lru_cache, partial
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import check_size
-from atari_vlm.errors import InvalidSetting, unknown
+from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.prompts import parts
 from atari_vlm.prompts.adaptive import adaptive_style
 from atari_vlm.prompts.embedded import embedded_prompt
 from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Step, Strategy
 
 LONGEST_REPLY = 2_000
-"""Characters of a faulty reply that a repair turn quotes, from its end."""
+"""Characters from the end of a faulty reply that the repair prompt quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
-    """What a prompt shows besides its strategy's own words."""
+    """What a prompt contains besides the text of its strategy."""
 
     history: int = 4
-    """Most recent actions to list, with what each earned; 0 lists none."""
+    """Recent actions to list, each with its reward; 0 lists none."""
     frames: int = 2
-    """Newest screens to show, oldest first; two show motion. The stack of the observation is the
-    limit."""
+    """Newest screens to show, at most those of the observation; two show motion."""
     rules: bool = True
-    """Whether to say what the game is about."""
+    """Whether to state the rules of the game."""
     examples: bool = True
     """Whether to show the lessons' examples, with their frames."""
     lessons: bool = True
     """Whether to show the lessons' advice."""
     status: bool = True
-    """Whether to give the score and the lives."""
+    """Whether to state the score and the lives."""
     note: bool = True
     """Whether to show the note that the last decision left."""
     plans: bool = True
-    """Ask for (action, frames); False asks for an action, held for the whole interval."""
+    """Ask for (action, frames). False asks for an action, which is held for the whole interval."""
     image_size: tuple[int, int] | None = None
     """(width, height) to scale frames to; None keeps the native size."""
     chunk_size: int = 1
-    """How many decisions are planned in one answer."""
+    """Decisions planned in one answer."""
 
     def __post_init__(self) -> None:
         if self.history < 0:
-            raise InvalidSetting(f"A prompt lists 0 or more recent actions, not {self.history}.")
+            raise InvalidSetting(f"{setting('history')} must be at least 0, not {self.history}.")
         if self.frames < 1:
-            raise InvalidSetting(f"A prompt shows at least 1 frame, not {self.frames}.")
+            name = setting("frames_in_prompt")
+            raise InvalidSetting(f"{name} must be at least 1, not {self.frames}.")
         if self.chunk_size < 1:
-            raise InvalidSetting(f"An answer plans at least 1 decision, not {self.chunk_size}.")
+            name = setting("decisions_per_call")
+            raise InvalidSetting(f"{name} must be at least 1, not {self.chunk_size}.")
         if self.image_size is not None:
             check_size(self.image_size)
 
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """The words that make one strategy different from another."""
+    """The text that differs between the strategies."""
 
     role: str
     question: str
     thinking: str = ""
-    """How to think before the answer; with it the answer is a JSON object that holds the thought,
-    without it one line."""
+    """How to think before the answer. If given, the answer is a JSON object with a "reasoning";
+    else it is one line."""
     advice: bool = False
-    """Whether to give the game's strategy, risks and patterns."""
+    """Whether to state the game's strategy, risks and patterns."""
 
 
 _STYLES = {
@@ -104,8 +105,11 @@ def get_strategy(name: str, settings: PromptSettings | None = None) -> Strategy:
 
     Args:
         name: one of `STRATEGIES`, or the former name of one.
-        settings: what to show; the defaults where None. "embedded" shows what the embedded model
-            was trained on, whatever the settings.
+        settings: what to show; None for the defaults. "embedded" ignores them and shows what the
+            embedded model was trained on.
+
+    Raises:
+        UnknownName: there is no such strategy; the message suggests the nearest name.
     """
     name = prompt_name(name)
     if name not in STRATEGIES:
@@ -121,20 +125,20 @@ def _styled(
     lessons: Lessons,
 ) -> Prompt:
     plans = settings.plans and observation.interval > 1
-    asked = parts.Asked(observation.interval, plans, settings.chunk_size)
-    fixed = _system(style, observation.game, observation.legal, asked, settings.rules)
+    asked = parts.AnswerFormat(observation.interval, plans, settings.chunk_size)
+    constant = _system(style, observation.game, observation.legal, asked, settings.rules)
     changing = (
         *(parts.examples(lessons.examples) if settings.examples else ()),
         parts.bullets("Lessons from earlier games", lessons.advice if settings.lessons else ()),
         *parts.screens(observation, settings.frames),
         parts.status(observation) if settings.status else "",
-        parts.recent(observation, history, settings.history, plans),
+        parts.recent_actions(observation, history, settings.history, plans),
         parts.last_note(history) if settings.note else "",
         _question(style, asked),
     )
     return Prompt(
         messages=(
-            Message("system", fixed),
+            Message("system", constant),
             Message("user", tuple(part for part in changing if part != "")),
         ),
         legal=observation.legal,
@@ -148,19 +152,19 @@ def _styled(
 
 @lru_cache(maxsize=512)
 def _system(
-    style: str, game: str, legal: tuple[str, ...], asked: parts.Asked, rules: bool
+    style: str, game: str, legal: tuple[str, ...], asked: parts.AnswerFormat, rules: bool
 ) -> tuple[str, str]:
-    """The system turn: everything that is known before the first screen, and the answer format."""
-    words, entry = _STYLES[style], get_game(game)
+    """The system message: all that is known before the first screen, and the answer format."""
+    text, entry = _STYLES[style], get_game(game)
     known = (
-        words.role.format(game=entry.cartridge),
+        text.role.format(game=entry.cartridge),
         parts.rules(entry, legal) if rules else "",
-        parts.advice(entry) if words.advice else "",
+        parts.advice(entry) if text.advice else "",
         parts.actions(legal),
         parts.timing(asked),
-        words.thinking,
+        text.thinking,
     )
-    answer = parts.answer_json if words.thinking else parts.answer_line
+    answer = parts.answer_json if text.thinking else parts.answer_line
     return "\n".join(part for part in known if part), answer(asked)
 
 
@@ -168,7 +172,7 @@ def _of_style(style: str, settings: PromptSettings) -> Strategy:
     return partial(_styled, style, settings)
 
 
-def _question(style: str, asked: parts.Asked) -> str:
+def _question(style: str, asked: parts.AnswerFormat) -> str:
     if asked.chunk_size > 1:
         return _STYLES[style].question.replace("action should", "actions should")
     plain = style == "basic" and not asked.plans
@@ -187,27 +191,30 @@ STRATEGIES: dict[str, Callable[[PromptSettings], Strategy]] = {
     "adaptive": lambda settings: partial(_adaptive, settings),
     "embedded": lambda settings: embedded_prompt,
 }
-"""Every strategy by name: what builds it from settings."""
+"""Name -> a function from settings to the strategy."""
 
 _FORMER_NAMES = {"specialist": "embedded"}
 
 
 def prompt_name(name: str) -> str:
-    """The present name of a strategy that older versions and their runs call otherwise."""
+    """The current name of a strategy, from its current or former name."""
     return _FORMER_NAMES.get(name, name)
 
 
 def prompt_text(
     game: str, kind: str, legal: Sequence[str], *, interval: int = 4, plans: bool = False
 ) -> str:
-    """The words of a prompt without its frames, to send beside screens of the caller's own.
+    """The text of a prompt, for callers that add the screens themselves.
 
     Args:
         game: any spelling of the game's name.
-        kind: "basic", "cot", "expert" or "adaptive" (which is "basic" before anything was played).
-        legal: legal action names; the answer may be a place in this list.
-        interval: emulator frames between two decisions.
+        kind: "basic", "cot", "expert" or "adaptive" (which is "basic" before the first episode).
+        legal: legal action names; the answer may be an index into them.
+        interval: emulator frames per decision.
         plans: ask for (action, frames) instead of an action.
+
+    Raises:
+        UnknownName: there is no such prompt or game.
     """
     if kind not in STRATEGIES or kind == "embedded":
         raise unknown("prompt", kind, [name for name in STRATEGIES if name != "embedded"])
@@ -218,20 +225,18 @@ def prompt_text(
 
 
 def text_without_frames(prompt: Prompt) -> str:
-    """All words of a prompt, without its frames."""
-    said = (part for message in prompt.messages for part in message.parts)
-    return "\n".join(part for part in said if not isinstance(part, Frame))
+    """All text of a prompt, without its frames."""
+    prompt_parts = (part for message in prompt.messages for part in message.parts)
+    return "\n".join(part for part in prompt_parts if not isinstance(part, Frame))
 
 
 def repair(prompt: Prompt, reply: str, fault: str) -> Prompt:
-    """The prompt, the reply it got, and a turn that says what was wrong with it.
-
-    The first turn's last words, which are the answer format, are repeated.
+    """The prompt, the faulty reply, and a message that states the fault and the answer format.
 
     Args:
-        prompt: what was asked.
-        reply: the model's words; only the last `LONGEST_REPLY` characters are quoted.
-        fault: a sentence for the model, such as `actions.read` gives.
+        prompt: the prompt of the reply; the last part of its first message is the answer format.
+        reply: the model's text, of which the last `LONGEST_REPLY` characters are quoted.
+        fault: a sentence for the model, e.g. `ParsedReply.fault`.
     """
     quoted = reply[-LONGEST_REPLY:].strip() or "(no answer)"
     answer_format = prompt.messages[0].parts[-1]

@@ -1,4 +1,4 @@
-r"""Input tokens of one decision, for every strategy and family of models, as a table.
+r"""A table of the input tokens of one decision by strategy and model family.
 
 python -c "from atari_vlm.prompts.token_table import table; print(table('pong'))"
 """
@@ -26,11 +26,11 @@ def table(
 
     Args:
         game: any spelling of the game's name.
-        families: columns, beside the one for the words alone.
-        settings: parts of the prompts; the defaults where None.
+        families: columns, besides the one for the text alone; see `FAMILIES`.
+        settings: parts of the prompts; None for the defaults.
         legal: legal action names.
     """
-    observation, history = _moment(get_game(game).name, tuple(legal))
+    observation, history = _example(get_game(game).name, tuple(legal))
     lines = [["prompt", "words", *families], ["---"] * (len(families) + 2)]
     for name in STRATEGIES:
         prompt = get_strategy(name, settings)(observation, history, Lessons())
@@ -43,8 +43,8 @@ def table(
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _moment(game: str, legal: tuple[str, ...]) -> tuple[Observation, tuple[Step, ...]]:
-    """A moment in the middle of an episode, with a blank screen: blank costs what any costs."""
+def _example(game: str, legal: tuple[str, ...]) -> tuple[Observation, tuple[Step, ...]]:
+    """A decision in the middle of an episode. Its screens are blank; only their size matters."""
     pixels = np.zeros((get_game(game).height, 160), np.uint8)
     frames = tuple(Frame(pixels, step=step) for step in range(6, 10))
     now = Observation(game=game, frames=frames, legal=legal, interval=4, step=9, lives=3)

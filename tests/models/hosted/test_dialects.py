@@ -155,9 +155,7 @@ def test_an_unknown_dialect_names_the_nearest():
 
 
 def test_settings_that_a_server_would_ignore_are_refused():
-    with pytest.raises(
-        InvalidSetting, match=r"llama\.cpp takes no reasoning effort; leave out"
-    ):
+    with pytest.raises(InvalidSetting, match=r"llama\.cpp takes no reasoning effort; leave out"):
         build_model("m", base_url="http://h/v1", hosting=Hosting(dialect="llamacpp", effort="low"))
     with pytest.raises(InvalidSetting, match="vLLM takes no detail of images; leave out detail"):
         build_model("m", base_url="http://h/v1", hosting=Hosting(dialect="vllm", detail="low"))
