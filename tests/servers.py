@@ -4,10 +4,9 @@
         ...                                  # point a client at server.base_url
     assert server.requests[0].body["model"] == "gpt-4o"
 
-It speaks OpenAI chat completions and responses, Anthropic messages and Gemini generateContent,
-each under the path that vendor uses, records what it was sent, and misbehaves on request (see
-vendor_apis.Answer).
-`python -m tests.servers DELAY` runs it as a process of its own until its standard input closes.
+It serves OpenAI chat completions and responses, Anthropic messages and Gemini generateContent under
+the vendors' paths, records requests, and fails on demand (see vendor_apis.Answer).
+`python -m tests.servers DELAY` runs it in a separate process until its standard input closes.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from typing import Any
 from tests.vendor_apis import Answer, BadRequest, api_for, encode
 
 Script = Callable[[int, dict[str, Any]], Answer]
-"""(number of the request, its body) -> what to answer."""
+"""(number of the request, its body) -> the answer."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came over the api."""
+    """One received request."""
 
     path: str
     headers: dict[str, str]
@@ -38,12 +37,12 @@ class Request:
 
 
 class Server:
-    """Serves in a thread of its own between `with` and its end.
+    """Serves in a thread for the duration of a `with` block.
 
     Args:
         answers: one Answer for every request; or a list, one a request, the last repeated; or a
             function of the request's number and body.
-        record: whether to keep the requests.
+        record: whether to record the requests.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class Server:
                 await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Read one request and answer it; False when the connection is over."""
+        """Read one request and answer it; False closes the connection."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         path = head[0].split(" ")[1]
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:])}
@@ -136,8 +135,8 @@ class Server:
         answer = self._script(number, body)
         try:
             api.check(path, body)
-        except (BadRequest, KeyError, TypeError) as complaint:
-            answer = Answer(status=400, message=f"{type(complaint).__name__}: {complaint}")
+        except (BadRequest, KeyError, TypeError) as error:
+            answer = Answer(status=400, message=f"{type(error).__name__}: {error}")
         if answer.raw is not None:
             return answer, answer.raw.encode()
         model = answer.model or api.model(path, body)
@@ -154,7 +153,7 @@ def _script(answers: Answer | Sequence[Answer] | Script) -> Script:
 
 @contextlib.contextmanager
 def server_process(delay: float = 0.0) -> Iterator[str]:
-    """The base address of a server that shares no CPU time with this process.
+    """The base address of a server in a separate process.
 
     Args:
         delay: seconds before each answer.

@@ -1,4 +1,4 @@
-"""The loopback server is as strict as the vendors, or the other tests would prove nothing."""
+"""The loopback server is as strict as the vendors; all tests of hosted models rely on it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_malformed_request_is_refused(change):
     assert reply["error"]["message"]
 
 
-def test_answers_follow_the_script_and_requests_are_kept():
+def test_answers_follow_the_script_and_requests_are_recorded():
     with Server([Answer(text="one"), Answer(text="two")]) as server:
         texts = [
             post(server.base_url, GOOD)[1]["choices"][0]["message"]["content"] for _ in range(3)
@@ -58,13 +58,13 @@ def test_answers_follow_the_script_and_requests_are_kept():
     assert [request.body for request in server.requests] == [GOOD] * 3
 
 
-def test_a_path_no_vendor_serves_is_not_found():
+def test_an_unknown_path_is_not_found():
     with Server() as server:
         assert post(f"{server.url}/elsewhere", GOOD)[0] == 200
         assert post(f"{server.url}/x?", GOOD)[0] == 404
 
 
-def test_it_runs_as_a_process_of_its_own():
+def test_it_runs_in_a_separate_process():
     with server_process() as address:
         status, reply = post(address, GOOD)
     assert status == 200

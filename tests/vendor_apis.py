@@ -1,7 +1,7 @@
-"""How the loopback server speaks as OpenAI (chat, responses), Anthropic and Google do.
+"""The APIs of OpenAI (chat, responses), Anthropic and Google, for the loopback server.
 
-A wire turns an Answer into that vendor's JSON, and reads a request as strictly as the vendor would:
-a malformed body gets a 400 that says why, so no test can pass on a request a vendor would refuse.
+An API validates requests as strictly as the vendor and renders an Answer as the vendor's JSON. A
+malformed request gets a 400 with the reason, so no test passes with a request a vendor refuses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server does with one request."""
+    """The server's answer to one request, or its failure."""
 
     text: str = '{"reasoning": "The ball falls to the left.", "action": "LEFT", "frames": 2}'
     status: int = 200
@@ -27,33 +27,34 @@ class Answer:
     delay: float = 0.0
     """Seconds before the answer."""
     raw: str | None = None
-    """Sent as the body, whatever it is, in place of the vendor's JSON."""
+    """Sent as the body in place of the vendor's JSON."""
     drop: bool = False
     """Close the connection without an answer."""
     finish: str = "stop"
     """"stop", "length" or "refusal"."""
     thinking: str = ""
     tokens: tuple[int, int, int] | None = (900, 300, 40)
-    """Tokens read (cached ones included), cached, written; None sends no usage."""
+    """Input tokens (cached ones included), cached tokens, output tokens; None sends no usage."""
     reasoned: int = 0
-    """Those of the written tokens that were thoughts."""
+    """The reasoning tokens among the output tokens."""
     model: str | None = None
-    """The model the server says it used; None repeats the one asked for."""
+    """The model that the response names; None for the requested one."""
 
 
 class BadRequest(Exception):
-    """The vendor would answer 400 to this body."""
+    """The vendor answers 400 to such a request."""
 
 
-def need(condition: object, complaint: str) -> None:
+def require(condition: object, message: str) -> None:
     if not condition:
-        raise BadRequest(complaint)
+        raise BadRequest(message)
 
 
 def check_png(data: str) -> None:
-    # Google's client writes url-safe base64, the others the standard alphabet.
-    need(base64.b64decode(data, altchars=b"-_" if "-" in data or "_" in data else None)[:8] == PNG,
-         "image is not a PNG")  # fmt: skip
+    # Google's client sends URL-safe base64, the others the standard alphabet.
+    url_safe = "-" in data or "_" in data
+    content = base64.b64decode(data, altchars=b"-_" if url_safe else None)
+    require(content[:8] == PNG, "image is not a PNG")
 
 
 class OpenAI:
@@ -61,28 +62,28 @@ class OpenAI:
 
     @staticmethod
     def check(path: str, body: dict[str, Any]) -> None:
-        need(isinstance(body.get("model"), str), "model must be a string")
-        need(body.get("messages"), "messages must not be empty")
+        require(isinstance(body.get("model"), str), "model must be a string")
+        require(body.get("messages"), "messages must not be empty")
         for message in body["messages"]:
-            need(message["role"] in {"system", "user", "assistant"}, "unknown role")
+            require(message["role"] in {"system", "user", "assistant"}, "unknown role")
             parts = message["content"] if isinstance(message["content"], list) else []
-            need(parts or message["content"], "content must not be empty")
+            require(parts or message["content"], "content must not be empty")
             for part in parts:
-                need(part["type"] in {"text", "image_url"}, "unknown part type")
+                require(part["type"] in {"text", "image_url"}, "unknown part type")
                 if part["type"] == "image_url":
-                    need(message["role"] == "user", "only a user may send images")
+                    require(message["role"] == "user", "only a user may send images")
                     head, _, data = part["image_url"]["url"].partition(",")
-                    need(head == "data:image/png;base64", "image must be a PNG data URI")
+                    require(head == "data:image/png;base64", "image must be a PNG data URI")
                     check_png(data)
-        wanted = body.get("response_format")
-        if wanted and wanted["type"] == "regex_schema":  # LMDeploy's
-            need(isinstance(wanted["regex_schema"], str), "regex_schema must be a string")
-        elif wanted:
-            need(wanted["type"] == "json_schema", "unknown response_format")
-            schema = wanted["json_schema"]["schema"]
-            need(wanted["json_schema"]["name"], "a schema needs a name")
-            need(schema["additionalProperties"] is False, "strict: additionalProperties")
-            need(set(schema["required"]) == set(schema["properties"]), "strict: required")
+        form = body.get("response_format")
+        if form and form["type"] == "regex_schema":  # LMDeploy's
+            require(isinstance(form["regex_schema"], str), "regex_schema must be a string")
+        elif form:
+            require(form["type"] == "json_schema", "unknown response_format")
+            schema = form["json_schema"]["schema"]
+            require(form["json_schema"]["name"], "a schema needs a name")
+            require(schema["additionalProperties"] is False, "strict: additionalProperties")
+            require(set(schema["required"]) == set(schema["properties"]), "strict: required")
 
     @staticmethod
     def model(path: str, body: dict[str, Any]) -> str:
@@ -124,7 +125,7 @@ class OpenAI:
 
 
 class Responses:
-    """POST {base}/responses, OpenAI's API for models that reason."""
+    """POST {base}/responses, OpenAI's API for reasoning models."""
 
     KNOWN = {"model", "input", "stream", "max_output_tokens", "temperature", "reasoning"} | {
         "text",
@@ -133,31 +134,31 @@ class Responses:
 
     @classmethod
     def check(cls, path: str, body: dict[str, Any]) -> None:
-        need(isinstance(body.get("model"), str), "model must be a string")
-        need(set(body) <= cls.KNOWN, f"unknown parameter: {set(body) - cls.KNOWN}")
-        need(body.get("input"), "input must not be empty")
+        require(isinstance(body.get("model"), str), "model must be a string")
+        require(set(body) <= cls.KNOWN, f"unknown parameter: {set(body) - cls.KNOWN}")
+        require(body.get("input"), "input must not be empty")
         for item in body["input"]:
-            need(item["role"] in {"system", "user", "assistant"}, "unknown role")
-            need(item["content"], "content must not be empty")
+            require(item["role"] in {"system", "user", "assistant"}, "unknown role")
+            require(item["content"], "content must not be empty")
             for part in item["content"] if isinstance(item["content"], list) else []:
                 cls._part(item["role"], part)
         if "reasoning" in body:
-            need(body["reasoning"]["effort"] in {"low", "medium", "high"}, "unknown effort")
-            need(body["reasoning"].get("summary", "auto") == "auto", "unknown summary")
-            need("temperature" not in body, "temperature is not supported with this model")
-        if wanted := body.get("text", {}).get("format"):
-            need(wanted["type"] == "json_schema" and wanted["name"], "unknown text.format")
-            need(wanted["schema"]["additionalProperties"] is False, "strict")
+            require(body["reasoning"]["effort"] in {"low", "medium", "high"}, "unknown effort")
+            require(body["reasoning"].get("summary", "auto") == "auto", "unknown summary")
+            require("temperature" not in body, "temperature is not supported with this model")
+        if form := body.get("text", {}).get("format"):
+            require(form["type"] == "json_schema" and form["name"], "unknown text.format")
+            require(form["schema"]["additionalProperties"] is False, "strict")
 
     @staticmethod
     def _part(role: str, part: dict[str, Any]) -> None:
         allowed = {"assistant": {"output_text"}}.get(role, {"input_text", "input_image"})
-        need(part["type"] in allowed, f"{part['type']} is not a part of {role}")
+        require(part["type"] in allowed, f"{part['type']} is not a part of {role}")
         if part["type"] == "input_image":
-            need(role == "user", "only a user may send images")
-            need(part["detail"] in {"auto", "low", "high"}, "unknown detail")
+            require(role == "user", "only a user may send images")
+            require(part["detail"] in {"auto", "low", "high"}, "unknown detail")
             head, _, data = part["image_url"].partition(",")
-            need(head == "data:image/png;base64", "image must be a PNG data URI")
+            require(head == "data:image/png;base64", "image must be a PNG data URI")
             check_png(data)
 
     model = OpenAI.model
@@ -166,9 +167,9 @@ class Responses:
     def render(answer: Answer, model: str, number: int) -> dict[str, Any]:
         if answer.status >= 400:
             return OpenAI.render(answer, model, number)
-        said = {"type": "output_text", "text": answer.text, "annotations": []}
+        content = {"type": "output_text", "text": answer.text, "annotations": []}
         if answer.finish == "refusal":
-            said = {"type": "refusal", "refusal": answer.text}
+            content = {"type": "refusal", "refusal": answer.text}
         cut = answer.finish == "length"
         status = "incomplete" if cut else "completed"
         output: list[dict[str, Any]] = [
@@ -177,7 +178,7 @@ class Responses:
                 "id": f"msg_{number}",
                 "role": "assistant",
                 "status": status,
-                "content": [said],
+                "content": [content],
             }
         ]
         if answer.thinking:
@@ -212,19 +213,19 @@ class Anthropic:
 
     @staticmethod
     def check(path: str, body: dict[str, Any]) -> None:
-        need(isinstance(body.get("model"), str), "model must be a string")
-        need(isinstance(body.get("max_tokens"), int), "max_tokens is required")
-        need(body.get("messages"), "messages must not be empty")
-        need(body["messages"][0]["role"] == "user", "the first message must be the user's")
+        require(isinstance(body.get("model"), str), "model must be a string")
+        require(isinstance(body.get("max_tokens"), int), "max_tokens is required")
+        require(body.get("messages"), "messages must not be empty")
+        require(body["messages"][0]["role"] == "user", "the first message must be the user's")
         for message in body["messages"]:
-            need(message["role"] in {"user", "assistant"}, "unknown role")
-            need(message["content"], "content must not be empty")
+            require(message["role"] in {"user", "assistant"}, "unknown role")
+            require(message["content"], "content must not be empty")
             for part in message["content"] if isinstance(message["content"], list) else []:
                 if part["type"] == "image":
-                    need(part["source"]["media_type"] == "image/png", "image must be a PNG")
+                    require(part["source"]["media_type"] == "image/png", "image must be a PNG")
                     check_png(part["source"]["data"])
                 else:
-                    need(part["type"] == "text" and part["text"], "text must not be empty")
+                    require(part["type"] == "text" and part["text"], "text must not be empty")
 
     model = OpenAI.model
 
@@ -261,16 +262,16 @@ class Google:
 
     @staticmethod
     def check(path: str, body: dict[str, Any]) -> None:
-        need(body.get("contents"), "contents must not be empty")
+        require(body.get("contents"), "contents must not be empty")
         for content in body["contents"]:
-            need(content["role"] in {"user", "model"}, "unknown role")
-            need(content["parts"], "parts must not be empty")
+            require(content["role"] in {"user", "model"}, "unknown role")
+            require(content["parts"], "parts must not be empty")
             for part in content["parts"]:
-                need("text" in part or "inlineData" in part, "unknown part")
+                require("text" in part or "inlineData" in part, "unknown part")
                 if picture := part.get("inlineData"):
-                    # Google reads either spelling of a field; its own client writes both.
+                    # Google accepts both spellings of a field; its own client uses both.
                     kind = picture.get("mimeType", picture.get("mime_type"))
-                    need(kind == "image/png", "image must be a PNG")
+                    require(kind == "image/png", "image must be a PNG")
                     check_png(picture["data"])
 
     @staticmethod
@@ -307,7 +308,7 @@ Api = type[OpenAI] | type[Responses] | type[Anthropic] | type[Google]
 
 
 def api_for(path: str) -> Api | None:
-    """Whose address a path is; None for a path that no vendor serves."""
+    """The API of a path; None for an unknown path."""
     path = path.partition("?")[0]
     if path.endswith("/responses"):
         return Responses

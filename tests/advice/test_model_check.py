@@ -18,7 +18,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import rgb
 from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.types import Frame
-from tests.models.hosted.test_hosted import OPENAI
+from tests.hosted import OPENAI
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
@@ -28,7 +28,7 @@ NEEDED = {"server", "key", "sight", "legal answer"}
 
 def seen(body) -> tuple[str, str]:
     """The number and the arrow of a request's picture, read from its pixels alone."""
-    (data,) = OPENAI.pictures(body)
+    (data,) = OPENAI.image_files(body)
     shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     digits = {k: rgb(Frame(draw(str(k) * 4, "UP")))[30:70, 20:44] for k in range(10)}
     number = ""

@@ -1,4 +1,4 @@
-"""The models that can be asked for by name."""
+"""The catalogue of models, and building models by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.types import Message, Prompt
 from tests.servers import Server
 
-SEED_NAMES = (
+SPECIFIED_NAMES = (
     "gpt-4o",
     "gpt-4v",
     "claude",
@@ -46,8 +46,8 @@ def needs(provider: str) -> None:
     pytest.importorskip(VENDORS[provider].package, reason="an optional extra")
 
 
-@pytest.mark.parametrize("name", SEED_NAMES)
-def test_every_model_of_the_seed_has_a_name(name):
+@pytest.mark.parametrize("name", SPECIFIED_NAMES)
+def test_every_model_of_the_specification_has_a_name(name):
     spec = get_model_spec(name.upper())
     assert spec.name == name
     assert spec.best_for
@@ -67,7 +67,7 @@ def test_every_hosted_model_is_built_from_its_name_and_a_key(spec):
 
 
 @pytest.mark.parametrize("spec", HOSTED, ids=name_of)
-def test_every_hosted_model_names_its_key_and_knows_its_price(spec, monkeypatch):
+def test_every_hosted_model_names_its_key_and_has_a_price(spec, monkeypatch):
     for vendor in VENDORS.values():
         for variable in vendor.key_variables:
             monkeypatch.delenv(variable, raising=False)
@@ -77,14 +77,14 @@ def test_every_hosted_model_names_its_key_and_knows_its_price(spec, monkeypatch)
 
 
 @pytest.mark.parametrize("spec", HOSTED, ids=name_of)
-def test_prices_agree_with_the_public_list_where_it_knows_the_model(spec):
+def test_prices_agree_with_the_public_list(spec):
     used = Usage(input_tokens=1000, cache_read_tokens=400, output_tokens=100)
     try:
         public = calc_price(
             used, spec.model_id, provider_id=spec.provider, genai_request_timestamp=NOON
         ).total_price
     except LookupError:
-        assert not spec.listed, "the list does not know it: its price must be used"
+        assert not spec.listed, "the list lacks it, so the catalogue's price must be used"
         return
     assert spec.listed
     assert spec.price_on(AS_OF).cost(1000, 400, 100) == pytest.approx(float(public))
@@ -97,7 +97,7 @@ def test_a_price_changes_on_its_day():
     assert spec.price_on(date(2020, 1, 1)).output == 3.75
 
 
-def test_retired_names_say_what_they_ask_today():
+def test_retired_names_state_the_model_they_use_today():
     assert get_model_spec("claude").model_id == "claude-sonnet-5-5"
     assert "claude-3-5-sonnet was retired on 28 October 2025" in get_model_spec("claude").status
     assert "gemini-1.5-pro was retired on 24 September 2025" in get_model_spec("gemini").status
@@ -105,7 +105,7 @@ def test_retired_names_say_what_they_ask_today():
     assert "gpt-6-luna" in build_model("gpt-4o", api_key="k").settings.advice
 
 
-def test_any_id_of_a_vendor_can_be_asked_for():
+def test_any_id_of_a_vendor_is_accepted():
     needs("anthropic")
     model = build_model("anthropic:claude-next", api_key="k", temperature=1)
     assert (model.name, model.settings.model_id) == ("anthropic:claude-next", "claude-next")
@@ -127,7 +127,7 @@ def test_a_model_that_reasons_takes_no_temperature():
 
 
 @pytest.mark.parametrize("spec", LOCAL, ids=name_of)
-def test_open_weights_without_a_server_say_how_to_serve_them(spec):
+def test_open_weights_without_a_server_explain_how_to_serve_them(spec):
     with pytest.raises(ModelUnusable) as caught:
         build_model(spec.name)
     assert spec.serve in str(caught.value)
@@ -144,7 +144,7 @@ def test_open_weights_without_a_server_say_how_to_serve_them(spec):
         ("my-own/finetune", "my-own/finetune"),
     ],
 )
-def test_with_an_address_any_name_is_asked_for_there(name, model_id):
+def test_with_a_base_url_any_name_is_accepted(name, model_id):
     prompt = Prompt(messages=(Message("user", ("Act.",)),), legal=("NOOP",), longest=4)
 
     async def ask(address: str) -> str:
@@ -159,14 +159,14 @@ def test_with_an_address_any_name_is_asked_for_there(name, model_id):
     assert server.requests[0].body["temperature"] == 0.5
 
 
-def test_the_embedded_model_is_asked_nowhere_else():
+def test_the_embedded_model_refuses_settings_of_hosted_models():
     with pytest.raises(InvalidSetting, match="leave out base_url"):
         build_model("embedded", base_url="http://localhost:8000/v1")
     with pytest.raises(InvalidSetting, match="takes no temperature"):
         build_model("embedded", temperature=0.5)
 
 
-def test_the_comparison_has_the_seeds_nine_rows_in_order():
+def test_the_comparison_has_the_specifications_nine_rows_in_order():
     rows = recommendations()
     assert [row.model for row in rows] == [
         "GPT-4o",
@@ -186,7 +186,7 @@ def test_the_comparison_has_the_seeds_nine_rows_in_order():
         assert row.evidence
 
 
-def test_no_claim_of_the_seed_is_shown_as_measured():
+def test_no_claim_of_the_specification_is_shown_as_measured():
     verdicts = {row.model: row.verdict for row in recommendations()}
     assert verdicts.pop("GPT-4o") == "contradicted"
     assert set(verdicts.values()) == {"unsupported"}

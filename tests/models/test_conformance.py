@@ -1,7 +1,6 @@
-"""One suite for every backend: what a game can rely on, whoever answers.
+"""One suite for every backend, seen from a policy's decision.
 
-What is particular to a vendor's wire is in test_hosted, what each fault is worded like in
-test_faults; here is what must be the same for all of them, seen from a decision.
+test_request has the particulars of each vendor's API, test_faults the wording of each fault.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.types import Decision, Frame, Model, Observation
-from tests.models.hosted.test_faults import KEY, Passing
+from tests.hosted import KEY, FakeClock
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
 RIGHT = '{"reasoning": "It falls to the right.", "action": "RIGHT", "frames": 3}'
-"""An answer to a prompt that asks for an object."""
+"""An answer to a prompt for a JSON object."""
 
 
 @dataclass(frozen=True)
 class Hosted:
-    """A backend that is reached over a wire."""
+    """A backend behind a vendor's API."""
 
     name: str
     provider: str
@@ -45,7 +44,7 @@ class Hosted:
 
     def model(self, server: Server, waits: list[float] | None = None, **more: Any) -> HostedModel:
         base_url = server.base_url if self.provider.startswith("openai") else server.url
-        wanted = HostedSettings(
+        settings = HostedSettings(
             name="it",
             model_id=self.model_id,
             provider=self.provider,  # type: ignore[arg-type]
@@ -53,7 +52,9 @@ class Hosted:
             effort=self.effort,  # type: ignore[arg-type]
             **{"tries": 3, **more},
         )
-        return HostedModel(wanted, api_key=KEY, clock=Passing(waits if waits is not None else []))
+        return HostedModel(
+            settings, api_key=KEY, clock=FakeClock(waits if waits is not None else [])
+        )
 
 
 HOSTED = (
@@ -84,7 +85,7 @@ def observation(frames: int) -> Observation:
 
 
 def decide(model: Model, prompt: str = "cot", frames: int = 1) -> Decision:
-    """One decision about so many screens."""
+    """One decision from a stack of `frames` frames."""
 
     async def go() -> Decision:
         strategy = get_strategy(prompt, PromptSettings(frames=frames))
@@ -97,7 +98,7 @@ def decide(model: Model, prompt: str = "cot", frames: int = 1) -> Decision:
     return asyncio.run(go())
 
 
-def asked(
+def decide_with(
     backend: Hosted, answers: Answer | Sequence[Answer], frames: int = 1, **more: Any
 ) -> tuple[Decision, Server]:
     with Server(answers) as server:
@@ -105,19 +106,19 @@ def asked(
     return decision, server
 
 
-# -- what every hosted backend does ---------------------------------------------------------------
+# -- hosted backends ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("frames", [1, 30])
-def test_a_decision_about_any_number_of_screens(backend, frames):
+def test_a_decision_from_any_number_of_frames(backend, frames):
     answer = Answer(text=RIGHT, thinking="hm", tokens=(900, 300, 40), model="renamed-1")
-    decision, server = asked(backend, answer, frames)
+    decision, server = decide_with(backend, answer, frames)
     assert (decision.action, decision.frames, decision.source) == ("RIGHT", 3, "parsed")
     body = str(server.requests[0].body)
-    assert body.count("iVBORw0KGgo") == frames  # how a PNG begins in base64
+    assert body.count("iVBORw0KGgo") == frames  # the base64 of a PNG signature
     (call,) = decision.calls
     assert call.reply.thinking == "hm"
-    assert call.reply.model == "renamed-1"  # what the server says, not what was asked for
+    assert call.reply.model == "renamed-1"  # as the server reports it, not as requested
     assert call.reply.request_id
     usage = decision.usage
     assert (usage.calls, usage.input_tokens, usage.cached_tokens, usage.output_tokens) == (
@@ -126,16 +127,16 @@ def test_a_decision_about_any_number_of_screens(backend, frames):
     )
 
 
-def test_thoughts_are_counted_where_the_vendor_counts_them(backend):
+def test_reasoning_tokens_are_counted_if_the_vendor_reports_them(backend):
     if backend.provider == "anthropic":
         pytest.skip("Anthropic counts thoughts only inside its output tokens")
-    decision, _ = asked(backend, Answer(text=RIGHT, reasoned=30))
+    decision, _ = decide_with(backend, Answer(text=RIGHT, reasoned=30))
     assert decision.usage.reasoning_tokens == 30
     assert decision.usage.output_tokens == 40
 
 
 def test_a_refusal_is_a_fallback_that_is_not_repaired(backend):
-    decision, server = asked(backend, Answer(text="I cannot.", finish="refusal"))
+    decision, server = decide_with(backend, Answer(text="I cannot.", finish="refusal"))
     assert (decision.action, decision.source) == ("NOOP", "fallback")
     assert "refused" in decision.reason
     assert decision.reply == "I cannot."
@@ -152,11 +153,11 @@ def test_a_refusal_is_a_fallback_that_is_not_repaired(backend):
     ids=["garbage", "an illegal action", "a truncated answer"],
 )
 def test_an_answer_without_a_legal_action_is_repaired_once_and_then_a_fallback(backend, bad):
-    decision, server = asked(backend, [bad, Answer(text=RIGHT)])
+    decision, server = decide_with(backend, [bad, Answer(text=RIGHT)])
     assert (decision.action, decision.source) == ("RIGHT", "repaired")
     assert [call.reply.text for call in decision.calls] == [bad.text, RIGHT]
     assert bad.text in str(server.requests[1].body).replace("\\\\", "").replace('\\"', '"')
-    decision, server = asked(backend, bad)
+    decision, server = decide_with(backend, bad)
     assert (decision.action, decision.source, server.count) == ("NOOP", "fallback", 2)
     assert decision.usage.calls == 2
 
@@ -172,12 +173,12 @@ def test_an_answer_without_a_legal_action_is_repaired_once_and_then_a_fallback(b
     ],
     ids=["429", "500", "dropped", "hung", "no JSON"],
 )
-def test_what_passes_is_waited_out_and_what_may_have_been_charged_is_counted(
-    backend, bad, uncertain
-):
+def test_a_temporary_failure_is_retried_and_its_possible_charge_counted(backend, bad, uncertain):
     waits: list[float] = []
     timeout = 0.6 if bad.delay else 30
-    decision, server = asked(backend, [bad, Answer(text=RIGHT)], waits=waits, timeout_s=timeout)
+    decision, server = decide_with(
+        backend, [bad, Answer(text=RIGHT)], waits=waits, timeout_s=timeout
+    )
     assert (decision.action, decision.source) == ("RIGHT", "parsed")
     assert server.count == 2
     assert len(waits) == 1
@@ -191,8 +192,8 @@ def test_what_passes_is_waited_out_and_what_may_have_been_charged_is_counted(
     [(Answer(status=503), 0), (Answer(drop=True), 3)],
     ids=["refused", "dropped"],
 )
-def test_what_does_not_pass_is_one_counted_fallback(backend, bad, uncertain):
-    decision, server = asked(backend, bad)
+def test_a_persistent_temporary_failure_is_one_fallback(backend, bad, uncertain):
+    decision, server = decide_with(backend, bad)
     assert (decision.action, decision.source) == ("NOOP", "fallback")
     assert server.count == 3
     assert decision.usage.uncertain == uncertain
@@ -209,22 +210,22 @@ def test_what_does_not_pass_is_one_counted_fallback(backend, bad, uncertain):
     ],
     ids=["a wrong key", "no quota", "no such model", "a bad request"],
 )
-def test_what_cannot_pass_stops_the_run_at_once(backend, bad, words):
+def test_a_permanent_failure_stops_the_run_at_once(backend, bad, words):
     with Server(bad) as server:
         with pytest.raises(ModelUnusable, match=words):
             decide(backend.model(server))
         assert server.count == 1
 
 
-# -- what the models in this process do -----------------------------------------------------------
+# -- models in this process -----------------------------------------------------------------------
 
 
 def scripted(*texts: str) -> Callable[[], Model]:
-    said = iter(texts)
-    return lambda: ScriptedModel(lambda prompt: next(said))
+    answers = iter(texts)
+    return lambda: ScriptedModel(lambda prompt: next(answers))
 
 
-def test_the_models_in_this_process_decide_and_are_free():
+def test_models_in_this_process_decide_and_are_free():
     for model in (scripted(RIGHT)(), EmbeddedModel()):
         decision = decide(model, "embedded" if model.prompt_type == "embedded" else "cot")
         assert decision.action in LEGAL
@@ -244,7 +245,7 @@ def test_open_weights_in_this_process_decide_and_are_free(tmp_path):
     assert (decision.usage.dollars, decision.usage.uncertain) == (0, 0)
 
 
-def test_a_function_is_repaired_and_falls_back_as_a_vendor_is():
+def test_a_scripted_model_is_repaired_and_falls_back_like_a_hosted_one():
     assert decide(scripted("lol {", RIGHT)()).source == "repaired"
     assert decide(scripted("lol {", "JUMP")()).source == "fallback"
 
@@ -253,13 +254,13 @@ def test_a_function_is_repaired_and_falls_back_as_a_vendor_is():
 
     decision = decide(ScriptedModel(broken))
     assert decision.source == "fallback"
-    assert decision.usage.dollars is None  # nobody counted
+    assert decision.usage.dollars is None  # unknown
 
 
-def test_every_backend_plays_the_same_decision(backend):
+def test_every_backend_makes_the_same_decision(backend):
     decisions = [
-        asked(backend, Answer(text=RIGHT))[0],
+        decide_with(backend, Answer(text=RIGHT))[0],
         decide(ScriptedModel(lambda prompt: RIGHT)),
     ]
-    told = [(each.action, each.frames, each.source, each.reason) for each in decisions]
-    assert told[0] == told[1]
+    plans = [(each.action, each.frames, each.source, each.reason) for each in decisions]
+    assert plans[0] == plans[1]

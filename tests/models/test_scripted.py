@@ -1,4 +1,4 @@
-"""The model that is a function."""
+"""The scripted model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atari_vlm.types import Prompt
 PROMPT = Prompt(messages=(), legal=("NOOP", "FIRE"), longest=4)
 
 
-def test_it_answers_what_the_function_says_and_counts():
+def test_it_returns_the_functions_answers_and_counts_calls():
     model = ScriptedModel(lambda prompt: prompt.legal[1], name="always-second", prompt_type="cot")
     replies = [asyncio.run(model.answer(PROMPT, seed=seed)) for seed in (1, 2)]
     assert [reply.text for reply in replies] == ["FIRE", "FIRE"]

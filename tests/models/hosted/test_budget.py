@@ -1,4 +1,4 @@
-"""Caps on spending: held before anything is sent, settled after, kept over restarts."""
+"""Caps on spending: reservations, settlement, and restarts of a run."""
 
 from __future__ import annotations
 
@@ -27,88 +27,90 @@ SCREEN = Frame(np.zeros((210, 160), np.uint8))
 PRICE = Price(2, 1, 10)
 
 
-def saying(text: str, frames: int = 0, **more) -> Prompt:
+def prompt_of(text: str, frames: int = 0, **more) -> Prompt:
     message = Message("user", (text, *[SCREEN] * frames))
     return Prompt(messages=(message,), legal=("NOOP",), longest=4, **more)
 
 
-# -- the worst case -------------------------------------------------------------------------------
+# -- the most that a request can cost -------------------------------------------------------------
 
 
-def test_the_worst_case_counts_words_frames_and_the_longest_answer():
+def test_the_maximum_counts_text_frames_and_the_longest_answer():
     rule = rule_for("openai", "gpt-4o")
-    more = max_input_tokens(saying("x" * 300, 2), rule) - max_input_tokens(saying("x" * 297), rule)
+    more = max_input_tokens(prompt_of("x" * 300, 2), rule) - max_input_tokens(
+        prompt_of("x" * 297), rule
+    )
     assert more == 1 + 2 * 255 + (len("\n<frame>") * 2 + 2) // 3
-    dollars = max_dollars(saying("Act.", 1), PRICE, rule, 1000)
-    tokens = max_input_tokens(saying("Act.", 1), rule)
+    dollars = max_dollars(prompt_of("Act.", 1), PRICE, rule, 1000)
+    tokens = max_input_tokens(prompt_of("Act.", 1), rule)
     assert dollars == pytest.approx((tokens * 2 + 1000 * 10) / 1e6)
 
 
 def test_frames_count_at_the_size_they_are_sent():
     rule = rule_for("anthropic", "claude-sonnet-5-5")
-    native, large = saying("Act.", 1), saying("Act.", 1, image_size=(320, 420))
+    native, large = prompt_of("Act.", 1), prompt_of("Act.", 1, image_size=(320, 420))
     assert max_input_tokens(large, rule) - max_input_tokens(native, rule) == 12 * 15 - 6 * 8
 
 
-def test_a_model_nobody_has_counted_is_taken_to_be_the_dearest():
+def test_an_unknown_model_counts_as_the_most_expensive():
     assert rule_for("openai-compatible", "llava")(160, 210) == 2306
     assert rule_for("openai", "gpt-4o-mini")(160, 210) == 2306
 
 
-# -- holding and settling -------------------------------------------------------------------------
+# -- reservations ---------------------------------------------------------------------------------
 
 
-def ask(account, worst: float, due: float, running=None):
+def ask(account, most: float, actual: float, sent=None):
     async def go() -> None:
-        with await account.reserve(Charge(0, worst)) as reservation:
-            reservation.charge = Charge(0, worst)
-            if running is not None:
-                running.append(worst)
+        with await account.reserve(Charge(0, most)) as reservation:
+            reservation.charge = Charge(0, most)
+            if sent is not None:
+                sent.append(most)
             await asyncio.sleep(0)
-            reservation.charge = Charge(0, due)
+            reservation.charge = Charge(0, actual)
 
     return go()
 
 
-def test_a_request_that_could_pass_the_cap_is_not_sent():
+def test_a_request_that_could_exceed_the_cap_is_not_sent():
     async def go() -> None:
         account = Budget(Caps(dollars=1.0)).account(0)
         await ask(account, 0.6, 0.6)
         await ask(account, 0.4, 0.1)
         await ask(account, 0.3, 0.0)
-        for _ in range(2):  # a run that was stopped stays stopped
-            told = r"spent \$0\.7000 of \$1\.00.*may cost \$0\.4000"
-            with pytest.raises(BudgetExceeded, match=told):
+        for _ in range(2):  # a stopped run stays stopped
+            message = r"spent \$0\.7000 of \$1\.00.*may cost \$0\.4000"
+            with pytest.raises(BudgetExceeded, match=message):
                 await ask(account, 0.4, 0.1)
 
     asyncio.run(go())
 
 
-def test_who_finds_the_rest_of_the_money_held_waits_for_what_comes_back():
+def test_a_request_waits_for_open_reservations_to_settle():
     async def go() -> list[float]:
-        budget, running = Budget(Caps(dollars=1.0)), []
-        games = [ask(budget.account(k), 0.6, 0.01, running) for k in range(20)]
-        await asyncio.gather(*games)
-        return running
+        budget, sent = Budget(Caps(dollars=1.0)), []
+        requests = [ask(budget.account(k), 0.6, 0.01, sent) for k in range(20)]
+        await asyncio.gather(*requests)
+        return sent
 
     assert len(asyncio.run(go())) == 20
 
 
-def test_the_cap_holds_however_many_ask_at_once():
+def test_the_cap_holds_for_concurrent_requests():
     async def go() -> tuple[int, int]:
-        budget, running = Budget(Caps(dollars=1.0)), []
-        games = [ask(budget.account(k), 0.3, 0.3, running) for k in range(20)]
-        ended = await asyncio.gather(*games, return_exceptions=True)
-        return len(running), sum(isinstance(end, BudgetExceeded) for end in ended)
+        budget, sent = Budget(Caps(dollars=1.0)), []
+        requests = [ask(budget.account(k), 0.3, 0.3, sent) for k in range(20)]
+        results = await asyncio.gather(*requests, return_exceptions=True)
+        return len(sent), sum(isinstance(result, BudgetExceeded) for result in results)
 
     assert asyncio.run(go()) == (3, 17)
 
 
-def test_a_request_that_is_stopped_under_way_counts_at_its_worst_and_before_it_at_nothing():
+def test_a_cancelled_request_is_charged_in_full_once_sent_and_nothing_before():
     async def go() -> None:
         budget = Budget(Caps(dollars=1.0))
 
-        async def stopped(sent: bool) -> None:
+        async def cancelled(sent: bool) -> None:
             with await budget.account(0).reserve(Charge(0, 0.6)) as reservation:
                 if sent:
                     reservation.charge = Charge(0, 0.6)
@@ -116,7 +118,7 @@ def test_a_request_that_is_stopped_under_way_counts_at_its_worst_and_before_it_a
 
         for sent in (False, False, True):
             with pytest.raises(asyncio.CancelledError):
-                await stopped(sent)
+                await cancelled(sent)
         with pytest.raises(BudgetExceeded, match=r"spent \$0\.6000"):
             await ask(budget.account(0), 0.6, 0)
 
@@ -124,7 +126,7 @@ def test_a_request_that_is_stopped_under_way_counts_at_its_worst_and_before_it_a
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
-def test_a_cap_that_caps_nothing_is_refused(value):
+def test_an_invalid_cap_is_refused(value):
     with pytest.raises(InvalidSetting, match=r"^budget_episode must be 0 or more"):
         Caps(episode_dollars=value)
 
@@ -132,11 +134,11 @@ def test_a_cap_that_caps_nothing_is_refused(value):
 # -- whole runs -----------------------------------------------------------------------------------
 
 CHEAP = Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))
-"""One decision of gpt-4o: $0.0035. The worst case with 100 tokens of answer is about as much."""
+"""One decision of gpt-4o: $0.0035, about its maximum with 100 tokens of answer."""
 
 
 def trainer(server: Server, folder: Path, **more) -> VLMTrainer:
-    wanted = HostedSettings(
+    settings = HostedSettings(
         name="gpt-4o",
         model_id="gpt-4o",
         provider="openai",
@@ -144,24 +146,25 @@ def trainer(server: Server, folder: Path, **more) -> VLMTrainer:
         max_tokens=100,
         price=Price(2.5, 1.25, 10),
     )
-    model = HostedModel(wanted, api_key="k")
+    model = HostedModel(settings, api_key="k")
     values = {"max_decisions": 30, "run_folder": folder, "prompt_type": "basic"}
     return VLMTrainer("breakout", "gpt-4o", model=model, **{**values, **more})
 
 
-def worst_of(folder: Path) -> float:
-    """The dearest worst case of a run's prompts."""
+def highest_maximum(folder: Path) -> float:
+    """The highest maximum cost of a run's prompts."""
     run = Run.read(folder)
     calls = [call for decision in run.decisions(0) for call in decision.calls]
     run.close()
     rule = rule_for("openai", "gpt-4o")
     seen = [
-        replace(call.prompt, messages=tuple(map(_drawn, call.prompt.messages))) for call in calls
+        replace(call.prompt, messages=tuple(map(_with_screen, call.prompt.messages)))
+        for call in calls
     ]
     return max(max_dollars(prompt, Price(2.5, 1.25, 10), rule, 100) for prompt in seen)
 
 
-def _drawn(message: Message) -> Message:
+def _with_screen(message: Message) -> Message:
     parts = tuple(SCREEN if isinstance(part, Frame) else part for part in message.parts)
     return Message(message.role, parts)
 
@@ -172,8 +175,8 @@ def test_a_run_stops_at_its_cap_and_continues_with_a_higher_one(tmp_path):
             trainer(server, tmp_path, budget=0.03).train(1)
         stopped = server.count
         spent = stopped * 0.0035
-        assert 0.03 - worst_of(tmp_path) <= spent <= 0.03
-        with pytest.raises(BudgetExceeded):  # what was spent is remembered
+        assert 0.03 - highest_maximum(tmp_path) <= spent <= 0.03
+        with pytest.raises(BudgetExceeded):  # the run's record includes its spending
             trainer(server, tmp_path, budget=0.03).train(1)
         assert server.count == stopped
         summary = trainer(server, tmp_path, budget=1.0).train(1)
@@ -198,7 +201,7 @@ def test_a_cap_in_tokens_needs_no_price(tmp_path):
     assert 0 < server.count * 1100 <= 9000
 
 
-def test_an_episode_is_cut_short_at_its_cap_and_its_score_is_no_humans(tmp_path):
+def test_an_episode_is_cut_short_at_its_cap_and_gets_no_human_normalised_score(tmp_path):
     with Server(CHEAP) as server:
         summary = trainer(server, tmp_path, budget_episode=0.03, max_decisions=None).train(2)
     assert summary.cut == 2
@@ -217,7 +220,7 @@ def test_an_episode_is_cut_short_at_its_cap_and_its_score_is_no_humans(tmp_path)
     assert again.scores == summary.scores
 
 
-def test_an_episode_that_cannot_pay_for_one_decision_is_no_score_of_0(tmp_path):
+def test_an_episode_without_a_paid_decision_has_no_score(tmp_path):
     with Server(CHEAP) as server:
         with pytest.raises(BudgetExceeded, match="Raise budget_episode for"):
             trainer(server, tmp_path, budget_episode=0.0001).train(1)
@@ -227,18 +230,18 @@ def test_an_episode_that_cannot_pay_for_one_decision_is_no_score_of_0(tmp_path):
     run.close()
 
 
-def test_games_that_share_a_run_share_its_cap(tmp_path):
+def test_parallel_episodes_share_the_cap_of_the_run(tmp_path):
     with Server(replace(CHEAP, delay=0.02)) as server:
         with pytest.raises(BudgetExceeded):
             trainer(server, tmp_path, budget=0.05, parallel=6).train(6)
         run = Run.read(tmp_path)
-        assert run.usage().calls == server.count  # nothing that was paid for is lost
+        assert run.usage().calls == server.count  # no paid answer is lost
         assert run.spent()[1] == pytest.approx(server.count * 0.0035)
         assert run.spent()[1] <= 0.05
         run.close()
 
 
-def test_requests_that_brought_no_answer_count_at_their_worst_over_a_restart(tmp_path):
+def test_unanswered_requests_count_at_their_maximum_after_a_restart(tmp_path):
     answers = [replace(CHEAP, drop=True), *[CHEAP] * 40]
     with Server(answers) as server:
         trainer(server, tmp_path, budget=1.0, max_decisions=4).train(1)
@@ -246,12 +249,12 @@ def test_requests_that_brought_no_answer_count_at_their_worst_over_a_restart(tmp
     run = Run.read(tmp_path)
     usage = run.usage()
     assert (usage.uncertain, usage.dollars) == (1, pytest.approx(4 * 0.0035))
-    assert 0.001 < usage.uncertain_dollars <= worst_of(tmp_path)
+    assert 0.001 < usage.uncertain_dollars <= highest_maximum(tmp_path)
     assert run.spent()[1] == usage.dollars + usage.uncertain_dollars
     run.close()
 
 
-def test_what_a_run_may_cost_is_no_part_of_what_it_is(tmp_path):
+def test_caps_are_not_part_of_a_runs_settings(tmp_path):
     with Server(CHEAP) as server:
         folders = {
             trainer(server, tmp_path, run_folder=None, budget=cap).folder("train", 0)
@@ -263,7 +266,7 @@ def test_what_a_run_may_cost_is_no_part_of_what_it_is(tmp_path):
             trainer(server, tmp_path, budget=2.0, max_decisions=3).train(1)
 
 
-def test_a_cap_that_nobody_could_keep_is_refused_before_anything_is_played(monkeypatch):
+def test_options_a_player_cannot_follow_are_refused_before_anything_is_played(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     with pytest.raises(InvalidSetting, match="Cap it with budget_tokens"):
         VLMTrainer("pong", "any", base_url="http://localhost:1/v1", budget=1)

@@ -1,4 +1,4 @@
-"""Answers that are kept for other runs: what counts as the same question, and what a replay is."""
+"""The response cache: its key, its modes, concurrency, and replays of whole runs."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def other_pixels() -> Frame:
     return Frame(changed)
 
 
-def saying(*parts) -> Prompt:
+def prompt_of(*parts) -> Prompt:
     return replace(PROMPT, messages=(Message("user", parts),))
 
 
-# -- what is the same question --------------------------------------------------------------------
+# -- the key --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        saying("Act!", Frame(PIXELS)),
-        saying("Act.", other_pixels()),
-        saying("Act.", Frame(PIXELS, standard="pal")),
-        saying("Act.", Frame(PIXELS), Frame(PIXELS)),
+        prompt_of("Act!", Frame(PIXELS)),
+        prompt_of("Act.", other_pixels()),
+        prompt_of("Act.", Frame(PIXELS, standard="pal")),
+        prompt_of("Act.", Frame(PIXELS), Frame(PIXELS)),
         replace(PROMPT, messages=(Message("system", ("Act.",)),)),
         replace(PROMPT, legal=("NOOP",)),
         replace(PROMPT, longest=3),
@@ -58,17 +58,17 @@ def saying(*parts) -> Prompt:
         replace(PROMPT, json=True),
     ],
 )
-def test_another_word_pixel_or_choice_is_another_question(other):
+def test_the_key_depends_on_text_pixels_and_answer_format(other):
     assert cache_key(SETTINGS, other, "1") != cache_key(SETTINGS, PROMPT, "1")
 
 
-def test_the_place_of_a_frame_is_no_part_of_the_question_and_the_nonce_is():
-    elsewhere = saying("Act.", Frame(PIXELS.copy(), episode=7, step=3))
+def test_the_key_depends_on_the_nonce_and_not_on_a_frames_episode_and_step():
+    elsewhere = prompt_of("Act.", Frame(PIXELS.copy(), episode=7, step=3))
     assert cache_key(SETTINGS, elsewhere, "1") == cache_key(SETTINGS, PROMPT, "1")
     assert cache_key(SETTINGS, PROMPT, "2") != cache_key(SETTINGS, PROMPT, "1")
 
 
-def test_every_setting_that_can_change_an_answer_is_part_of_the_question():
+def test_the_key_depends_on_every_setting_that_can_change_an_answer():
     base = HostedSettings(
         name="m", model_id="m", provider="openai-compatible", base_url="http://h/v1"
     )
@@ -96,23 +96,23 @@ def test_every_setting_that_can_change_an_answer_is_part_of_the_question():
 # -- the modes ------------------------------------------------------------------------------------
 
 
-class Vendor:
-    """Counts how often it is asked."""
+class FakeVendor:
+    """Returns or raises its outcomes in turn; counts its calls."""
 
     def __init__(self, *outcomes: Reply | Exception) -> None:
-        self.outcomes, self.asked = outcomes or (PAID,), 0
+        self.outcomes, self.calls = outcomes or (PAID,), 0
 
     async def __call__(self) -> Reply:
-        outcome = self.outcomes[min(self.asked, len(self.outcomes) - 1)]
-        self.asked += 1
+        outcome = self.outcomes[min(self.calls, len(self.outcomes) - 1)]
+        self.calls += 1
         await asyncio.sleep(0)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
 
-def through(file: Path, vendor: Vendor, *keys: str, mode="readwrite") -> list[Reply]:
-    """Ask one after the other."""
+def ask_cache(file: Path, vendor: FakeVendor, *keys: str, mode="readwrite") -> list[Reply]:
+    """Ask for the keys one after the other."""
 
     async def go() -> list[Reply]:
         cache = ResponseCache(CacheSettings(file=file, mode=mode))
@@ -124,61 +124,63 @@ def through(file: Path, vendor: Vendor, *keys: str, mode="readwrite") -> list[Re
     return asyncio.run(go())
 
 
-def test_a_kept_answer_is_word_for_word_the_paid_one_and_costs_nothing(tmp_path):
-    vendor = Vendor()
-    (first,) = through(tmp_path / "c", vendor, "k")
-    again, other = through(tmp_path / "c", vendor, "k", "other")
+def test_a_stored_answer_equals_the_paid_one_and_costs_nothing(tmp_path):
+    vendor = FakeVendor()
+    (first,) = ask_cache(tmp_path / "c", vendor, "k")
+    again, other = ask_cache(tmp_path / "c", vendor, "k", "other")
     assert first == PAID
     assert again == replace(PAID, usage=replace(PAID.usage, dollars=0.0, replayed=1))
     assert other == PAID
-    assert vendor.asked == 2
+    assert vendor.calls == 2
 
 
-def test_a_replay_asks_nobody_and_says_what_is_missing(tmp_path):
-    vendor = Vendor()
-    through(tmp_path / "c", vendor, "k")
-    assert through(tmp_path / "c", vendor, "k", mode="replay")[0].text == "LEFT"
+def test_a_replay_sends_nothing_and_names_what_is_missing(tmp_path):
+    vendor = FakeVendor()
+    ask_cache(tmp_path / "c", vendor, "k")
+    assert ask_cache(tmp_path / "c", vendor, "k", mode="replay")[0].text == "LEFT"
     with pytest.raises(ModelUnusable, match=r"has no answer of m .* cache_mode='readwrite' asks"):
-        through(tmp_path / "c", vendor, "missing", mode="replay")
-    assert vendor.asked == 1
+        ask_cache(tmp_path / "c", vendor, "missing", mode="replay")
+    assert vendor.calls == 1
     with pytest.raises(ModelUnusable, match=r"no response cache at .* Record one first"):
-        through(tmp_path / "none", vendor, "k", mode="replay")
+        ask_cache(tmp_path / "none", vendor, "k", mode="replay")
 
 
-def test_a_refresh_asks_anew_and_keeps_the_new_answer(tmp_path):
-    through(tmp_path / "c", Vendor(), "k")
-    newer = Vendor(replace(PAID, text="FIRE"))
-    assert through(tmp_path / "c", newer, "k", mode="refresh")[0].text == "FIRE"
-    assert through(tmp_path / "c", newer, "k")[0].text == "FIRE"
-    assert newer.asked == 1
+def test_a_refresh_asks_again_and_stores_the_new_answer(tmp_path):
+    ask_cache(tmp_path / "c", FakeVendor(), "k")
+    newer = FakeVendor(replace(PAID, text="FIRE"))
+    assert ask_cache(tmp_path / "c", newer, "k", mode="refresh")[0].text == "FIRE"
+    assert ask_cache(tmp_path / "c", newer, "k")[0].text == "FIRE"
+    assert newer.calls == 1
 
 
-def test_what_the_model_said_is_kept_whatever_it_is_and_what_the_network_did_is_not(tmp_path):
+def test_refusals_and_garbage_are_stored_and_network_faults_are_not(tmp_path):
     refusal = replace(PAID, text="No.", finish="content_filter")
     garbage = replace(PAID, text="\ud83d {", finish="length")
-    vendor = Vendor(refusal, garbage)
-    through(tmp_path / "c", vendor, "refusal", "garbage")
-    again = through(tmp_path / "c", vendor, "refusal", "garbage")
+    vendor = FakeVendor(refusal, garbage)
+    ask_cache(tmp_path / "c", vendor, "refusal", "garbage")
+    again = ask_cache(tmp_path / "c", vendor, "refusal", "garbage")
     assert [(r.text, r.finish) for r in again] == [
         ("No.", "content_filter"),
         ("\ud83d {", "length"),
     ]
-    assert vendor.asked == 2
-    broken = Vendor(ModelFault("timeout", "too late"), PAID)
+    assert vendor.calls == 2
+    broken = FakeVendor(ModelFault("timeout", "too late"), PAID)
     with pytest.raises(ModelFault):
-        through(tmp_path / "c", broken, "k")
-    assert through(tmp_path / "c", broken, "k")[0].usage.dollars == 0.5
+        ask_cache(tmp_path / "c", broken, "k")
+    assert ask_cache(tmp_path / "c", broken, "k")[0].usage.dollars == 0.5
 
 
-# -- many at once ---------------------------------------------------------------------------------
+# -- concurrency ----------------------------------------------------------------------------------
 
 
-def together(file: Path, vendor: Vendor, count: int, *, stop_first: bool = False) -> list:
+def ask_concurrently(
+    file: Path, vendor: FakeVendor, count: int, *, cancel_first: bool = False
+) -> list:
     async def go() -> list:
         cache = ResponseCache(CacheSettings(file=file))
         tasks = [asyncio.create_task(cache.get_or_ask("k", "m", vendor)) for _ in range(count)]
         await asyncio.sleep(0)
-        if stop_first:
+        if cancel_first:
             tasks[0].cancel()
         replies = await asyncio.gather(*tasks, return_exceptions=True)
         cache.close()
@@ -187,27 +189,27 @@ def together(file: Path, vendor: Vendor, count: int, *, stop_first: bool = False
     return asyncio.run(go())
 
 
-def test_equal_questions_at_the_same_time_are_asked_and_paid_once(tmp_path):
-    vendor = Vendor()
-    replies = together(tmp_path / "c", vendor, 8)
-    assert vendor.asked == 1
+def test_concurrent_equal_prompts_are_asked_and_paid_once(tmp_path):
+    vendor = FakeVendor()
+    replies = ask_concurrently(tmp_path / "c", vendor, 8)
+    assert vendor.calls == 1
     assert sum(reply.usage.dollars for reply in replies) == 0.5
     assert {reply.text for reply in replies} == {"LEFT"}
 
 
-def test_a_fault_is_shared_but_what_it_may_have_cost_is_counted_once(tmp_path):
-    vendor = Vendor(ModelFault("timeout", "too late", Lost(3, 900, 0.1)))
-    faults = together(tmp_path / "c", vendor, 4)
-    assert vendor.asked == 1
+def test_a_shared_fault_counts_its_possible_cost_once(tmp_path):
+    vendor = FakeVendor(ModelFault("timeout", "too late", Lost(3, 900, 0.1)))
+    faults = ask_concurrently(tmp_path / "c", vendor, 4)
+    assert vendor.calls == 1
     assert sum(fault.lost.dollars for fault in faults) == pytest.approx(0.1)
 
 
-def test_who_waits_for_a_question_that_is_stopped_asks_it(tmp_path):
-    vendor = Vendor()
-    stopped, *others = together(tmp_path / "c", vendor, 3, stop_first=True)
-    assert isinstance(stopped, asyncio.CancelledError)
+def test_if_the_asking_task_is_cancelled_a_waiting_task_asks(tmp_path):
+    vendor = FakeVendor()
+    cancelled, *others = ask_concurrently(tmp_path / "c", vendor, 3, cancel_first=True)
+    assert isinstance(cancelled, asyncio.CancelledError)
     assert [reply.text for reply in others] == ["LEFT", "LEFT"]
-    assert vendor.asked == 2
+    assert vendor.calls == 2
 
 
 WRITER = """
@@ -236,40 +238,40 @@ def test_processes_share_one_file_and_agree_on_every_answer(tmp_path):
     db = sqlite3.connect(file)
     assert db.execute("SELECT count(*) FROM answers").fetchone() == (150,)
     db.close()
-    nobody = Vendor(ModelFault("timeout", "asked"))
-    assert len(through(file, nobody, *map(str, range(150)), mode="replay")) == 150
+    unreachable = FakeVendor(ModelFault("timeout", "asked"))
+    assert len(ask_cache(file, unreachable, *map(str, range(150)), mode="replay")) == 150
 
 
-# -- files that are none --------------------------------------------------------------------------
+# -- other and damaged files ----------------------------------------------------------------------
 
 
-def test_a_file_that_is_no_cache_is_named_and_left_alone(tmp_path):
+def test_a_file_of_another_format_is_named_and_left_unchanged(tmp_path):
     page = tmp_path / "page"
     page.write_bytes(b"no database " * 200)
     with pytest.raises(StoreError, match="page is damaged or no response cache"):
-        through(page, Vendor(), "k")
+        ask_cache(page, FakeVendor(), "k")
     assert page.read_bytes() == b"no database " * 200
     db = sqlite3.connect(tmp_path / "other")
     db.execute("CREATE TABLE theirs(x)")
     db.close()
     with pytest.raises(StoreError, match="another program's file"):
-        through(tmp_path / "other", Vendor(), "k")
+        ask_cache(tmp_path / "other", FakeVendor(), "k")
 
 
-def test_a_damaged_answer_is_a_sentence(tmp_path):
-    through(tmp_path / "c", Vendor(), "k")
+def test_a_damaged_answer_is_a_store_error(tmp_path):
+    ask_cache(tmp_path / "c", FakeVendor(), "k")
     db = sqlite3.connect(tmp_path / "c")
     db.execute("UPDATE answers SET reply = '{\"text\": 1'")
     db.commit()
     db.close()
     with pytest.raises(StoreError, match="damaged"):
-        through(tmp_path / "c", Vendor(), "k")
+        ask_cache(tmp_path / "c", FakeVendor(), "k")
 
 
-def test_a_cache_that_cannot_be_written_is_a_sentence(tmp_path):
+def test_a_cache_that_cannot_be_opened_is_a_store_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="Cannot use the response cache"):
-        through(tmp_path / "file" / "c", Vendor(), "k")
+        ask_cache(tmp_path / "file" / "c", FakeVendor(), "k")
     with pytest.raises(InvalidSetting, match="No cache_mode is called 'reply'"):
         CacheSettings(file=tmp_path / "c", mode="reply")
 
@@ -277,35 +279,35 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(tmp_path):
 # -- whole runs -----------------------------------------------------------------------------------
 
 
-def spoken(number: int, body: dict) -> Answer:
-    """Answers that depend on what was sent, some of them wrong."""
+def varied(number: int, body: dict) -> Answer:
+    """Answers that depend on the number of the request; some are wrong."""
     texts = ["ACTION: FIRE x2", "Hmm.", "ACTION: LEFT x3", "ACTION: RIGHT", "ACTION: JUMP"]
     finish = "refusal" if number % 13 == 12 else "stop"
     return Answer(text=texts[number % 5], finish=finish, thinking=f"thought {number}")
 
 
 def record(folder: Path) -> list:
-    """Steps, words, scores: everything but what was paid."""
+    """Everything a run records, except cost."""
     run = Run.read(folder)
-    told = []
+    rows = []
     for row in run.episodes():
-        told.append((row.seed, row.status, row.score, row.frames, run.rewards(row.episode)))
+        rows.append((row.seed, row.status, row.score, row.frames, run.rewards(row.episode)))
         for decision in run.decisions(row.episode):
             calls = [
-                (call.prompt.text, call.seed, call.fault, free(call.reply))
+                (call.prompt.text, call.seed, call.fault, without_cost(call.reply))
                 for call in decision.calls
             ]
-            told.append((decision.action, decision.frames, decision.source, decision.reason, calls))
+            rows.append((decision.action, decision.frames, decision.source, decision.reason, calls))
     run.close()
-    return told
+    return rows
 
 
-def free(reply: Reply) -> Reply:
+def without_cost(reply: Reply) -> Reply:
     return replace(reply, usage=replace(reply.usage, dollars=0.0, replayed=0))
 
 
 def recorded(tmp_path: Path, monkeypatch) -> Path:
-    with Server(spoken) as server:
+    with Server(varied) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "key")
         summary = VLMTrainer(
@@ -324,11 +326,9 @@ def recorded(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path / "recorded"
 
 
-def test_a_recorded_run_replays_bit_for_bit_with_no_network_no_key_and_no_cost(
-    tmp_path, monkeypatch
-):
+def test_a_recorded_run_replays_exactly_without_network_key_or_cost(tmp_path, monkeypatch):
     folder = recorded(tmp_path, monkeypatch)
-    monkeypatch.setattr("socket.socket.connect", None)  # nobody can be reached
+    monkeypatch.setattr("socket.socket.connect", None)  # fails every connection
     replayed = VLMTrainer(
         "breakout",
         "gpt-4o",
@@ -348,7 +348,7 @@ def test_a_recorded_run_replays_bit_for_bit_with_no_network_no_key_and_no_cost(
     run.close()
 
 
-def test_a_replay_of_what_was_never_played_stops_in_a_sentence(tmp_path, monkeypatch):
+def test_a_replay_beyond_the_recording_stops_the_run(tmp_path, monkeypatch):
     recorded(tmp_path, monkeypatch)
     longer = VLMTrainer(
         "breakout",
@@ -365,7 +365,7 @@ def test_a_replay_of_what_was_never_played_stops_in_a_sentence(tmp_path, monkeyp
     run.close()
 
 
-def test_samples_of_other_seeds_are_asked_unless_equal_states_share_answers(tmp_path, monkeypatch):
+def test_other_seeds_ask_again_unless_equal_states_share_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "key")
 
     def asked(folder: str, seed: int, share: bool) -> int:

@@ -1,4 +1,4 @@
-"""What each kind of server is sent, field by field, and what it is not."""
+"""The request fields that each dialect sends."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from atari_vlm.models.build import build_model
 from atari_vlm.models.hosted.dialects import DIALECTS, AnswerFormat, get_dialect
 from atari_vlm.models.hosted.options import Hosting
 from atari_vlm.replies.plan_parser import parse_plan
-from tests.models.hosted.test_hosted import COMPATIBLE, LEGAL, ask, prompt
+from tests.hosted import COMPATIBLE, LEGAL, VendorApi, ask, make_prompt
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
 FIXED = ("model", "messages", "stream", "max_tokens")
 
 
-def sent(dialect: str, question=None, **more):
-    """The fields of a request that differ from server to server."""
+def sent(dialect: str, prompt=None, **more):
+    """The fields of a request that depend on the dialect."""
     with Server() as server:
-        ask(COMPATIBLE, server, question, dialect=dialect, **more)
+        ask(COMPATIBLE, server, prompt, dialect=dialect, **more)
     (request,) = server.requests
     return {name: value for name, value in request.body.items() if name not in FIXED}
 
 
-LINES = prompt(json=False)
-NAMES = prompt(json=False, plans=False)
+LINES = make_prompt(json=False)
+NAMES = make_prompt(json=False, plans=False)
 
 
 @pytest.mark.parametrize("dialect", ["generic", "vllm", "sglang", "lmdeploy", "openrouter"])
-def test_an_object_is_held_to_its_schema(dialect):
+def test_a_json_answer_is_constrained_to_its_schema(dialect):
     schema = sent(dialect)["response_format"]["json_schema"]
     assert schema["strict"] is True
     assert list(schema["schema"]["properties"]) == ["reasoning", "action", "frames"]
 
 
 @pytest.mark.parametrize("dialect", ["ollama", "llamacpp"])
-def test_servers_that_do_not_know_strict_are_not_told(dialect):
+def test_servers_without_strict_do_not_receive_it(dialect):
     schema = sent(dialect)["response_format"]["json_schema"]
     assert "strict" not in schema
     assert schema["schema"]["properties"]["action"]["enum"] == list(LEGAL)
 
 
-def test_a_server_that_ignores_schemas_is_sent_none():
+def test_a_server_that_ignores_schemas_receives_none():
     assert sent("transformers-serve") == {"seed": 7}
 
 
-def test_vllm_is_given_the_legal_lines_to_choose_from():
+def test_vllm_receives_the_legal_lines():
     assert sent("vllm", NAMES) == {"seed": 7, "structured_outputs": {"choice": list(LEGAL)}}
     lines = sent("vllm", LINES)["structured_outputs"]["choice"]
     assert len(lines) == len(LEGAL) * 4
     assert lines[0] == "ACTION: NOOP x1"
 
 
-def test_sglang_and_lmdeploy_are_given_a_pattern():
+def test_sglang_and_lmdeploy_receive_a_pattern():
     assert sent("sglang", NAMES) == {"seed": 7, "regex": "(NOOP|FIRE|RIGHT|LEFT)"}
     pattern = sent("sglang", LINES)["regex"]
     assert sent("lmdeploy", LINES)["response_format"] == {
@@ -66,7 +66,7 @@ def test_sglang_and_lmdeploy_are_given_a_pattern():
     }
 
 
-def test_several_decisions_are_held_to_as_many_plans():
+def test_a_chunk_is_constrained_to_its_number_of_plans():
     several = replace(LINES, chunk_size=3)
     pattern = sent("sglang", several)["regex"]
     assert sent("vllm", several)["structured_outputs"] == {"regex": pattern}
@@ -80,7 +80,7 @@ def test_several_decisions_are_held_to_as_many_plans():
     assert schema["properties"]["actions"]["maxItems"] == 3
 
 
-def test_llamacpp_is_given_a_grammar():
+def test_llamacpp_receives_a_grammar():
     assert sent("llamacpp", NAMES)["grammar"].splitlines() == [
         "root ::= name",
         'name ::= "NOOP" | "FIRE" | "RIGHT" | "LEFT"',
@@ -93,38 +93,38 @@ def test_llamacpp_is_given_a_grammar():
 
 
 @pytest.mark.parametrize("dialect", ["generic", "ollama", "transformers-serve"])
-def test_a_line_is_only_read_where_a_server_cannot_be_held_to_it(dialect):
+def test_servers_without_a_line_constraint_receive_none(dialect):
     assert sent(dialect, LINES) == {"seed": 7}
 
 
 @pytest.mark.parametrize("plans", [True, False])
-def test_every_line_that_is_enforced_is_read_as_the_plan_it_names(plans):
-    wanted = AnswerFormat(LEGAL, 4, plans, json=False)
+def test_every_legal_line_is_parsed_as_its_plan(plans):
+    answer = AnswerFormat(LEGAL, 4, plans, json=False)
     plans_read = set()
-    for line in wanted.lines:
-        assert re.fullmatch(wanted.pattern, line)
+    for line in answer.lines:
+        assert re.fullmatch(answer.pattern, line)
         plans_read.add(parse_plan(line, LEGAL, 4).plan)
     assert None not in plans_read
     assert len(plans_read) == len(LEGAL) * (4 if plans else 1)
 
 
-def test_nothing_is_enforced_where_free_text_is_asked_for():
-    assert "structured_outputs" not in sent("vllm", prompt(legal=(), json=False))
+def test_free_text_is_not_constrained():
+    assert "structured_outputs" not in sent("vllm", make_prompt(legal=(), json=False))
     assert sent("vllm", LINES, structured=False) == {"seed": 7}
 
 
-def test_openrouter_may_only_route_to_who_honours_the_request():
+def test_openrouter_requires_providers_that_support_all_parameters():
     fields = sent("openrouter", effort="low", detail="low")
     assert fields["provider"] == {"require_parameters": True}
     assert fields["reasoning"] == {"effort": "low"}
     assert "seed" not in fields
 
 
-def test_effort_is_said_in_the_servers_own_words():
+def test_effort_is_sent_in_the_servers_own_field():
     assert sent("vllm", LINES, effort="high")["reasoning_effort"] == "high"
 
 
-def test_a_dialect_knows_where_its_server_listens():
+def test_a_dialect_has_a_default_address():
     model = build_model("qwen3-vl", hosting=Hosting(dialect="ollama"))
     assert model.settings.base_url == "http://localhost:11434/v1"
     model = build_model("qwen3-vl", base_url="http://h/v1", hosting=Hosting(dialect="ollama"))
@@ -133,7 +133,7 @@ def test_a_dialect_knows_where_its_server_listens():
         build_model("qwen3-vl", hosting=Hosting(dialect="generic"))
 
 
-def test_openrouter_wants_its_own_key_and_has_prices(monkeypatch):
+def test_openrouter_needs_its_own_key_and_has_prices(monkeypatch):
     hosting = Hosting(dialect="openrouter", budget=1)
     with pytest.raises(ModelUnusable, match=r"key from OpenRouter\. Set OPENROUTER_API_KEY"):
         build_model("openai/gpt-4o", hosting=hosting)
@@ -142,10 +142,10 @@ def test_openrouter_wants_its_own_key_and_has_prices(monkeypatch):
     assert model.price == Price(2.5, 1.25, 10)
 
 
-def test_an_answer_of_openrouter_is_charged_by_its_list():
+def test_an_openrouter_answer_is_charged_by_its_price_list():
     with Server(Answer(tokens=(1000, 0, 100))) as server:
-        wire = COMPATIBLE.__class__("openai-compatible", "openai/gpt-4o")
-        reply = ask(wire, server, dialect="openrouter")
+        api = VendorApi("openai-compatible", "openai/gpt-4o")
+        reply = ask(api, server, dialect="openrouter")
     assert reply.usage.dollars == pytest.approx((1000 * 2.5 + 100 * 10) / 1e6)
 
 

@@ -1,4 +1,4 @@
-"""Many games through a server that fails in every way, and what is left of a key afterwards."""
+"""Runs against a server that injects every kind of fault; and a search for leaked keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from tests.cli.test_cli import command
-from tests.models.hosted.test_faults import Passing, ask
+from tests.hosted import FakeClock
+from tests.models.hosted.test_faults import ask
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
@@ -40,11 +41,11 @@ FAULTS = {
     "no json": Answer(raw="<html>"),
 }
 REFUSED = {"429", "500"}
-"""Everything else is charged: the vendor does not know that the client heard nothing."""
+"""All other requests are charged, even if the client receives no answer."""
 
 
-class Storm:
-    """Answers badly three times in ten."""
+class FaultyScript:
+    """Injects a fault into three requests out of ten."""
 
     def __init__(self) -> None:
         self.rng = random.Random(0)
@@ -53,7 +54,7 @@ class Storm:
     def __call__(self, number: int, body: dict[str, Any]) -> Answer:
         kind = "good"
         if self.rng.random() < 0.3:
-            # A hang costs the test real time, so there are fewer.
+            # Hangs are rare, because they take real time.
             kind = self.rng.choices(list(FAULTS), weights=[6, 6, 6, 1, 6, 6])[0]
         self.sent[kind] += 1
         return FAULTS.get(kind, GOOD)
@@ -64,7 +65,7 @@ class Storm:
 
 
 def play(server: Server, folder: Path, budget: float) -> None:
-    wanted = HostedSettings(
+    settings = HostedSettings(
         name="gpt-4o",
         model_id="gpt-4o",
         provider="openai",
@@ -73,7 +74,7 @@ def play(server: Server, folder: Path, budget: float) -> None:
         price=PRICE,
         timeout_s=4,
     )
-    model = HostedModel(wanted, api_key="k", clock=Passing([]))
+    model = HostedModel(settings, api_key="k", clock=FakeClock([]))
     VLMTrainer(
         "breakout",
         "gpt-4o",
@@ -87,25 +88,25 @@ def play(server: Server, folder: Path, budget: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def weathered(tmp_path_factory) -> tuple[Storm, Path, list[tuple[int, float]]]:
-    """A run of 500 decisions that its budget stopped twice."""
-    storm, folder = Storm(), tmp_path_factory.mktemp("storm")
+def faulty_run(tmp_path_factory) -> tuple[FaultyScript, Path, list[tuple[int, float]]]:
+    """A run of 500 decisions that reached its budget twice."""
+    script, folder = FaultyScript(), tmp_path_factory.mktemp("faults")
     stops = []
-    with Server(GOOD) as calm:  # what is loaded for the first request must not look like a hang
-        ask("openai", calm)
-    with Server(storm) as server:
+    with Server(GOOD) as warm_up:  # imports of the first request must not count as a hang
+        ask("openai", warm_up)
+    with Server(script) as server:
         for budget in (0.5, 1.2):
             with pytest.raises(BudgetExceeded):
                 play(server, folder, budget)
-            stops.append((storm.charged, budget))
+            stops.append((script.charged, budget))
         play(server, folder, 100)
-    return storm, folder, stops
+    return script, folder, stops
 
 
-def test_no_decision_is_lost_in_a_storm_and_none_is_made_up(weathered):
-    storm, folder, _ = weathered
-    assert min(storm.sent.values()) > 0
-    assert len(storm.sent) == 1 + len(FAULTS)
+def test_faults_lose_no_decision_and_invent_none(faulty_run):
+    script, folder, _ = faulty_run
+    assert min(script.sent.values()) > 0
+    assert len(script.sent) == 1 + len(FAULTS)
     run = Run.read(folder)
     assert [row.decisions for row in run.episodes()] == [DECISIONS] * GAMES
     counted: Counter[str] = Counter()
@@ -125,23 +126,23 @@ def test_no_decision_is_lost_in_a_storm_and_none_is_made_up(weathered):
     run.close()
 
 
-def test_every_charge_of_the_vendor_is_in_the_record_once(weathered):
-    storm, folder, _ = weathered
+def test_every_charge_of_the_vendor_is_recorded_once(faulty_run):
+    script, folder, _ = faulty_run
     run = Run.read(folder)
     usage = run.usage()
     calls = [call for game in range(GAMES) for made in run.decisions(game) for call in made.calls]
     answered = [call.reply.text for call in calls if call.reply.text]
-    assert Counter(answered) == {GOOD.text: storm.sent["good"], "lol {": storm.sent["garbage"]}
+    assert Counter(answered) == {GOOD.text: script.sent["good"], "lol {": script.sent["garbage"]}
     assert len({call.seed for call in calls}) == len(calls)
-    silent = storm.sent["drop"] + storm.sent["hang"] + storm.sent["no json"]
+    silent = script.sent["drop"] + script.sent["hang"] + script.sent["no json"]
     assert usage.uncertain == silent
-    assert len(answered) + usage.uncertain == storm.charged
+    assert len(answered) + usage.uncertain == script.charged
     assert usage.dollars == pytest.approx(len(answered) * DOLLARS)
     run.close()
 
 
-def test_the_budget_is_never_passed_by_more_than_one_max_dollars(weathered):
-    _, folder, stops = weathered
+def test_the_budget_is_never_exceeded_by_more_than_one_maximum(faulty_run):
+    _, folder, stops = faulty_run
     run = Run.read(folder)
     usage = run.usage()
     worst = usage.uncertain_dollars / usage.uncertain
@@ -157,8 +158,8 @@ KEY = "sk-planted/0123456789+abcdef=="
 ECHO = f"You sent {KEY}"
 
 
-def forms(key: str) -> list[bytes]:
-    """The key, and how it may look in a header, an address or a page."""
+def encodings(key: str) -> list[bytes]:
+    """The key and its encodings in headers, addresses and pages."""
     raw = key.encode()
     padded = [base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)]
     quoted = {
@@ -170,10 +171,10 @@ def forms(key: str) -> list[bytes]:
 
 
 def leaks(text: bytes) -> list[bytes]:
-    return [form for form in forms(KEY) if form in text]
+    return [encoded for encoded in encodings(KEY) if encoded in text]
 
 
-def test_the_forms_of_a_key_would_be_found():
+def test_every_encoding_of_a_key_would_be_found():
     planted = [KEY, base64.b64encode(f"Bearer {KEY}".encode()).decode(), urllib.parse.quote(KEY)]
     for text in planted:
         assert leaks(f"... {text} ...".encode())
@@ -197,7 +198,9 @@ BAD = [
         ("claude", "ANTHROPIC"),
     ],
 )
-def test_a_key_is_in_nothing_that_runs_leave(tmp_path, monkeypatch, caplog, capfd, model, variable):
+def test_a_key_is_in_no_file_log_or_error_of_a_run(
+    tmp_path, monkeypatch, caplog, capfd, model, variable
+):
     caplog.set_level(logging.DEBUG)
     if variable == "ANTHROPIC":
         pytest.importorskip("anthropic", reason="an optional extra")
@@ -218,7 +221,7 @@ def test_a_key_is_in_nothing_that_runs_leave(tmp_path, monkeypatch, caplog, capf
                 run_folder=tmp_path / str(number),
             )
             assert trainer.experiment.model is not None
-            trainer.experiment.model._clock = Passing([])
+            trainer.experiment.model._clock = FakeClock([])
             try:
                 trainer.train(1)
             except AtariVLMError as error:
@@ -234,7 +237,7 @@ def test_a_key_is_in_nothing_that_runs_leave(tmp_path, monkeypatch, caplog, capf
     assert not [(path, found) for path in files if (found := leaks(path.read_bytes()))]
 
 
-def test_a_key_is_in_nothing_the_command_line_prints_or_leaves(tmp_path):
+def test_a_key_is_in_no_output_or_file_of_the_command_line(tmp_path):
     with Server([GOOD, GOOD, Answer(status=401, message=ECHO)]) as server:
         done = command(
             *("play", "--model", "any", "--base-url", server.base_url, "--api-key", KEY),

@@ -1,4 +1,4 @@
-"""What a server does wrong, how often it is asked again, and what the user reads about it."""
+"""Failures of a server: retries and error messages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from atari_vlm.errors import AtariVLMError, MissingExtra, ModelFault, ModelUnusa
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.types import Message, Prompt, Reply
+from tests.hosted import KEY, FakeClock
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
-KEY = "sk-planted-0123456789abcdef"
 PROMPT = Prompt(messages=(Message("user", ("Act.",)),), legal=("NOOP", "LEFT"), longest=4)
 MODELS = {
     "openai": "gpt-4o",
@@ -38,36 +38,23 @@ def provider(request) -> str:
 
 @dataclass
 class Outcome:
-    """What came of one question."""
+    """The result of a call."""
 
     reply: Reply | None = None
     error: AtariVLMError | None = None
     waits: list[float] = field(default_factory=list)
-    """Seconds the model meant to sleep; the tests do not."""
-
-
-class Passing:
-    """A clock whose time passes when somebody sleeps, and at no other time."""
-
-    def __init__(self, waits: list[float]) -> None:
-        self.waits = waits
-
-    def now(self) -> float:
-        return sum(self.waits)
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
+    """Seconds of each wait between tries."""
 
 
 def ask(provider: str, server: Server, *, seed: int = 7, times: int = 1, **more: Any) -> Outcome:
-    """The last of `times` answers of one model, or the error that ended them."""
+    """The last of `times` answers of one model, or its error."""
     base_url = server.base_url if provider.startswith("openai") else server.url
     values = {"name": "model", "model_id": MODELS[provider], "provider": provider, "tries": 3}
-    wanted = HostedSettings(**values | {"base_url": base_url} | more)
+    settings = HostedSettings(**values | {"base_url": base_url} | more)
     outcome = Outcome()
 
     async def go() -> None:
-        model = HostedModel(wanted, api_key=KEY, clock=Passing(outcome.waits))
+        model = HostedModel(settings, api_key=KEY, clock=FakeClock(outcome.waits))
         try:
             for _ in range(times):
                 outcome.reply = await model.answer(PROMPT, seed=seed)
@@ -80,7 +67,7 @@ def ask(provider: str, server: Server, *, seed: int = 7, times: int = 1, **more:
     return outcome
 
 
-# -- what may pass --------------------------------------------------------------------------------
+# -- temporary failures ---------------------------------------------------------------------------
 
 
 def test_a_rate_limit_is_waited_out_as_long_as_the_server_asks(provider):
@@ -93,14 +80,14 @@ def test_a_rate_limit_is_waited_out_as_long_as_the_server_asks(provider):
     assert server.count == 3
 
 
-def test_no_server_makes_a_game_wait_beyond_the_cap(provider):
+def test_no_wait_exceeds_the_longest_wait(provider):
     with Server(Answer(status=429, headers={"retry-after": "86400"})) as server:
         outcome = ask(provider, server, longest_wait_s=30)
     assert outcome.waits == [30, 30]
     assert isinstance(outcome.error, ModelFault)
 
 
-def test_failures_are_retried_with_growing_pauses_that_the_seed_repeats(provider):
+def test_failures_are_retried_with_exponential_backoff_and_seeded_jitter(provider):
     bad = [Answer(status=500), Answer(status=503), Answer(status=529)]
     waits = []
     for seed in (1, 1, 2):
@@ -127,7 +114,7 @@ def test_failures_are_retried_with_growing_pauses_that_the_seed_repeats(provider
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_does_not_pass_is_one_counted_fault(provider, answer, kind, words):
+def test_a_persistent_temporary_failure_is_one_fault(provider, answer, kind, words):
     with Server(answer) as server:
         outcome = ask(provider, server, timeout_s=0.2 if answer.delay else 30)
     assert isinstance(outcome.error, ModelFault)
@@ -151,7 +138,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("raw", GARBAGE)
-def test_garbage_after_good_answers_is_a_counted_fault(provider, raw):
+def test_garbage_after_good_answers_is_a_fault(provider, raw):
     with Server([Answer(), Answer(raw=raw)]) as server:
         outcome = ask(provider, server, times=2)
     assert isinstance(outcome.error, ModelFault)
@@ -161,20 +148,20 @@ def test_garbage_after_good_answers_is_a_counted_fault(provider, raw):
 
 
 @pytest.mark.parametrize("raw", GARBAGE)
-def test_a_server_that_only_ever_talks_garbage_is_unusable(provider, raw):
+def test_a_server_that_only_sends_garbage_is_unusable(provider, raw):
     with Server(Answer(raw=raw, headers={"content-type": "text/html"})) as server:
         outcome = ask(provider, server)
     assert isinstance(outcome.error, ModelUnusable)
     assert "did not answer as its API should" in str(outcome.error)
 
 
-def test_garbage_from_an_address_without_v1_names_the_likely_slip():
+def test_garbage_from_an_address_without_v1_hints_at_it():
     with Server(Answer(raw="<html>")) as server:
         outcome = ask("openai-compatible", server, base_url=f"{server.url}/api")
     assert "usually ends in /v1" in str(outcome.error)
 
 
-# -- what does not pass ---------------------------------------------------------------------------
+# -- permanent failures ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -190,7 +177,7 @@ def test_garbage_from_an_address_without_v1_names_the_likely_slip():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_what_will_not_pass_stops_the_run_at_the_first_request(provider, answer, words):
+def test_a_permanent_failure_is_not_retried(provider, answer, words):
     with Server(answer) as server:
         outcome = ask(provider, server)
     assert isinstance(outcome.error, ModelUnusable)
@@ -199,7 +186,7 @@ def test_what_will_not_pass_stops_the_run_at_the_first_request(provider, answer,
     assert outcome.waits == []
 
 
-def test_an_exhausted_quota_is_told_from_a_rate_limit():
+def test_an_exhausted_quota_is_not_a_rate_limit():
     with Server(Answer(status=429, code="insufficient_quota")) as server:
         outcome = ask("openai", server)
     assert isinstance(outcome.error, ModelUnusable)
@@ -207,7 +194,7 @@ def test_an_exhausted_quota_is_told_from_a_rate_limit():
     assert server.count == 1
 
 
-def test_a_prompt_too_long_says_what_to_shorten():
+def test_a_prompt_too_long_names_what_to_shorten():
     answer = Answer(status=400, code="context_length_exceeded", message="maximum context length")
     with Server(answer) as server:
         outcome = ask("openai", server)
@@ -223,13 +210,13 @@ def test_a_withdrawn_model_names_its_successor(monkeypatch):
     )
 
 
-def test_an_unknown_model_on_ones_own_server_says_where_to_look():
+def test_an_unknown_model_on_a_compatible_server_names_its_list_of_models():
     with Server(Answer(status=404)) as server:
         outcome = ask("openai-compatible", server)
         assert f"{server.base_url}/models lists the models it serves" in str(outcome.error)
 
 
-def test_nobody_at_the_address_is_said_at_once():
+def test_an_address_without_a_server_is_reported_at_once():
     with Server() as server:
         address = server.base_url
     outcome = ask("openai-compatible", server, base_url=address)
@@ -251,17 +238,17 @@ def test_nobody_at_the_address_is_said_at_once():
         ("google", "GEMINI_API_KEY"),
     ],
 )
-def test_a_missing_key_names_the_variable_that_holds_it(provider, variable, monkeypatch):
+def test_a_missing_key_names_its_environment_variable(provider, variable, monkeypatch):
     for name in (variable, "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    wanted = HostedSettings(name="it", model_id="it", provider=provider)
+    settings = HostedSettings(name="it", model_id="it", provider=provider)
     with pytest.raises(ModelUnusable, match=f"Set {variable} or pass api_key"):
-        HostedModel(wanted)
+        HostedModel(settings)
 
 
-def authorisation(wanted: HostedSettings, server: Server, api_key: str | None = None) -> str:
+def authorisation(settings: HostedSettings, server: Server, api_key: str | None = None) -> str:
     async def go() -> None:
-        model = HostedModel(wanted, api_key=api_key)
+        model = HostedModel(settings, api_key=api_key)
         await model.answer(PROMPT, seed=1)
         await model.close()
 
@@ -269,33 +256,33 @@ def authorisation(wanted: HostedSettings, server: Server, api_key: str | None = 
     return server.requests[-1].headers["authorization"]
 
 
-def test_the_key_is_the_one_given_or_that_of_the_environment(monkeypatch):
+def test_a_given_key_overrides_the_environment(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "from-environment\n")
     with Server() as server:
-        wanted = HostedSettings(
+        settings = HostedSettings(
             name="m", model_id="gpt-4o", provider="openai", base_url=server.base_url
         )
-        assert authorisation(wanted, server) == "Bearer from-environment"
-        assert authorisation(wanted, server, "given") == "Bearer given"
+        assert authorisation(settings, server) == "Bearer from-environment"
+        assert authorisation(settings, server, "given") == "Bearer given"
 
 
-def test_a_vendors_key_never_goes_to_another_server(monkeypatch):
+def test_a_vendors_key_is_never_sent_to_another_server(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("ATARI_VLM_API_KEY", "for-my-server")
     with Server() as server:
-        wanted = HostedSettings(
+        settings = HostedSettings(
             name="m", model_id="m", provider="openai-compatible", base_url=server.base_url
         )
-        assert authorisation(wanted, server) == "Bearer for-my-server"
+        assert authorisation(settings, server) == "Bearer for-my-server"
         monkeypatch.delenv("ATARI_VLM_API_KEY")
-        assert KEY not in authorisation(wanted, server)
+        assert KEY not in authorisation(settings, server)
 
 
 @pytest.mark.parametrize("key", ["two words", "ключ", "tab\tinside"])
-def test_what_can_be_no_key_is_refused_without_showing_it(key):
-    wanted = HostedSettings(name="gpt-4o", model_id="gpt-4o", provider="openai")
+def test_a_malformed_key_is_refused_without_showing_it(key):
+    settings = HostedSettings(name="gpt-4o", model_id="gpt-4o", provider="openai")
     with pytest.raises(ModelUnusable, match="characters that no key has") as caught:
-        HostedModel(wanted, api_key=key)
+        HostedModel(settings, api_key=key)
     assert key not in str(caught.value)
 
 
@@ -329,10 +316,10 @@ def test_the_key_is_in_no_error_traceback_or_log(provider, answer, caplog):
 
 
 def test_the_key_is_in_no_setting_or_representation(provider):
-    wanted = HostedSettings(
+    settings = HostedSettings(
         name="m", model_id=MODELS[provider], provider=provider, base_url="http://127.0.0.1:1/v1"
     )
-    model = HostedModel(wanted, api_key=KEY)
+    model = HostedModel(settings, api_key=KEY)
     assert KEY not in repr(model) + str(model) + repr(model.settings)
     assert KEY not in repr([value for value in vars(model).values()])
 
@@ -349,7 +336,7 @@ def test_a_missing_package_names_the_command_that_installs_it(
     provider, package, command, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, package, None)
-    wanted = HostedSettings(name="it", model_id="it", provider=provider)
+    settings = HostedSettings(name="it", model_id="it", provider=provider)
     with pytest.raises(MissingExtra) as caught:
-        HostedModel(wanted, api_key=KEY)
+        HostedModel(settings, api_key=KEY)
     assert str(caught.value) == f"it needs {package.replace('.', '-')}. Run: {command}"

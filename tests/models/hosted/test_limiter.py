@@ -1,4 +1,4 @@
-"""How fast an account is asked, in a time that passes only when somebody sleeps."""
+"""The limiter, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.limiter import Limiter, Rate, RealClock, limiter_for
 
 
-class Timeline:
-    """A clock that jumps to the next wake-up once everybody sleeps."""
+class SimulatedClock:
+    """A clock that jumps to the next wake-up once all tasks sleep."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -29,7 +29,7 @@ class Timeline:
         heapq.heappush(self._sleepers, (self.time + seconds, next(self._number), event))
         await event.wait()
 
-    async def pass_while(self, work: Awaitable[object]) -> None:
+    async def run(self, work: Awaitable[object]) -> None:
         task = asyncio.ensure_future(work)
         while not task.done():
             for _ in range(20):
@@ -43,30 +43,30 @@ class Timeline:
 def starts(
     games: int, rate: Rate, *, takes: float = 1.0, before: Callable[[Limiter], None] | None = None
 ) -> list[float]:
-    """When the requests of so many games begin."""
-    begun: list[float] = []
-    time = Timeline()
+    """The start times of the requests of `games` games."""
+    started: list[float] = []
+    clock = SimulatedClock()
 
     async def ask(limiter: Limiter) -> None:
         async with limiter.slot(rate):
-            begun.append(time.now())
-            await time.sleep(takes)
+            started.append(clock.now())
+            await clock.sleep(takes)
 
     async def all_games() -> None:
-        limiter = Limiter(time)
+        limiter = Limiter(clock)
         if before:
             before(limiter)
-        await time.pass_while(asyncio.gather(*[ask(limiter) for _ in range(games)]))
+        await clock.run(asyncio.gather(*[ask(limiter) for _ in range(games)]))
 
     asyncio.run(all_games())
-    return begun
+    return started
 
 
-def test_without_limits_everybody_asks_at_once():
+def test_without_limits_all_requests_start_at_once():
     assert starts(5, Rate()) == [0] * 5
 
 
-def test_no_more_than_so_many_ask_at_the_same_time():
+def test_concurrency_limits_the_requests_in_flight():
     assert starts(7, Rate(concurrency=3)) == [0, 0, 0, 1, 1, 1, 2]
 
 
@@ -74,24 +74,24 @@ def test_requests_are_spread_evenly_over_the_minute():
     assert starts(4, Rate(per_minute=30)) == [0, 2, 4, 6]
 
 
-def test_what_one_game_is_told_to_wait_all_wait():
+def test_a_pause_delays_all_requests():
     assert starts(3, Rate(), before=lambda limiter: limiter.pause(7)) == [7, 7, 7]
 
 
-def test_after_a_pause_requests_do_not_all_come_at_once():
+def test_the_rate_holds_after_a_pause():
     rate = Rate(per_minute=60)
     assert starts(3, rate, before=lambda limiter: limiter.pause(7)) == [7, 8, 9]
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one():
-    def told_twice(limiter: Limiter) -> None:
+    def pause_twice(limiter: Limiter) -> None:
         limiter.pause(7)
         limiter.pause(2)
 
-    assert starts(1, Rate(), before=told_twice) == [7]
+    assert starts(1, Rate(), before=pause_twice) == [7]
 
 
-def test_a_game_that_is_stopped_while_it_waits_gives_its_turn_away():
+def test_a_cancelled_waiter_passes_its_turn_on():
     async def play() -> list[int]:
         limiter, asked = Limiter(RealClock()), []
 
@@ -109,7 +109,7 @@ def test_a_game_that_is_stopped_while_it_waits_gives_its_turn_away():
     assert sorted(asyncio.run(play())) == [0, 2, 3]
 
 
-def test_all_models_of_one_account_share_a_limiter_and_other_keys_do_not():
+def test_models_share_a_limiter_per_host_and_key():
     async def find() -> None:
         clock = RealClock()
         one = limiter_for("openai", "key", clock)
@@ -121,6 +121,6 @@ def test_all_models_of_one_account_share_a_limiter_and_other_keys_do_not():
 
 
 @pytest.mark.parametrize("values", [{"concurrency": 0}, {"per_minute": 0}, {"per_minute": -3}])
-def test_rates_that_nobody_could_keep_are_refused(values):
+def test_impossible_rates_are_refused(values):
     with pytest.raises(InvalidSetting, match="not"):
         Rate(**values)
