@@ -1,8 +1,8 @@
-"""Do the ONNX graphs and the transformers checkpoint say the same? Share of equal plans.
+"""Share of equal plans between the ONNX graphs and the transformers checkpoint.
 
-Run: python benchmarks/embedded_agreement.py [states]. Every game the embedded model knows is
-played by it; the states it meets are then put to both: the runtime that plays, with its likeliest
-plan, and the same folder loaded by path through the local-model backend.
+Run: python benchmarks/embedded_agreement.py [states]. The embedded model plays all of its games.
+The states of this play are then given to both: the runtime with its likeliest plan, and the same
+folder loaded by path through the local-model backend.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Message, Plan, Prompt
 
-APART = 7
+INTERVAL = 7
 """Decisions between two states that are compared."""
 
 
@@ -31,8 +31,8 @@ def main(states: int) -> None:
     same = words = total = 0
     for game, folder in folders.items():
         local = LocalModel(str(folder), settings=LocalSettings(draw=False))
-        prompts = _met(game, playing, states // len(folders) + 1)
-        both = [(_say(likeliest, prompt), _say(local, prompt)) for prompt in prompts]
+        prompts = _play(game, playing, states // len(folders) + 1)
+        both = [(_answer(likeliest, prompt), _answer(local, prompt)) for prompt in prompts]
         equal = sum(_plan(a, p) == _plan(b, p) for (a, b), p in zip(both, prompts, strict=True))
         same, total = same + equal, total + len(both)
         words += sum(a == b for a, b in both)
@@ -41,8 +41,8 @@ def main(states: int) -> None:
     print(f"embedded_agreement: {100 * same / total:.2f} % of {total} plans")
 
 
-def _met(game: str, model: EmbeddedModel, count: int) -> list[Prompt]:
-    """Prompts about states the model meets while it plays."""
+def _play(game: str, model: EmbeddedModel, count: int) -> list[Prompt]:
+    """Prompts about states of the model's own play."""
     emulator = Emulator(get_game(game))
     emulator.reset(seed=77)
     before = now = emulator.screen()
@@ -58,9 +58,9 @@ def _met(game: str, model: EmbeddedModel, count: int) -> list[Prompt]:
             legal=emulator.legal,
             longest=4,
         )
-        if step % APART == 0:
+        if step % INTERVAL == 0:
             prompts.append(prompt)
-        plan = parse_plan(_say(model, prompt, step), emulator.legal, 4).plan
+        plan = parse_plan(_answer(model, prompt, step), emulator.legal, 4).plan
         assert plan is not None
         emulator.play(emulator.legal.index(plan.action), plan.frames, 4)
         before, now = now, emulator.screen()
@@ -68,7 +68,7 @@ def _met(game: str, model: EmbeddedModel, count: int) -> list[Prompt]:
     return prompts
 
 
-def _say(model: EmbeddedModel | LocalModel, prompt: Prompt, seed: int = 0) -> str:
+def _answer(model: EmbeddedModel | LocalModel, prompt: Prompt, seed: int = 0) -> str:
     return asyncio.run(model.answer(prompt, seed=seed)).text
 
 

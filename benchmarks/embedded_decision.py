@@ -1,8 +1,8 @@
 """Milliseconds of one embedded decision on one core: two frames in, a sentence with a plan out.
 
-Run: python benchmarks/embedded_decision.py [decisions a game]. The frames are those of the games it
-plays; every part is timed on the same moments. Medians are printed, last that of all decisions and
-that of the game whose decisions take longest.
+Run: python benchmarks/embedded_decision.py [decisions a game]. The frames come from the model's
+games, and every part is timed on the same moments. The benchmark prints medians; the last line has
+the median of all decisions and that of the slowest game.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(decisions: int) -> None:
 def _play(
     game: str, model: EmbeddedModel, loop: asyncio.Runner, decisions: int, parts: Times
 ) -> list[float]:
-    """Let it play; returns the milliseconds of each decision and adds those of its parts."""
+    """Play a game; returns the milliseconds of each decision and adds those of its parts."""
     runtime = EmbeddedRuntime(checkpoint(game))
     rng = np.random.default_rng(0)
     times: Times = {}
@@ -62,7 +62,7 @@ def _play(
     emulator.reset(seed=0)
     before = now = Frame(emulator.screen())
     for step in range(decisions):
-        # As in play, what is seen now is the very frame that the next decision sees as before.
+        # As in play, the current frame is also the earlier frame of the next decision.
         prompt = _prompt(game, before, now, emulator.legal)
         reply = timed("whole decision", lambda p=prompt, s=step: loop.run(_answer(model, p, s)))
         picture = timed("two frames to one picture, once more", lambda p=prompt: motion(*p.frames))

@@ -115,7 +115,7 @@ class Dataset:
 
     def _learn_words(self, words: str, source: Path | str) -> None:
         answer = [*self._tokenizer.encode(words), self.end]
-        shape = self.grammar.which(answer)
+        shape = self.grammar.sentence_index(answer)
         if shape < 0:
             raise InvalidSetting(
                 f"{source} holds an answer about {self.game} that its grammar has no sentence "

@@ -1,7 +1,7 @@
-"""What a checkpoint of the project's own can be asked, and the sentences it can say.
+"""The requests and the answers of an embedded checkpoint, from its `answers.json`.
 
-`atari-vlm distill` writes both into `answers.json` beside the weights. Nothing here needs torch or
-onnxruntime: whoever has logits asks `chooser` for the next word.
+`atari-vlm distill` writes the file beside the weights. This module needs neither torch nor
+onnxruntime: it turns logits into tokens, wherever the logits come from.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ from atari_vlm.atari.images import motion
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.embedded.grammar import Grammar
 from atari_vlm.models.embedded.vocabulary import Vocabulary
-from atari_vlm.types import Pixels, Prompt
+from atari_vlm.types import Pixels, Plan, Prompt
 
 FILE = "answers.json"
 
-Chooser: TypeAlias = Callable[[Sequence[int], NDArray[np.float32]], int]
-"""(tokens said so far, logits of the next) -> the next token."""
+TokenSampler: TypeAlias = Callable[[Sequence[int], NDArray[np.float32]], int]
+"""(tokens of the answer so far, logits of the next token) -> the next token."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Game:
-    whole: Grammar
-    looks: dict[str, Grammar]
-    """Thing -> the clauses that may say where it is."""
-    plans: dict[int, tuple[str, int]]
-    """Token -> the (action, frames) it names."""
-    pushes: dict[int, int]
-    """Token -> the push it names, where pushes can be averaged: frames, with the sign of a side."""
-    pushed: dict[int, int]
-    """Push -> the first token that names it."""
+    sentences: Grammar
+    clauses: dict[str, Grammar]
+    """Object -> the clauses that locate it."""
+    plans: dict[int, Plan]
+    """Token -> its plan."""
+    signed_frames: dict[int, int]
+    """Token of a plan along the game's axis -> its frames, negative in the first direction; empty
+    without an axis."""
+    axis_tokens: dict[int, int]
+    """Signed frames -> the first token with them."""
 
 
-class Answers:
+class AnswerRules:
     """The requests and sentences of one checkpoint.
 
     Args:
-        folder: holds `answers.json` and `tokenizer.json`.
+        folder: a checkpoint with `answers.json` and `tokenizer.json`.
 
     Raises:
-        ModelUnusable: either cannot be read.
+        ModelUnusable: one of the files cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,15 +62,15 @@ class Answers:
         except Exception as error:
             raise ModelUnusable(
                 f"{FILE} or tokenizer.json in {folder} is damaged ({type(error).__name__}), or of "
-                "another version. Train it anew: atari-vlm distill --out FOLDER."
+                "another version. Train the model again: atari-vlm distill --out FOLDER."
             ) from error
 
     def _read_rules(self, rules: dict[str, Any]) -> None:
-        self.side: int = rules["side"]
-        """Width and height of the picture it reads."""
+        self.image_size: int = rules["side"]
+        """Width and height of the model's image, in pixels."""
         self.requests: dict[str, str] = rules["requests"]
-        """What it can be asked: "see" for objects and a plan, "act" for the plan alone, "look" for
-        one thing."""
+        """Name -> request: "see" for objects and a plan, "act" for a plan alone, "look" for one
+        object."""
         (self.end,) = self.encode("<end_of_utterance>")
         """The token that ends an answer."""
         self._games = {
@@ -82,25 +83,25 @@ class Answers:
             return Grammar.parse(patterns, kinds, self.encode, self.end)
 
         plans = {
-            self.encode(words)[0]: (words.split()[0], int(words.split()[2]))
-            for words in kinds["plan"]
+            self.encode(text)[0]: Plan(text.split()[0], int(text.split()[2]))
+            for text in kinds["plan"]
         }
-        pushes = _pushes(entry["axis"] or (), plans)
+        signed_frames = _signed_frames(entry["axis"] or (), plans)
         return _Game(
-            whole=parse(entry["answers"]),
-            looks={thing: parse(patterns) for thing, patterns in entry["looks"].items()},
+            sentences=parse(entry["answers"]),
+            clauses={name: parse(patterns) for name, patterns in entry["looks"].items()},
             plans=plans,
-            pushes=pushes,
-            pushed=_first(pushes),
+            signed_frames=signed_frames,
+            axis_tokens=_first_tokens(signed_frames),
         )
 
     @property
     def games(self) -> tuple[str, ...]:
-        """The games it was trained on."""
+        """The games that the checkpoint was trained on."""
         return tuple(self._games)
 
-    def plans(self, game: str) -> dict[int, tuple[str, int]]:
-        """Token -> the (action, frames) it names, in the order of training."""
+    def plans(self, game: str) -> dict[int, Plan]:
+        """Token -> its plan, in the order of training."""
         return self._games[game].plans
 
     def encode(self, text: str) -> list[int]:
@@ -111,100 +112,106 @@ class Answers:
         """Token ids -> text."""
         return self._vocabulary.decode(tokens)
 
-    def strange(self, text: str) -> list[str]:
-        """The words of a text that it was never taught."""
-        return self._vocabulary.strange(text)
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that are not in the vocabulary."""
+        return self._vocabulary.unknown_words(text)
 
-    def asked(self, prompt: Prompt, name: str) -> tuple[str, str]:
-        """The words of a prompt and the game they name.
+    def parse_prompt(self, prompt: Prompt, model_name: str) -> tuple[str, str]:
+        """The request of a prompt, and the game that the request names.
 
         Args:
             prompt: of the type "embedded".
-            name: of the model, for the sentences of the errors.
+            model_name: for the errors.
 
         Raises:
-            ModelUnusable: the prompt names no game of the checkpoint, or uses strange words.
+            ModelUnusable: the prompt names no game of the checkpoint, or has unknown words.
         """
-        request = words_of(prompt)
-        game = named(self.games, request, name)
-        strange = self.strange(request)
-        if strange:
+        request = request_of(prompt)
+        game = find_game(self.games, request, model_name)
+        unknown = self.unknown_words(request)
+        if unknown:
             raise ModelUnusable(
-                f"{name} was never taught the words {', '.join(strange[:3])!r}. Use the prompt "
-                f"type 'embedded', which asks: {self.requests['see'].format(game=game)!r}"
+                f"{model_name} was never taught the words {', '.join(unknown[:3])!r}. Use the "
+                f"prompt type 'embedded', which asks: {self.requests['see'].format(game=game)!r}"
             )
         return request, game
 
-    def picture(self, prompt: Prompt, name: str) -> Pixels:
-        """The last two frames as the one picture it reads, (side, side, 3) uint8."""
-        if not prompt.frames:
-            raise ModelUnusable(f"{name} needs a frame to look at; this prompt has none.")
-        before, now = (*prompt.frames[-1:], *prompt.frames)[-2:]
-        return motion(before, now, (self.side, self.side))
+    def image(self, prompt: Prompt, model_name: str) -> Pixels:
+        """The last two frames as one image, (image_size, image_size, 3) uint8.
 
-    def chooser(self, request: str, game: str, rng: np.random.Generator | None) -> Chooser:
-        """Whoever picks the next word of an answer.
+        Raises:
+            ModelUnusable: the prompt has no frame.
+        """
+        if not prompt.frames:
+            raise ModelUnusable(f"{model_name} needs a frame to look at; this prompt has none.")
+        before, now = (*prompt.frames[-1:], *prompt.frames)[-2:]
+        return motion(before, now, (self.image_size, self.image_size))
+
+    def token_sampler(
+        self, request: str, game: str, rng: np.random.Generator | None
+    ) -> TokenSampler:
+        """The function that chooses the tokens of an answer.
 
         Args:
-            request: the words of the prompt.
-            game: the game they name.
-            rng: draws the plan around its expected push; None takes the likeliest plan.
+            request: the text of the prompt.
+            game: the game that the request names.
+            rng: draws the plan around its expected value; None takes the likeliest plan.
         """
         grammar = self.grammar(request, game)
 
-        def choose(said: Sequence[int], logits: NDArray[np.float32]) -> int:
-            return self.pick(logits, grammar.allowed(said), game, rng)
+        def sample(tokens: Sequence[int], logits: NDArray[np.float32]) -> int:
+            return self.sample_token(logits, grammar.allowed_tokens(tokens), game, rng)
 
-        return choose
+        return sample
 
     def grammar(self, request: str, game: str) -> Grammar:
         """The sentences that answer a request."""
         rules = self._games[game]
-        for thing, clauses in rules.looks.items():
-            if request == self.requests["look"].format(game=game, thing=thing):
+        for name, clauses in rules.clauses.items():
+            if request == self.requests["look"].format(game=game, thing=name):
                 return clauses
-        return rules.whole
+        return rules.sentences
 
-    def pick(
+    def sample_token(
         self,
         logits: NDArray[np.float32],
         allowed: tuple[int, ...],
         game: str,
         rng: np.random.Generator | None,
     ) -> int:
-        """The likeliest of the tokens allowed; a plan is drawn around its expected push."""
+        """The likeliest allowed token; with `rng`, a plan is drawn around its expected value."""
         if len(allowed) == 1:
             return allowed[0]
         rules = self._games[game]
         best = allowed[int(np.argmax(logits[_array(allowed)]))]
         if rng is None or best not in rules.plans:
             return best
-        return _steer(logits, rules, best, rng)
+        return _sample_plan(logits, rules, best, rng)
 
 
-def words_of(prompt: Prompt) -> str:
-    """What a prompt asks, without its pictures."""
+def request_of(prompt: Prompt) -> str:
+    """The text of a prompt's user messages."""
     parts = [p for m in prompt.messages if m.role == "user" for p in m.parts]
     return " ".join(part for part in parts if isinstance(part, str)).strip()
 
 
-def named(games: Sequence[str], request: str, name: str) -> str:
-    """The game a request names.
+def find_game(games: Sequence[str], request: str, model_name: str) -> str:
+    """The game that a request names.
 
     Args:
-        games: that are known.
-        request: the words of a prompt.
-        name: of the model, for the sentence of the error.
+        games: the games to choose from.
+        request: the text of a prompt.
+        model_name: for the error.
 
     Raises:
-        ModelUnusable: none of them is named.
+        ModelUnusable: the request names none of the games.
     """
     for game in games:
         if re.search(rf"\b{game}\b", request):
             return game
     raise ModelUnusable(
-        f"{name} plays {', '.join(games)}, and this prompt names none of them. Choose one of these "
-        "games, or another model."
+        f"{model_name} plays {', '.join(games)}, and this prompt names none of them. Choose one of "
+        "these games, or another model."
     )
 
 
@@ -214,17 +221,18 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum())
 
 
-def _steer(logits: NDArray[np.float32], rules: _Game, best: int, rng: np.random.Generator) -> int:
-    """The plan at the expected push, drawn between the two whole numbers around it."""
-    if best not in rules.pushes:
+def _sample_plan(
+    logits: NDArray[np.float32], rules: _Game, best: int, rng: np.random.Generator
+) -> int:
+    """The plan with the expected signed frames, drawn between the two whole numbers around them."""
+    if best not in rules.signed_frames:
         return best
-    tokens = rules.pushed
+    tokens = rules.axis_tokens
     expected = float(np.dot(softmax(logits[list(tokens.values())]), list(tokens)))
     return tokens[min(max(tokens), math.floor(expected + rng.random()))]
 
 
-def _pushes(axis: Sequence[str], plans: Mapping[int, tuple[str, int]]) -> dict[int, int]:
-    """Token of a plan along an axis -> its frames towards the second action, or minus the first."""
+def _signed_frames(axis: Sequence[str], plans: Mapping[int, Plan]) -> dict[int, int]:
     if not axis:
         return {}
     sign = {axis[0]: -1, axis[1]: 1, "NOOP": 0}
@@ -233,10 +241,10 @@ def _pushes(axis: Sequence[str], plans: Mapping[int, tuple[str, int]]) -> dict[i
     }
 
 
-def _first(pushes: Mapping[int, int]) -> dict[int, int]:
+def _first_tokens(signed_frames: Mapping[int, int]) -> dict[int, int]:
     tokens: dict[int, int] = {}
-    for token, push in pushes.items():
-        tokens.setdefault(push, token)
+    for token, frames in signed_frames.items():
+        tokens.setdefault(frames, token)
     return tokens
 
 

@@ -1,4 +1,4 @@
-"""The embedded model's runtime: onnxruntime and a tokenizer, one picture, one core, no torch."""
+"""Inference of one embedded checkpoint with onnxruntime, on one core and without torch."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atari_vlm.errors import ModelUnusable
-from atari_vlm.models.embedded.answers import Answers, softmax
+from atari_vlm.models.embedded.answers import AnswerRules, softmax
 from atari_vlm.models.embedded.checkpoints import DECODER, FILES, VISION_ENCODER, find_file
-from atari_vlm.models.embedded.grammar import Walk
-from atari_vlm.types import Pixels
+from atari_vlm.models.embedded.grammar import GrammarMatcher
+from atari_vlm.types import Pixels, Plan
 
-_Heard: TypeAlias = dict[tuple[str, ...], NDArray[np.float32]]
-"""Names of the values at a place of a sentence -> the last logits of its words."""
+_SlotLogits: TypeAlias = dict[tuple[str, ...], NDArray[np.float32]]
+"""`GrammarMatcher.slot_names` of a position -> the newest logits at that position."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What was written, and what it cost."""
+    """An answer and its token counts."""
 
     text: str
-    plan: tuple[str, int] | None
-    """(action, frames); None where only a thing was asked for."""
-    read: int
+    plan: Plan | None
+    """None if only an object was asked for."""
+    input_tokens: int
     """Tokens of the prompt, image tokens included."""
-    written: int
+    output_tokens: int
 
 
 class EmbeddedRuntime:
-    """Reads one picture and a request, and writes the likeliest answer its grammar allows.
+    """Reads one image and a request, and writes the likeliest answer that its grammar allows.
 
-    Words are read in guesses, many in one pass: those after the first wrong one are guessed anew
-    from what was said of their places, until none is wrong (Jacobi decoding, Santilli et al. 2023,
-    arXiv:2305.10427). The answer is the one that word after word would give, in a third of the
-    passes; and as the first guess is always the same, it depends on nothing but what was asked.
+    The whole answer is drafted and checked in one forward pass. Tokens after the first wrong one
+    are drafted again from the logits at their positions, until all are right (Jacobi decoding,
+    Santilli et al. 2023, arXiv:2305.10427). The answer equals that of decoding token by token, in a
+    third of the passes. The first draft is always the same, so an answer depends on its inputs
+    only.
 
     Args:
-        folder: what `distill` wrote: two ONNX graphs, the weights they read, the tokenizer, the
-            sentences of each game.
+        folder: a checkpoint that `distill` wrote: two ONNX graphs, their weights, the tokenizer and
+            the sentences of each game.
 
     Raises:
-        ModelUnusable: a file is missing or damaged.
+        ModelUnusable: a file is missing, damaged or of an older version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,12 +65,12 @@ class EmbeddedRuntime:
         for path in paths.values():
             digest.update(path.read_bytes())
         self.digest = digest.hexdigest()[:12]
-        """Of the files that decide what it answers."""
+        """Of the files that decide the answers."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # it raises what goes wrong, and need not print it too
+        options.log_severity_level = 4  # errors are raised; do not print them as well
         try:
-            self.answers = Answers(folder)
+            self.answers = AnswerRules(folder)
             self._vision_encoder, self._decoder = (
                 onnxruntime.InferenceSession(
                     str(paths[name]), options, providers=["CPUExecutionProvider"]
@@ -88,103 +89,104 @@ class EmbeddedRuntime:
             ) from error
         if "rows" not in inputs:
             raise ModelUnusable(
-                f"The graphs in {folder} are of an older version of atari-vlm. Give the `distill` "
+                f"The graphs in {folder} are of an older version of atari-vlm. Run the `distill` "
                 "command that made them again: it writes them anew from the same weights."
             )
-        past = [size if isinstance(size, int) else 0 for size in inputs["past"]]
-        self._nothing = np.zeros(past, np.float32)
+        shape = [size if isinstance(size, int) else 0 for size in inputs["past"]]
+        self._empty_cache = np.zeros(shape, np.float32)
 
     @property
     def games(self) -> tuple[str, ...]:
-        """The games it was trained on."""
+        """The games that the checkpoint was trained on."""
         return self.answers.games
 
-    def plan(self, picture: Pixels, game: str, rng: np.random.Generator) -> tuple[str, int]:
-        """The (action, frames) of a whole answer."""
-        plan = self.answer(picture, self.answers.requests["see"].format(game=game), game, rng).plan
+    def plan(self, image: Pixels, game: str, rng: np.random.Generator) -> Plan:
+        """The plan at the end of a whole answer."""
+        plan = self.answer(image, self.answers.requests["see"].format(game=game), game, rng).plan
         assert plan is not None  # every sentence about a whole screen ends in a plan
         return plan
 
     def answer(
-        self, picture: Pixels, request: str, game: str, rng: np.random.Generator | None
+        self, image: Pixels, request: str, game: str, rng: np.random.Generator | None
     ) -> Answer:
         """Write an answer.
 
         Args:
-            picture: from `images.motion`, (side, side, 3) uint8.
-            request: the words of the prompt.
-            game: the game the request names.
-            rng: draws the plan around its expected push; None takes the likeliest plan.
+            image: from `images.motion`, (image_size, image_size, 3) uint8.
+            request: the text of the prompt.
+            game: the game that the request names.
+            rng: draws the plan around its expected value; None takes the likeliest plan.
         """
-        walk = self.answers.grammar(request, game).walk()
-        (features,) = self._vision_encoder.run(None, {"picture": picture})
-        unread = self._prompt(request, features.shape[1])
-        read, memory = len(unread), self._nothing
-        heard: _Heard = {}
-        while walk.allowed != (self.answers.end,):
-            guess, names = self._guess(walk.copy(), heard, game)
-            logits, memory = self._pass([*unread, *guess], features, memory, 1 + len(guess))
-            heard.update(zip(names, logits, strict=True))
-            unread = []
-            right = 0
-            for row, guessed in zip(logits, [*guess, None], strict=True):
-                token = self.answers.pick(row, walk.allowed, game, rng)
-                walk.say(token)
-                if token != guessed:
-                    unread.append(token)
+        matcher = self.answers.grammar(request, game).matcher()
+        (features,) = self._vision_encoder.run(None, {"picture": image})
+        pending = self._prompt(request, features.shape[1])
+        input_tokens, cache = len(pending), self._empty_cache
+        slot_logits: _SlotLogits = {}
+        while matcher.allowed_tokens != (self.answers.end,):
+            draft, names = self._draft(matcher.copy(), slot_logits, game)
+            logits, cache = self._forward([*pending, *draft], features, cache, 1 + len(draft))
+            slot_logits.update(zip(names, logits, strict=True))
+            pending = []
+            correct = 0
+            for row, drafted in zip(logits, [*draft, None], strict=True):
+                token = self.answers.sample_token(row, matcher.allowed_tokens, game, rng)
+                matcher.accept(token)
+                if token != drafted:
+                    pending.append(token)
                     break
-                right += 1
-            memory = memory[:, :, : memory.shape[2] - len(guess) + right]
-        plan = self.answers.plans(game).get(walk.said[-1])
-        return Answer(self.answers.decode(walk.said), plan, read, len(walk.said) + 1)
+                correct += 1
+            cache = cache[:, :, : cache.shape[2] - len(draft) + correct]
+        plan = self.answers.plans(game).get(matcher.tokens[-1])
+        text = self.answers.decode(matcher.tokens)
+        return Answer(text, plan, input_tokens, len(matcher.tokens) + 1)
 
-    def _guess(
-        self, walk: Walk, heard: _Heard, game: str
+    def _draft(
+        self, matcher: GrammarMatcher, slot_logits: _SlotLogits, game: str
     ) -> tuple[list[int], list[tuple[str, ...]]]:
-        """The words that may follow but for the last, and what stands at the place of each word.
+        """Draft the rest of an answer: all tokens but the last, and the slot names of all.
 
         Args:
-            walk: the sentence so far; it is gone through to its end.
-            heard: what the model said of places when other words stood before them.
-            game: the game that is played.
+            matcher: the answer so far; this call advances it to the end.
+            slot_logits: logits of earlier passes, when other tokens came before.
+            game: the game of the answer.
         """
-        said, names = len(walk.said), []
-        while walk.allowed != (self.answers.end,):
-            names.append(walk.names)
-            row = heard.get(walk.names)
+        start, names = len(matcher.tokens), []
+        while matcher.allowed_tokens != (self.answers.end,):
+            names.append(matcher.slot_names)
+            row = slot_logits.get(matcher.slot_names)
             if row is None:
-                walk.say(walk.middling())
+                matcher.accept(matcher.middle_token())
             else:
-                walk.say(self.answers.pick(row, walk.allowed, game, None))
-        return walk.said[said:-1], names
+                matcher.accept(self.answers.sample_token(row, matcher.allowed_tokens, game, None))
+        return matcher.tokens[start:-1], names
 
-    def probabilities(self, picture: Pixels, game: str) -> dict[tuple[str, int], float]:
-        """Probability of every plan of a game, in one pass."""
-        (features,) = self._vision_encoder.run(None, {"picture": picture})
+    def probabilities(self, image: Pixels, game: str) -> dict[Plan, float]:
+        """Probability of every plan of a game, in one forward pass."""
+        (features,) = self._vision_encoder.run(None, {"picture": image})
         prompt = self._prompt(self.answers.requests["act"].format(game=game), features.shape[1])
-        (row,), _ = self._pass(prompt, features, self._nothing, 1)
+        (row,), _ = self._forward(prompt, features, self._empty_cache, 1)
         plans = self.answers.plans(game)
         chances = softmax(row[list(plans)])
         return {plan: float(p) for plan, p in zip(plans.values(), chances, strict=True)}
 
     def _prompt(self, request: str, image_tokens: int) -> list[int]:
-        fence = "<fake_token_around_image>"
-        image = f"{fence}<global-img>{'<image>' * image_tokens}{fence}"
+        fake = "<fake_token_around_image>"
+        image = f"{fake}<global-img>{'<image>' * image_tokens}{fake}"
         return self._encode(f"<|im_start|>User: {image}{request}<end_of_utterance>\nAssistant: ")
 
-    def _pass(
+    def _forward(
         self,
         ids: list[int],
         features: NDArray[np.float32],
-        memory: NDArray[np.float32],
+        cache: NDArray[np.float32],
         last: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits of what follows each of the last tokens, and the memory with all of them."""
+        """Logits after each of the last `last` tokens, and the key-value cache with all tokens."""
         feed = {
             "ids": np.array([ids], np.int64),
             "features": features,
-            "past": memory,
+            "past": cache,
             "rows": np.arange(len(ids) - last, len(ids)),
         }
-        logits, memory = self._decoder.run(None, feed)
-        return logits, memory
+        logits, cache = self._decoder.run(None, feed)
+        return logits, cache

@@ -1,8 +1,8 @@
-"""The words of a checkpoint of the project's own, and text as their numbers.
+"""The tokenizer of an embedded checkpoint, without the tokenizers library.
 
-Reads the tokenizer.json that `atari-vlm distill` writes, which is a list of whole words: what the
-tokenizers library makes of it, without the 30 MB that library brings. A test holds the two to the
-same tokens of Latin text; other letters are unknown words to both.
+The tokenizer.json that `atari-vlm distill` writes is a list of whole words, so this module replaces
+a dependency of 30 MB. A test compares its tokens of Latin text with those of the library; words in
+other scripts are unknown to both.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class Vocabulary:
     """Text -> token ids and back.
 
     Args:
-        path: of a tokenizer.json with a WordLevel model.
+        path: a tokenizer.json with a WordLevel model.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, or of another kind.
-        KeyError: something is missing in it.
+        ValueError: the file is damaged or has another kind of model.
+        KeyError: an entry is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,25 +35,25 @@ class Vocabulary:
         self._ids: dict[str, int] = {**model["vocab"], **added}
         self._unknown = self._ids[model["unk_token"]]
         self._texts = {token: text for text, token in self._ids.items()}
-        # Added tokens first, wherever they stand, and the longest where several begin at a place.
+        # Added tokens are matched first, the longest before those that it begins with.
         longest = sorted(map(re.escape, added), key=len, reverse=True)
         self._added = re.compile("|".join(longest))
         self._word = re.compile(split["pattern"]["Regex"])
 
     def encode(self, text: str) -> list[int]:
-        """Text -> token ids; a word it does not know becomes the unknown one."""
+        """Text -> token ids; words that are not in the vocabulary become the unknown token."""
         return [self._ids.get(piece, self._unknown) for piece in self._split(text)]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Token ids -> text, without control tokens."""
         return "".join(self._texts[token] for token in tokens if token not in self._control)
 
-    def strange(self, text: str) -> list[str]:
-        """The words of a text that it does not know."""
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that are not in the vocabulary."""
         return [piece.strip() for piece in self._split(text) if piece not in self._ids]
 
     def _split(self, text: str) -> Iterator[str]:
-        """Added tokens, the words between them, and whatever stands between those."""
+        """Split a text into added tokens, words, and the pieces between them."""
         for piece in _isolated(self._added, text):
             if self._added.fullmatch(piece):
                 yield piece
@@ -62,12 +62,12 @@ class Vocabulary:
 
 
 def _isolated(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    """The matches of a pattern and the stretches between them, in order; nothing is lost."""
-    at = 0
+    """The matches of a pattern and the pieces between them, in order."""
+    position = 0
     for match in pattern.finditer(text):
-        if match.start() > at:
-            yield text[at : match.start()]
+        if match.start() > position:
+            yield text[position : match.start()]
         yield match[0]
-        at = match.end()
-    if at < len(text):
-        yield text[at:]
+        position = match.end()
+    if position < len(text):
+        yield text[position:]

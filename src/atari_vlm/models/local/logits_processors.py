@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from atari_vlm.models.embedded.answers import Chooser
+from atari_vlm.models.embedded.answers import TokenSampler
 
 LogitsProcessor: TypeAlias = Callable[[Sequence[int], Any], Any]
 """(token ids of the answer so far, logits of the next token) -> new logits, (vocabulary,)."""
 
 
-def force_choice(choose: Chooser) -> LogitsProcessor:
+def force_choice(choose: TokenSampler) -> LogitsProcessor:
     """Leave only the token that `choose` returns."""
 
     def process(token_ids: Sequence[int], logits: Any) -> Any:

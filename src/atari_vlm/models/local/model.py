@@ -119,7 +119,7 @@ class LocalModel:
             raise InvalidSetting(
                 f"{self.name} takes no {setting('temperature')} and no {setting('max_tokens')}."
             )
-        return EmbeddedFormat(answers.Answers(folder), self.name, draw=settings.draw)
+        return EmbeddedFormat(answers.AnswerRules(folder), self.name, draw=settings.draw)
 
     @property
     def policy(self) -> FramePolicy:

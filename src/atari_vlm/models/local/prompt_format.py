@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from atari_vlm.models.embedded.answers import Answers, words_of
+from atari_vlm.models.embedded.answers import AnswerRules, request_of
 from atari_vlm.models.local.backend import LocalBackend
 from atari_vlm.models.local.conversation import Conversation, build_conversation
 from atari_vlm.models.local.families import EMBEDDED, FramePolicy
@@ -156,7 +156,7 @@ class EmbeddedFormat:
     prompt_type = "embedded"
     policy = EMBEDDED
 
-    def __init__(self, answers: Answers, name: str, *, draw: bool) -> None:
+    def __init__(self, answers: AnswerRules, name: str, *, draw: bool) -> None:
         self._answers, self._name, self._draw = answers, name, draw
         self.games: tuple[str, ...] | None = answers.games
 
@@ -167,7 +167,7 @@ class EmbeddedFormat:
 
     def scoring_key(self, prompt: Prompt) -> Hashable:
         """The legal answers, and the text, which names the game."""
-        return (prompt.legal, prompt.longest, prompt.plans, prompt.json, words_of(prompt))
+        return (prompt.legal, prompt.longest, prompt.plans, prompt.json, request_of(prompt))
 
     def generation_request(
         self,
@@ -178,18 +178,18 @@ class EmbeddedFormat:
         is_cancelled: Callable[[], bool],
     ) -> GenerationRequest:
         """A sentence of the checkpoint's grammar."""
-        text, game = self._answers.asked(prompt, self._name)
+        text, game = self._answers.parse_prompt(prompt, self._name)
         rng = np.random.default_rng(seed) if self._draw else None
         return GenerationRequest(
             conversation=self._conversation(prompt, text),
             max_new_tokens=MAX_NEW_TOKENS,
-            logits_processors=(force_choice(self._answers.chooser(text, game, rng)),),
+            logits_processors=(force_choice(self._answers.token_sampler(text, game, rng)),),
             is_cancelled=is_cancelled,
         )
 
     def scoring_request(self, backend: LocalBackend, prompts: Sequence[Prompt]) -> ScoringRequest:
         """Every plan of the game, each one token, as answers to the request for a plan alone."""
-        _, game = self._answers.asked(prompts[0], self._name)
+        _, game = self._answers.parse_prompt(prompts[0], self._name)
         text = self._answers.requests["act"].format(game=game)
         plans = self._answers.plans(game)
         return ScoringRequest(
@@ -199,7 +199,7 @@ class EmbeddedFormat:
         )
 
     def _conversation(self, prompt: Prompt, text: str) -> Conversation:
-        image = Image.fromarray(self._answers.picture(prompt, self._name))
+        image = Image.fromarray(self._answers.image(prompt, self._name))
         content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
         return [{"role": "user", "content": content}]
 
