@@ -1,4 +1,4 @@
-"""Replies are read tolerantly and never guessed."""
+"""Replies are parsed tolerantly and without guessing."""
 
 import pytest
 from hypothesis import given, settings
@@ -55,7 +55,7 @@ def plan(text, legal=BREAKOUT, longest=4):
         ('a set {1, 2} and {x}, then {"action": "LEFT"}', ("LEFT", 4)),
     ],
 )
-def test_json_is_read_in_every_dress(text, expected):
+def test_json_is_parsed_in_every_usual_form(text, expected):
     assert plan(text) == expected
 
 
@@ -103,7 +103,7 @@ def test_json_is_read_in_every_dress(text, expected):
         ("<think>ACTION: RIGHT? Hmm, LEFT or FIRE.</think>ACTION: FIRE", ("FIRE", 4)),
     ],
 )
-def test_an_action_line_is_read_and_the_last_one_wins(text, expected):
+def test_the_last_action_line_is_parsed(text, expected):
     assert plan(text) == expected
 
 
@@ -129,7 +129,7 @@ def test_an_action_line_is_read_and_the_last_one_wins(text, expected):
         ("no-op", ("NOOP", 4)),
     ],
 )
-def test_a_reply_that_is_only_an_answer_is_read(text, expected):
+def test_a_reply_that_is_only_an_answer_is_parsed(text, expected):
     assert plan(text) == expected
 
 
@@ -152,13 +152,13 @@ def test_a_reply_that_is_only_an_answer_is_read(text, expected):
         ("In the last frame nothing moved. I choose FIRE", ("FIRE", 4)),
     ],
 )
-def test_words_that_plainly_choose_one_action_are_read(text, expected):
+def test_prose_that_clearly_chooses_one_action_is_parsed(text, expected):
     assert plan(text) == expected
 
 
 @pytest.mark.parametrize("joined", ["UPRIGHT", "UP_RIGHT", "up-right", "Up Right", "UP + RIGHT"])
 @pytest.mark.parametrize("form", ["{}", "ACTION: {} x2", '{{"action": "{}"}}', "move {}"])
-def test_compound_names_may_be_joined_in_any_way(joined, form):
+def test_the_parts_of_a_name_may_be_joined_in_any_way(joined, form):
     assert parse_plan(form.format(joined), PACMAN, 4).plan.action == "UPRIGHT"
 
 
@@ -173,7 +173,7 @@ def test_compound_names_may_be_joined_in_any_way(joined, form):
         ("ACTION: UP", "UP"),
     ],
 )
-def test_the_parts_of_a_compound_name_may_stand_in_any_order(text, action):
+def test_the_parts_of_a_name_may_come_in_any_order(text, action):
     assert parse_plan(text, FULL, 4).plan.action == action
 
 
@@ -191,7 +191,7 @@ def test_the_parts_of_a_compound_name_may_stand_in_any_order(text, action):
         "x = 3",
     ],
 )
-def test_a_number_that_is_no_answer_is_not_read(text):
+def test_a_number_that_is_no_answer_is_a_fault(text):
     assert plan(text) is None
 
 
@@ -214,7 +214,7 @@ def test_a_number_that_is_no_answer_is_not_read(text):
         "A BALL ON FIRE",
     ],
 )
-def test_a_direction_in_prose_is_not_an_action(text):
+def test_a_direction_in_prose_is_a_fault(text):
     assert plan(text) is None
 
 
@@ -244,7 +244,7 @@ def test_a_direction_in_prose_is_not_an_action(text):
         "3, 2",
     ],
 )
-def test_two_answers_or_a_question_are_not_an_answer(text):
+def test_two_answers_or_a_question_are_a_fault(text):
     assert plan(text) is None
 
 
@@ -270,7 +270,7 @@ def test_two_answers_or_a_question_are_not_an_answer(text):
         "Option 1 - ACTION: LEFT x3",
     ],
 )
-def test_a_negated_or_past_action_is_not_an_answer(text):
+def test_a_negated_or_past_action_is_a_fault(text):
     assert plan(text) is None
 
 
@@ -313,14 +313,14 @@ def test_a_negated_or_past_action_is_not_an_answer(text):
         ("{" * 600 + '{"action": "LEFT"}', "too many braces"),
     ],
 )
-def test_what_cannot_be_read_says_why(text, fault):
+def test_a_fault_states_its_reason(text, fault):
     parsed = parse_plan(text, BREAKOUT, 4)
     assert parsed.plan is None
     assert fault in parsed.fault
     assert parsed.fault.endswith(".")
 
 
-def test_a_longer_plan_than_the_interval_is_shortened_and_noted():
+def test_a_plan_longer_than_the_interval_is_shortened_with_a_note():
     note = "The reply asked for 9 frames; 4 is the most."
     shortened = ParsedReply(Plan("LEFT", 4), "", note)
     assert parse_plan("LEFT x9", BREAKOUT, 4) == shortened
@@ -334,13 +334,13 @@ def test_a_reply_without_a_duration_holds_its_action_for_the_interval():
 
 
 @pytest.mark.parametrize("legal", [BREAKOUT, PONG, FREEWAY, PACMAN, FULL], ids=len)
-def test_every_legal_action_is_read_in_every_format(legal):
-    for place, name in enumerate(legal):
+def test_every_legal_action_is_parsed_in_every_format(legal):
+    for index, name in enumerate(legal):
         for text in (
             f'{{"action": "{name}", "frames": 2}}',
-            f'{{"action": {place}, "frames": 2}}',
+            f'{{"action": {index}, "frames": 2}}',
             f"ACTION: {name} x2",
-            f"ACTION: {place} x2",
+            f"ACTION: {index} x2",
             f"action: {name.lower()} for 2 frames",
             f"{name} for 2 frames",
             f"({name}, 2)",
@@ -418,7 +418,7 @@ def test_lower_case_prose_is_never_an_action(text):
 
 @settings(max_examples=200, deadline=None)
 @given(PROSE, st.sampled_from(FULL), st.integers(1, 4))
-def test_a_final_action_line_wins_over_any_thinking_aloud(text, action, frames):
+def test_a_final_action_line_wins_over_the_reasoning_before_it(text, action, frames):
     assert plan(f"{text}\nACTION: {action} x{frames}", FULL) == (action, frames)
 
 
@@ -449,8 +449,8 @@ def test_a_final_action_line_wins_over_any_thinking_aloud(text, action, frames):
         *("<think>", "</think>", "{a: ", "{ " + " " * 50, ", action: LEFT", "is "),
     ],
 )
-def test_a_reply_of_200_kb_is_read(piece):
-    """Not a matter of taste: one pattern that backtracks would keep this test for hours."""
+def test_a_reply_of_200_kb_is_parsed_in_linear_time(piece):
+    """One pattern that backtracks would run for hours here."""
     text = piece * (200_000 // len(piece))
     for reply in (text, "x " + text + " y"):
         parsed = parse_plan(reply, BREAKOUT, 4)
