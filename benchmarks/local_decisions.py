@@ -1,18 +1,17 @@
-"""What a decision of a local model costs, in ratios measured side by side on tiny checkpoints.
+"""Ratios of processor time between ways to decide with a local model, on a tiny checkpoint.
 
 Run: python benchmarks/local_decisions.py [FAMILY]. The checkpoint is random and has 0.2 million
-parameters, so the figures say what the harness and the number of forward passes cost; a model of
-seven billion on a GPU gains the same passes. Both sides of a line take turns, and the medians of
-their processor time are compared, so that a busy machine changes nothing.
+parameters, so the ratios reflect the number of forward passes and the work around them. The two
+sides of a ratio take turns, and the medians of their processor time are compared, so that other
+load on the machine cancels out.
 
-- one_pass: 18 labels of one token each, rated in a single forward pass (as the project's own
-  checkpoints score their plans), against writing 60 tokens to the same prompt; both sides have
-  looked at its picture before;
-- named_answers: Pong's 24 answers ("ACTION: LEFT x3"), rated exactly on one reading of the prompt,
-  against writing 60 tokens, likewise;
+- one_pass: scoring 18 answers of one token in a single forward pass, as embedded checkpoints score
+  their plans, against generating 60 tokens; both sides have the image in the cache;
+- named_answers: scoring Pong's 24 answers ("ACTION: LEFT x3") exactly after reading the prompt
+  once, against generating 60 tokens, likewise;
 - eight_games, eight_scored: eight prompts answered (24 tokens each), or scored, in one batch,
   against one after the other;
-- newest_frame: four screens, three of them seen before, against looking at all four.
+- newest_frame: four screens, three of them in the cache, against encoding all four.
 """
 
 from __future__ import annotations
@@ -43,7 +42,8 @@ from atari_vlm.types import Frame, Message, Prompt
 from tests import checkpoints
 
 ROUNDS = 14
-Work: TypeAlias = Callable[[int], Coroutine[Any, Any, Any]]
+Call: TypeAlias = Callable[[int], Coroutine[Any, Any, Any]]
+"""One round of a side, by its number."""
 LEGAL = tuple(Emulator(get_game("pong")).legal)
 
 
@@ -52,73 +52,77 @@ def main() -> None:
     frames = _frames(4 * ROUNDS + 12)
     with TemporaryDirectory() as place:
         folder = checkpoints.family(family, Path(place) / family)
-        asyncio.run(_all(family, str(folder), frames))
+        asyncio.run(_compare_all(family, str(folder), frames))
 
 
-async def _all(family: str, folder: str, frames: list[Frame]) -> None:
-    model, alone = await _endless(folder), await _endless(folder, together=1)
-    blind = await _endless(folder, cache_features=False)
+async def _compare_all(family: str, folder: str, frames: list[Frame]) -> None:
+    model, unbatched = await _load(folder), await _load(folder, together=1)
+    uncached = await _load(folder, cache_features=False)
+    sides = {**_scoring(model, frames), **_batching_and_caching(model, unbatched, uncached, frames)}
     ratios = {}
-    for name, (fast, slow) in {**_one(model, frames), **_many(model, alone, blind, frames)}.items():
-        quick, long = await _side_by_side(fast, slow)
-        ratios[name] = long / quick
-        print(f"{family}, {name}: {quick:.2f} ms against {long:.2f} ms", flush=True)
+    for name, (fast, slow) in sides.items():
+        fast_ms, slow_ms = await _time(fast, slow)
+        ratios[name] = slow_ms / fast_ms
+        print(f"{family}, {name}: {fast_ms:.2f} ms against {slow_ms:.2f} ms", flush=True)
     for name, ratio in ratios.items():
         print(f"local_decisions_{name}: {ratio:.2f} x")
 
 
-def _one(model: LocalModel, frames: list[Frame]) -> dict[str, tuple[Work, Work]]:
-    """One prompt, whose picture is known: probabilities against words."""
-    backend = model._backend
+def _scoring(model: LocalModel, frames: list[Frame]) -> dict[str, tuple[Call, Call]]:
+    """Scoring against generation, for one prompt whose image is in the cache."""
+    backend, prompt_format = model._backend, model._format
     assert isinstance(backend, TransformersBackend)
-    assert isinstance(model._format, InstructionFormat)
-    prompt_format = model._format
+    assert isinstance(prompt_format, InstructionFormat)
     labels = [backend.tokenizer(letter)["input_ids"][-1] for letter in "ABCDEFGHIJKLMNOPQR"]
     one_token = build_candidates(tuple((label,) for label in labels))
 
-    def talk(k: int) -> Conversation:
+    def conversation(k: int) -> Conversation:
         return prompt_format.conversation(backend, _prompt(frames[k % 2 : k % 2 + 1]))
 
     async def one_pass(k: int) -> None:
-        (rated,) = backend.score_candidates([talk(k)], one_token)
-        assert len(rated) == 18
+        (scores,) = backend.score_candidates([conversation(k)], one_token)
+        assert len(scores) == 18
 
-    async def sixty(k: int) -> None:
-        (written,) = backend.generate([GenerationRequest(conversation=talk(k), max_new_tokens=60)])
-        assert written.output_tokens == 60
+    async def sixty_tokens(k: int) -> None:
+        request = GenerationRequest(conversation=conversation(k), max_new_tokens=60)
+        (generation,) = backend.generate([request])
+        assert generation.output_tokens == 60
 
-    async def named(k: int) -> None:
+    async def named_answers(k: int) -> None:
         assert len(await model.score(_prompt(frames[k % 2 : k % 2 + 1]))) == 24
 
-    return {"one_pass": (one_pass, sixty), "named_answers": (named, sixty)}
+    return {"one_pass": (one_pass, sixty_tokens), "named_answers": (named_answers, sixty_tokens)}
 
 
-def _many(
-    model: LocalModel, alone: LocalModel, blind: LocalModel, frames: list[Frame]
-) -> dict[str, tuple[Work, Work]]:
-    """Eight prompts, and one of four screens."""
+def _batching_and_caching(
+    model: LocalModel, unbatched: LocalModel, uncached: LocalModel, frames: list[Frame]
+) -> dict[str, tuple[Call, Call]]:
+    """Eight prompts in a batch, and one prompt of four screens."""
 
     def prompts(k: int) -> list[Prompt]:
         return [_prompt(frames[4 * k + n : 4 * k + n + 1]) for n in range(8)]
 
-    async def answered(player: LocalModel, k: int) -> None:
+    async def answer(player: LocalModel, k: int) -> None:
         await asyncio.gather(*(player.answer(prompt, seed=0) for prompt in prompts(k)))
 
-    async def scored(player: LocalModel, k: int) -> None:
+    async def score(player: LocalModel, k: int) -> None:
         await asyncio.gather(*(player.score(prompt) for prompt in prompts(k)))
 
-    async def four(player: LocalModel, k: int) -> None:
+    async def score_four_screens(player: LocalModel, k: int) -> None:
         await player.score(_prompt(frames[k : k + 4]))
 
     return {
-        "eight_games": (lambda k: answered(model, k), lambda k: answered(alone, k)),
-        "eight_scored": (lambda k: scored(model, k), lambda k: scored(alone, k)),
-        "newest_frame": (lambda k: four(model, k), lambda k: four(blind, k)),
+        "eight_games": (lambda k: answer(model, k), lambda k: answer(unbatched, k)),
+        "eight_scored": (lambda k: score(model, k), lambda k: score(unbatched, k)),
+        "newest_frame": (
+            lambda k: score_four_screens(model, k),
+            lambda k: score_four_screens(uncached, k),
+        ),
     }
 
 
-async def _endless(folder: str, *, cache_features: bool = True, **settings: Any) -> LocalModel:
-    """A model whose answers go on to their longest: random weights would end them anywhere."""
+async def _load(folder: str, *, cache_features: bool = True, **settings: Any) -> LocalModel:
+    """A loaded model without EOS tokens, because random weights would end answers anywhere."""
     model = LocalModel(folder, settings=LocalSettings(max_tokens=24, **settings))
     model._format.policy = replace(model.policy, cache_features=cache_features)
     await model.score(_prompt(_frames(1)))
@@ -129,30 +133,30 @@ async def _endless(folder: str, *, cache_features: bool = True, **settings: Any)
     return model
 
 
-async def _side_by_side(fast: Work, slow: Work) -> tuple[float, float]:
-    """Median milliseconds of processor time of both, taking turns, after a few to warm up."""
+async def _time(fast: Call, slow: Call) -> tuple[float, float]:
+    """Median milliseconds of processor time of both sides, without the first two rounds."""
     times: tuple[list[float], list[float]] = ([], [])
     for k in range(ROUNDS):
-        for work, spent in zip((fast, slow), times, strict=True):
+        for call, spent in zip((fast, slow), times, strict=True):
             start = time.process_time()
-            await work(k)
+            await call(k)
             spent.append((time.process_time() - start) * 1e3)
     return statistics.median(times[0][2:]), statistics.median(times[1][2:])
 
 
 def _prompt(frames: list[Frame]) -> Prompt:
-    words = "You play Pong. Answer with one line only: ACTION: <name> x<frames>."
-    return Prompt(messages=(Message("user", (*frames, words)),), legal=LEGAL, longest=4)
+    text = "You play Pong. Answer with one line only: ACTION: <name> x<frames>."
+    return Prompt(messages=(Message("user", (*frames, text)),), legal=LEGAL, longest=4)
 
 
 def _frames(count: int) -> list[Frame]:
     emulator, rng = Emulator(get_game("pong")), np.random.default_rng(0)
     emulator.reset(seed=0)
-    shown = []
+    frames = []
     for step in range(count):
         emulator.play(int(rng.integers(len(emulator.legal))), 4, 4)
-        shown.append(Frame(emulator.screen(), step=step))
-    return shown
+        frames.append(Frame(emulator.screen(), step=step))
+    return frames
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A tiny checkpoint that comes with Python code of its own, called as CogVLM2's is.
+"""A tiny checkpoint with Python code of its own, which has the interface of CogVLM2's code.
 
-The code is what its authors would have written for an older transformers: a tuple of keys and
-values, token types, positions worked out by a function beside the class, one picture at most.
+The code is written as for an older transformers: a tuple of keys and values, token types, positions
+computed by a function beside the class, and at most one image.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.checkpoints import tokenizer
+from tests.checkpoint_parts import train_tokenizer
 
 CONFIGURATION = """
 from transformers import PretrainedConfig
@@ -38,20 +38,20 @@ if os.environ.get("TINY_COGVLM_MARK"):
 PATCHES = 16
 
 def build_position_ids(token_type_ids, attention_mask=None):
-    places = torch.cumsum((token_type_ids == 0).long(), -1) - 1  # a picture takes one place
-    return places.clamp(min=0)
+    positions = torch.cumsum((token_type_ids == 0).long(), -1) - 1  # an image takes one position
+    return positions.clamp(min=0)
 
 class CogVLMForCausalLM(PreTrainedModel):
     config_class = CogVLMConfig
 
     def __init__(self, config):
         super().__init__(config)
-        wide = config.hidden_size
-        self.words = nn.Embedding(config.vocab_size, wide)
-        self.places = nn.Embedding(config.max_position_embeddings, wide)
-        self.eye = nn.Linear(3 * 196, wide)
-        self.qkv = nn.Linear(wide, 3 * wide)
-        self.head = nn.Linear(wide, config.vocab_size)
+        width = config.hidden_size
+        self.embed_tokens = nn.Embedding(config.vocab_size, width)
+        self.embed_positions = nn.Embedding(config.max_position_embeddings, width)
+        self.vision_proj = nn.Linear(3 * 196, width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.lm_head = nn.Linear(width, config.vocab_size)
         self.post_init()
 
     def build_conversation_input_ids(
@@ -78,12 +78,13 @@ class CogVLMForCausalLM(PreTrainedModel):
         past_key_values=None, use_cache=None, return_dict=None, output_attentions=None,
         output_hidden_states=None,
     ):
-        hidden = self.words(input_ids)
+        hidden = self.embed_tokens(input_ids)
         if images is not None:
             patches = images[0][0].unfold(1, 14, 14).unfold(2, 14, 14)
             patches = patches.permute(1, 2, 0, 3, 4).reshape(PATCHES, -1)
-            hidden = hidden.masked_scatter((token_type_ids == 1)[..., None], self.eye(patches))
-        hidden = hidden + self.places(position_ids)
+            is_image = (token_type_ids == 1)[..., None]
+            hidden = hidden.masked_scatter(is_image, self.vision_proj(patches))
+        hidden = hidden + self.embed_positions(position_ids)
         query, keys, values = self.qkv(hidden).chunk(3, -1)
         before = 0
         if past_key_values is not None:
@@ -94,43 +95,43 @@ class CogVLMForCausalLM(PreTrainedModel):
         seen = torch.ones_like(scores[0]).tril(before).bool() & attention_mask[:, None].bool()
         mixed = scores.masked_fill(~seen, -1e9).softmax(-1) @ values
         return CausalLMOutputWithPast(
-            logits=self.head(hidden + mixed), past_key_values=((keys, values),)
+            logits=self.lm_head(hidden + mixed), past_key_values=((keys, values),)
         )
 """
 
 
 def build(folder: Path) -> Path:
-    """Write the checkpoint, its code and its tokenizer."""
+    """Write the checkpoint with its code and tokenizer."""
     import torch
 
     torch.manual_seed(3)
     folder.mkdir()
     (folder / "configuration_cogvlm.py").write_text(CONFIGURATION)
     (folder / "modeling_cogvlm.py").write_text(MODELING)
-    words = tokenizer("<image>", end="</s>")
-    words.save_pretrained(folder)
+    tokenizer = train_tokenizer("<image>", end="</s>")
+    tokenizer.save_pretrained(folder)
     config = {
         "architectures": ["CogVLMForCausalLM"],
         "auto_map": {
             "AutoConfig": "configuration_cogvlm.CogVLMConfig",
             "AutoModelForCausalLM": "modeling_cogvlm.CogVLMForCausalLM",
         },
-        "vocab_size": len(words),
+        "vocab_size": len(tokenizer),
         "hidden_size": 32,
         "max_position_embeddings": 900,
-        "eos_token_id": words.eos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    wide, count = 32, len(words)
+    width, count = 32, len(tokenizer)
     shapes = {
-        "words.weight": (count, wide),
-        "places.weight": (900, wide),
-        "eye.weight": (wide, 3 * 196),
-        "eye.bias": (wide,),
-        "qkv.weight": (3 * wide, wide),
-        "qkv.bias": (3 * wide,),
-        "head.weight": (count, wide),
-        "head.bias": (count,),
+        "embed_tokens.weight": (count, width),
+        "embed_positions.weight": (900, width),
+        "vision_proj.weight": (width, 3 * 196),
+        "vision_proj.bias": (width,),
+        "qkv.weight": (3 * width, width),
+        "qkv.bias": (3 * width,),
+        "lm_head.weight": (count, width),
+        "lm_head.bias": (count,),
     }
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""Where and in what form local models are held: said, refused, or stated where it differs."""
+"""Device, data type, attention and quantization are applied, recorded, or refused."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests import checkpoints  # noqa: E402
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
 
 
-def held(folder, screens, **place):
-    """A model, and what holds its weights after it answered."""
+def load(folder, screens, **placement):
+    """A local model after its first scores, and the module of transformers in it."""
     model = LocalModel(
-        str(folder), settings=LocalSettings(max_tokens=3, placement=Placement(**place))
+        str(folder), settings=LocalSettings(max_tokens=3, placement=Placement(**placement))
     )
     prompt = Prompt(messages=(Message("user", (screens[0], "Act.")),), legal=LEGAL, longest=4)
     scores = asyncio.run(model.score(prompt))
@@ -35,35 +35,35 @@ def held(folder, screens, **place):
 
 
 @pytest.mark.parametrize("kind", ["flash_attention_2", "flash_attention_3"])
-def test_flash_attention_that_is_not_here_becomes_sdpa_and_says_so(built, screens, kind):
+def test_missing_flash_attention_becomes_sdpa_and_is_recorded(built, screens, kind):
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("This machine may have flash attention.")
-    model, inner = held(built("idefics3"), screens, attention=kind)
+    model, module = load(built("idefics3"), screens, attention=kind)
     assert model.description.startswith(
         f"idefics3 (sdpa, as {kind} needs an NVIDIA GPU and its package"
     )
     assert "pip install flash-attn" in model.description
-    assert inner.config.text_config._attn_implementation == "sdpa"
+    assert module.config.text_config._attn_implementation == "sdpa"
 
 
-def test_what_is_asked_for_is_what_is_held_and_what_is_told(built, screens):
+def test_the_placement_is_applied_and_described(built, screens):
     import torch
 
-    model, inner = held(
+    model, module = load(
         built("idefics3"), screens, attention="eager", dtype="bfloat16", device="cpu", threads=1
     )
     assert model.description.startswith("idefics3 (bfloat16, eager, cpu, 1 thread): ")
-    assert inner.dtype == torch.bfloat16
-    assert inner.config.text_config._attn_implementation == "eager"
-    assert held(built("idefics3"), screens)[0].description.startswith(
+    assert module.dtype == torch.bfloat16
+    assert module.config.text_config._attn_implementation == "eager"
+    assert load(built("idefics3"), screens)[0].description.startswith(
         "idefics3: every screen a picture"
     )
 
 
 @pytest.mark.parametrize(("kind", "package"), sorted(placement.QUANTIZED.items()))
-def test_fewer_bits_need_a_package_that_is_named(built, monkeypatch, kind, package):
+def test_quantization_names_its_missing_package(built, monkeypatch, kind, package):
     gone = {package}
     monkeypatch.setattr(placement, "find_spec", lambda name: None if name in gone else object())
     with pytest.raises(MissingExtra, match=rf"quantize='{kind}' needs {package}. Run: pip install"):
@@ -81,15 +81,15 @@ def test_fewer_bits_need_a_package_that_is_named(built, monkeypatch, kind, packa
         ("int8", "torchao", "Int8Tensor"),
     ],
 )
-def test_weights_are_held_in_fewer_bits(tmp_path, screens, kind, package, name):
+def test_weights_are_quantized(tmp_path, screens, kind, package, name):
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install 'atari-vlm[quantize]'")
-    _, inner = held(checkpoints.wide(tmp_path / "wide"), screens, quantize=kind)
-    layer = inner.model.text_model.layers[0].mlp.gate_proj
+    _, module = load(checkpoints.wide(tmp_path / "wide"), screens, quantize=kind)
+    layer = module.model.text_model.layers[0].mlp.gate_proj
     assert name in (type(layer).__name__, type(layer.weight).__name__)
 
 
-def test_settings_reach_the_record_of_a_run(built, tmp_path):
+def test_placement_is_part_of_the_record_of_a_run(built, tmp_path):
     trainer = VLMTrainer(
         "pong", str(built("idefics3")), dtype="bfloat16", threads=1, save_dir=tmp_path
     )
@@ -99,11 +99,11 @@ def test_settings_reach_the_record_of_a_run(built, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["embedded", "gpt-4o", "random"])
-def test_models_elsewhere_take_no_such_settings(name):
+def test_other_models_refuse_placement_settings(name):
     with pytest.raises(InvalidSetting, match=r"quantize"):
         VLMTrainer("pong", name, api_key="none", quantize="4bit")
 
 
-def test_a_setting_that_is_not_known_gets_the_nearest():
+def test_an_unknown_setting_gets_a_suggestion():
     with pytest.raises(UnknownName, match=r"called 'quantise'\. Did you mean 'quantize'\?"):
         placing({"quantise": "4bit"})
