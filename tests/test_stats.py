@@ -1,4 +1,4 @@
-"""Intervals that can be checked by hand."""
+"""Statistics against values computed by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_equal_scores_have_an_interval_of_no_width():
     assert (interval.low, interval.value, interval.high) == (3, 3, 3)
 
 
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
+def test_the_interval_covers_the_true_mean_in_about_95_percent():
     rng, covered = np.random.default_rng(0), 0
     for _ in range(300):
         interval = stats.bootstrap(rng.normal(5, 2, size=30), rng=rng, resamples=500)
@@ -31,11 +31,11 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
     assert 0.90 <= covered / 300 <= 0.98
 
 
-def test_the_interval_repeats_with_its_generator():
+def test_equal_generators_give_equal_intervals():
     one, two = (stats.bootstrap([1, 5, 2, 8], rng=np.random.default_rng(4)) for _ in range(2))
     assert one == two
 
 
-def test_no_scores_are_an_error():
+def test_no_scores_raise_a_value_error():
     with pytest.raises(ValueError, match="at least one score"):
         stats.bootstrap([], rng=np.random.default_rng(0))

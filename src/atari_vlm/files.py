@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and locks that end with their process."""
+"""Atomic writes, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ except ImportError:  # POSIX
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is there whole or, after a failure, as it was before.
+    """Write a file atomically: after a failure it is as it was before.
 
-    The content goes into a new file with a random name beside `path`, which then takes its place. A
-    symbolic link at `path` is replaced, not followed.
+    The content is written to a new file with a random name in the same folder, which then replaces
+    `path`. A symbolic link at `path` is replaced, not followed.
 
     Args:
-        path: its folder is created where it is missing.
+        path: its folder is created if it does not exist.
         content: text is written as UTF-8.
 
     Raises:
-        OSError: the file cannot be written; nothing is left behind.
+        OSError: the file cannot be written. No other file is left behind.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
             draft.write(data)
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp lets only the owner read
+        os.chmod(name, 0o666 & ~mask)  # mkstemp makes it readable by the owner only
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
@@ -50,14 +50,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def lock(path: Path, busy: str) -> IO[str]:
-    """Lock a file until it is closed or this process ends, however it ends.
+    """Lock a file until it is closed or this process ends, even if it is killed.
 
     Args:
-        path: created where it is missing.
-        busy: the message where another process holds the lock.
+        path: created if it does not exist.
+        busy: message of the error if another process holds the lock.
 
     Raises:
-        StoreError: another process holds it.
+        StoreError: another process holds the lock.
         OSError: the file cannot be opened.
     """
     file = path.open("a+")
@@ -70,7 +70,7 @@ def lock(path: Path, busy: str) -> IO[str]:
     except BlockingIOError:
         file.close()
         raise StoreError(busy) from None
-    except PermissionError:  # what msvcrt raises for a lock that is taken
+    except PermissionError:  # raised by msvcrt if the lock is taken
         file.close()
         raise StoreError(busy) from None
     return file

@@ -1,4 +1,4 @@
-"""Scores of a few episodes, and how sure they make us."""
+"""Statistics of scores: mean, interquartile mean, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Reduces the last axis."""
+"""A function that reduces the last axis of an array of scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A statistic with its 95% interval."""
+    """A statistic with its 95% confidence interval."""
 
     value: float
     low: float | None
-    """None below two scores: one episode says nothing about the spread."""
+    """None with fewer than two scores."""
     high: float | None
 
     def __str__(self) -> str:
-        """E.g. "12.4 [10.1, 14.2]"."""
+        """The value and its interval, e.g. "12.4 [10.1, 14.2]"."""
         if self.low is None or self.high is None:
             return format_score(self.value)
         return f"{format_score(self.value)} [{format_score(self.low)}, {format_score(self.high)}]"
 
 
 def format_score(score: float) -> str:
-    """A score to read: four digits, and whole from 1,000 on."""
+    """The score with four significant digits, rounded to a whole number from 1,000 on."""
     return f"{score:,.0f}" if abs(score) >= 999.95 else f"{score:.4g}"
 
 
@@ -42,8 +42,8 @@ def mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def iqm(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Interquartile mean over the last axis: the mean of the middle half.
 
-    Agarwal et al. 2021, arXiv:2108.13264. A quarter of the scores is cut from each end, rounded
-    down to whole scores.
+    A quarter of the scores, rounded down, is cut from each end (Agarwal et al. 2021,
+    arXiv:2108.13264).
     """
     ordered = np.sort(scores, axis=-1)
     cut = scores.shape[-1] // 4
@@ -59,7 +59,10 @@ def bootstrap(
         scores: one per episode, at least one.
         statistic: `mean` or `iqm`.
         rng: draws the resamples.
-        resamples: how many.
+        resamples: number of resamples.
+
+    Raises:
+        ValueError: there are no scores.
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.size == 0:
@@ -67,6 +70,6 @@ def bootstrap(
     value = float(statistic(values))
     if values.size < 2:
         return Interval(value, None, None)
-    drawn = statistic(values[rng.integers(values.size, size=(resamples, values.size))])
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    resampled = statistic(values[rng.integers(values.size, size=(resamples, values.size))])
+    low, high = np.percentile(resampled, [2.5, 97.5])
     return Interval(value, float(low), float(high))

@@ -1,4 +1,4 @@
-"""What a run was estimated to cost, beside what it did cost."""
+"""The estimated cost of a run compared with its actual cost."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ from atari_vlm.types import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Estimate and bill of the decisions that were played."""
+    """Estimated and actual cost of the decisions of a run."""
 
     decisions: int
     calls: tuple[int, int]
-    """(estimated, made), as all pairs here; repairs are calls too."""
+    """(estimated, actual), like all pairs here. Repairs count as calls."""
     input_tokens: tuple[int, int]
     output_tokens: tuple[int, int]
     dollars: tuple[float | None, float | None]
-    """None where the price is unknown: unknown is not free."""
+    """None if the price is unknown, which does not mean free."""
 
     def lines(self) -> list[tuple[str, str]]:
-        """(what, "estimated ..., billed ..., ratio ...") for the reader."""
-        told = [("Calls", _told(f"{self.calls[0]:,}", f"{self.calls[1]:,}", *self.calls))]
+        """(title, "... estimated, ... billed, ... times the estimate") of each quantity."""
+        rows = [("Calls", _describe(f"{self.calls[0]:,}", f"{self.calls[1]:,}", *self.calls))]
         for name, pair in (("Tokens in", self.input_tokens), ("Tokens out", self.output_tokens)):
             billed = f"{pair[1]:,}" if pair[1] else ""
-            told.append((name, _told(f"{pair[0]:,}", billed, *pair)))
+            rows.append((name, _describe(f"{pair[0]:,}", billed, *pair)))
         if self.dollars != (None, None):
             a, b = self.dollars
-            told.append(("Dollars", _told(_money(a), _money(b), a, b)))
-        return told
+            rows.append(("Dollars", _describe(_money(a), _money(b), a, b)))
+        return rows
 
 
 def compare(settings: Mapping[str, Any], decisions: int, usage: Usage) -> Comparison | None:
-    """Estimate and bill of a run; None where it was not estimated or made no call.
+    """Compare the estimate of a run with its usage.
 
     Args:
-        settings: of the run; "estimate" holds what `estimate.record_of` wrote at its beginning.
-        decisions: that were played.
-        usage: what they cost.
+        settings: settings of the run, with the estimate under "estimate" (see `record_of`).
+        decisions: number of decisions played.
+        usage: usage of those decisions.
+
+    Returns:
+        None if the run was not estimated or made no call.
     """
     estimate = settings.get("estimate")
     if not estimate or not usage.calls:
@@ -58,7 +61,7 @@ def _money(value: float | None) -> str:
     return "unknown" if value is None else f"${value:.4f}"
 
 
-def _told(estimated: str, billed: str, a: float | None, b: float | None) -> str:
+def _describe(estimated: str, billed: str, a: float | None, b: float | None) -> str:
     if not billed:
         return f"{estimated} estimated; the server did not count them"
     ratio = f", {b / a:.2f} times the estimate" if a and b is not None else ""

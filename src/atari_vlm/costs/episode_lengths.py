@@ -1,4 +1,4 @@
-"""How long an episode lasts, measured: episodes.toml, by benchmarks/episode_lengths.py."""
+"""Measured lengths of episodes, from episodes.toml (see benchmarks/episode_lengths.py)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from atari_vlm.atari.games import get_game
 class EpisodeLength:
     """Decisions in an episode of uniformly random play.
 
-    Longer where a better player survives longer; shorter where it wins sooner.
+    The episodes of a better player can be longer, because it survives, or shorter, because it wins.
     """
 
     mean: int
     least: int
     most: int
     episodes: int
-    """How many were played."""
+    """Number of episodes measured."""
     frame_skip: int
-    """Emulator frames a decision, when it was measured."""
+    """Emulator frames per decision in the measurement."""
     measured: date
 
     def at_frame_skip(self, frame_skip: int) -> EpisodeLength:
-        """The same episodes, cut into decisions of another length."""
+        """The same lengths in decisions of another number of emulator frames."""
         scaled = {
             name: max(1, round(getattr(self, name) * self.frame_skip / frame_skip))
             for name in ("mean", "least", "most")
@@ -40,12 +40,19 @@ class EpisodeLength:
 
 
 def episode_length(game: str) -> EpisodeLength | None:
-    """The length of random play in a game, by any spelling of its name; None if not measured."""
+    """The length of random play in a game.
+
+    Args:
+        game: any spelling of the game's name.
+
+    Returns:
+        None if the game was not measured.
+    """
     table = _read()
-    known = table["games"].get(get_game(game).name)
-    if known is None:
+    lengths = table["games"].get(get_game(game).name)
+    if lengths is None:
         return None
-    return EpisodeLength(**known, frame_skip=table["frame_skip"], measured=table["measured"])
+    return EpisodeLength(**lengths, frame_skip=table["frame_skip"], measured=table["measured"])
 
 
 @cache

@@ -1,4 +1,4 @@
-"""How many tokens one picture costs, by each vendor's published rule. Rules of November 2026."""
+"""Tokens of one image by each vendor's published rule, as of November 2026."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil, sqrt
 
 Rule = Callable[[int, int], int]
-"""(width, height) in pixels -> tokens."""
+"""(width, height) of the image in pixels -> tokens."""
 
 
 def _patches(width: int, height: int, side: int) -> int:
@@ -14,7 +14,7 @@ def _patches(width: int, height: int, side: int) -> int:
 
 
 def openai(width: int, height: int) -> int:
-    """GPT-5.2 to 6: patches of 32 pixels x 1.2, at most 2,500 patches at detail "high".
+    """GPT-5.2 to 6: 1.2 per patch of 32 pixels, at most 2,500 patches at detail "high".
 
     Source: community.openai.com topics 1377015 and 1372291; exact on the three sizes of the data
     set JOHNISKING/image-token-cost.
@@ -23,7 +23,7 @@ def openai(width: int, height: int) -> int:
 
 
 def gpt_4o(width: int, height: int) -> int:
-    """GPT-4o and 4.1 at detail "high": 85, and 170 a tile. Source: OpenAI's vision guide."""
+    """GPT-4o and 4.1 at detail "high": 85, and 170 per tile. Source: OpenAI's vision guide."""
     return 85 + 170 * _tiles(width, height)
 
 
@@ -33,19 +33,19 @@ def gpt_4o_low(width: int, height: int) -> int:
 
 
 def gpt_5(width: int, height: int) -> int:
-    """GPT-5 and 5.1: 70, and 140 a tile. Source: docs.rs/vision-squeezer."""
+    """GPT-5 and 5.1: 70, and 140 per tile. Source: docs.rs/vision-squeezer."""
     return 70 + 140 * _tiles(width, height)
 
 
 def _tiles(width: int, height: int) -> int:
-    """Tiles of 512 pixels after fitting into 2,048 x 2,048 and then the short side to 768."""
+    """Tiles of 512 pixels after fitting into 2,048 x 2,048 and the short side to at most 768."""
     scale = min(1.0, 2048 / max(width, height))
     scale *= min(1.0, 768 / (min(width, height) * scale))
     return _patches(ceil(width * scale), ceil(height * scale), 512)
 
 
 def anthropic(width: int, height: int) -> int:
-    """Claude: patches of 28 pixels, at most 1,568 (4,784 from Opus 4.7, not counted here).
+    """Claude: one per patch of 28 pixels, at most 1,568 (from Opus 4.7: 4,784, not applied here).
 
     Source: platform.claude.com, build-with-claude/vision.
     """
@@ -53,7 +53,7 @@ def anthropic(width: int, height: int) -> int:
 
 
 def gemini_2(width: int, height: int) -> int:
-    """Gemini up to 2.5: 258 for a small picture, else 258 a tile of 768 pixels.
+    """Gemini up to 2.5: 258 for a small image, else 258 per tile of 768 pixels.
 
     Source: ai.google.dev/gemini-api/docs/tokens.
     """
@@ -74,12 +74,12 @@ def gemini_low(width: int, height: int) -> int:
 
 
 def qwen2_vl(width: int, height: int) -> int:
-    """Qwen2-VL and 2.5-VL: sides rounded to 28 pixels, a token each. Source: their processors."""
+    """Qwen2-VL and 2.5-VL: one per 28 x 28 pixels, sides rounded. Source: their processors."""
     return max(4, round(width / 28) * round(height / 28))
 
 
 def qwen3_vl(width: int, height: int) -> int:
-    """Qwen3-VL: sides rounded to 32 pixels, enlarged to at least 256 x 256. Source: as above."""
+    """Qwen3-VL: one per 32 x 32 pixels, at least 256 x 256 pixels. Source: its processor."""
     across, down = max(1, round(width / 32)), max(1, round(height / 32))
     if across * down >= 64:
         return across * down
@@ -88,7 +88,7 @@ def qwen3_vl(width: int, height: int) -> int:
 
 
 def llava_next(width: int, height: int) -> int:
-    """LLaVA-1.6: the picture at 336 pixels, and again in the best of five grids of such tiles.
+    """LLaVA-1.6: the image in 336 x 336 pixels, and again in the best of five grids of such tiles.
 
     Source: transformers, LlavaNextProcessor; 1,032 for a native screen.
     """
@@ -106,24 +106,24 @@ _GRIDS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 
 
 def _fit(width: int, height: int, rows: int, columns: int) -> tuple[int, int]:
-    """Pixels of the picture that a grid keeps, and, to be least, those it wastes."""
+    """Pixels of the image that a grid keeps, and minus the pixels of the grid that stay unused."""
     scale = min(336 * columns / width, 336 * rows / height)
     kept = min(int(width * scale) * int(height * scale), width * height)
     return kept, kept - 336 * columns * 336 * rows
 
 
 def cogvlm2(width: int, height: int) -> int:
-    """CogVLM2: 48 x 48 at any size, and two marks. Source: its visual.py."""
+    """CogVLM2: 48 x 48 at any size, and two markers. Source: its visual.py."""
     return 48 * 48 + 2
 
 
 def video_llava(width: int, height: int) -> int:
-    """Video-LLaVA: 256 a picture of any size. Source: transformers, VideoLlavaProcessor."""
+    """Video-LLaVA: 256 at any size. Source: transformers, VideoLlavaProcessor."""
     return 256
 
 
 def idefics2(width: int, height: int) -> int:
-    """Idefics2 with its tiles off, as this project loads it: 64 at any size; 320 with them.
+    """Idefics2 without image splitting, as loaded here: 64 at any size (320 with splitting).
 
     Source: transformers, Idefics2Processor.
     """
@@ -146,25 +146,24 @@ FAMILIES: dict[str, Rule] = {
     "video-llava": video_llava,
     "idefics2": idefics2,
 }
-"""Tokens of one frame of (width, height) pixels, by family of models. Rules of November 2026."""
+"""Model family -> its rule."""
 
 
 def most_tokens(width: int, height: int) -> int:
-    """The most tokens that any family spends on a picture: for models nobody has counted."""
+    """The largest number of any family, for models whose rule is not known."""
     return max(rule(width, height) for rule in FAMILIES.values())
 
 
 def rule_for(provider: str, model_id: str, detail: str = "auto") -> Rule:
-    """The rule of a vendor's model; `most_tokens` where none is known.
+    """The rule for a vendor's model; `most_tokens` if its rule is not known.
 
     >>> rule_for("openai", "gpt-4o")(160, 210), rule_for("google", "gemini-4-hydrogen")(160, 210)
     (255, 280)
 
     Args:
         provider: "openai", "anthropic", "google" or any other.
-        model_id: the vendor's own id.
-        detail: how closely pictures are looked at; Gemini 3 and 4 are asked for low resolution
-            unless it is "high".
+        model_id: the vendor's id of the model.
+        detail: the setting `detail`. Gemini 3 and 4 use low resolution unless it is "high".
     """
     if provider == "anthropic":
         return anthropic

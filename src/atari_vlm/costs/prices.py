@@ -1,4 +1,4 @@
-"""What tokens cost, in US dollars."""
+"""Prices of tokens in US dollars."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in US dollars per million tokens."""
+    """The price of a model, in US dollars per million tokens."""
 
     input: float
     cached: float
+    """Input tokens that the vendor had cached."""
     output: float
 
     def cost(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
-        """Dollars for one answer; `input_tokens` includes the cached ones."""
+        """Dollars for these tokens; `input_tokens` includes the cached ones."""
         fresh = input_tokens - cached_tokens
         parts = (fresh * self.input, cached_tokens * self.cached, output_tokens * self.output)
         return sum(parts) / 1e6
@@ -23,24 +24,27 @@ class Price:
 
 @lru_cache(maxsize=64)
 def listed_price(vendor: str, model_id: str) -> Price | None:
-    """Today's price of a model by the public list (genai-prices); None when it is not in it.
+    """Today's price of a model by the public list of genai-prices.
 
     Args:
-        vendor: as the list calls it, e.g. "openai".
-        model_id: the vendor's own id.
+        vendor: the vendor's name in the list, e.g. "openai".
+        model_id: the vendor's id of the model.
+
+    Returns:
+        None if the list does not contain the model.
     """
-    from genai_prices import Usage as Read
+    from genai_prices import Usage as ListedUsage
     from genai_prices import calc_price
 
-    def of(**tokens: int) -> float:
-        price = calc_price(Read(**tokens), model_id, provider_id=vendor).total_price
+    def per_million(**tokens: int) -> float:
+        price = calc_price(ListedUsage(**tokens), model_id, provider_id=vendor).total_price
         return float(price) * 1e6 / 1000
 
-    try:  # of a thousand tokens, as long prompts can cost more
+    try:  # priced for 1,000 tokens, because long prompts can cost more per token
         return Price(
-            of(input_tokens=1000),
-            of(input_tokens=1000, cache_read_tokens=1000),
-            of(output_tokens=1000),
+            per_million(input_tokens=1000),
+            per_million(input_tokens=1000, cache_read_tokens=1000),
+            per_million(output_tokens=1000),
         )
     except (LookupError, ValueError):
         return None

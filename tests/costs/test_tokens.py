@@ -1,4 +1,4 @@
-"""Token counts are known before a prompt is sent."""
+"""Estimates of text and image tokens."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,6 @@ import pytest
 from atari_vlm.costs.picture_tokens import FAMILIES
 from atari_vlm.costs.prompt_tokens import TURN_TOKENS, count_tokens, text_tokens
 from atari_vlm.errors import UnknownName
-from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings
-from atari_vlm.prompts.token_table import table
 from atari_vlm.types import Frame, Message, Prompt
 
 MEASURED = {
@@ -24,7 +22,7 @@ MEASURED = {
     "and put the paddle where it crosses your column.\n- While the ball flies away from you, drift "
     "back towards the middle of the screen.": 49,
 }
-"""Tokens by OpenAI's o200k_base vocabulary, counted with the tokenizer bpe-openai 0.1.4."""
+"""Text -> tokens of OpenAI's o200k_base vocabulary, by the tokenizer bpe-openai 0.1.4."""
 
 SIZES = ((160, 210), (224, 224))
 
@@ -53,7 +51,7 @@ def test_text_is_estimated_within_a_tenth_of_a_real_tokenizer(text, tokens):
         ("idefics2", 64, 64),
     ],
 )
-def test_frames_cost_what_the_vendors_say(family, native, square):
+def test_image_tokens_follow_the_rules_of_the_vendors(family, native, square):
     assert [FAMILIES[family](*size) for size in SIZES] == [native, square]
 
 
@@ -70,48 +68,26 @@ def test_frames_cost_what_the_vendors_say(family, native, square):
         ("qwen2-vl", (320, 420), 165),
         ("qwen3-vl", (84, 84), 64),
         ("qwen3-vl", (320, 420), 130),
-        # As LlavaNextProcessor of transformers 5.23 counts them.
+        # Counted by LlavaNextProcessor of transformers 5.23.
         ("llava-next", (512, 512), 2928),
         ("llava-next", (1000, 300), 2182),
         ("llava-next", (300, 1000), 2232),
     ],
 )
-def test_other_sizes_follow_the_same_rules(family, size, tokens):
+def test_image_tokens_of_other_sizes(family, size, tokens):
     assert FAMILIES[family](*size) == tokens
 
 
-def test_a_prompt_costs_its_turns_words_and_frames():
+def test_the_tokens_of_a_prompt_are_those_of_its_messages_text_and_images():
     frame = Frame(np.zeros((210, 160), np.uint8))
     messages = (Message("system", ("Play well.",)), Message("user", (frame, frame, "Left or up?")))
     prompt = Prompt(messages=messages, legal=("NOOP",), longest=4)
-    words = text_tokens("Play well.") + text_tokens("Left or up?")
-    assert count_tokens(prompt, "anthropic") == 2 * TURN_TOKENS + words + 2 * 48
+    text = text_tokens("Play well.") + text_tokens("Left or up?")
+    assert count_tokens(prompt, "anthropic") == 2 * TURN_TOKENS + text + 2 * 48
     scaled = Prompt(messages=messages, legal=("NOOP",), longest=4, image_size=(224, 224))
-    assert count_tokens(scaled, "anthropic") == 2 * TURN_TOKENS + words + 2 * 64
+    assert count_tokens(scaled, "anthropic") == 2 * TURN_TOKENS + text + 2 * 64
 
 
-def test_an_unknown_family_names_the_nearest():
+def test_an_unknown_family_suggests_the_nearest():
     with pytest.raises(UnknownName, match="Did you mean 'gemini'"):
         count_tokens(Prompt(messages=(), legal=("NOOP",), longest=4), "geminy")
-
-
-def test_the_table_has_a_row_for_every_strategy_and_adds_up():
-    head, rule, *rows = [line.strip("| ").split(" | ") for line in table("pong").splitlines()]
-    assert head == ["prompt", "words", "openai", "anthropic", "gemini-low"]
-    assert set(rule) == {"---"}
-    assert [row[0] for row in rows] == list(STRATEGIES)
-    for _, words, openai, anthropic, gemini_low in rows:
-        frames = [int(total) - int(words) for total in (openai, anthropic, gemini_low)]
-        assert frames == [2 * 42, 2 * 48, 2 * 280]
-    tokens = {row[0]: int(row[1]) for row in rows}
-    assert tokens["embedded"] < tokens["basic"] < tokens["cot"] < tokens["expert"]
-
-
-def test_four_decisions_a_second_for_half_a_minute_cost_less_than_60k_tokens():
-    """With the memory a prompt has by default; the action is held for 16 frames."""
-    decisions = 30 * 60 // 16
-    rows = [line.split(" | ") for line in table("breakout").splitlines()[2:]]
-    basic = next(int(row[2]) for row in rows if row[0] == "| basic")
-    assert decisions * basic < 60_000
-    bigger = table("breakout", settings=PromptSettings(frames=4, image_size=(224, 224)))
-    assert bigger != table("breakout")
