@@ -51,7 +51,7 @@ DAMAGES = {
     "missing layers": "damaged, or of another architecture",
     "no tokenizer": "cannot be loaded",
     "no template": "has no chat template",
-    "text only": "is a 'llama' model, which takes no pictures",
+    "text only": "is a 'llama' model, which takes no images",
     "remote code": "brings Python code of its own, which is not run here",
     "unknown architecture": "does not know the architecture 'gpt-9-vision'",
     "no JSON": "config.json is damaged",

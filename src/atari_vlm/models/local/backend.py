@@ -89,14 +89,24 @@ class LocalBackend(ABC):
             )
 
     def stopping_criterion(self, request: GenerationRequest, tokens: int) -> StoppingCriterion:
-        """The end of an answer to a prompt of so many tokens."""
+        """When an answer ends.
+
+        Args:
+            request: the request for it.
+            tokens: of the prompt.
+        """
         room = request.max_new_tokens
         if self.context_length is not None:
             room = min(room, self.context_length - tokens)
         return StoppingCriterion(request, room, self.eos_token_ids)
 
     def decode(self, token_ids: Sequence[int], input_tokens: int) -> Generation:
-        """The answer that consists of these tokens."""
+        """Turn the tokens of an answer into text.
+
+        Args:
+            token_ids: with the EOS token, if the answer has one.
+            input_tokens: of the prompt.
+        """
         ended = bool(token_ids) and token_ids[-1] in self.eos_token_ids
         text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
         return Generation(text, input_tokens, len(token_ids), "stop" if ended else "length")

@@ -119,7 +119,7 @@ def _check_model_type(folder: Path, name: str) -> str:
             f"{model_type!r} of {name}. A newer transformers may: pip install -U transformers"
         )
     raise ModelUnusable(
-        f"{name} is a {model_type!r} model, which takes no pictures with its text. Choose a "
+        f"{name} is a {model_type!r} model, which takes no images with its text. Choose a "
         "vision-language model, such as local:Qwen/Qwen2-VL-7B-Instruct."
     )
 

@@ -51,7 +51,7 @@ class FramePolicy:
 
     @property
     def description(self) -> str:
-        """The policy in words, for the record of a run."""
+        """A sentence about the policy, for the record of a run."""
         return self._description() + (f"; {self.note}" if self.note else "")
 
     def _description(self) -> str:

@@ -13,11 +13,11 @@ LogitsProcessor: TypeAlias = Callable[[Sequence[int], Any], Any]
 """(token ids of the answer so far, logits of the next token) -> new logits, (vocabulary,)."""
 
 
-def force_choice(choose: TokenSampler) -> LogitsProcessor:
-    """Leave only the token that `choose` returns."""
+def force_token(sample_token: TokenSampler) -> LogitsProcessor:
+    """Leave only the token that `sample_token` returns."""
 
     def process(token_ids: Sequence[int], logits: Any) -> Any:
-        token = choose(token_ids, logits.float().cpu().numpy().astype(np.float32))
+        token = sample_token(token_ids, logits.float().cpu().numpy().astype(np.float32))
         forced = logits.new_full(logits.shape, float("-inf"))
         forced[token] = 0.0
         return forced

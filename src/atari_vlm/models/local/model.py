@@ -138,7 +138,7 @@ class LocalModel:
 
     @property
     def description(self) -> str:
-        """What the model is and what it is shown, in words, for the record of a run."""
+        """The model family, its placement and its input, for the record of a run."""
         placement = self.placement.description
         family = f"{self._checkpoint.model_type}{f' ({placement})' if placement else ''}"
         code = ", by Python code of its own" if self._checkpoint.remote_code else ""
@@ -150,7 +150,7 @@ class LocalModel:
         Raises:
             ModelFault: the device ran out of memory for this prompt.
             ModelUnusable: the weights are damaged, the prompt is longer than the context, or an
-                embedded checkpoint was not trained on its words.
+                embedded checkpoint was not trained on its text.
         """
         queued = _QueuedPrompt(prompt, seed)
         try:

@@ -55,7 +55,7 @@ class Placement:
 
     @property
     def description(self) -> str:
-        """The settings that differ from the defaults, in words, for the record of a run."""
+        """The settings that differ from the defaults, for the record of a run."""
         plural = "" if self.threads == 1 else "s"
         threads = f"{self.threads} thread{plural}" if self.threads else None
         parts = (self.quantize, self.dtype, self.attention, self.device, threads, self.note)

@@ -19,7 +19,7 @@ from atari_vlm.models.local.conversation import Conversation, build_conversation
 from atari_vlm.models.local.families import EMBEDDED, FramePolicy
 from atari_vlm.models.local.generation import GenerationRequest
 from atari_vlm.models.local.json_constraint import JSONConstraint
-from atari_vlm.models.local.logits_processors import LogitsProcessor, force_choice, sample
+from atari_vlm.models.local.logits_processors import LogitsProcessor, force_token, sample
 from atari_vlm.models.local.scoring import Candidates, build_candidates
 from atari_vlm.types import Plan, Prompt
 
@@ -48,7 +48,7 @@ class PromptFormat(Protocol):
 
     @property
     def description(self) -> str:
-        """What the model is shown, in words, for the record of a run."""
+        """What the model is shown, for the record of a run."""
         ...
 
     def scoring_key(self, prompt: Prompt) -> Hashable:
@@ -145,10 +145,10 @@ class InstructionFormat:
 
 
 class EmbeddedFormat:
-    """The sentences of one of the project's own checkpoints, as for `EmbeddedModel`.
+    """Requests and answers of an embedded checkpoint, as in `EmbeddedModel`.
 
     Args:
-        answers: the requests and sentences of the checkpoint.
+        rules: the requests and sentences of the checkpoint.
         name: of the model, for error messages.
         draw: whether the plan is drawn around its expected push; False takes the likeliest plan.
     """
@@ -156,9 +156,9 @@ class EmbeddedFormat:
     prompt_type = "embedded"
     policy = EMBEDDED
 
-    def __init__(self, answers: AnswerRules, name: str, *, draw: bool) -> None:
-        self._answers, self._name, self._draw = answers, name, draw
-        self.games: tuple[str, ...] | None = answers.games
+    def __init__(self, rules: AnswerRules, name: str, *, draw: bool) -> None:
+        self._rules, self._name, self._draw = rules, name, draw
+        self.games: tuple[str, ...] | None = rules.games
 
     @property
     def description(self) -> str:
@@ -178,28 +178,28 @@ class EmbeddedFormat:
         is_cancelled: Callable[[], bool],
     ) -> GenerationRequest:
         """A sentence of the checkpoint's grammar."""
-        text, game = self._answers.parse_prompt(prompt, self._name)
+        text, game = self._rules.parse_prompt(prompt, self._name)
         rng = np.random.default_rng(seed) if self._draw else None
         return GenerationRequest(
             conversation=self._conversation(prompt, text),
             max_new_tokens=MAX_NEW_TOKENS,
-            logits_processors=(force_choice(self._answers.token_sampler(text, game, rng)),),
+            logits_processors=(force_token(self._rules.token_sampler(text, game, rng)),),
             is_cancelled=is_cancelled,
         )
 
     def scoring_request(self, backend: LocalBackend, prompts: Sequence[Prompt]) -> ScoringRequest:
         """Every plan of the game, each one token, as answers to the request for a plan alone."""
-        _, game = self._answers.parse_prompt(prompts[0], self._name)
-        text = self._answers.requests["act"].format(game=game)
-        plans = self._answers.plans(game)
+        _, game = self._rules.parse_prompt(prompts[0], self._name)
+        text = self._rules.requests["act"].format(game=game)
+        plans = self._rules.plans(game)
         return ScoringRequest(
             conversations=[self._conversation(prompt, text) for prompt in prompts],
-            plans=[Plan(*plan) for plan in plans.values()],
+            plans=list(plans.values()),
             candidates=build_candidates(tuple((token,) for token in plans)),
         )
 
     def _conversation(self, prompt: Prompt, text: str) -> Conversation:
-        image = Image.fromarray(self._answers.image(prompt, self._name))
+        image = Image.fromarray(self._rules.image(prompt, self._name))
         content = [{"type": "image", "image": image}, {"type": "text", "text": text}]
         return [{"role": "user", "content": content}]
 
