@@ -1,5 +1,5 @@
-"""Models, which answer prompts: hosted (over an API), local (transformers), embedded (ONNX).
+"""Models, which answer prompts: hosted (behind an API), local (transformers), embedded (ONNX).
 
-Imports types, errors, files, atari, replies and costs; only `build` imports every kind of model.
+May import replies, costs, atari, files, types and errors; `build` alone imports all kinds of models.
 Start with `build.build_model`, then `hosted/model.py`, `local/model.py` or `embedded/model.py`.
 """

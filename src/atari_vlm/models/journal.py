@@ -1,8 +1,8 @@
-"""A model that records every answer before it is used, and asks for none twice.
+"""A model that records every answer before it is used, and requests none twice.
 
 Answers are found by the call's seed, which the loop derives from the episode's seed and the step.
 After `kill -9` the calls of the interrupted decision are found again; only the one in flight is
-repeated. This is not a response cache: an equal prompt at another step is asked again.
+repeated. This is not a response cache: an equal prompt at another step is requested again.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Models behind an API: OpenAI, Anthropic, Google, and OpenAI-compatible servers.
 
-Imports types, errors, costs, atari.images and models.journal; SDKs load with the first model built.
+May import models.journal and what models may import; vendors' SDKs load when a model is built.
 Start with `model.HostedModel`, which lists its layers; `client` sends a single request.
 """

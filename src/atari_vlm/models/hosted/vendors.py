@@ -91,16 +91,18 @@ class Vendor:
             raise MissingExtra(message) from None
 
 
-def _openai(to: Endpoint) -> Backend:
+def _openai(endpoint: Endpoint) -> Backend:
     from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    client = AsyncOpenAI(api_key=to.key, base_url=to.base_url, http_client=to.http, max_retries=0)
+    client = AsyncOpenAI(
+        api_key=endpoint.key, base_url=endpoint.base_url, http_client=endpoint.http, max_retries=0
+    )
     provider = OpenAIProvider(openai_client=client)
-    if not to.reasons:
-        return OpenAIChatModel(to.model_id, provider=provider)
+    if not endpoint.reasons:
+        return OpenAIChatModel(endpoint.model_id, provider=provider)
     # Only the Responses API returns the reasoning text. Without this profile, a model that the
     # library does not list would silently lose its effort and cache settings. Requests are
     # independent, so encrypted reasoning is not needed.
@@ -112,10 +114,10 @@ def _openai(to: Endpoint) -> Backend:
         supported_cache_retentions=("30m",),
         openai_supports_prompt_cache_breakpoints=True,
     )
-    return OpenAIResponsesModel(to.model_id, provider=provider, profile=profile)
+    return OpenAIResponsesModel(endpoint.model_id, provider=provider, profile=profile)
 
 
-def _compatible(to: Endpoint) -> Backend:
+def _compatible(endpoint: Endpoint) -> Backend:
     from openai import AsyncOpenAI
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.profiles.openai import OpenAIModelProfile
@@ -123,7 +125,10 @@ def _compatible(to: Endpoint) -> Backend:
 
     # The client requires a key, and would otherwise send OPENAI_API_KEY to another server.
     client = AsyncOpenAI(
-        api_key=to.key or "none", base_url=to.base_url, http_client=to.http, max_retries=0
+        api_key=endpoint.key or "none",
+        base_url=endpoint.base_url,
+        http_client=endpoint.http,
+        max_retries=0,
     )
     profile = OpenAIModelProfile(
         supports_json_schema_output=True,
@@ -131,27 +136,29 @@ def _compatible(to: Endpoint) -> Backend:
         openai_chat_supports_multiple_system_messages=False,
     )
     provider = OpenAICompatibleProvider("openai-compatible", openai_client=client)
-    return OpenAIChatModel(to.model_id, provider=provider, profile=profile)
+    return OpenAIChatModel(endpoint.model_id, provider=provider, profile=profile)
 
 
-def _anthropic(to: Endpoint) -> Backend:
+def _anthropic(endpoint: Endpoint) -> Backend:
     from anthropic import AsyncAnthropic
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
     client = AsyncAnthropic(
-        api_key=to.key, base_url=to.base_url, http_client=to.http, max_retries=0
+        api_key=endpoint.key, base_url=endpoint.base_url, http_client=endpoint.http, max_retries=0
     )
-    return AnthropicModel(to.model_id, provider=AnthropicProvider(anthropic_client=client))
+    return AnthropicModel(endpoint.model_id, provider=AnthropicProvider(anthropic_client=client))
 
 
-def _google(to: Endpoint) -> Backend:
+def _google(endpoint: Endpoint) -> Backend:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
     # google-genai makes no retries by default.
-    provider = GoogleProvider(api_key=to.key, base_url=to.base_url, http_client=to.http)
-    return GoogleModel(to.model_id, provider=provider)
+    provider = GoogleProvider(
+        api_key=endpoint.key, base_url=endpoint.base_url, http_client=endpoint.http
+    )
+    return GoogleModel(endpoint.model_id, provider=provider)
 
 
 def _effort(effort: Effort) -> dict[str, Any]:
