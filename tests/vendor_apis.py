@@ -268,11 +268,11 @@ class Google:
             require(content["parts"], "parts must not be empty")
             for part in content["parts"]:
                 require("text" in part or "inlineData" in part, "unknown part")
-                if picture := part.get("inlineData"):
+                if image := part.get("inlineData"):
                     # Google accepts both spellings of a field; its own client uses both.
-                    kind = picture.get("mimeType", picture.get("mime_type"))
+                    kind = image.get("mimeType", image.get("mime_type"))
                     require(kind == "image/png", "image must be a PNG")
-                    check_png(picture["data"])
+                    check_png(image["data"])
 
     @staticmethod
     def model(path: str, body: dict[str, Any]) -> str:

@@ -368,7 +368,7 @@ def test_a_replay_beyond_the_recording_stops_the_run(tmp_path, monkeypatch):
 def test_other_seeds_ask_again_unless_equal_states_share_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "key")
 
-    def asked(folder: str, seed: int, share: bool) -> int:
+    def requests_of(folder: str, seed: int, share: bool) -> int:
         with Server(Answer(text="ACTION: NOOP")) as server:
             monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
             VLMTrainer(
@@ -383,7 +383,7 @@ def test_other_seeds_ask_again_unless_equal_states_share_answers(tmp_path, monke
             ).train(1)
             return server.count
 
-    assert [asked("first", 1, False), asked("second", 2, False)] == [6, 6]
-    first = asked("first", 1, True)
+    assert [requests_of("first", 1, False), requests_of("second", 2, False)] == [6, 6]
+    first = requests_of("first", 1, True)
     assert first <= 6
-    assert asked("second", 2, True) < first
+    assert requests_of("second", 2, True) < first

@@ -145,9 +145,9 @@ def test_the_budget_is_never_exceeded_by_more_than_one_maximum(faulty_run):
     _, folder, stops = faulty_run
     run = Run.read(folder)
     usage = run.usage()
-    worst = usage.uncertain_dollars / usage.uncertain
+    maximum = usage.uncertain_dollars / usage.uncertain
     for charged, budget in stops:
-        assert budget - 2 * worst < charged * DOLLARS <= budget + worst
+        assert budget - 2 * maximum < charged * DOLLARS <= budget + maximum
     assert run.spent()[1] == pytest.approx(usage.dollars + usage.uncertain_dollars)
     run.close()
 

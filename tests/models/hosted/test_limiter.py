@@ -93,18 +93,18 @@ def test_a_shorter_pause_does_not_end_a_longer_one():
 
 def test_a_cancelled_waiter_passes_its_turn_on():
     async def play() -> list[int]:
-        limiter, asked = Limiter(RealClock()), []
+        limiter, order = Limiter(RealClock()), []
 
         async def ask(number: int) -> None:
             async with limiter.slot(Rate(concurrency=1)):
-                asked.append(number)
+                order.append(number)
                 await asyncio.sleep(0)
 
         games = [asyncio.create_task(ask(number)) for number in range(4)]
         await asyncio.sleep(0)
         games[1].cancel()
         await asyncio.gather(*games, return_exceptions=True)
-        return asked
+        return order
 
     assert sorted(asyncio.run(play())) == [0, 2, 3]
 
