@@ -1,13 +1,11 @@
-"""What the usual advice on cost is worth: input tokens of 30 seconds of Pong, tip by tip.
+"""Savings of the usual advice on cost: input tokens of 30 seconds of Pong for each tip.
 
-Each row is a real game of 1,800 emulator frames, played through the whole harness (emulator,
-prompts, answers, store) by a model that is a function and always plans NOOP; every prompt it is
-given is counted by each vendor's picture rule. Ratios are to the defaults of the same run. Low
-detail counts the same prompts by the rule of the vendor's coarser look, where there is one; "all
-together" does too.
+Each row is a game of 1,800 emulator frames, played through the whole harness (emulator, prompts,
+answers, store) by a scripted model that always answers NOOP. Every prompt is counted by the image
+rule of each vendor. Ratios are relative to the defaults of the same run. The row of low detail and
+"all together" count by the vendor's rule for low detail, if it has one.
 
-Temperature changes no token that is read: it decides how far answers differ from one another, and
-its row is there to show that.
+Temperature does not change the number of input tokens; its row shows that.
 """
 
 from __future__ import annotations
@@ -32,10 +30,10 @@ RULES = {
     "Claude": ("anthropic", "anthropic"),
     "Gemini 4": ("gemini", "gemini-low"),
 }
-"""Vendor -> its rule, and its rule for pictures at low detail; the same where it has no such."""
+"""Vendor -> its rule, and its rule for images at low detail (the same if it has none)."""
 
 EVERY = 450
-"""Recent actions that no prompt of the game can exceed: all of them."""
+"""Decisions of the game, so that every prompt lists all earlier actions."""
 
 TIPS: dict[str, dict[str, Any]] = {
     "default: history 8, 2 frames": {},
@@ -56,8 +54,8 @@ ALL = {
 }
 
 
-class Counted:
-    """A model that plays NOOP and counts, by every rule, what it is given."""
+class CountingModel:
+    """A model that answers NOOP and counts the tokens of its prompts by every rule."""
 
     def __init__(self) -> None:
         self.tokens: Counter[str] = Counter()
@@ -67,28 +65,28 @@ class Counted:
         self.calls += 1
         for rule in {rule for pair in RULES.values() for rule in pair}:
             self.tokens[rule] += count_tokens(prompt, rule)
-        many = ", ".join(["NOOP"] * prompt.chunk_size)
-        return "ACTION: NOOP" if prompt.chunk_size == 1 else f"ACTIONS: {many}"
+        plans = ", ".join(["NOOP"] * prompt.chunk_size)
+        return "ACTION: NOOP" if prompt.chunk_size == 1 else f"ACTIONS: {plans}"
 
 
-def played(settings: dict[str, Any]) -> Counted:
-    """Play 30 seconds of Pong in these settings."""
-    counted = Counted()
+def play(settings: dict[str, Any]) -> CountingModel:
+    """Play 30 seconds of Pong with these settings."""
+    counter = CountingModel()
     decisions = SECONDS * RATE // settings.get("frame_skip", 4)
     with tempfile.TemporaryDirectory() as folder:
         trainer = VLMTrainer(
             "pong",
             "counted",
-            model=ScriptedModel(counted.answer),
+            model=ScriptedModel(counter.answer),
             max_decisions=decisions,
             run_folder=Path(folder) / "run",
             **settings,
         )
         summary = trainer.train(1)
-    made = sum(summary.sources.values())
+    total = sum(summary.sources.values())
     if summary.sources != {"parsed": decisions}:
-        raise SystemExit(f"{made} decisions were not played as planned: {summary.sources}")
-    return counted
+        raise SystemExit(f"{total} decisions were not played as planned: {summary.sources}")
+    return counter
 
 
 def row(name: str, calls: int, tokens: list[int], default: list[int]) -> None:
@@ -101,23 +99,23 @@ def main() -> None:
     print(f"{'':<30} {'calls':>5} " + " ".join(f"{vendor:>16}" for vendor in RULES))
     default: list[int] = []
     for name, settings in TIPS.items():
-        counted = played(settings)
-        tokens = [counted.tokens[rule] for rule, _ in RULES.values()]
+        counter = play(settings)
+        tokens = [counter.tokens[rule] for rule, _ in RULES.values()]
         default = default or tokens
-        row(name, counted.calls, tokens, default)
+        row(name, counter.calls, tokens, default)
         if not settings:
-            low = [counted.tokens[rule] for _, rule in RULES.values()]
-            row("detail / media resolution low", counted.calls, low, default)
-    counted = played(ALL)
-    tokens = [counted.tokens[rule] for _, rule in RULES.values()]
-    row("all together", counted.calls, tokens, default)
-    print("Temperature changes no token read: a lower one makes answers more alike, no cheaper.")
+            low = [counter.tokens[rule] for _, rule in RULES.values()]
+            row("detail / media resolution low", counter.calls, low, default)
+    counter = play(ALL)
+    tokens = [counter.tokens[rule] for _, rule in RULES.values()]
+    row("all together", counter.calls, tokens, default)
+    print("Temperature does not change the input tokens: a lower one makes answers more alike.")
     print(
         "Gemini is asked for low resolution by default here, so its first row is not what is paid."
     )
-    apart = played({"decisions_per_call": 4}).tokens["openai"]
+    chunked = play({"decisions_per_call": 4}).tokens["openai"]
     print(
-        f"tokens_30s: {apart:,} input tokens, default memory, asked every 16 frames "
+        f"tokens_30s: {chunked:,} input tokens, default memory, asked every 16 frames "
         f"(--decisions-per-call 4), GPT-6 rule; bar 60,000; {default[0]:,} when asked every 4"
     )
     least = min(was / now for was, now in zip(default, tokens, strict=True))

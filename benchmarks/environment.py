@@ -1,8 +1,8 @@
-"""Environment steps a second against a raw ale-py loop that does the same work.
+"""Environment steps per second, compared with a raw ale-py loop.
 
-The raw loop plays 4 frames and reads one screen in colour; the environment also pools two screens,
-draws its own sticky actions, checks the action and keeps the record's frames. Both run in turn, in
-short rounds, so that a machine whose speed drifts drifts for both.
+The raw loop plays 4 frames and reads one screen in colour. The environment also pools two screens,
+draws sticky actions, checks the action and keeps its frames. The two alternate in short rounds, so
+that changes in the speed of the machine affect both.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How long random play lasts in every game, which is what `atari-vlm estimate` assumes.
+"""Lengths of episodes of random play in every game, which `atari-vlm estimate` assumes.
 
-Uniformly random legal actions, one a decision of 4 emulator frames, sticky actions 0.25, whole
-games of at most 108,000 frames, seeds 0, 1, 2, ...: 20 episodes of each suggested game, 2 of every
-other. Writes src/atari_vlm/costs/episodes.toml; `--check` plays one episode a suggested game and
-holds it against the file instead.
+Uniformly random legal actions, one per 4 emulator frames, sticky actions 0.25, whole games of at
+most 108,000 frames, seeds 0, 1, 2, ...: 20 episodes of each suggested game, 2 of each other game.
+Writes src/atari_vlm/costs/episodes.toml. With `--check`, plays one episode of each suggested game
+and compares it with the file instead.
 
     python benchmarks/episode_lengths.py                  # a quarter of an hour on one core
     python benchmarks/episode_lengths.py --games pong,qbert --out lengths.toml
@@ -36,14 +36,14 @@ def decisions(game: str, seed: int) -> int:
     emulator = Emulator(get_game(game), repeat_action_probability=STICKY)
     emulator.reset(seed=seed)
     rng = default_rng([seed, 0])
-    made = 0
+    count = 0
     while not (emulator.over or emulator.truncated):
         emulator.play(int(rng.integers(len(emulator.legal))), SKIP, SKIP)
-        made += 1
-    return made
+        count += 1
+    return count
 
 
-def measured(games: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
+def measure(games: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
     for game in games:
         episodes = SUGGESTED_EPISODES if game in SUGGESTED else OTHER_EPISODES
         yield game, [decisions(game, seed) for seed in range(episodes)]
@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("--games", default=",".join(dict.fromkeys((*SUGGESTED, *GAMES))))
     parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--check", action="store_true")
-    asked = parser.parse_args()
-    if asked.check:
+    args = parser.parse_args()
+    if args.check:
         check()
         return
     lines = [
@@ -69,26 +69,26 @@ def main() -> None:
         "",
         "[games]",
     ]
-    for game, lengths in measured(asked.games.split(",")):
+    for game, lengths in measure(args.games.split(",")):
         mean = sum(lengths) / len(lengths)
         row = f"mean = {mean:.0f}, least = {min(lengths)}, most = {max(lengths)}"
         lines.append(f"{game} = {{ {row}, episodes = {len(lengths)} }}")
         print(lines[-1], flush=True)
-    asked.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"episode_lengths: {len(lines) - 9} games")
 
 
 def check() -> None:
-    """The first seeds again, which the least and the most of the file must hold between them."""
+    """Play the first seed of each suggested game; its length must be within the file's range."""
     from atari_vlm.costs.episode_lengths import episode_length
 
-    astray = 0
+    outside = 0
     for game in SUGGESTED:
-        made, known = decisions(game, 0), episode_length(game)
-        inside = known is not None and known.least <= made <= known.most
-        astray += not inside
-        print(f"{game}: {made}{'' if inside else f', not within {known}'}")
-    print(f"episode_lengths_astray: {astray} games")
+        count, known = decisions(game, 0), episode_length(game)
+        inside = known is not None and known.least <= count <= known.most
+        outside += not inside
+        print(f"{game}: {count}{'' if inside else f', not within {known}'}")
+    print(f"episode_lengths_astray: {outside} games")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Import time, and what a base install (no extras) puts on the disk.
+"""Import time, and disk space of a base install (no extras).
 
-The import is the CPU time of fresh processes over that of processes that import nothing. The size
-is that of a new virtual environment with `pip install .`, over an empty one; pass --no-size to
-leave it out. Compiled bytecode counts.
+The import time is the CPU time of new processes minus that of processes that import nothing. The
+size is that of a new virtual environment after `pip install .`, bytecode included, minus that of an
+empty one. Pass --no-size to skip it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def seconds(code: str) -> float:
+def cpu_seconds(code: str) -> float:
+    """CPU time of a new process that runs the code."""
     process = subprocess.Popen([sys.executable, "-c", code])
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -27,8 +28,8 @@ def seconds(code: str) -> float:
 
 
 def import_seconds(rounds: int = 9) -> float:
-    pairs = [(seconds("import atari_vlm"), seconds("pass")) for _ in range(rounds)]
-    return statistics.median(with_it - without for with_it, without in pairs)
+    pairs = [(cpu_seconds("import atari_vlm"), cpu_seconds("pass")) for _ in range(rounds)]
+    return statistics.median(package - bare for package, bare in pairs)
 
 
 def megabytes(folder: Path) -> float:

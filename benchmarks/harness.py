@@ -1,8 +1,8 @@
-"""CPU milliseconds the whole harness spends on one decision, and where they go.
+"""CPU time of the whole harness per decision, in total and by part.
 
-A run of Breakout as `atari-vlm play` plays it: emulator, one native-size frame, prompt, PNG,
-request over HTTP to an OpenAI-compatible server, reading the answer, SQLite. The server is another
-process on the loopback interface and answers at once; its own CPU time is not counted.
+A run of Breakout as played by `atari-vlm play`: emulator, one frame of native size, prompt, PNG,
+HTTP request to an OpenAI-compatible server, parsing, SQLite. The server is another process on the
+loopback interface and answers at once. Its CPU time is not counted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.servers import server_process
 WARM, DECISIONS = 100, 1500
 
 
-class Parts:
+class Profile:
     """CPU time by part of the harness, in seconds."""
 
     def __init__(self) -> None:
@@ -61,23 +61,23 @@ class Parts:
         return wrapped
 
 
-async def decisions(base_url: str, folder: Path, parts: Parts) -> AsyncIterator[int]:
-    """Play with every part timed; yields the number of each decision."""
+async def decisions(base_url: str, folder: Path, profile: Profile) -> AsyncIterator[int]:
+    """Play with every part timed, and yield the number of each decision."""
     trainer = VLMTrainer("breakout", "any", base_url=base_url, plans=True, run_folder=folder)
     run = Run.play(folder, trainer.settings)
     model = build_model("any", base_url=base_url)
-    model.answer = parts.awaited("model call, PNG included", model.answer)  # type: ignore
+    model.answer = profile.awaited("model call, PNG included", model.answer)  # type: ignore
     journal = JournaledModel(model, run)
-    journal_remember = parts.timed("store: answers", run.remember)
+    journal_remember = profile.timed("store: answers", run.remember)
     run.remember = journal_remember  # type: ignore[method-assign]
     strategy = get_strategy("basic", PromptSettings(frames=1))
-    policy = VLMPolicy(journal, parts.timed("prompt", strategy))
+    policy = VLMPolicy(journal, profile.timed("prompt", strategy))
     env = AtariVLMEnvironment("breakout", frame_stack=1, resize_shape=None)
-    env.advance = parts.timed("emulator", env.advance)  # type: ignore[method-assign]
+    env.advance = profile.timed("emulator", env.advance)  # type: ignore[method-assign]
     number = 0
     for episode in range(1000):
         log = run.log(episode, episode)
-        log.decided = parts.timed("store: decisions", log.decided)  # type: ignore[method-assign]
+        log.decided = profile.timed("store: decisions", log.decided)  # type: ignore[method-assign]
         async for _ in steps(env, policy, log, seed=episode, episode=episode, limits=Limits()):
             number += 1
             yield number
@@ -85,21 +85,21 @@ async def decisions(base_url: str, folder: Path, parts: Parts) -> AsyncIterator[
 
 
 async def measure() -> None:
-    parts = Parts()
+    profile = Profile()
     with server_process() as base_url, tempfile.TemporaryDirectory() as folder:
         start = 0.0
-        async for number in decisions(base_url, Path(folder) / "run", parts):
+        async for number in decisions(base_url, Path(folder) / "run", profile):
             if number == WARM:
-                parts.spent.clear()
+                profile.spent.clear()
                 images.png.cache_clear()
                 start = time.process_time()
             if number == WARM + DECISIONS:
                 break
         total = time.process_time() - start
-    for name, spent in sorted(parts.spent.items(), key=lambda item: -item[1]):
+    for name, spent in sorted(profile.spent.items(), key=lambda item: -item[1]):
         print(f"  {name}: {1e3 * spent / DECISIONS:.3f} ms")
-    rest = total - sum(parts.spent.values())
-    print(f"  reading the answer, the loop, the timers: {1e3 * rest / DECISIONS:.3f} ms")
+    rest = total - sum(profile.spent.values())
+    print(f"  parsing, the loop, the timers: {1e3 * rest / DECISIONS:.3f} ms")
     print(f"harness: {1e3 * total / DECISIONS:.2f} ms CPU per decision")
 
 

@@ -1,9 +1,8 @@
-"""How near 64 games in one process come to the rate that a slow model allows.
+"""Decision rate of 64 games in one process with a slow model, as a share of the ideal rate.
 
-Each game waits 2 seconds for an answer, as with a hosted model that thinks; the server is a process
-of its own on the loopback interface. Ideal is one decision a game every 2 seconds: anything the
-harness does between an answer and the next question is lost time. The whole path is played: the
-emulator, prompts, pictures, HTTP, reading answers, SQLite, and the layers around the model (budget,
+Each answer takes 2 seconds, as from a hosted model that reasons. The server is another process on
+the loopback interface. The ideal rate is one decision per game every 2 seconds. Everything is
+included: emulator, prompts, images, HTTP, parsing, SQLite, and the layers around the model (budget,
 limiter, response cache).
 """
 
@@ -21,9 +20,9 @@ from atari_vlm.types import Step
 from tests.servers import server_process
 
 GAMES, LATENCY_S, DECISIONS = 64, 2.0, 16
-WARM = 6
-"""First decisions of each game, in which connections are opened and packages loaded, and the games,
-which all begin at once, spread over the two seconds."""
+WARM_UP = 6
+"""First decisions of each game to leave out: connections open, packages load, and the games, which
+start at the same time, spread over the two seconds."""
 
 
 def measure() -> None:
@@ -48,10 +47,12 @@ def measure() -> None:
         ).train(GAMES)
     assert len(ended) == GAMES
     assert all(len(times) == DECISIONS for times in ended.values())
-    each = [(times[-1] - times[WARM - 1]) / (DECISIONS - WARM) for times in ended.values()]
-    mean = sum(each) / len(each)
+    means = [(times[-1] - times[WARM_UP - 1]) / (DECISIONS - WARM_UP) for times in ended.values()]
+    mean = sum(means) / len(means)
     print(f"  {GAMES / mean:.1f} decisions a second, {GAMES / LATENCY_S:g} at best")
-    print(f"  {1e3 * (mean - LATENCY_S):.0f} ms of a game's turn are not waiting for the model")
+    print(
+        f"  {1e3 * (mean - LATENCY_S):.0f} ms of a game's turn are not waiting time"
+    )
     print(f"many_games: {100 * LATENCY_S / mean:.1f} % of the ideal rate")
 
 
