@@ -50,9 +50,7 @@ def measure() -> None:
     means = [(times[-1] - times[WARM_UP - 1]) / (DECISIONS - WARM_UP) for times in ended.values()]
     mean = sum(means) / len(means)
     print(f"  {GAMES / mean:.1f} decisions a second, {GAMES / LATENCY_S:g} at best")
-    print(
-        f"  {1e3 * (mean - LATENCY_S):.0f} ms of a game's turn are not waiting time"
-    )
+    print(f"  {1e3 * (mean - LATENCY_S):.0f} ms of a game's turn are not waiting time")
     print(f"many_games: {100 * LATENCY_S / mean:.1f} % of the ideal rate")
 
 

@@ -196,6 +196,19 @@ def test_an_answer_in_the_requested_format_is_parsed(style, interval, plans):
     assert parse_plan(answer, prompt.legal, prompt.longest).plan == ("LEFT", frames)
 
 
+def test_a_prompt_for_several_decisions_states_when_the_model_is_asked_again():
+    prompt = get_strategy("basic", PromptSettings(chunk_size=3))(*moment("breakout"))
+    assert (
+        "You decide every 4 frames, and plan 3 decisions at a time (0.2 s): for each, name an "
+        "action and how many of its frames to hold it. You are asked again when they are played, "
+        "or when a life is lost."
+    ) in prompt.text
+    assert prompt.messages[0].parts[-1] == (
+        "Answer with one line only: ACTIONS: <name> x<frames>, <name> x<frames>, ... "
+        "(3 in all, in order, each with 1 to 4 frames)."
+    )
+
+
 # --- purity and order ----------------------------------------------------------------------------
 
 

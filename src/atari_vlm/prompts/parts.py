@@ -57,7 +57,7 @@ def actions(legal: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """What the model is asked to answer."""
+    """The form of the answer that a prompt asks for."""
 
     interval: int
     """Emulator frames per decision: the longest plan."""
@@ -67,16 +67,16 @@ class AnswerFormat:
     """Decisions that one answer plans."""
 
 
-def timing(asked: AnswerFormat) -> str:
+def timing(form: AnswerFormat) -> str:
     """How often the model decides, and how its answer is played in between."""
-    interval, chunk_size = asked.interval, asked.chunk_size
+    interval, chunk_size = form.interval, form.chunk_size
     unit = "frame" if interval == 1 else f"{interval} frames"
     often = f"You decide every {unit} ({interval / 60:.2g} s)"
-    if chunk_size == 1 and asked.plans:
+    if chunk_size == 1 and form.plans:
         return f"{often}: name an action and how many of these to hold it before letting go."
     if chunk_size == 1:
         return f"{often}; your action is held until you decide again."
-    each = "an action and how many of its frames to hold it" if asked.plans else "an action"
+    each = "an action and how many of its frames to hold it" if form.plans else "an action"
     return (
         f"You decide every {unit}, and plan {chunk_size} decisions at a time "
         f"({chunk_size * interval / 60:.2g} s): for each, name {each}. You are asked again when "
@@ -84,28 +84,26 @@ def timing(asked: AnswerFormat) -> str:
     )
 
 
-def answer_line(asked: AnswerFormat) -> str:
+def answer_line(form: AnswerFormat) -> str:
     """The request for an answer of one line."""
-    held = " x<frames>" if asked.plans else ""
-    if asked.chunk_size > 1:
-        limits = f", each with 1 to {asked.interval} frames" if asked.plans else ""
+    held = " x<frames>" if form.plans else ""
+    if form.chunk_size > 1:
+        limits = f", each with 1 to {form.interval} frames" if form.plans else ""
         return (
             f"Answer with one line only: ACTIONS: <name>{held}, <name>{held}, ... "
-            f"({asked.chunk_size} in all, in order{limits})."
+            f"({form.chunk_size} in all, in order{limits})."
         )
-    if asked.plans:
-        return (
-            f"Answer with one line only: ACTION: <name>{held}, with 1 to {asked.interval} frames."
-        )
+    if form.plans:
+        return f"Answer with one line only: ACTION: <name>{held}, with 1 to {form.interval} frames."
     return "Answer with the number or the name of one action only."
 
 
-def answer_json(asked: AnswerFormat) -> str:
+def answer_json(form: AnswerFormat) -> str:
     """The request for one JSON object with its reasoning before its action."""
-    frames = f', "frames": <1 to {asked.interval}>' if asked.plans else ""
+    frames = f', "frames": <1 to {form.interval}>' if form.plans else ""
     plan = f'"action": "<name>"{frames}'
-    if asked.chunk_size > 1:
-        plan = f'"actions": [{{{plan}}}, ... {asked.chunk_size} in all, in order]'
+    if form.chunk_size > 1:
+        plan = f'"actions": [{{{plan}}}, ... {form.chunk_size} in all, in order]'
     return f'Answer with one JSON object only: {{"reasoning": "<at most 50 words>", {plan}}}'
 
 

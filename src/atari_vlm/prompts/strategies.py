@@ -125,8 +125,8 @@ def _styled(
     lessons: Lessons,
 ) -> Prompt:
     plans = settings.plans and observation.interval > 1
-    asked = parts.AnswerFormat(observation.interval, plans, settings.chunk_size)
-    constant = _system(style, observation.game, observation.legal, asked, settings.rules)
+    form = parts.AnswerFormat(observation.interval, plans, settings.chunk_size)
+    constant = _system(style, observation.game, observation.legal, form, settings.rules)
     changing = (
         *(parts.examples(lessons.examples) if settings.examples else ()),
         parts.bullets("Lessons from earlier games", lessons.advice if settings.lessons else ()),
@@ -134,7 +134,7 @@ def _styled(
         parts.status(observation) if settings.status else "",
         parts.recent_actions(observation, history, settings.history, plans),
         parts.last_note(history) if settings.note else "",
-        _question(style, asked),
+        _question(style, form),
     )
     return Prompt(
         messages=(
@@ -152,7 +152,7 @@ def _styled(
 
 @lru_cache(maxsize=512)
 def _system(
-    style: str, game: str, legal: tuple[str, ...], asked: parts.AnswerFormat, rules: bool
+    style: str, game: str, legal: tuple[str, ...], form: parts.AnswerFormat, rules: bool
 ) -> tuple[str, str]:
     """The system message: all that is known before the first screen, and the answer format."""
     text, entry = _STYLES[style], get_game(game)
@@ -161,21 +161,21 @@ def _system(
         parts.rules(entry, legal) if rules else "",
         parts.advice(entry) if text.advice else "",
         parts.actions(legal),
-        parts.timing(asked),
+        parts.timing(form),
         text.thinking,
     )
     answer = parts.answer_json if text.thinking else parts.answer_line
-    return "\n".join(part for part in known if part), answer(asked)
+    return "\n".join(part for part in known if part), answer(form)
 
 
 def _of_style(style: str, settings: PromptSettings) -> Strategy:
     return partial(_styled, style, settings)
 
 
-def _question(style: str, asked: parts.AnswerFormat) -> str:
-    if asked.chunk_size > 1:
+def _question(style: str, form: parts.AnswerFormat) -> str:
+    if form.chunk_size > 1:
         return _STYLES[style].question.replace("action should", "actions should")
-    plain = style == "basic" and not asked.plans
+    plain = style == "basic" and not form.plans
     return _STYLES[style].question + (" Respond with action number or name." if plain else "")
 
 
