@@ -135,7 +135,7 @@ def choose(step: int, episode: int, action: str, frames: int) -> ReplayChoice:
         action=action,
         frames=frames,
         source="parsed",
-        note=note,
+        memory=note,
         calls=(call(step, episode, words),),
     )
 

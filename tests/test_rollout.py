@@ -11,7 +11,7 @@ from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import IllegalAction, ModelFault, ModelUnusable, RunInvalid
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.baselines import ConstantPolicy, RandomPolicy
-from atari_vlm.policies.registry import PLAYERS, SEARCHES, player
+from atari_vlm.policies.registry import POLICIES, SEARCHES, get_policy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings, get_strategy
 from atari_vlm.rollout import PICTURES, steps
@@ -24,7 +24,7 @@ class Notebook:
     def __init__(self):
         self.told = []
 
-    def decided(self, observation, decision):
+    def decided(self, observation, decision, latency):
         self.told.append(("decided", observation.step))
 
     def rewarded(self, step):
@@ -209,9 +209,9 @@ def test_a_whole_game_ends_terminated_and_its_score_is_the_sum_of_rewards():
     assert played[-1].observation.score + played[-1].reward == sum(s.reward for s in played)
 
 
-@pytest.mark.parametrize("name", PLAYERS)
+@pytest.mark.parametrize("name", POLICIES)
 def test_every_baseline_plays(name):
-    played = play(player(name, "pong"), game="pong", decisions=3)
+    played = play(get_policy(name, "pong"), game="pong", decisions=3)
     searches = name in SEARCHES
     assert {s.decision.source for s in played} == {"searched" if searches else "scripted"}
 
@@ -227,11 +227,13 @@ def test_only_privileged_players_see_the_memory():
     seen = []
 
     class Privileged(RandomPolicy):
+        privileges = frozenset({"ram", "emulator"})
+
         async def decide(self, observation, history, rng):
             seen.append((observation.ram, observation.state))
             return await super().decide(observation, history, rng)
 
-    play(Privileged(privileges=frozenset({"ram", "emulator"})), decisions=2)
+    play(Privileged(), decisions=2)
     assert all(ram.shape == (128,) and state.rng is None for ram, state in seen)
 
 

@@ -35,21 +35,34 @@ class AtariVLMError(Exception):
         """The message with its settings still marked, to quote it in another error."""
         return str(self.args[0]) if self.args else ""
 
-    def worded(self, name: Callable[[str], str], join: str = " ") -> str:
-        """The message in another user interface's words.
+    def worded(self, name: Callable[[str, str], str]) -> str:
+        """The message in the words of another user interface.
 
         Args:
-            name: from the name of a setting to what the user typed, e.g. to "--max-tokens".
-            join: what stands between a setting and its value.
+            name: from the name and the value of a setting (empty if it has none) to what the user
+                typed, e.g. from "cache_mode" and "replay" to "--cache-mode replay".
         """
-        return _MARKED.sub(lambda m: name(m[1]) + (join + m[2] if m[2] else ""), self.message)
+        return _MARKED.sub(lambda m: name(m[1], m[2] or ""), self.message)
 
     def __str__(self) -> str:
         """The message with settings as Python arguments."""
-        return _MARKED.sub(lambda m: m[1] + (_assigned(m[2]) if m[2] else ""), self.message)
+        return self.worded(_argument)
 
 
 _MARKED = re.compile("\x1e([a-z_]+)(?:=([^\x1f]*))?\x1f")
+
+
+def _argument(name: str, value: str) -> str:
+    """E.g. `cache_mode='replay'`, `plans=False`, `rpm=60`, `budget`."""
+    if not value:
+        return name
+    if value in ("True", "False"):
+        return f"{name}={value}"
+    try:
+        float(value)
+    except ValueError:
+        return f"{name}={value!r}"
+    return f"{name}={value}"
 
 
 def setting(name: str, value: object = None) -> str:
@@ -66,14 +79,6 @@ def setting(name: str, value: object = None) -> str:
         value: shown with it; None names the setting alone.
     """
     return f"\x1e{name}\x1f" if value is None else f"\x1e{name}={value}\x1f"
-
-
-def _assigned(value: str) -> str:
-    try:
-        float(value)
-    except ValueError:
-        return f"={value!r}"
-    return f"={value}"
 
 
 class UnknownName(AtariVLMError, LookupError):

@@ -1,223 +1,221 @@
-"""What plays what, and how: settings checked, resolved and made into a policy."""
+"""A player: a policy without a model, or a model and its prompt, and the wrappers around it.
+
+`resolve` checks names and options, builds the policy once, and reads name, version, settings and
+privileges off what was built. A new policy or wrapper is an entry in `policies.registry`, a new
+model a row in `models/models.toml`, a new prompt an entry in `prompts.strategies`. Values work too:
+`resolve("pong", policy=Up())`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from atari_vlm.atari.games import Game, get_game
-from atari_vlm.atari.images import check_size
-from atari_vlm.errors import InvalidSetting, ModelUnusable
+from atari_vlm.atari.options import GameOptions
+from atari_vlm.errors import InvalidSetting, ModelUnusable, setting
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.build import build_model
+from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.hosted.model import HostedModel
-from atari_vlm.models.hosted.options import AS_SET, Hosting
-from atari_vlm.models.journal import JournaledModel
-from atari_vlm.models.local.options import refuse
-from atari_vlm.policies.ablations import ablate, split
-from atari_vlm.policies.registry import is_player, player
+from atari_vlm.models.hosted.options import (
+    HostedOptions,
+    SpendOptions,
+    hosted_only,
+    refuse_hosted,
+)
+from atari_vlm.models.local.options import LocalOptions, refuse_local
+from atari_vlm.models.options import AnswerOptions
+from atari_vlm.options import check_all, given, option, part, refuse
+from atari_vlm.policies.registry import PlayerName, get_policy, is_policy, parse_name
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.prompts.strategies import PromptSettings, get_strategy, prompt_name
-from atari_vlm.runs.run import Run
-from atari_vlm.types import Learner, Lessons, Limits, Model, Policy, Scorer, Strategy
+from atari_vlm.prompts.options import PromptOptions
+from atari_vlm.prompts.strategies import get_strategy, prompt_name
+from atari_vlm.protocols import (
+    Described,
+    Learner,
+    Model,
+    Policy,
+    Scorer,
+    Specialised,
+    identity_of,
+    privileges_of,
+    version_of,
+)
+from atari_vlm.runs.options import RunOptions
+from atari_vlm.runs.settings import current_versions
+from atari_vlm.types import Lessons, Limits, Strategy
 
-HISTORY = 8
-"""Recent actions a prompt lists when nothing is said."""
+NO_PROMPT = "none"
+"""The prompt of players without a model, in records and tables."""
 
-MOST_AHEAD = 60
-"""Most decisions that one answer may plan."""
+EMBEDDED = "embedded"
+"""The prompt that embedded models read, and no other model."""
+
+_OTHER_MODEL = "choose a model that reads the prompts basic, cot, expert or adaptive"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What may be chosen; see `VLMTrainer` for the meanings."""
+@dataclass(frozen=True)
+class PlayerOptions:
+    """How the player of a run is set up beyond its name."""
 
-    num_examples: int = 3
-    frame_stack: int = 4
-    frames_in_prompt: int | None = None
-    resize_shape: tuple[int, int] | None = None
-    frame_skip: int = 4
-    repeat_action_probability: float = 0.25
-    plans: bool = True
-    history: int | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    max_decisions: int | None = None
-    full_action_space: bool = False
-    parallel: int = 1
-    decisions_per_call: int = 1
-    hosting: Hosting = AS_SET
+    api_key: str | None = option(
+        None,
+        "API key; default: the vendor's environment variable. Never written.",
+        secret=True,
+    )
+    prompt_type: str | None = option(
+        None,
+        "basic, cot, expert, adaptive or embedded; default: the model's own.",
+        flag="--prompt",
+    )
+    use_in_context_learning: bool | None = option(
+        False, "Show the best moments of earlier episodes.", flag="--icl/--no-icl"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(
+    GameOptions,
+    PromptOptions,
+    AnswerOptions,
+    HostedOptions,
+    SpendOptions,
+    LocalOptions,
+    RunOptions,
+    PlayerOptions,
+):
+    """Everything that may be chosen, beside the game and the player: see the groups."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        for name in ("num_examples", "frame_stack", "frame_skip", "parallel"):
-            whole(name, getattr(self, name), 1, 10_000)
-        whole("decisions_per_call", self.decisions_per_call, 1, MOST_AHEAD)
-        for name, least in (("max_decisions", 1), ("frames_in_prompt", 1), ("history", 0)):
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name), least)
-        if not 0 <= self.repeat_action_probability <= 1:
-            raise InvalidSetting(
-                "repeat_action_probability is within 0 and 1, not "
-                f"{self.repeat_action_probability}."
-            )
-        if (self.frames_in_prompt or 1) > self.frame_stack:
-            raise InvalidSetting(
-                f"A prompt cannot show {self.frames_in_prompt} frames of a stack of "
-                f"{self.frame_stack}; raise frame_stack."
-            )
-        if self.resize_shape is not None:
-            check_size(self.resize_shape)
+        check_all(self, Options)
+        self.prompt_settings(self.frame_stack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
-    """A game and its player, resolved."""
+class Player:
+    """A game and what plays it."""
 
     game: Game
+    name: str
+    """By the grammar of `policies.registry`, or the name of the value that was given."""
     prompt_type: str
-    """Name of the prompt; "none" for players without one."""
+    """Name of the prompt; `NO_PROMPT` for players without one."""
     model: Model | None
-    strategy: Strategy | None
-    baseline: Policy | None
-    """The player, where it is no model."""
+    """None for policies without a model."""
     learner: Learner | None
-    sight: str | None
-    """The ablation: what is shown in place of the screen; None for the screen itself."""
     limits: Limits
-    scorer: ScoredPolicy | None
-    """The player, where a model is asked for probabilities and not for words; without lessons."""
+    policy: Policy
+    """As built, without lessons; its name, version and privileges are the player's."""
+    build: Callable[[Model | None, Lessons], Policy]
+    """Builds it anew with a model (`model`, or that in a journal) and lessons."""
     settings: dict[str, Any]
-    """Everything that decides what is played, as the run folder keeps it; never a key."""
-
-    def policy(self, run: Run, taught: Lessons | None) -> Callable[[Lessons], Policy]:
-        """The player, given what earlier episodes taught; `taught` overrides what is learned."""
-        if self.baseline is not None:
-            baseline = self.baseline
-            return lambda lessons: baseline
-        assert self.model is not None
-        assert self.strategy is not None
-        model, strategy = JournaledModel(self.model, run), self.strategy
-        name, sight = self.game.name, self.sight
-
-        def build(lessons: Lessons) -> Policy:
-            policy: Policy = VLMPolicy(model, strategy, taught or lessons)
-            if self.scorer is not None:
-                policy = replace(self.scorer, lessons=taught or lessons)
-            return policy if sight is None else ablate(policy, name, sight, run.adopt)
-
-        return build
+    """Everything that decides what is played, for the record of a run; never a key."""
 
     @property
     def privileges(self) -> tuple[str, ...]:
         """What the player reads beyond the screen."""
-        return tuple(sorted(self.baseline.privileges)) if self.baseline else ()
+        return tuple(sorted(privileges_of(self.policy)))
+
+    @property
+    def counted(self) -> bool:
+        """Whether its prompts are those of `prompts.strategies`, so that they can be estimated."""
+        return self.model is not None and "strategy" not in self.settings
 
 
-def prepare(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """A player without its wrappers."""
+
+    build: Callable[[Model | None, Lessons], Policy]
+    prompt_type: str = NO_PROMPT
+    model: Model | None = None
+    learner: Learner | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+    """What it adds to the settings of a run."""
+
+
+def resolve(
     game_name: str,
-    vlm_type: str,
+    name: str,
     options: Options,
     *,
-    api_key: str | None = None,
-    prompt_type: str | None = None,
-    learn: bool | None = False,
-    base_url: str | None = None,
-    decide: str = "words",
-    local: Mapping[str, Any] | None = None,
     model: Model | None = None,
-) -> Experiment:
-    """Find the game, the player, its prompt and its learner.
+    policy: Policy | None = None,
+    strategy: Strategy | None = None,
+    learner: Learner | None = None,
+) -> Player:
+    """Find the game and the player, check that they fit, and build the policy.
 
     Args:
         game_name: any spelling of a game.
-        vlm_type: a model, a baseline, or the name of `model`; "+blank", "+frozen" or "+shuffled"
-            behind a model's name shows it wrong screens, to prove that it looks.
+        name: MODEL+wrapper:argument+..., or the name of the model or policy that is given.
         options: how.
-        api_key: goes to the vendor's client and nowhere else.
-        prompt_type: None for the model's own.
-        learn: in context; None where the prompt can show examples.
-        base_url: an OpenAI-compatible server.
-        decide: "words" or "score".
-        local: settings of a model in this process.
         model: a model of the caller's own.
+        policy: a policy of the caller's own, played as it is.
+        strategy: a prompt of the caller's own, for any model.
+        learner: a learner of the caller's own, for any player.
 
     Raises:
-        UnknownName, InvalidSetting, ModelUnusable, MissingExtra: what was asked for cannot be.
+        UnknownName, InvalidSetting, ModelUnusable, MissingExtra: the player cannot be built.
     """
     game = get_game(game_name)
-    if model is not None:
-        refuse(
-            vlm_type, {name: value for name, value in (local or {}).items() if value is not None}
-        )
-    asked_for = vlm_type
-    vlm_type, sight = split(vlm_type) if model is None else (vlm_type, None)
-    baseline = player(vlm_type, game.name) if model is None and is_player(vlm_type) else None
-    if baseline is None and model is None:
-        model = build_model(
-            vlm_type,
-            api_key=api_key,
-            base_url=base_url,
-            # Where it rates answers, the policy draws, and nothing is written.
-            temperature=options.temperature if decide == "words" else None,
-            max_tokens=options.max_tokens,
-            hosting=options.hosting,
-            local=local,
-        )
-    elif model is None:
-        options.hosting.refuse(f"The baseline {vlm_type!r}")
+    if model is not None or policy is not None:
+        named = PlayerName(name)
     else:
-        _check_own(model, vlm_type, options.hosting)
-    prompt = prompt_name(prompt_type or (model.prompt_type if model else "none"))
-    if model is None:
-        asked = {
-            "prompt_type": prompt_type,
-            "use_in_context_learning": learn or None,
-            "an ablation": sight,
-            "decide": None if decide == "words" else decide,
-            **(local or {}),
-        }
-        model_only = {"temperature": options.temperature, "max_tokens": options.max_tokens}
-        _refuse(f"The baseline {vlm_type!r}", {**asked, **model_only, **_shown(options)})
-    if model is not None:
-        _must_fit(model, vlm_type, prompt, game, options)
-    if prompt == "embedded":
-        _refuse("The 'embedded' prompt", {"use_in_context_learning": learn, **_shown(options)})
-    shows = prompt not in ("embedded", "none")
-    learner = _learner(prompt, shows if learn is None else learn, options.num_examples)
-    strategy, told = _strategy(prompt, options) if model else (None, {})
-    scorer = _scorer(decide, vlm_type, model, strategy, options)
-    return Experiment(
+        named = parse_name(name, known=lambda base: base.lower() in MODELS)
+    if policy is not None:
+        base = _policy_base(policy, f"The policy {name!r}", options)
+        base = replace(base, record={"policy": identity_of(policy, game.name)})
+    elif model is None and is_policy(named.base):
+        found = get_policy(named.base, game.name)
+        base = _policy_base(found, f"The baseline {named.base!r}", options)
+    else:
+        base = _model_base(game, named.base, options, model, strategy, learner)
+    if base.model is None and strategy is not None:
+        raise InvalidSetting(f"{name} has no model, so it cannot use a strategy; leave it out.")
+
+    def build(model: Model | None, lessons: Lessons) -> Policy:
+        built = base.build(model, lessons)
+        for wrapper in named.wrappers:
+            built = wrapper(built, game.name)
+        return built
+
+    built = build(base.model, Lessons())
+    learner = learner or base.learner
+    return Player(
         game=game,
-        prompt_type=prompt,
-        model=model,
-        strategy=strategy,
-        baseline=baseline,
+        name=name,
+        prompt_type=base.prompt_type,
+        model=base.model,
         learner=learner,
-        sight=sight,
         limits=Limits(decisions=options.max_decisions),
-        scorer=scorer,
+        policy=built,
+        build=build,
         settings={
+            **current_versions(),
             "game": game.name,
-            "model": asked_for,
-            "version": _version(model or baseline, game),
-            **_shown_to(model),
-            "base_url": host(base_url),
-            "prompt": prompt,
+            "model": name,
+            "version": version_of(built, game.name),
+            "privileges": sorted(privileges_of(built)),
+            "base_url": host(options.base_url),
+            "prompt": base.prompt_type,
             "learner": learner.name if learner else None,
-            "examples": options.num_examples if isinstance(learner, BestMoments) else None,
-            **told,
-            **({} if scorer is None else {"decide": decide}),
+            "examples": learner.examples if isinstance(learner, BestMoments) else None,
+            **({} if learner is base.learner else {"taught": identity_of(learner, game.name)}),
+            **base.record,
             "temperature": options.temperature,
             "max_tokens": options.max_tokens,
-            **options.hosting.deciding,
+            **part(options, HostedOptions).deciding,
             "frame_stack": options.frame_stack,
             "frame_skip": options.frame_skip,
             "repeat_action_probability": options.repeat_action_probability,
             "full_action_space": options.full_action_space,
+            "mode": options.mode,
+            "difficulty": options.difficulty,
             "max_decisions": options.max_decisions,
             "max_frames": Limits().frames,
             "parallel": options.parallel if learner else None,
@@ -225,86 +223,132 @@ def prepare(
     )
 
 
-def _check_own(model: Model, name: str, hosting: Hosting) -> None:
-    """Refuse what a model of the caller's own cannot follow: all but caps, if it is hosted."""
-    if not isinstance(model, HostedModel):
-        hosting.refuse(name)
-    else:
-        rest = replace(hosting, budget=None, budget_episode=None, budget_tokens=None)
-        rest.refuse(f"A model of your own ({name})")
-        if hosting.caps.in_dollars and model.price is None:
-            raise InvalidSetting(f"The price of {name} is not known; cap it with --budget-tokens.")
+# --- policies without a model --------------------------------------------------------------------
 
 
-def _scorer(
-    decide: str, name: str, model: Model | None, strategy: Strategy | None, options: Options
-) -> ScoredPolicy | None:
-    """The policy that rates answers, where that is asked for."""
-    if decide not in ("words", "score"):
-        raise InvalidSetting(f"decide is words or score, not {decide!r}.")
-    if decide == "words" or model is None or strategy is None:
-        return None
-    if not isinstance(model, Scorer):
-        raise InvalidSetting(
-            f"{name} gives words and no probabilities, so --decide score cannot be. The embedded "
-            "model and models in this process (a folder, local:ORG/NAME) give them."
+def _policy_base(policy: Policy, who: str, options: Options) -> _Base:
+    refuse_hosted(who, part(options, HostedOptions), part(options, SpendOptions))
+    asked = {
+        "prompt_type": options.prompt_type,
+        "use_in_context_learning": options.use_in_context_learning or None,
+        "decide": None if options.decide == "words" else options.decide,
+        **given(part(options, LocalOptions)),
+        "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
+        **options.general_only,
+    }
+    refuse(who, asked, _OTHER_MODEL)
+    return _Base(build=lambda model, lessons: policy)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+def _model_base(
+    game: Game,
+    name: str,
+    options: Options,
+    own: Model | None,
+    own_strategy: Strategy | None,
+    own_learner: Learner | None,
+) -> _Base:
+    model = _checked(own, name, options) if own is not None else model_for(name, options)
+    if own_strategy is not None:
+        prompt = str(identity_of(own_strategy, game.name)["name"])
+        refuse(
+            f"The strategy {prompt!r}",
+            {"prompt_type": options.prompt_type, **options.general_only},
+            "use one of the prompts that it is for",
         )
-    if options.max_tokens is not None:
-        raise InvalidSetting("--decide score writes no answer; leave --max-tokens out.")
-    if options.decisions_per_call > 1:
-        raise InvalidSetting("--decide score rates one decision; leave --decisions-per-call out.")
-    return ScoredPolicy(model, strategy, Lessons(), model.name, options.temperature or 0.0)
+        strategy = own_strategy
+        record = {"strategy": identity_of(own_strategy, game.name)}
+    else:
+        prompt = prompt_name(options.prompt_type or model.prompt_type)
+        _must_fit(model, name, prompt, game, options)
+        strategy, record = _strategy(prompt, options)
+    scorer = _scorer(name, model, strategy, options)
+
+    def build(model: Model | None, lessons: Lessons) -> Policy:
+        if scorer is not None:
+            return replace(scorer, lessons=lessons)
+        assert model is not None
+        return VLMPolicy(model, strategy, lessons)
+
+    description = model.description if isinstance(model, Described) else None
+    return _Base(
+        build=build,
+        prompt_type=prompt,
+        model=model,
+        learner=None if own_learner else _learner(prompt, options),
+        record={
+            **({"local": description} if description else {}),
+            **record,
+            **({} if scorer is None else {"decide": options.decide}),
+        },
+    )
 
 
-def _version(player: Model | Policy | None, game: Game) -> str | None:
-    """What tells a player from another of its name, where there can be another."""
-    of_game: Callable[[str], str] | None = getattr(player, "version_for", None)
-    return of_game(game.name) if of_game else getattr(player, "version", None)
+def model_for(name: str, options: Options) -> Model:
+    """The model of a base name, set up by the options that apply to it."""
+    return build_model(
+        name,
+        api_key=options.api_key,
+        # With scores the policy samples, and nothing is written.
+        temperature=options.temperature if options.decide == "words" else None,
+        max_tokens=options.max_tokens,
+        hosted=part(options, HostedOptions),
+        spend=part(options, SpendOptions),
+        local=part(options, LocalOptions),
+    )
 
 
-def _shown_to(model: Model | None) -> dict[str, Any]:
-    """What a model in this process makes of the screens."""
-    description = getattr(model, "description", None)
-    return {"local": description} if description else {}
+def _checked(model: Model, name: str, options: Options) -> Model:
+    """A model of the caller's own, unless it cannot follow an option: all but caps, if hosted."""
+    refuse_local(name, part(options, LocalOptions))
+    hosted, spend = part(options, HostedOptions), part(options, SpendOptions)
+    if not isinstance(model, HostedModel):
+        refuse_hosted(name, hosted, spend)
+        return model
+    refuse_hosted(f"A model of your own ({name})", hosted, SpendOptions())
+    if spend.caps.in_dollars and model.price is None:
+        raise InvalidSetting(
+            f"The price of {name} is not known; cap it with {setting('budget_tokens')}."
+        )
+    return model
 
 
 def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options) -> None:
-    """Refuse what an embedded model was never taught, before anything is played."""
-    get_strategy(prompt)  # an unknown one says so first
-    if (prompt_name(model.prompt_type) == "embedded") != (prompt == "embedded"):
+    """Refuse what a model was never trained for, before anything is played."""
+    get_strategy(prompt)  # raises UnknownName
+    if (prompt_name(model.prompt_type) == EMBEDDED) != (prompt == EMBEDDED):
         raise InvalidSetting(
-            f"{name} does not read the prompt {prompt!r}. The prompt 'embedded' and embedded "
+            f"{name} does not read the prompt {prompt!r}. The prompt {EMBEDDED!r} and embedded "
             "models go together; all other models read basic, cot, expert and adaptive."
         )
-    games = getattr(model, "games", None)
+    games = model.games if isinstance(model, Specialised) else None
     if games is not None and game.name not in games:
         raise ModelUnusable(
             f"{name} was taught {', '.join(games)}, not {game.name}. Choose one of these games, "
             "another model (`atari-vlm models`), or a baseline: random, noop."
         )
-    if prompt == "embedded" and options.frame_skip != 4:
+    if prompt != EMBEDDED:
+        return
+    if options.frame_skip != 4:
         raise InvalidSetting(
             f"{name} was taught to decide every 4 frames, not every {options.frame_skip}."
         )
-
-
-def _learner(prompt: str, learn: bool, examples: int) -> Learner | None:
-    if learn:
-        return BestMoments(examples)
-    return Progress() if prompt == "adaptive" else None
+    asked = {
+        "use_in_context_learning": options.use_in_context_learning or None,
+        **options.general_only,
+    }
+    refuse(f"The {EMBEDDED!r} prompt", asked, _OTHER_MODEL)
 
 
 def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:
-    """The strategy, and what the record says of it."""
-    if prompt == "embedded":
+    """The strategy, and its part of the record."""
+    if prompt == EMBEDDED:
         return get_strategy(prompt), {"plans": True, "frames_in_prompt": 2}
-    settings = PromptSettings(
-        history=HISTORY if options.history is None else options.history,
-        frames=options.frames_in_prompt or min(2, options.frame_stack),
-        plans=options.plans,
-        image_size=options.resize_shape,
-        chunk_size=options.decisions_per_call,
-    )
+    settings = options.prompt_settings(options.frame_stack)
     return get_strategy(prompt, settings), {
         "plans": options.plans,
         "frames_in_prompt": settings.frames,
@@ -314,41 +358,39 @@ def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:
     }
 
 
-def _shown(options: Options) -> dict[str, Any]:
-    """The options that only a general prompt can follow; None where nothing was asked."""
-    return {
-        "history": options.history,
-        "frames_in_prompt": options.frames_in_prompt,
-        "resize_shape": options.resize_shape,
-        "plans=False": None if options.plans else True,
-        "decisions_per_call": options.decisions_per_call
-        if options.decisions_per_call > 1
-        else None,
-    }
+def _learner(prompt: str, options: Options) -> Learner | None:
+    learn = options.use_in_context_learning
+    if learn or (learn is None and prompt != EMBEDDED):
+        return BestMoments(options.num_examples)
+    return Progress() if prompt == "adaptive" else None
 
 
-def _refuse(who: str, asked: dict[str, Any]) -> None:
-    """An option that would change nothing must not be recorded as if it had."""
-    given = [name for name, value in asked.items() if value not in (None, False)]
-    if given:
+def _scorer(name: str, model: Model, strategy: Strategy, options: Options) -> ScoredPolicy | None:
+    """The policy that scores answers, if that is asked for."""
+    if options.decide == "words":
+        return None
+    score = setting("decide", "score")
+    if not isinstance(model, Scorer):
         raise InvalidSetting(
-            f"{who} cannot follow {', '.join(given)}; leave it out, or choose a model that reads "
-            "the prompts basic, cot, expert or adaptive."
+            f"{name} gives words and no probabilities, so {score} cannot be. The embedded "
+            "model and models in this process (a folder, local:ORG/NAME) give them."
         )
-
-
-def whole(name: str, value: object, least: int, most: int | None = None) -> None:
-    """Raise InvalidSetting unless the value is a whole number of at least `least`."""
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if not number or value < least or (most is not None and value > most):  # type: ignore[operator]
-        range_ = f"at least {least}" if most is None else f"{least} to {most}"
-        raise InvalidSetting(f"{name} must be a whole number of {range_}, not {value!r}.")
+    if options.max_tokens is not None:
+        raise InvalidSetting(f"{score} writes no answer; leave {setting('max_tokens')} out.")
+    if options.decisions_per_call > 1:
+        raise InvalidSetting(
+            f"{score} scores one decision; leave {setting('decisions_per_call')} out."
+        )
+    return ScoredPolicy(model, strategy, Lessons(), model.name, options.temperature or 0.0)
 
 
 def host(url: str | None) -> str | None:
-    """The server without what a URL may hide (user:password, tokens in the query)."""
+    """The server without the parts of an address that may be secret (user, password, query)."""
     if url is None:
         return None
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+__all__ = ["Options", "Player", "hosted_only", "resolve"]

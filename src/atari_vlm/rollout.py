@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -9,24 +10,25 @@ from numpy.random import default_rng
 
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import RunInvalid
-from atari_vlm.types import Decision, Limits, Observation, Policy, Step
+from atari_vlm.protocols import Policy, privileges_of
+from atari_vlm.types import Decision, Limits, Observation, Step
 
 PICTURES = 64
-"""Steps of `history` that keep their frames and prompts; the store has those of older ones."""
+"""Steps of `history` that keep their frames and prompts; the record has those of older ones."""
 
 POLICY = 1
-"""Sets the policy's randomness apart from the emulator's, which comes from the seed alone."""
+"""Separates the policy's randomness from the emulator's, which comes from the seed alone."""
 
 
 class Log(Protocol):
-    """Where an episode is written down; `store.EpisodeLog` is the real one."""
+    """Where an episode is written down; `runs.episode_log.EpisodeLog` is the real one."""
 
-    def decided(self, observation: Observation, decision: Decision) -> None:
-        """Commit a decision; called before its reward is asked for."""
+    def decided(self, observation: Observation, decision: Decision, latency: float) -> None:
+        """Commit a decision and the seconds it took; called before its reward is asked for."""
         ...
 
     def rewarded(self, step: Step) -> None:
-        """Note what the decision earned."""
+        """Note the reward of the decision."""
         ...
 
 
@@ -46,14 +48,16 @@ async def steps(
         ModelUnusable: the model cannot answer at all; what was played is in the log.
     """
     env.begin(seed=seed, episode=episode)
+    privileges = privileges_of(policy)
     history: list[Step] = []
     fallbacks = 0
     done = False
     while not done:
-        observation = env.observe(policy.privileges)
+        observation = env.observe(privileges)
         rng = default_rng([seed, len(history), POLICY])
+        start = time.perf_counter()
         decision = await policy.decide(observation, history, rng)
-        log.decided(observation, decision)
+        log.decided(observation, decision, time.perf_counter() - start)
         reward = env.advance(observation.legal.index(decision.action), decision.frames)
         terminated = env.emulator.over
         out_of_time = env.emulator.truncated or len(history) + 1 == limits.decisions

@@ -1,14 +1,15 @@
-"""The nouns: what one decision sees, says and earns.
+"""The nouns: what one decision sees, chooses and earns.
 
 Everything here is an immutable value. A policy is given an Observation and the Steps so far and
-answers with a Decision; the loop plays it and the two become the next Step. Nothing points back.
+returns a Decision; the loop plays it and the two become the next Step. Nothing points back. What a
+policy, a model or a learner must provide, and may provide, is in `protocols`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ Pixels: TypeAlias = NDArray[np.uint8]
 """Palette indices, shape (height, width); or RGB, shape (height, width, 3)."""
 
 Source: TypeAlias = Literal["parsed", "repaired", "fallback", "searched", "scripted", "scored"]
-"""How an action came about. `fallback`: the model named no legal action, so NOOP was played.
-`scored`: it was not asked for words, but for the probability of every answer."""
+"""How an action was chosen. `fallback`: the model named no legal action, so NOOP was played.
+`scored`: the model gave the probability of every answer instead of words."""
 
 Privilege: TypeAlias = Literal["ram", "emulator"]
 """What a policy reads beyond the screen; printed beside every score it earns."""
@@ -40,11 +41,16 @@ class Frame:
     pixels: Pixels
     """Palette indices, shape (height, width), read-only. `images` colours and encodes them."""
     episode: int = 0
-    """Number of the episode within the run; below 0 for frames of another run."""
+    """Number of the episode within the run. Below 0 for a screen that replaying the run cannot
+    draw: one of another run, or of an ablation. The run's record keeps the pixels of those."""
     step: int = 0
-    """The frame is what the screen showed before this decision of the episode."""
+    """Number of the decision that followed this screen."""
     standard: Literal["ntsc", "pal"] = "ntsc"
     """Television standard of the game, which decides the colours of the indices."""
+
+    def foreign(self) -> Frame:
+        """The same screen as one of another run."""
+        return self if self.episode < 0 else replace(self, episode=-1 - self.episode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,13 +60,13 @@ class Observation:
     game: str
     """Catalogue name, e.g. "pong"."""
     frames: tuple[Frame, ...]
-    """Stacked frames, oldest first, one a decision; `frames[-1]` is the current screen."""
+    """Stacked frames, oldest first, one per decision; `frames[-1]` is the current screen."""
     legal: tuple[str, ...]
-    """Legal action names; the place of a name is the environment's integer for it."""
+    """Legal action names; the index of a name is the environment's integer for it."""
     interval: int
     """Emulator frames (60 a second) until the next decision: the longest plan."""
     step: int = 0
-    """How many decisions came before this one in the episode."""
+    """Decisions made earlier in the episode."""
     lives: int = 0
     """Lives left; 0 in games that do not count them."""
     score: float = 0.0
@@ -68,12 +74,12 @@ class Observation:
     ram: Pixels | None = None
     """The console's 128 bytes, only for policies with the "ram" privilege."""
     state: Any = None
-    """An emulator.Snapshot without its dice, only for policies with the "emulator" privilege."""
+    """A Snapshot without its random generator, only for policies with the "emulator" privilege."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What answering cost. Add usages with +."""
+    """Tokens, dollars and seconds spent on answers. Add usages with +."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -82,21 +88,21 @@ class Usage:
     output_tokens: int = 0
     """All tokens written, reasoning included."""
     dollars: float | None = 0.0
-    """None when the price of the model is unknown: unknown is not free."""
+    """None if the price of the model is unknown, which does not mean free."""
     seconds: float = 0.0
-    """Wall-clock time spent waiting for the answers; of replayed ones, that of their recording."""
+    """Wall-clock time spent waiting for the answers; for replayed ones, the time recorded."""
     reasoning_tokens: int = 0
     """Tokens written before the answer and not shown; part of `output_tokens`."""
     replayed: int = 0
-    """Calls answered from the response cache: their tokens are those of the recording, which were
-    paid then, and their dollars are 0."""
+    """Calls answered from the response cache. Their tokens were paid when they were recorded, and
+    their dollars are 0."""
     uncertain: int = 0
-    """Requests beside the counted ones of which nobody knows whether they were charged: no answer
-    came (timeout, dropped connection, garbage), or one without a count of tokens."""
+    """Further requests that may or may not have been charged: no answer came (timeout, dropped
+    connection, unreadable body), or one without a token count."""
     uncertain_tokens: int = 0
-    """The most those may have cost."""
+    """The most those requests may have used."""
     uncertain_dollars: float | None = 0.0
-    """The same in dollars, not in `dollars`; None when the price is unknown."""
+    """The most they may have cost, not included in `dollars`; None if the price is unknown."""
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages; an unknown price makes the sum unknown."""
@@ -119,6 +125,16 @@ def _both(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a request costs, or may cost."""
+
+    tokens: int = 0
+    """Input and output tokens."""
+    dollars: float | None = 0.0
+    """None if the price is unknown."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
     """One turn of a prompt: text and frames in reading order."""
@@ -129,7 +145,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prompt:
-    """Everything a model is given for one answer."""
+    """The input of a model for one answer."""
 
     messages: tuple[Message, ...]
     legal: tuple[str, ...]
@@ -141,10 +157,10 @@ class Prompt:
     image_size: tuple[int, int] | None = None
     """(width, height) frames are scaled to; None sends them at native size."""
     json: bool = False
-    """Whether one JSON object is asked for, its reasoning before its action; a vendor that can
-    enforce a schema is then held to it."""
+    """Whether the answer is one JSON object with its reasoning before its action. Vendors that can
+    enforce a schema are asked to."""
     chunk_size: int = 1
-    """How many plans the answer may list: the first for now, the rest for the decisions after."""
+    """Most plans the answer may list: the first for this decision, the rest for the next ones."""
 
     @property
     def text(self) -> str:
@@ -165,57 +181,72 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a model answered, and what the answer cost."""
+    """A model's answer and its cost."""
 
     text: str
     """The model's words, unedited."""
     thinking: str = ""
-    """The provider's reasoning text or summary, where it gives one."""
+    """The provider's reasoning text or summary, if it returns one."""
     model: str = ""
-    """The name the server says it answered with, which is not always the one asked for."""
+    """The model name in the server's response, which can differ from the one requested."""
     finish: str = "stop"
     """Why the answer ended: "stop", "length", "content_filter", ..."""
     request_id: str = ""
     usage: Usage = Usage(calls=1)
+    token_ids: tuple[int, ...] = ()
+    """Tokens of `text` in the model's vocabulary; empty if they are not known."""
+    log_probabilities: tuple[float, ...] = ()
+    """Natural logarithm of the probability of each of `token_ids`; empty if not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One prompt and its answer; `fault` says what failed when there was none."""
+    """One prompt and its answer."""
 
     prompt: Prompt
     reply: Reply
     seed: int
-    """Drawn from the episode's seed and the step: names the call across restarts."""
+    """Drawn from the episode's seed and the step, so that a resumed run finds the call again."""
     fault: str = ""
+    """Why there is no usable answer; empty if there is one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """The plan chosen, and the evidence of how it was chosen."""
+    """The plan chosen, and how it was chosen."""
 
     action: str
     """Always one of `observation.legal`."""
     frames: int
     """Emulator frames the action is held, 1 to `observation.interval`; NOOP for the rest."""
-    source: Source
+    source: Source = "scripted"
     reason: str = ""
-    """Why the source is what it is: the fault that was repaired, or why the model fell back."""
-    note: str = ""
-    """What later decisions of the episode should remember: a plan, a reflection."""
+    """Why it was chosen: the fault that was repaired, the reason of a fallback, the objects an
+    expert found, the value a search computed."""
+    memory: str = ""
+    """Words for the prompts of later decisions in the episode, e.g. a reflection."""
+    queue: tuple[Plan, ...] = ()
+    """Plans for the next decisions, in order; never shown to the model."""
     calls: tuple[Call, ...] = ()
-    """Every call made for this decision, in order: the question, then its repair if any."""
+    """Every call made for this decision, in order: the request, then its repair if any."""
     considered: tuple[Decision, ...] = ()
-    """The candidates a vote or a search chose between; empty for a single answer."""
+    """The candidates of a vote or a search; empty for a single answer."""
+    waited: int = 0
+    """Emulator frames that passed while the decision was made; 0 where the game waits for it."""
+
+    @property
+    def plan(self) -> Plan:
+        """The action and how long it is held."""
+        return Plan(self.action, self.frames)
 
     @property
     def reply(self) -> str:
-        """The model's last words, unedited; empty when no model was asked."""
+        """The model's last answer, unedited; empty if no model was called."""
         return self.calls[-1].reply.text if self.calls else ""
 
     @property
     def usage(self) -> Usage:
-        """What this decision cost, its candidates included."""
+        """Cost of this decision, its candidates included."""
         own = [call.reply.usage for call in self.calls]
         return sum(own + [other.usage for other in self.considered], Usage())
 
@@ -234,7 +265,7 @@ class Step:
     """A limit ended the episode before the game did."""
 
     def without_frames(self) -> Step:
-        """The same step without its pictures and prompts, which the store has, or can draw."""
+        """The same step without frames and prompts, which the run's record can restore."""
         return replace(
             self,
             observation=replace(self.observation, frames=(), ram=None, state=None),
@@ -259,119 +290,48 @@ class Trajectory:
 
     @property
     def usage(self) -> Usage:
-        """What the whole episode cost."""
+        """Cost of the whole episode."""
         return sum((step.decision.usage for step in self.steps), Usage())
 
     @property
     def finished(self) -> bool:
-        """Whether the game ended or a limit ended it."""
+        """Whether the episode ended, by the game or by a limit."""
         return bool(self.steps) and (self.steps[-1].terminated or self.steps[-1].truncated)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A moment of past play worth showing again."""
+    """A moment of an earlier episode to show in a prompt."""
 
     text: str
-    """What was seen and done, and what it earned, in words."""
+    """What was on the screen, what was played and what it earned."""
     frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """What earlier episodes taught: shown to the model, never hidden from the report."""
+    """What a learner made of earlier episodes; shown to the model and kept in the record."""
 
     examples: tuple[Example, ...] = ()
     advice: tuple[str, ...] = ()
     """Insights in words, e.g. from reflection."""
     episodes: int = 0
-    """How many episodes were played before this one."""
+    """Number of earlier episodes."""
     mean_score: float | None = None
-    """Mean score of those that were whole games; None without one."""
+    """Mean score of the whole games among them; None if there is none."""
 
 
 Strategy: TypeAlias = Callable[[Observation, Sequence[Step], Lessons], Prompt]
-"""Words and frames for one decision; a pure function."""
-
-
-class Policy(Protocol):
-    """Chooses plans. Holds settings only: the same arguments give the same decision."""
-
-    @property
-    def name(self) -> str:
-        """Short name for tables and folders."""
-        ...
-
-    @property
-    def privileges(self) -> frozenset[Privilege]:
-        """What it reads beyond the screen; empty for honest players."""
-        ...
-
-    async def decide(
-        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
-    ) -> Decision:
-        """Choose a plan; `history` is every earlier step of this episode, oldest first."""
-        ...
-
-
-class Model(Protocol):
-    """Answers prompts."""
-
-    @property
-    def name(self) -> str:
-        """The name it is asked for by, e.g. "gpt-4o"."""
-        ...
-
-    @property
-    def prompt_type(self) -> str:
-        """The prompt strategy to use when none is asked for."""
-        ...
-
-    async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
-        """Answer once. Raises ModelFault (counted) or ModelUnusable (stops the run)."""
-        ...
-
-    async def close(self) -> None:
-        """Release connections and sessions; a later answer opens new ones."""
-        ...
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """A model that can also rate every plan in one forward pass."""
-
-    async def score(self, prompt: Prompt) -> dict[tuple[str, int], float]:
-        """Probabilities over (action, frames); they sum to 1."""
-        ...
-
-
-class Learner(Protocol):
-    """Turns experience into lessons for the episodes to come."""
-
-    @property
-    def name(self) -> str:
-        """Short name for settings and tables."""
-        ...
-
-    def learn(
-        self, experience: Sequence[Trajectory], picture: Callable[[int, int], Frame]
-    ) -> Lessons:
-        """What to show from now on.
-
-        Args:
-            experience: every finished episode so far, in order, their steps without frames.
-            picture: draws the frame that was shown at (episode, step).
-        """
-        ...
+"""(observation, steps so far, lessons) -> the prompt for one decision; a pure function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What ends an episode before the game does, counted in decisions and emulator frames."""
+    """Limits that end an episode before the game does."""
 
     decisions: int | None = None
     """Most decisions in an episode; None for no limit."""
     frames: int = 108_000
     """Most emulator frames in an episode: 30 minutes at 60 a second, as in ALE v5."""
-    fallbacks: int = field(default=20)
-    """This many fallbacks in a row make the run invalid."""
+    fallbacks: int = 20
+    """A run is invalid after this many fallbacks in a row."""

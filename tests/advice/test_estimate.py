@@ -22,7 +22,7 @@ from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.models.scripted import ScriptedModel
-from atari_vlm.players import Options, prepare
+from atari_vlm.players import Options, resolve
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
@@ -244,7 +244,7 @@ def test_dollars_are_compared_where_the_price_is_known(tmp_path, monkeypatch):
         summary = trainer.train(1)
     estimated, billed = compare(summary.settings, 5, summary.usage).dollars
     assert billed == pytest.approx(5 * (600 * 2 + 12 * 10) / 1e6)
-    assert estimated == pytest.approx(estimate_of(trainer.experiment, 1).expected.dollars)
+    assert estimated == pytest.approx(estimate_of(trainer.player, 1).expected.dollars)
 
 
 def test_an_estimate_is_no_part_of_what_a_run_is(tmp_path):
@@ -283,6 +283,6 @@ def test_a_model_that_is_estimated_is_never_asked():
 
     prompt = Prompt(messages=(Message("user", ("Act.",)),), legal=("NOOP",), longest=4)
     with pytest.raises(Exception, match="is being estimated, not played"):
-        asyncio.run(module._Unasked("x").answer(prompt, seed=0))
-    made = prepare("pong", "x", Options(), model=module._Unasked("x"), base_url="http://x")
+        asyncio.run(module._Uncalled("x").answer(prompt, seed=0))
+    made = resolve("pong", "x", Options(base_url="http://x"), model=module._Uncalled("x"))
     assert estimate_of(made, 1).model == "x"

@@ -12,9 +12,11 @@ import time
 import pytest
 from rich.console import Console
 
-from atari_vlm.bench.matrix import BenchSettings, Cell, bench, best_constant
+from atari_vlm.bench.matrix import BenchSettings, bench, best_constant
+from atari_vlm.bench.results import Cell
 from atari_vlm.cli.display import bench_table
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
+from atari_vlm.players import Options
 from atari_vlm.runs.run import Run
 from atari_vlm.stats import Interval
 from tests.servers import Server
@@ -23,7 +25,8 @@ from tests.vendor_apis import Answer
 
 def settings(out, **more):
     quick = {"games": ("freeway", "pong"), "players": ("random", "noop", "best-constant", "expert")}
-    return BenchSettings(**{**quick, "episodes": 2, "max_decisions": 120, "out": out, **more})
+    options = Options(max_decisions=more.pop("max_decisions", 120))
+    return BenchSettings(**{**quick, "episodes": 2, "out": out, "options": options, **more})
 
 
 def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
@@ -127,16 +130,17 @@ def test_a_bench_that_cannot_be_played_says_why(tmp_path, more, error):
 
 
 def test_a_bench_tells_hosted_players_how_to_ask_and_refuses_where_nobody_is_asked(tmp_path):
-    with pytest.raises(InvalidSetting, match="None of these players cannot follow --budget"):
-        BenchSettings(games=("pong",), players=("random", "noop"), hosting={"budget": 1.0})
+    with pytest.raises(InvalidSetting, match="None of these players cannot follow budget,"):
+        BenchSettings(games=("pong",), players=("random", "noop"), options=Options(budget=1.0))
     hosted = {"games": ("pong",), "players": ("any", "random"), "episodes": 1, "out": tmp_path}
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
-        hosted |= {"base_url": server.base_url, "max_decisions": 8}
-        stopped = BenchSettings(**hosted, hosting={"budget_tokens": 9000})
+        asks = {"base_url": server.base_url, "max_decisions": 8}
+        stopped = BenchSettings(**hosted, options=Options(**asks, budget_tokens=9000))
         with pytest.raises(BudgetExceeded, match="higher budget_tokens"):
             bench(stopped, lambda line: None)
         asked = server.count
-        cells = bench(BenchSettings(**hosted, hosting={"cache": tmp_path / "c"}), lambda line: None)
+        cached = BenchSettings(**hosted, options=Options(**asks, cache=tmp_path / "c"))
+        cells = bench(cached, lambda line: None)
         assert (cells[0].decisions, server.count) == (8, 8)
     assert 0 < asked < 8
 

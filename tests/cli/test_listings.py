@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from io import StringIO
 
 import pytest
@@ -10,8 +11,10 @@ from rich.console import Console
 
 from atari_vlm.advice.estimate import estimate_run
 from atari_vlm.atari.games import GAMES, SUGGESTED
+from atari_vlm.cli.flags import flag_of
 from atari_vlm.cli.listings import games_table, print_estimate, print_models, print_recommendations
-from atari_vlm.cli.wording import FLAGS, as_typed
+from atari_vlm.cli.train_atari_vlm import FLAGS as SEED_FLAGS
+from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.models.catalogue import MODELS, claims, recommendations
 from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.players import Options
@@ -104,18 +107,49 @@ def test_an_estimate_prints_its_three_cases_and_every_assumption():
 
 
 @pytest.mark.parametrize(
-    ("sentence", "typed"),
+    ("sentence", "typed", "python"),
     [
-        ("max_decisions must be at least 1, not 0.", "--max-decisions must be at least 1, not 0."),
-        ("follow resize_shape, plans=False;", "follow --image-size, --no-plans;"),
-        ("repeat_action_probability is within 0 and 1", "--sticky is within 0 and 1"),
-        ("it has frames_in_prompt 1, not 2", "it has --frames 1, not 2"),
-        ("raise frame_stack.", "raise --frame-stack."),
-        ("No model is called 'max_tokens'.", "No model is called 'max_tokens'."),
-        ("Cannot use runs/max_tokens: full.", "Cannot use runs/max_tokens: full."),
-        ("Keep it out of --base-url.", "Keep it out of --base-url."),
-        ("max_decisions_x", "max_decisions_x"),
+        (
+            f"{setting('max_decisions')} must be at least 1, not 0.",
+            "--max-decisions must be at least 1, not 0.",
+            "max_decisions must be at least 1, not 0.",
+        ),
+        (
+            f"follow {setting('resize_shape')}, {setting('plans', False)};",
+            "follow --image-size, --no-plans;",
+            "follow resize_shape, plans=False;",
+        ),
+        (
+            f"{setting('repeat_action_probability')} is within 0 and 1",
+            "--sticky is within 0 and 1",
+            "repeat_action_probability is within 0 and 1",
+        ),
+        (
+            f"it has {setting('frames_in_prompt')} 1, not 2",
+            "it has --frames 1, not 2",
+            "it has frames_in_prompt 1, not 2",
+        ),
+        (
+            f"{setting('cache_mode', 'readwrite')} asks, {setting('video', False)} shows",
+            "--cache-mode readwrite asks, --pictures shows",
+            "cache_mode='readwrite' asks, video=False shows",
+        ),
+        ("No model is called 'max_tokens'.",) * 3,
+        ("Cannot use runs/max_tokens: full.",) * 3,
+        (
+            f"raise {setting('round_minutes', 5)}.",
+            "raise --round-minutes 5.",
+            "raise round_minutes=5.",
+        ),
     ],
 )
-def test_errors_name_the_flag_that_was_typed(sentence, typed):
-    assert as_typed(sentence, FLAGS) == typed
+def test_errors_name_what_was_typed(sentence, typed, python):
+    error = InvalidSetting(sentence)
+    assert error.worded(flag_of) == typed
+    assert str(error) == python
+
+
+def test_a_command_may_call_a_flag_otherwise():
+    error = InvalidSetting(f"leave out {setting('prompt_type')}")
+    assert error.worded(partial(flag_of, own=SEED_FLAGS)) == "leave out --prompt-type"
+    assert error.worded(flag_of) == "leave out --prompt"

@@ -9,7 +9,9 @@ import pytest
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, RunInvalid, StoreError
 from atari_vlm.learning.examples import BestMoments, Progress
+from atari_vlm.models.hosted.budget import UNLIMITED
 from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.protocols import Study
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
@@ -30,13 +32,20 @@ def trajectory(episode, rewards, whole=True):
 
 
 @pytest.fixture
-def picture():
-    return lambda episode, step: Frame(np.zeros((2, 2), np.uint8), episode, step)
+def learn():
+    """The lessons that a learner makes of trajectories, without a model."""
+    study = Study(
+        model=None,
+        rng=np.random.default_rng(0),
+        account=UNLIMITED,
+        frame=lambda episode, step: Frame(np.zeros((2, 2), np.uint8), episode, step),
+    )
+    return lambda learner, trajectories: asyncio.run(learner.learn(trajectories, study))
 
 
-def test_the_best_moments_come_from_the_best_episodes(picture):
+def test_the_best_moments_come_from_the_best_episodes(learn):
     played = [trajectory(0, [0, 1, 0, 0, 0, 5]), trajectory(1, [0] * 6 + [7]), trajectory(2, [1])]
-    lessons = BestMoments(2).learn(played, picture)
+    lessons = learn(BestMoments(2), played)
     assert [(e.frame.episode, e.frame.step) for e in lessons.examples] == [(1, 3), (0, 2)]
     assert lessons.examples[0].text == (
         "From an earlier episode that scored 7: on this screen you played "
@@ -45,20 +54,20 @@ def test_the_best_moments_come_from_the_best_episodes(picture):
     assert (lessons.episodes, lessons.mean_score) == (3, 14 / 3)
 
 
-def test_with_nothing_earned_there_is_nothing_to_show(picture):
-    lessons = BestMoments().learn([trajectory(0, [0, -1, 0])], picture)
+def test_with_nothing_earned_there_is_nothing_to_show(learn):
+    lessons = learn(BestMoments(), [trajectory(0, [0, -1, 0])])
     assert lessons.examples == ()
     assert lessons.mean_score == -1
 
 
-def test_games_cut_short_say_nothing_about_how_well_it_goes(picture):
-    lessons = Progress().learn([trajectory(0, [0, 0], whole=False)], picture)
+def test_games_cut_short_say_nothing_about_how_well_it_goes(learn):
+    lessons = learn(Progress(), [trajectory(0, [0, 0], whole=False)])
     assert (lessons.episodes, lessons.mean_score) == (1, None)
 
 
-def test_before_the_first_episode_nothing_is_known(picture):
+def test_before_the_first_episode_nothing_is_known(learn):
     for learner in (BestMoments(), Progress()):
-        lessons = learner.learn([], picture)
+        lessons = learn(learner, [])
         assert (lessons.examples, lessons.episodes, lessons.mean_score) == ((), 0, None)
 
 

@@ -22,7 +22,8 @@ from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
-from atari_vlm.types import Decision, Frame, Model, Observation
+from atari_vlm.protocols import Model
+from atari_vlm.types import Decision, Frame, Observation
 from tests.hosted import KEY, FakeClock
 from tests.servers import Server
 from tests.vendor_apis import Answer

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.message_conversion import answer_schema
 from atari_vlm.models.scripted import ScriptedModel
-from atari_vlm.policies.action_chunk import planned, remaining
+from atari_vlm.policies.action_chunk import queued
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.replies.multi_plan_parser import parse_plans
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.schema import memory_in_note, queue_in_note
 from atari_vlm.trainer import VLMTrainer
-from atari_vlm.types import Decision, Lessons, Observation, Step
+from atari_vlm.types import Decision, Lessons, Observation, Plan, Step
 from tests import hashing_player
 from tests.runs.test_resume import record
 from tests.servers import Server
@@ -140,9 +142,9 @@ def test_the_schema_lists_one_object_for_each_decision():
         == ["action"]  # fmt: skip
 
 
-def step(note, lives=3):
+def step(*queue, lives=3):
     seen = Observation(game="breakout", frames=(), legal=LEGAL, interval=4, step=7, lives=lives)
-    decision = Decision(action="LEFT", frames=4, source="parsed", note=note)
+    decision = Decision(action="LEFT", frames=4, source="parsed", queue=queue)
     return Step(observation=seen, decision=decision, reward=0.0)
 
 
@@ -151,24 +153,37 @@ def now(lives=3, legal=LEGAL):
 
 
 def test_what_was_planned_is_played_in_order_until_nothing_is_left():
-    note = remaining([("NOOP", 4), ("FIRE", 1)], made=7, count=3)
-    first = planned(now(), [step(note)])
+    asked = step(Plan("NOOP", 4), Plan("FIRE", 1))
+    first = queued(now(), [asked])
     assert (first.action, first.frames, first.source) == ("NOOP", 4, "parsed")
     assert first.reason == "Plan 2 of 3, made at decision 7."
     assert first.usage.calls == 0
-    second = planned(now(), [step(first.note)])
-    assert (second.action, second.frames, second.note) == ("FIRE", 1, "")
-    assert planned(now(), [step(second.note)]) is None
-    assert planned(now(), []) is None
+    played = Step(observation=replace(now(), step=8), decision=first, reward=0.0)
+    second = queued(now(), [asked, played])
+    assert (second.action, second.frames, second.queue) == ("FIRE", 1, ())
+    assert second.reason == "Plan 3 of 3, made at decision 7."
+    assert queued(now(), [step(*second.queue)]) is None
+    assert queued(now(), []) is None
 
 
-def test_a_lost_life_ends_a_plan_and_a_note_of_another_kind_is_no_plan():
-    note = remaining([("NOOP", 4)], made=7, count=2)
-    assert planned(now(lives=2), [step(note)]) is None
-    assert planned(now(lives=4), [step(note)]) is not None
-    assert planned(now(legal=("FIRE",)), [step(note)]) is None
+def test_a_lost_life_ends_a_queue_and_words_of_old_runs_are_no_plans():
+    asked = step(Plan("NOOP", 4))
+    assert queued(now(lives=2), [asked]) is None
+    assert queued(now(lives=4), [asked]) is not None
+    assert queued(now(legal=("FIRE",)), [asked]) is None
+    note = "Planned at decision 7, 2 to 2 of 2: NOOP x4"
+    assert queue_in_note("parsed", note) == '[["NOOP", 4]]'
     for other in ("I should stay left.", "Planned at decision 7", note + ", or so"):
-        assert planned(now(), [step(other)]) is None
+        assert queue_in_note("parsed", other) == ""
+        assert memory_in_note("parsed", other) == other
+
+
+def test_a_queue_after_a_lost_life_counts_from_the_answer_after_it():
+    asked = step(Plan("NOOP", 4), Plan("FIRE", 1))
+    lost = replace(now(lives=2), step=8)
+    again = Decision(action="NOOP", frames=4, source="parsed", queue=(Plan("FIRE", 1),))
+    history = [asked, Step(observation=lost, decision=again, reward=0.0)]
+    assert queued(now(lives=2), history).reason == "Plan 2 of 2, made at decision 8."
 
 
 def test_a_game_is_played_with_a_call_every_four_decisions_and_one_after_each_lost_life(tmp_path):
@@ -217,7 +232,7 @@ def test_a_partly_illegal_list_gets_the_repair_turn(tmp_path):
     run = Run.read(summary.folder)
     shown = replay_of(run).episodes[0].decisions
     run.close()
-    assert shown[0].note == "Planned at decision 0, 2 to 2 of 2: NOOP x2"
+    assert shown[0].queue == "NOOP x2"
     assert (shown[1].reason, shown[1].calls) == ("Plan 2 of 2, made at decision 0.", ())
 
 
@@ -245,11 +260,12 @@ def test_a_server_is_asked_for_a_list_and_once_for_three_decisions(tmp_path):
 
 KILLED = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 from tests import hashing_player
 
 def watch(episode, step):
-    if step.decision.note and not step.decision.calls and step.observation.step > int(sys.argv[2]):
+    if step.decision.queue and not step.decision.calls and step.observation.step > int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
 place = Path(sys.argv[1])
@@ -268,7 +284,7 @@ def test_kill_9_in_the_middle_of_a_plan_changes_nothing_and_repeats_no_call(tmp_
         )
         assert process.returncode == -signal.SIGKILL
         run = Run.read(cut / "run")
-        assert run.decisions(0)[-1].note.startswith("Planned at decision")
+        assert run.decisions(0)[-1].queue
         run.close()
     hashing_player.play(cut / "run", cut / "calls", 1, decisions_per_call=4)
     assert record(cut / "run") == record(whole / "run")

@@ -106,7 +106,7 @@ def test_what_cannot_be_rated_is_refused_before_anything_is_played(tmp_path):
     model = ScriptedModel(lambda prompt: "NOOP")
     with pytest.raises(InvalidSetting, match="gives words and no probabilities"):
         VLMTrainer("pong", "mine", decide="score", model=model, prompt_type="basic")
-    with pytest.raises(InvalidSetting, match="leave --max-tokens out"):
+    with pytest.raises(InvalidSetting, match="leave max_tokens out"):
         VLMTrainer("pong", decide="score", max_tokens=5, model=EmbeddedModel())
     with pytest.raises(InvalidSetting, match="decide is words or score, not 'vote'"):
         VLMTrainer("pong", decide="vote")

@@ -18,7 +18,7 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
 from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.prompts.adaptive import DOING_WELL, LEARNING_EPISODES, adaptive_style
-from atari_vlm.prompts.parts import LONGEST_NOTE
+from atari_vlm.prompts.parts import LONGEST_MEMORY
 from atari_vlm.prompts.strategies import (
     LONGEST_REPLY,
     STRATEGIES,
@@ -34,7 +34,7 @@ from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Step
 GOLDEN = Path(__file__).parent / "golden"
 STYLES = ("basic", "cot", "expert")
 BARE = PromptSettings(
-    history=0, frames=1, rules=False, examples=False, lessons=False, status=False, note=False
+    history=0, frames=1, rules=False, examples=False, lessons=False, status=False, memory=False
 )
 PARTS = {
     "full": PromptSettings(history=5, frames=3),
@@ -77,7 +77,7 @@ def moment(game):
     """An observation with a history: points, a life lost, an answer not understood, a note."""
     legal = legal_in(game)
     last = Decision(
-        action=legal[-1], frames=4, source="parsed", note="The left side is open:\n aim there."
+        action=legal[-1], frames=4, source="parsed", memory="The left side is open:\n aim there."
     )
     played = [
         (3, 0.0, Decision(action=legal[1], frames=1, source="parsed")),
@@ -326,7 +326,7 @@ def test_each_part_can_be_left_out():
         ("Lessons from earlier games:", {"lessons": False}),
         ("Score:", {"status": False}),
         ("Recent actions", {"history": 0}),
-        ("Your note to yourself:", {"note": False}),
+        ("Your note to yourself:", {"memory": False}),
         ('"frames"', {"plans": False}),
         ("Screen 4 frames ago:", {"frames": 1}),
     ]:
@@ -336,11 +336,11 @@ def test_each_part_can_be_left_out():
 
 def test_a_long_note_is_cut_to_one_line():
     observation, history, lessons = moment("pong")
-    decision = replace(history[-1].decision, note="word\n" * 1000)
+    decision = replace(history[-1].decision, memory="word\n" * 1000)
     history[-1] = replace(history[-1], decision=decision)
     text = get_strategy("basic")(observation, history, lessons).text
     note = next(line for line in text.splitlines() if line.startswith("Your note to yourself:"))
-    assert len(note) == len("Your note to yourself: ") + LONGEST_NOTE
+    assert len(note) == len("Your note to yourself: ") + LONGEST_MEMORY
     assert note.endswith("…")
 
 

@@ -128,7 +128,7 @@ def test_a_decision_planned_ahead_says_by_which_answer(tmp_path, browser):
     browser.open(path, "#episode=0&decision=3")
     browser.settled(3)
     assert "ACTIONS: RIGHT x1, LEFT x2, NOOP x3" in browser.text("said")
-    assert "Planned at decision 3, 2 to 3 of 3: LEFT x2, NOOP x3" in browser.text("note")
+    assert browser.text("note") == "Queue: plans still to playLEFT x2, NOOP x3"
     browser.open(path, "#episode=0&decision=4")
     browser.settled(4)
     words = "LEFT was planned before. Plan 2 of 3, made at decision 3."

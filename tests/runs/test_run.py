@@ -17,6 +17,7 @@ import pytest
 from atari_vlm.errors import StoreError
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.prompts.strategies import get_strategy
+from atari_vlm.runs.episode_log import EpisodeLog
 from atari_vlm.runs.playback import environment, observations, pictures
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.schema import FILE
@@ -194,13 +195,13 @@ def test_what_a_decision_chose_between_is_read_back(tmp_path):
         call = Call(prompt, reply, number, "a fault")
         return Decision(action="NOOP", frames=2, source="repaired", calls=(call,), **more)
 
-    inner = voice(3, reason="why", note="remember")
+    inner = voice(3, reason="why", memory="remember")
     chosen = Decision(
         action="RIGHT", frames=4, source="searched", considered=(voice(1), voice(2), inner)
     )
     votes = Decision(action="LEFT", frames=1, source="searched", considered=(chosen,))
     run = Run.play(tmp_path, SETTINGS)
-    log = run.log(0, 0)
+    log = EpisodeLog(run, 0, 0)
     log.decided(observation, votes)
     log.decided(replace(observation, step=1), inner)
     run.close()
@@ -210,7 +211,7 @@ def test_what_a_decision_chose_between_is_read_back(tmp_path):
     (again,) = kept.considered
     assert (again.action, again.source, len(again.considered)) == ("RIGHT", "searched", 3)
     last = again.considered[2]
-    assert (last.reason, last.note, last.frames) == ("why", "remember", 2)
+    assert (last.reason, last.memory, last.frames) == ("why", "remember", 2)
     assert [other.reply for other in again.considered] == [f"Vöte {k} \ud83d" for k in (1, 2, 3)]
     assert last.calls[0].prompt.text == prompt.text
     assert last.calls[0].fault == "a fault"
@@ -249,7 +250,7 @@ def test_a_run_of_the_format_before_is_read_as_it_is_and_continued(tmp_path):
     assert "candidates" not in tables  # reading changes nothing
     played(tmp_path / "old", max_decisions=20)
     old, whole = Run.read(tmp_path / "old"), Run.read(tmp_path / "whole")
-    assert old.settings["format"] == 3
+    assert old.settings["format"] == 4
     assert old.plans(0) == whole.plans(0)
     assert old.rewards(0) == whole.rewards(0)
     old.close()
@@ -280,5 +281,5 @@ def test_a_run_of_format_2_opens_with_what_its_answers_cost_then(tmp_path):
     run.close()
     played(tmp_path, max_decisions=6)
     run = Run.read(tmp_path)
-    assert run.settings["format"] == 3
+    assert run.settings["format"] == 4
     run.close()

@@ -1,4 +1,4 @@
-"""How many tokens one call of an experiment reads and writes, from prompts built and counted.
+"""How many tokens one call of a player reads and writes, from prompts built and counted.
 
 Nothing is asked and nothing is played: the prompts are those of a moment in the middle of a game,
 with blank screens.
@@ -14,7 +14,7 @@ import numpy as np
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.costs.prompt_tokens import count_tokens, text_tokens
-from atari_vlm.players import Experiment
+from atari_vlm.players import Player
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Prompt, Step
 
@@ -51,9 +51,9 @@ class Sizes:
         return self.opening + (self.filled - self.opening) * listed / self.window
 
     @classmethod
-    def of(cls, experiment: Experiment, rule: str) -> Sizes:
-        """Build and count the prompts of an experiment."""
-        settings = experiment.settings
+    def of(cls, player: Player, rule: str) -> Sizes:
+        """Build and count the prompts of a player."""
+        settings = player.settings
         ahead, interval = settings.get("decisions_per_call", 1), settings["frame_skip"]
         shown = PromptSettings(
             history=settings["history"],
@@ -62,9 +62,9 @@ class Sizes:
             image_size=tuple(settings["resize_shape"]) if settings["resize_shape"] else None,
             chunk_size=ahead,
         )
-        kind = experiment.prompt_type
+        kind = player.prompt_type
         styles = ("basic", "cot", "expert") if kind == "adaptive" else (kind,)
-        now, past = _moment(experiment, min(shown.history, settings["max_frames"] // interval))
+        now, past = _moment(player, min(shown.history, settings["max_frames"] // interval))
         taught = Lessons(examples=_examples(settings["examples"] or 0, past, now))
         strategies = [get_strategy(style, shown) for style in styles]
         prompts = [strategy(now, past, Lessons()) for strategy in strategies]
@@ -84,9 +84,9 @@ class Sizes:
         )
 
 
-def _moment(experiment: Experiment, listed: int) -> tuple[Observation, tuple[Step, ...]]:
+def _moment(player: Player, listed: int) -> tuple[Observation, tuple[Step, ...]]:
     """A moment in the middle of an episode; a blank screen costs what any screen costs."""
-    settings, game = experiment.settings, experiment.game
+    settings, game = player.settings, player.game
     emulator = Emulator(game, full_action_space=settings["full_action_space"])
     legal, interval = emulator.legal, settings["frame_skip"]
     blank = np.zeros((emulator.height, emulator.width), np.uint8)

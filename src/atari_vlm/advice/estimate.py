@@ -10,7 +10,7 @@ by the same code, so what is estimated is what would be played; only the model i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from math import ceil
 from typing import Any
@@ -20,12 +20,14 @@ from atari_vlm.advice.rates import longest_of, price_of, rule_of, spec_of
 from atari_vlm.costs.episode_lengths import EpisodeLength, episode_length
 from atari_vlm.costs.prices import Price
 from atari_vlm.costs.prompt_tokens import text_tokens
-from atari_vlm.errors import InvalidSetting, ModelUnusable
-from atari_vlm.models.catalogue import MODELS
+from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.models.catalogue import MODELS, ModelSpec
 from atari_vlm.models.hosted.model import HostedModel
-from atari_vlm.players import Experiment, Options, prepare, whole
-from atari_vlm.policies.ablations import split
-from atari_vlm.policies.registry import is_player
+from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
+from atari_vlm.models.local.options import LocalOptions
+from atari_vlm.options import check_number, values
+from atari_vlm.players import Options, Player, resolve
+from atari_vlm.policies.registry import is_policy, parse_name
 from atari_vlm.prompts.strategies import LONGEST_REPLY
 from atari_vlm.types import Prompt, Reply
 
@@ -84,8 +86,8 @@ class Estimate:
         )
 
 
-class _Unasked:
-    """A model that is counted, never asked: it stands for a hosted one without its key."""
+class _Uncalled:
+    """Stands for a hosted model without its key: its prompts are counted and never sent."""
 
     def __init__(self, name: str) -> None:
         self.name, self.prompt_type = name, "basic"
@@ -125,34 +127,39 @@ def estimate_run(
         InvalidSetting: nothing there is billed by tokens (a baseline, the embedded model).
         UnknownName: nothing is called that.
     """
-    name, _ = split(model)
-    spec = None if is_player(name) else spec_of(name, base_url)
-    if is_player(name) or (spec is not None and spec.provider == "embedded"):
+    name = parse_name(model, known=lambda base: base.lower() in MODELS).base
+    chosen: dict[str, Any] = {
+        "prompt_type": prompt_type,
+        "use_in_context_learning": learn,
+        "base_url": base_url,
+    }
+    options = replace(
+        options or Options(),
+        **{name: value for name, value in chosen.items() if value},
+    )
+    base_url = options.base_url
+    spec = None if is_policy(name) else spec_of(name, base_url)
+    if is_policy(name) or (spec is not None and spec.provider == "embedded"):
         raise InvalidSetting(
             f"{name!r} plays in this process and reads no tokens that anybody bills; there is "
             "nothing to estimate."
         )
-    experiment = prepare(
-        game,
-        model,
-        options or Options(),
-        prompt_type=prompt_type,
-        learn=learn,
-        base_url=base_url,
-        model=_Unasked(model),
-    )
-    return estimate_of(experiment, episodes, day=day)
+    # These change no token; only the model that stands in for the real one would refuse them.
+    hosted = values(HostedOptions(base_url=base_url))
+    options = replace(options, **hosted, **values(SpendOptions()), **values(LocalOptions()))
+    player = resolve(game, model, options, model=_Uncalled(model))
+    return estimate_of(player, episodes, day=day)
 
 
-def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = None) -> Estimate:
-    """What a resolved experiment will cost; see `estimate_run`."""
-    whole("episodes", episodes, 1, 10**6)
-    settings, day = experiment.settings, day or date.today()
-    spec = spec_of(split(settings["model"])[0], settings["base_url"])
+def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Estimate:
+    """What a resolved player will cost; see `estimate_run`."""
+    check_number("episodes", episodes, 1, 10**6)
+    settings, day = player.settings, day or date.today()
+    spec = _spec(player)
     rule, rule_told = rule_of(spec, settings)
     price, price_source = price_of(spec, settings, day)
-    length = episode_length(experiment.game.name)
-    sizes = Sizes.of(experiment, rule)
+    length = episode_length(player.game.name)
+    sizes = Sizes.of(player, rule)
     ahead = settings.get("decisions_per_call", 1)
     thinking = THINKING if spec is not None and spec.effort and not settings["base_url"] else 0
     longest = settings["max_tokens"] or longest_of(spec, settings)
@@ -170,7 +177,7 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
 
     if length is None and settings["max_decisions"] is None:
         raise InvalidSetting(
-            f"Nobody has measured how long an episode of {experiment.game.name} lasts. Say how "
+            f"Nobody has measured how long an episode of {player.game.name} lasts. Say how "
             "long it may (max_decisions), or run: python benchmarks/episode_lengths.py"
         )
     length = length and length.at_frame_skip(settings["frame_skip"])
@@ -180,9 +187,9 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
     read, written = sizes.read(many, ahead) + seen, sizes.answer + thinking
     repair = sizes.full + sizes.examples + REPAIR / 2
     return Estimate(
-        game=experiment.game.name,
+        game=player.game.name,
         model=settings["model"],
-        prompt=experiment.prompt_type,
+        prompt=player.prompt_type,
         episodes=episodes,
         low=figures(least, few, sizes.read(few, ahead), sizes.shortest),
         expected=figures(mean, many, read, written),
@@ -198,21 +205,35 @@ def estimate_of(experiment: Experiment, episodes: int, *, day: date | None = Non
     )
 
 
-def billed(experiment: Experiment) -> bool:
+def _spec(player: Player) -> ModelSpec | None:
+    """What the catalogue has of the model, or what a model of the caller's own says of itself."""
+    name = parse_name(str(player.settings["model"]), known=lambda base: base.lower() in MODELS).base
+    try:
+        return spec_of(name, player.settings["base_url"])
+    except UnknownName:
+        if not isinstance(player.model, HostedModel):
+            raise
+        own = player.model.settings
+        if own.provider == "openai-compatible":
+            return None
+        return spec_of(f"{own.provider}:{own.model_id}", None)
+
+
+def billed(player: Player) -> bool:
     """Whether somebody counts its tokens, a vendor or a server of the user's, and we can too."""
-    measured = episode_length(experiment.game.name) or experiment.settings["max_decisions"]
-    return isinstance(experiment.model, HostedModel) and bool(measured)
+    measured = episode_length(player.game.name) or player.settings["max_decisions"]
+    return player.counted and isinstance(player.model, HostedModel) and bool(measured)
 
 
-def record_of(experiment: Experiment) -> dict[str, Any] | None:
+def record_of(player: Player) -> dict[str, Any] | None:
     """What the record of a run keeps, so that its bill can be held against it.
 
     Returns:
         None where nothing is billed by tokens.
     """
-    if not billed(experiment):
+    if not billed(player):
         return None
-    made = estimate_of(experiment, 1)
+    made = estimate_of(player, 1)
     expected = made.expected
     shares = {
         name: value / expected.decisions

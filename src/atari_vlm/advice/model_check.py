@@ -20,10 +20,11 @@ from numpy.random import Generator, default_rng
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable
-from atari_vlm.models.build import build_model
+from atari_vlm.players import Options, model_for
 from atari_vlm.prompts.parts import actions
+from atari_vlm.protocols import Model
 from atari_vlm.replies.plan_parser import parse_plan
-from atari_vlm.types import Frame, Message, Model, Pixels, Prompt, Reply
+from atari_vlm.types import Frame, Message, Pixels, Prompt, Reply
 
 State = Literal["works", "fails", "unknown"]
 
@@ -87,6 +88,7 @@ def check_model(
     *,
     api_key: str | None = None,
     base_url: str | None = None,
+    options: Options | None = None,
     game: str | None = None,
     seed: int | None = None,
 ) -> Checked:
@@ -96,6 +98,7 @@ def check_model(
         name: as `build_model` takes it.
         api_key: None takes it from the vendor's environment variable.
         base_url: an OpenAI-compatible server that has the model.
+        options: how it is asked or held, in place of the two before.
         game: whose actions the answer may name; None for the four directions and NOOP.
         seed: of the picture; None for another one every time.
 
@@ -106,7 +109,8 @@ def check_model(
     legal = Emulator(get_game(game)).legal if game else LEGAL
     question = _question(legal, default_rng(seed))
     try:
-        model = build_model(name, api_key=api_key, base_url=base_url)
+        options = options or Options(api_key=api_key, base_url=base_url)
+        model = model_for(name, options)
     except ModelUnusable as error:
         return Checked(model=name, findings=(Finding("set-up", "fails", str(error), True),))
     if model.prompt_type == "embedded":

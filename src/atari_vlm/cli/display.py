@@ -21,10 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from atari_vlm.atari import images
-from atari_vlm.bench.matrix import Cell
+from atari_vlm.bench.results import Cell
 from atari_vlm.costs.bill import compare
+from atari_vlm.runs.results import Summary
 from atari_vlm.stats import Interval, format_score
-from atari_vlm.trainer import Summary
 from atari_vlm.types import Frame, Step, Usage
 
 LINE_EVERY = 5.0

@@ -1,138 +1,123 @@
-"""The flags that say how a model is held and asked, written once for every command that takes them.
+"""Flags of the command line, made from the option groups.
 
     @app.command()
-    @hosted
-    @local
-    def play(hosting: dict[str, Any], held: dict[str, Any], ...) -> None:
+    @with_options()
+    def play(options: dict[str, Any], game: GameOption = "pong", ...) -> None:
 
-Both are dicts of arguments of VLMTrainer; the command line shows their flags one by one.
+`options` is a dict of keywords of `VLMTrainer`; the command line shows their flags one by one.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-
-def _hosted(
-    dialect: Annotated[
-        str | None,
-        typer.Option(
-            help="What the server is: vllm, sglang, lmdeploy, ollama, llamacpp, "
-            "transformers-serve, openrouter or generic. Without --base-url, where it usually is."
-        ),
-    ] = None,
-    effort: Annotated[
-        str | None, typer.Option(help="How long a reasoning model thinks: low, medium, high.")
-    ] = None,
-    detail: Annotated[
-        str | None, typer.Option(help="How closely pictures are looked at: auto, low, high.")
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(help="Seconds to wait for one answer; default: 60.")
-    ] = None,
-    rpm: Annotated[float | None, typer.Option(help="Most requests a minute.")] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Most requests at the same time.")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="File of answers that runs share; see --cache-mode.")
-    ] = None,
-    cache_mode: Annotated[
-        str | None,
-        typer.Option(
-            help="readwrite (default), replay (asks nobody, needs no key, costs nothing), refresh, "
-            "off."
-        ),
-    ] = None,
-    cache_share: Annotated[
-        bool, typer.Option("--cache-share", help="Equal states get equal answers.")
-    ] = False,
-    budget: Annotated[
-        float | None,
-        typer.Option(help="Most US dollars of a run; raise it to continue a run that stopped."),
-    ] = None,
-    budget_episode: Annotated[
-        float | None, typer.Option(help="Most US dollars of an episode, which is then cut short.")
-    ] = None,
-    budget_tokens: Annotated[int | None, typer.Option(help="Most tokens of a run.")] = None,
-) -> None:
-    """Only its signature is used."""
+from atari_vlm.options import About, abouts
+from atari_vlm.players import Options
 
 
-def _local(
-    decide: Annotated[
-        str,
-        typer.Option(
-            help="words, or score: rate every answer in one pass (embedded, local models)."
-        ),
-    ] = "words",
-    quantize: Annotated[
-        str | None, typer.Option(help="Local models: hold weights in 4bit, 8bit or int8.")
-    ] = None,
-    attention: Annotated[
-        str | None, typer.Option(help="Local models: sdpa, eager, flash_attention_2.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Local models: float32, bfloat16, float16, auto.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Local models: cpu, cuda, cuda:1, auto for all GPUs.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Local models: threads on a CPU.", min=1)
-    ] = None,
-    video: Annotated[
-        bool | None,
-        typer.Option(
-            "--video/--pictures", help="Local models: several screens as one video, or as pictures."
-        ),
-    ] = None,
-    trust_remote_code: Annotated[
-        str | None,
-        typer.Option(
-            help="Run the Python code of this one checkpoint: ORG/NAME@COMMIT, or its folder."
-        ),
-    ] = None,
-) -> None:
-    """Only its signature is used."""
+def flag_of(name: str, value: str = "", own: Mapping[str, str] | None = None) -> str:
+    """A setting as it is typed, e.g. "--frames", "--no-plans", "--cache-mode replay".
+
+    Args:
+        name: keyword of `VLMTrainer`.
+        value: shown behind the flag; "False" gives the negative flag of a switch.
+        own: flags that a command calls otherwise.
+    """
+    about = abouts(Options).get(name)
+    flags = (own or {}).get(name) or (about.flag if about else "") or _default_flag(name)
+    on, _, off = flags.partition("/")
+    if value == "False":
+        return off or f"--no-{on.removeprefix('--')}"
+    return f"{on} {value}" if value and value != "True" else on
 
 
-def hosted(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the flags of hosted models in place of its argument `hosting`."""
-    return _with_flags(command, _hosted, "hosting")
+def _default_flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
-def local(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the flags of models in this process in place of its argument `held`."""
-    return _with_flags(command, _local, "held")
+def with_options(
+    *groups: type, without: Collection[str] = (), flags: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the flags of option groups in place of its argument `options`.
+
+    Args:
+        groups: all of `Options` if none is named.
+        without: settings that the command does not take, or declares itself.
+        flags: flags that this command calls otherwise.
+    """
+    shared = {
+        name: parameter
+        for group in groups or (Options,)
+        for name, parameter in _parameters(group, flags or {}).items()
+        if name not in without
+    }
+    readers = {name: about.read for name, about in abouts(Options).items() if about.read}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_flags(**arguments: Any) -> None:
+            options = {name: arguments.pop(name) for name in shared}
+            for name, read in readers.items():
+                if options.get(name) is not None:
+                    options[name] = read(options[name])
+            command(options=options, **arguments)
+
+        own = _own_parameters(command)
+        del own["options"]
+        parameters = {**own, **shared}
+        with_flags.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            list(parameters.values())
+        )
+        with_flags.__annotations__ = {name: p.annotation for name, p in parameters.items()}
+        return with_flags
+
+    return decorate
 
 
-def _with_flags(
-    command: Callable[..., None], flags: Callable[..., None], argument: str
-) -> Callable[..., None]:
-    """The command with the arguments of `flags` in place of `argument`, which gets their dict."""
-    shared, own = _parameters(flags), _parameters(command)
-
-    @functools.wraps(command)
-    def with_flags(**arguments: Any) -> None:
-        arguments[argument] = {name: arguments.pop(name) for name in shared}
-        command(**arguments)
-
-    parameters = {**own, **shared}
-    del parameters[argument]
-    with_flags.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        list(parameters.values())
-    )
-    with_flags.__annotations__ = {name: p.annotation for name, p in parameters.items()}
-    return with_flags
+def _parameters(group: type, flags: Mapping[str, str]) -> dict[str, inspect.Parameter]:
+    """The settings of a group as parameters that typer reads."""
+    hints, known = get_type_hints(group), abouts(group)
+    defaults = {field.name: field.default for field in fields(group)}
+    return {
+        name: inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults[name],
+            annotation=Annotated[_typed(hints[name], about), _typer_option(name, about, flags)],
+        )
+        for name, about in known.items()
+    }
 
 
-def _parameters(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
-    """The arguments of a function, all by keyword, with what their annotations mean."""
+def _typer_option(name: str, about: About, flags: Mapping[str, str]) -> Any:
+    flag = flags.get(name) or about.flag
+    return typer.Option(*([flag] if flag else []), help=about.help)
+
+
+def _typed(hint: Any, about: About) -> Any:
+    """The type that the command line reads: text where we read it, one type of several."""
+    optional = type(None) in get_args(hint)
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    if get_origin(hint) not in (Union, UnionType):
+        kinds = [hint]
+    kind: Any = kinds[0]
+    if about.read or get_origin(kind) is Literal:
+        kind = str
+    elif Path in kinds:
+        kind = Path
+    return kind | None if optional else kind
+
+
+def _own_parameters(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
+    """The arguments of a command, all by keyword, with their annotations resolved."""
     hints = get_type_hints(function, include_extras=True)
     return {
         name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, settin
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
 from atari_vlm.models.hosted.dialects import GENERIC
 from atari_vlm.models.hosted.model import HostedModel
-from atari_vlm.models.hosted.options import AS_SET, Hosting
+from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.hosted.settings import HostedSettings
-from atari_vlm.models.local.options import placing, refuse
-from atari_vlm.types import Model
+from atari_vlm.models.local.options import LocalOptions, refuse_local
+from atari_vlm.protocols import Model
 
 
 def build_model(
@@ -24,8 +23,9 @@ def build_model(
     temperature: float | None = None,
     max_tokens: int | None = None,
     timeout_s: float | None = None,
-    hosting: Hosting = AS_SET,
-    local: Mapping[str, Any] | None = None,
+    hosted: HostedOptions | None = None,
+    spend: SpendOptions | None = None,
+    local: LocalOptions | None = None,
 ) -> Model:
     """Build a model from its name.
 
@@ -39,8 +39,9 @@ def build_model(
         temperature: of sampling; None for the vendor's default.
         max_tokens: longest answer; None for the default.
         timeout_s: seconds to wait for the answer to one request; None for the default.
-        hosting: options of hosted models; none may be set for a model in this process.
-        local: options of models in this process; see `models.local.options`.
+        hosted: options of hosted models; none may be set for a model in this process.
+        spend: caps on spending, likewise.
+        local: options of models in this process.
 
     Raises:
         UnknownName: no model has this name.
@@ -50,33 +51,37 @@ def build_model(
     """
     sampling = {"temperature": temperature, "max_tokens": max_tokens, "timeout_s": timeout_s}
     chosen = {key: value for key, value in sampling.items() if value is not None}
-    local = {key: value for key, value in (local or {}).items() if value is not None}
-    base_url = base_url or hosting.address
+    hosted, spend = hosted or HostedOptions(), spend or SpendOptions()
+    local = local or LocalOptions()
+    base_url = base_url or hosted.address
     if base_url is not None:
-        refuse(name, local)
-        return _hosted(_server_settings(name, base_url, chosen, hosting), api_key, hosting)
+        refuse_local(name, local)
+        settings = _server_settings(name, base_url, chosen, hosted)
+        return _hosted(settings, api_key, hosted, spend)
     is_path = name.lower() not in MODELS and _is_path(name)
     spec = None if is_path else get_model_spec(name)
     if spec is not None and spec.provider not in ("embedded", "local"):
-        refuse(name, local)
-        return _hosted(_vendor_settings(spec, chosen, hosting), api_key, hosting)
-    hosting.refuse(name)
+        refuse_local(name, local)
+        return _hosted(_vendor_settings(spec, chosen, hosted), api_key, hosted, spend)
+    refuse_hosted(name, hosted, spend)
     if spec is None:
         return _from_path(name, chosen, local)
     if spec.provider == "local":
         return _open_weights(spec, chosen, local)
-    refuse(name, local)
+    refuse_local(name, local)
     return _embedded(chosen, None)
 
 
-def _hosted(settings: HostedSettings, api_key: str | None, hosting: Hosting) -> HostedModel:
-    if hosting.caps.in_dollars and settings.known_price is None:
+def _hosted(
+    settings: HostedSettings, api_key: str | None, hosted: HostedOptions, spend: SpendOptions
+) -> HostedModel:
+    if spend.caps.in_dollars and settings.known_price is None:
         raise InvalidSetting(
             f"The price of {settings.name} is not known, so a budget in dollars cannot be enforced."
             f" Cap it with {setting('budget_tokens')}, or choose a model with a price (`atari-vlm "
             "models`)."
         )
-    return HostedModel(settings, api_key=api_key, rate=hosting.rate, cache=hosting.cache_settings)
+    return HostedModel(settings, api_key=api_key, rate=hosted.rate, cache=hosted.cache_settings)
 
 
 def _is_path(name: str) -> bool:
@@ -85,24 +90,24 @@ def _is_path(name: str) -> bool:
     return path or (bool(name) and Path(name).is_dir())
 
 
-def _from_path(name: str, chosen: dict[str, Any], local: dict[str, Any]) -> Model:
+def _from_path(name: str, chosen: dict[str, Any], local: LocalOptions) -> Model:
     if name.startswith("local:"):
         return _local(name.removeprefix("local:"), name, chosen, local)
     from atari_vlm.models.embedded.checkpoints import checkpoints, has_onnx
 
     folder = Path(name).expanduser()
     if any(has_onnx(path) for path in checkpoints(folder)):
-        refuse(f"{name} on onnxruntime", local)
+        refuse_local(f"{name} on onnxruntime", local)
         return _embedded(chosen, folder)
     return _local(name, name, chosen, local)
 
 
-def _open_weights(spec: ModelSpec, chosen: dict[str, Any], local: dict[str, Any]) -> Model:
+def _open_weights(spec: ModelSpec, chosen: dict[str, Any], local: LocalOptions) -> Model:
     serve = (
         f"run `{spec.serve}` where there is {spec.hardware}, and add "
         f"{setting('base_url', f'http://localhost:{spec.port}/v1')}."
     )
-    if not spec.in_process and "trust_remote_code" not in local:
+    if not spec.in_process and local.trust_remote_code is None:
         allow = setting("trust_remote_code", f"{spec.model_id}@COMMIT")
         raise ModelUnusable(
             f"{spec.name} includes Python code of its own, which runs here only if you allow it "
@@ -115,15 +120,18 @@ def _open_weights(spec: ModelSpec, chosen: dict[str, Any], local: dict[str, Any]
         raise type(error)(f"{error.message} Or {serve}") from error
 
 
-def _local(source: str, name: str, chosen: dict[str, Any], local: dict[str, Any]) -> Model:
+def _local(source: str, name: str, chosen: dict[str, Any], local: LocalOptions) -> Model:
     if "timeout_s" in chosen:
         raise InvalidSetting(f"A model in this process takes no {setting('timeout')}.")
     from atari_vlm.models.local.model import LocalModel, LocalSettings
 
-    return LocalModel(source, name=name, settings=LocalSettings(**chosen, **placing(local)))
+    settings = LocalSettings(**chosen, placement=local.placement, **local.rest)
+    return LocalModel(source, name=name, settings=settings)
 
 
-def _vendor_settings(spec: ModelSpec, chosen: dict[str, Any], hosting: Hosting) -> HostedSettings:
+def _vendor_settings(
+    spec: ModelSpec, chosen: dict[str, Any], hosted: HostedOptions
+) -> HostedSettings:
     """Settings of a vendor's model."""
     assert spec.provider != "embedded"
     assert spec.provider != "local"
@@ -132,9 +140,9 @@ def _vendor_settings(spec: ModelSpec, chosen: dict[str, Any], hosting: Hosting) 
             f"{spec.name} takes no temperature, because it reasons; leave out "
             f"{setting('temperature')}."
         )
-    if hosting.effort is not None and spec.name in MODELS and spec.effort is None:
+    if hosted.effort is not None and spec.name in MODELS and spec.effort is None:
         raise InvalidSetting(f"{spec.name} does not reason; leave out {setting('effort')}.")
-    if hosting.detail is not None and spec.provider == "anthropic":
+    if hosted.detail is not None and spec.provider == "anthropic":
         raise InvalidSetting(
             f"{spec.name} offers one resolution for images; leave out {setting('detail')}."
         )
@@ -145,12 +153,12 @@ def _vendor_settings(spec: ModelSpec, chosen: dict[str, Any], hosting: Hosting) 
         provider=spec.provider,
         price=None if spec.listed else spec.price,
         advice=spec.advice,
-        **{**effort, **hosting.question, **chosen},
+        **{**effort, **hosted.request, **chosen},
     )
 
 
 def _server_settings(
-    name: str, base_url: str, chosen: dict[str, Any], hosting: Hosting
+    name: str, base_url: str, chosen: dict[str, Any], hosted: HostedOptions
 ) -> HostedSettings:
     """Settings of a model on the user's server, by its id in the catalogue or the name itself."""
     spec = MODELS.get(name.lower())
@@ -158,12 +166,12 @@ def _server_settings(
         raise InvalidSetting(
             f"The embedded model runs in this process; leave out {setting('base_url')}."
         )
-    dialect = hosting.spoken
-    if hosting.effort is not None and dialect.effort_fields is None:
+    dialect = hosted.spoken
+    if hosted.effort is not None and dialect.effort_fields is None:
         raise InvalidSetting(
             f"{dialect.label} takes no reasoning effort; leave out {setting('effort')}."
         )
-    if hosting.detail is not None and not dialect.detail:
+    if hosted.detail is not None and not dialect.detail:
         raise InvalidSetting(
             f"{dialect.label} takes no detail of images; leave out {setting('detail')}."
         )
@@ -172,8 +180,8 @@ def _server_settings(
         model_id=spec.model_id if spec is not None else name,
         provider="openai-compatible",
         base_url=base_url,
-        dialect=hosting.dialect or GENERIC,
-        **{**hosting.question, **chosen},
+        dialect=hosted.dialect or GENERIC,
+        **{**hosted.request, **chosen},
     )
 
 

@@ -11,7 +11,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from atari_vlm.types import Model, Prompt, Reply, Usage
+from atari_vlm.protocols import Model
+from atari_vlm.types import Prompt, Reply, Usage
 
 
 class Journal(Protocol):
@@ -58,10 +59,15 @@ class JournaledModel:
 
 def reply_to_json(reply: Reply) -> str:
     """Serialize a reply with its usage."""
-    return json.dumps(asdict(reply))
+    values = asdict(reply)
+    if not reply.token_ids:  # most models give none
+        del values["token_ids"], values["log_probabilities"]
+    return json.dumps(values)
 
 
 def reply_from_json(blob: str) -> Reply:
     """Deserialize a reply of `reply_to_json`."""
     values: dict[str, Any] = json.loads(blob)
+    for name in ("token_ids", "log_probabilities"):
+        values[name] = tuple(values.get(name, ()))
     return Reply(**{**values, "usage": Usage(**values["usage"])})

@@ -1,22 +1,27 @@
-"""Proof that a player looks: the same player, shown screens that say nothing about its game.
+"""Ablations: the same player, shown screens that say nothing about its game.
 
-A player whose score survives this plays by habit, not by sight. Every ablated player is named
-after what it is shown: `embedded+blank`, `gpt-4o+shuffled`.
+A player whose score survives an ablation does not play by sight. Ablated players are named after
+what they are shown: `embedded+blank`, `gpt-4o+shuffled`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import overload
 
 import numpy as np
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.errors import unknown
-from atari_vlm.types import Decision, Frame, Observation, Policy, Privilege, Step
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.policies.scored import ScoredPolicy
+from atari_vlm.policies.vlm import VLMPolicy
+from atari_vlm.protocols import Policy, chain_of
+from atari_vlm.types import Decision, Frame, Observation, Step
 
-Pair = tuple[Frame, Frame]
+FramePair = tuple[Frame, Frame]
 """The screen one decision ago and the current one."""
 
 MOMENTS, APART = 48, 12
@@ -25,52 +30,66 @@ MOMENTS, APART = 48, 12
 
 @dataclass(frozen=True)
 class AblatedPolicy:
-    """Plays what another policy decides on, shown one of `shown` in place of the screen.
+    """Plays what another policy decides when it is shown one of `shown` in place of the screen.
 
-    Which one is drawn anew for every decision. Score, lives and legal actions stay true.
+    The pair is drawn anew for every decision. Score, lives and legal actions are the true ones.
     """
 
     policy: Policy
-    sight: str
+    ablation: str
     """Name of the ablation."""
-    shown: tuple[Pair, ...]
+    shown: tuple[FramePair, ...]
 
     @property
     def name(self) -> str:
-        """The player's name and what it is shown."""
-        return f"{self.policy.name}+{self.sight}"
-
-    @property
-    def privileges(self) -> frozenset[Privilege]:
-        """Those of the policy itself."""
-        return self.policy.privileges
+        """The inner policy's name and the ablation, e.g. "embedded+blank"."""
+        return f"{self.policy.name}+{self.ablation}"
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Ask the policy about the wrong screens."""
+        """Ask the policy inside about the wrong screens."""
         before, now = self.shown[int(rng.integers(len(self.shown)))]
-        past = [
-            replace(step, observation=_seeing(step.observation, before, before)) for step in history
-        ]
-        return await self.policy.decide(_seeing(observation, before, now), past, rng)
+        past = _AblatedHistory(history, before)
+        return await self.policy.decide(_with_frames(observation, before, now), past, rng)
 
 
-def _seeing(observation: Observation, before: Frame, now: Frame) -> Observation:
+class _AblatedHistory(Sequence[Step]):
+    """A history whose frames are replaced when a step is looked at, at no cost for the rest."""
+
+    def __init__(self, steps: Sequence[Step], frame: Frame) -> None:
+        self._steps, self._frame = steps, frame
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Step]: ...
+    def __getitem__(self, index: int | slice) -> Step | Sequence[Step]:
+        if isinstance(index, slice):
+            return _AblatedHistory(self._steps[index], self._frame)
+        step = self._steps[index]
+        seen = _with_frames(step.observation, self._frame, self._frame)
+        return replace(step, observation=seen)
+
+
+def _with_frames(observation: Observation, before: Frame, now: Frame) -> Observation:
     count = len(observation.frames)
     frames = (*(before,) * (count - 1), now) if count else ()
     return replace(observation, frames=frames)
 
 
-def _blank(game: str) -> list[Pair]:
+def _blank(game: str) -> list[FramePair]:
     """A black screen."""
     opening = _opening(game)
     black = replace(opening, pixels=np.zeros_like(opening.pixels))
     return [(black, black)]
 
 
-def _frozen(game: str) -> list[Pair]:
-    """The screen a game opens with, for ever."""
+def _frozen(game: str) -> list[FramePair]:
+    """The screen a game opens with."""
     opening = _opening(game)
     return [(opening, opening)]
 
@@ -81,12 +100,12 @@ def _opening(game: str) -> Frame:
     return Frame(emulator.screen(), standard=emulator.game.standard)
 
 
-def _shuffled(game: str) -> list[Pair]:
+def _shuffled(game: str) -> list[FramePair]:
     """Two successive screens of some moment of other games, played at random."""
     rng = np.random.default_rng(0)
     emulator = Emulator(get_game(game))
     emulator.reset(seed=0)
-    pairs: list[Pair] = []
+    pairs: list[FramePair] = []
     standard = emulator.game.standard
     before, decision = emulator.screen(), 0
     while len(pairs) < MOMENTS:
@@ -102,32 +121,31 @@ def _shuffled(game: str) -> list[Pair]:
     return pairs
 
 
-SIGHTS: dict[str, Callable[[str], list[Pair]]] = {
+ABLATIONS: dict[str, Callable[[str], list[FramePair]]] = {
     "blank": _blank,
     "frozen": _frozen,
     "shuffled": _shuffled,
 }
-"""Ablation -> what is shown in a game."""
+"""Ablation -> the screens that are shown in a game."""
 
 
-def split(name: str) -> tuple[str, str | None]:
-    """The player and the ablation in a name.
-
-    >>> split("embedded+blank")
-    ('embedded', 'blank')
+def ablate(policy: Policy, game: str, ablation: str) -> AblatedPolicy:
+    """The policy under an ablation.
 
     Raises:
-        UnknownName: there is no such ablation.
+        InvalidSetting: the policy is no model, and does not look at the screen.
     """
-    player, plus, sight = name.rpartition("+")
-    if not plus or not player:
-        return name, None
-    if sight not in SIGHTS:
-        raise unknown("ablation", sight, SIGHTS)
-    return player, sight
+    base = list(chain_of(policy))[-1]
+    if not isinstance(base, VLMPolicy | ScoredPolicy):
+        raise InvalidSetting(
+            f"The baseline {base.name!r} cannot follow an ablation (+{ablation}); leave it out, or "
+            "choose a model that looks at the screen."
+        )
+    return AblatedPolicy(policy, ablation, _shown(game, ablation))
 
 
-def ablate(policy: Policy, game: str, sight: str, keep: Callable[[Frame], Frame]) -> AblatedPolicy:
-    """The policy with that sight; `keep` puts each wrong screen into the record of the run."""
-    pairs = tuple((keep(before), keep(now)) for before, now in SIGHTS[sight](game))
-    return AblatedPolicy(policy, sight, pairs)
+@lru_cache(maxsize=8)
+def _shown(game: str, ablation: str) -> tuple[FramePair, ...]:
+    """The screens of an ablation, which replaying the run cannot draw."""
+    pairs = ABLATIONS[ablation](game)
+    return tuple((before.foreign(), now.foreign()) for before, now in pairs)

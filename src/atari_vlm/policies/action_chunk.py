@@ -1,60 +1,49 @@
-"""Decisions planned ahead: several plans from one answer, played one a decision.
+"""Action chunks: several plans from one answer, played one per decision.
 
-A policy keeps no memory, so what is left of an answer travels as the note of each decision: the
-next one reads it from the history, plays its first plan and notes the rest. A resumed run and a
-parallel worker therefore go on exactly as an uninterrupted one does. A plan is dropped, and the
-model asked again, when a life has been lost since it was made.
+A policy keeps no memory, so the plans left to play travel in `Decision.queue`: the next decision
+reads them from the history, plays the first and queues the rest. A resumed run and a parallel
+worker therefore continue exactly as an uninterrupted run does. The queue is dropped, and the model
+asked again, when a life has been lost.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from atari_vlm.types import Decision, Observation, Step
-
-Plan = tuple[str, int]
-"""(legal action, frames to hold it)."""
-
-_PLAN = "[A-Z]+ x[0-9]+"
-_NOTE = re.compile(
-    rf"Planned at decision ([0-9]+), ([0-9]+) to ([0-9]+) of \3: ({_PLAN}(?:, {_PLAN})*)"
-)
+from atari_vlm.types import Decision, Observation, Plan, Step
 
 
-def planned(observation: Observation, history: Sequence[Step]) -> Decision | None:
-    """What an earlier answer planned for now; None where the model is to be asked.
+def queued(observation: Observation, history: Sequence[Step]) -> Decision | None:
+    """The decision that an earlier answer planned for now; None if the model is to be asked.
 
-    It costs nothing: the answer it comes from is counted where it was given.
+    It has no cost: the answer is counted where it was given.
     """
-    if not history or observation.lives < history[-1].observation.lives:
+    if not history or not _continues(history[-1], observation.lives):
         return None
-    found = _NOTE.fullmatch(history[-1].decision.note)
-    if found is None:
+    plan, *rest = history[-1].decision.queue
+    if plan.action not in observation.legal or plan.frames > observation.interval:
         return None
-    made, place, count = (int(number) for number in found.groups()[:3])
-    plans = [words.split(" x") for words in found[4].split(", ")]
-    (action, frames), *rest = [(name, int(held)) for name, held in plans]
-    if action not in observation.legal or frames > observation.interval:
-        return None  # a note of somebody else's
+    made, position = _origin(history)
     return Decision(
-        action=action,
-        frames=frames,
+        action=plan.action,
+        frames=plan.frames,
         source="parsed",
-        reason=f"Plan {place} of {count}, made at decision {made}.",
-        note=remaining(rest, made=made, count=count),
+        reason=f"Plan {position} of {position + len(rest)}, made at decision {made}.",
+        queue=tuple(rest),
     )
 
 
-def remaining(plans: Sequence[Plan], *, made: int, count: int) -> str:
-    """The note that hands on what is left to play; empty when nothing is.
+def _continues(step: Step, lives_after: int) -> bool:
+    """Whether the queue that a step left is played on."""
+    return bool(step.decision.queue) and lives_after >= step.observation.lives
 
-    Args:
-        plans: what is left.
-        made: number of the decision at which the model was asked.
-        count: how many plans it gave then.
-    """
-    if not plans:
-        return ""
-    left = ", ".join(f"{action} x{frames}" for action, frames in plans)
-    return f"Planned at decision {made}, {count - len(plans) + 1} to {count} of {count}: {left}"
+
+def _origin(history: Sequence[Step]) -> tuple[int, int]:
+    """(the decision at which the model was asked, the position in its answer of the next plan)."""
+    position, last = 2, history[-1]
+    for before in reversed(history[:-1]):
+        rest: tuple[Plan, ...] = (last.decision.plan, *last.decision.queue)
+        if before.decision.queue != rest or not _continues(before, last.observation.lives):
+            break
+        position, last = position + 1, before
+    return last.observation.step, position

@@ -1,4 +1,4 @@
-"""Policies that need no model: the floor every score is read against."""
+"""Policies without a model: the baselines that every score is compared with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atari_vlm.errors import IllegalAction
-from atari_vlm.types import Decision, Observation, Privilege, Step
+from atari_vlm.types import Decision, Observation, Step
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,6 @@ class RandomPolicy:
     """Plays a uniformly random legal action, held for the whole interval."""
 
     name: str = "random"
-    privileges: frozenset[Privilege] = frozenset()
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
@@ -28,20 +27,19 @@ class RandomPolicy:
 
 @dataclass(frozen=True)
 class ConstantPolicy:
-    """Plays one action for ever; NOOP is the laziest baseline."""
+    """Plays one action throughout; with NOOP it does nothing."""
 
     action: str = "NOOP"
-    privileges: frozenset[Privilege] = frozenset()
 
     @property
     def name(self) -> str:
-        """Named after the action."""
+        """E.g. "always UP"."""
         return f"always {self.action}"
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Return the action."""
+        """Choose the action; raises IllegalAction if the game does not have it."""
         if self.action not in observation.legal:
             raise IllegalAction(
                 f"{observation.game} has no action {self.action!r}. "

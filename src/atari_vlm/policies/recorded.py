@@ -1,4 +1,4 @@
-"""Resume: the decisions that were made already, then a policy's own."""
+"""Resume: the recorded decisions of an episode, then those of a policy."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atari_vlm.types import Decision, Observation, Policy, Privilege, Step
+from atari_vlm.protocols import Policy
+from atari_vlm.types import Decision, Observation, Step
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Repeats an episode's record, then goes on as `policy` does.
+    """Plays the recorded decisions of an episode, then those of `policy`.
 
-    With the seed of the episode the emulator arrives at the very state it was in, so the rest of
-    the episode is the one an uninterrupted run would have played.
+    With the seed of the episode the emulator reaches the same state again, so the rest of the
+    episode is what an uninterrupted run would have played.
     """
 
     policy: Policy
@@ -23,18 +24,13 @@ class Recorded:
 
     @property
     def name(self) -> str:
-        """The name of the policy that goes on."""
+        """The name of the policy inside."""
         return self.policy.name
-
-    @property
-    def privileges(self) -> frozenset[Privilege]:
-        """The privileges of the policy that goes on."""
-        return self.policy.privileges
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """The recorded decision of this step, if there is one."""
+        """The recorded decision of this step; without one, a new decision."""
         if len(history) < len(self.decisions):
             return self.decisions[len(history)]
         return await self.policy.decide(observation, history, rng)

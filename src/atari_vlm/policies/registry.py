@@ -1,21 +1,36 @@
-"""Players that need no model, by name: baselines, scripted experts, searches."""
+"""The tables of policies and wrappers, and the names by which both are asked for.
+
+    embedded+blank        a model, and what wraps it
+    iw-12000              a search with a budget of 12,000 frames a decision
+    gpt-4o+vote:5         a wrapper with an argument
+
+A new policy is an entry in `POLICIES`, a new wrapper one in `WRAPPERS`; either is then played,
+benched, recorded and labelled under its name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.errors import UnknownName, unknown
+from atari_vlm.errors import InvalidSetting, UnknownName, unknown
+from atari_vlm.policies.ablations import ABLATIONS, ablate
 from atari_vlm.policies.baselines import ConstantPolicy, RandomPolicy
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.search.methods import UCT, RolloutIW, Search
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings
-from atari_vlm.types import Policy
+from atari_vlm.protocols import Policy
 
 ALWAYS = "always-"
-"""`always-LEFT` holds LEFT for ever."""
+"""`always-LEFT` holds LEFT throughout."""
+
+
+# --- policies without a model ------------------------------------------------------------------
 
 
 def _expert(game: str) -> Policy:
@@ -28,34 +43,38 @@ def _expert(game: str) -> Policy:
 
 
 SEARCHES: dict[str, Search] = {"iw": RolloutIW(), "uct": UCT()}
-"""Name -> the search; `iw-12000` is the same with a budget of 12,000 frames a decision."""
+"""Name -> the search method."""
 
-PLAYERS: dict[str, Callable[[str], Policy]] = {
+POLICIES: dict[str, Callable[[str], Policy]] = {
     "random": lambda game: RandomPolicy(),
     "noop": lambda game: ConstantPolicy(),
     "expert": _expert,
     "iw": lambda game: SearchPolicy(SEARCHES["iw"]),
     "uct": lambda game: SearchPolicy(SEARCHES["uct"]),
 }
-"""Name -> the policy for a game."""
+"""Name -> builds the policy for a game."""
 
 
-def is_player(name: str) -> bool:
-    """Whether `player` answers to the name, for some game."""
-    return name in PLAYERS or name.startswith(ALWAYS) or _search(name) is not None
+def is_policy(name: str) -> bool:
+    """Whether a base name is that of a policy without a model, for some game."""
+    return name in POLICIES or name.startswith(ALWAYS) or _search(name) is not None
 
 
-def player(name: str, game: str) -> Policy:
-    """A player by name, e.g. `player("random", "pong")` or `player("always-LEFT", "pong")`."""
+def get_policy(name: str, game: str) -> Policy:
+    """A policy by name, e.g. `get_policy("random", "pong")`, `get_policy("iw-12000", "pong")`.
+
+    Raises:
+        UnknownName: no policy, or no constant policy of this game, has that name.
+    """
     if name.startswith(ALWAYS):
         if name not in constants(game):
             raise unknown("constant player", name, constants(game))
         return ConstantPolicy(name.removeprefix(ALWAYS))
     if search := _search(name):
         return search
-    if name not in PLAYERS:
-        raise unknown("player", name, PLAYERS)
-    return PLAYERS[name](game)
+    if name not in POLICIES:
+        raise unknown("player", name, POLICIES)
+    return POLICIES[name](game)
 
 
 def _search(name: str) -> Policy | None:
@@ -69,3 +88,91 @@ def _search(name: str) -> Policy | None:
 def constants(game: str) -> tuple[str, ...]:
     """The constant players of a game, in the order of its actions."""
     return tuple(ALWAYS + action for action in Emulator(get_game(game)).legal)
+
+
+# --- wrappers ------------------------------------------------------------------------------------
+
+Wrap = Callable[..., Policy]
+"""(policy, game, *arguments) -> the wrapped policy. The arguments are text from the player's name.
+
+A wrapper may change the observation, the names of the actions, or, with `dataclasses.replace`, the
+strategy of a `VLMPolicy`. It keeps the policy inside as `policy`, so that its privileges and its
+version are known.
+"""
+
+
+def _ablation(name: str, policy: Policy, game: str) -> Policy:
+    return ablate(policy, game, name)
+
+
+WRAPPERS: dict[str, Wrap] = {name: partial(_ablation, name) for name in ABLATIONS}
+"""Name -> wraps a policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrapperCall:
+    """A wrapper in a player's name: "vote:5"."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ":".join((self.name, *self.arguments))
+
+    def __call__(self, policy: Policy, game: str) -> Policy:
+        """The wrapped policy.
+
+        Raises:
+            InvalidSetting: the wrapper takes other arguments, or does not suit the policy.
+        """
+        try:
+            return WRAPPERS[self.name](policy, game, *self.arguments)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InvalidSetting):
+                raise
+            raise InvalidSetting(f"The wrapper +{self} cannot be built: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerName:
+    """The parts of a player's name."""
+
+    base: str
+    """A model, or a policy without one."""
+    wrappers: tuple[WrapperCall, ...] = ()
+    """Applied left to right."""
+
+
+def parse_name(name: str, known: Callable[[str], bool] = lambda base: False) -> PlayerName:
+    """Split MODEL+wrapper:argument+... into its parts.
+
+    The text after the last plus is a wrapper if `WRAPPERS` has it. Otherwise it is part of the name
+    of the model (`cohere/command-r+`), unless it must be a misspelt wrapper, because the name
+    before it is a known player or the spelling is close.
+
+    >>> parse_name("embedded+blank")
+    PlayerName(base='embedded', wrappers=(WrapperCall(name='blank', arguments=()),))
+    >>> parse_name("cohere/command-r+").base
+    'cohere/command-r+'
+
+    Args:
+        name: of a player.
+        known: whether a base name exists, for better errors.
+
+    Raises:
+        UnknownName: a misspelt wrapper.
+    """
+    wrappers: list[WrapperCall] = []
+    base = name
+    while True:
+        before, plus, last = base.rpartition("+")
+        if not (plus and before and last):
+            break
+        word, *arguments = last.split(":")
+        if word not in WRAPPERS:
+            if is_policy(before) or known(before) or get_close_matches(word, WRAPPERS, n=1):
+                raise unknown("wrapper", word, WRAPPERS)
+            break
+        wrappers.insert(0, WrapperCall(word, tuple(arguments)))
+        base = before
+    return PlayerName(base, tuple(wrappers))

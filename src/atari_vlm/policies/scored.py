@@ -1,7 +1,7 @@
-"""Decisions without words: every legal answer is rated in one forward pass, and one is taken.
+"""Decisions without words: every legal answer is scored in one forward pass, and one is taken.
 
-Sixty tokens of an answer cost sixty passes; its probabilities cost one. What the model would have
-said on the way is lost, so a prompt that asks for reasoning is better answered in words.
+An answer of sixty tokens takes sixty forward passes; scoring takes one. The model writes no
+reasoning, so a prompt that asks for reasoning is better answered in words.
 """
 
 from __future__ import annotations
@@ -14,31 +14,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from atari_vlm.errors import InvalidSetting, ModelFault
+from atari_vlm.protocols import Scorer, version_of
 from atari_vlm.types import (
     Call,
     Decision,
     Lessons,
     Observation,
-    Privilege,
+    Plan,
     Reply,
-    Scorer,
     Step,
     Strategy,
     Usage,
 )
 
 SHOWN = 6
-"""Candidates that the record of a decision keeps, the likeliest first."""
-
-Plan = tuple[str, int]
+"""Candidates kept in the record of a decision, the likeliest first."""
 
 
 @dataclass(frozen=True)
 class ScoredPolicy:
-    """Plays the answer a model thinks likeliest, or draws one by its probability.
+    """Plays the likeliest answer of a model, or samples one by its probability.
 
     The decision's reason gives the probabilities, and its candidates are the likeliest answers. A
-    call that fails is a fallback, as in `VLMPolicy`. Tokens are not counted: nobody bills them.
+    call that fails is a fallback, as in `VLMPolicy`. Tokens are not counted.
     """
 
     model: Scorer
@@ -47,8 +45,11 @@ class ScoredPolicy:
     name: str
     """The model's name."""
     temperature: float = 0.0
-    """0 takes the likeliest; 1 draws by the probabilities, which are raised to 1 / temperature."""
-    privileges: frozenset[Privilege] = frozenset()
+    """0 takes the likeliest; above 0 samples in proportion to probability ** (1 / temperature)."""
+
+    def version_for(self, game: str) -> str | None:
+        """The model's version."""
+        return version_of(self.model, game)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -58,7 +59,7 @@ class ScoredPolicy:
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Rate every answer the prompt allows, and take one."""
+        """Score every answer that the prompt allows, and take one."""
         prompt = self.strategy(observation, history, self.lessons)
         seed = int(rng.integers(2**63))
         legal, start = observation.legal, time.perf_counter()
@@ -74,28 +75,31 @@ class ScoredPolicy:
                 reason=reason,
                 calls=(Call(prompt, reply, seed, reason),),
             )
-        rated = {plan: chance for plan, chance in rated.items() if plan[0] in legal}
-        action, frames = _taken(rated, self.temperature, rng)
+        rated = {Plan(*plan): chance for plan, chance in rated.items() if plan[0] in legal}
+        taken = _sampled(rated, self.temperature, rng)
         best = sorted(rated, key=lambda plan: -rated[plan])[:SHOWN]
         usage = Usage(calls=1, seconds=time.perf_counter() - start)
-        told = ", ".join(f"{name} x{held} {rated[name, held]:.0%}" for name, held in best)
+        shown = ", ".join(f"{plan.action} x{plan.frames} {rated[plan]:.0%}" for plan in best)
         return Decision(
-            action=action,
-            frames=frames,
+            action=taken.action,
+            frames=taken.frames,
             source="scored",
-            reason=f"{rated[action, frames]:.0%} of {len(rated)} answers: {told}",
+            reason=f"{rated[taken]:.0%} of {len(rated)} answers: {shown}",
             calls=(Call(prompt, Reply(text="", finish="scored", usage=usage), seed),),
             considered=tuple(
                 Decision(
-                    action=name, frames=held, source="scored", reason=f"{rated[name, held]:.1%}"
+                    action=plan.action,
+                    frames=plan.frames,
+                    source="scored",
+                    reason=f"{rated[plan]:.1%}",
                 )
-                for name, held in best
+                for plan in best
             ),
         )
 
 
-def _taken(rated: Mapping[Plan, float], temperature: float, rng: np.random.Generator) -> Plan:
-    """The likeliest answer, or one drawn."""
+def _sampled(rated: Mapping[Plan, float], temperature: float, rng: np.random.Generator) -> Plan:
+    """The likeliest plan at temperature 0; otherwise one drawn by its probability."""
     plans = list(rated)
     if temperature == 0:
         return max(plans, key=lambda plan: rated[plan])

@@ -1,4 +1,4 @@
-"""The plain policy: build a prompt, ask the model, read the answer; repair once, then fall back."""
+"""The plain policy: build a prompt, ask the model, parse the answer; repair once, or fall back."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from atari_vlm.errors import Lost, ModelFault
-from atari_vlm.policies.action_chunk import planned, remaining
+from atari_vlm.policies.action_chunk import queued
 from atari_vlm.prompts.strategies import repair
+from atari_vlm.protocols import Model, version_of
 from atari_vlm.replies.multi_plan_parser import ParsedPlans, parse_plans
 from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import (
     Call,
     Decision,
     Lessons,
-    Model,
     Observation,
     Plan,
-    Privilege,
     Prompt,
     Reply,
     Step,
@@ -31,7 +30,7 @@ NO_LESSONS = Lessons()
 
 
 def _usage(lost: Lost | None) -> Usage:
-    """What a call without an answer cost: where nobody counted, unknown, which is not free."""
+    """Cost of a call without an answer; unknown if no request was counted."""
     if lost is None:
         return Usage(calls=1, dollars=None)
     return Usage(
@@ -45,32 +44,34 @@ def _usage(lost: Lost | None) -> Usage:
 
 @dataclass(frozen=True)
 class VLMPolicy:
-    """Shows a model the screen and plays what it names.
+    """Shows a model the screen and plays the action in its answer.
 
-    An answer that names no legal action gets one repair turn that says why; after that NOOP is
-    played (the first action in the two games that offer no NOOP), marked as a fallback and counted.
-    A call that failed for good is a fallback at once. Where an answer planned several decisions
-    (`Prompt.chunk_size`), the first is played now and the rest by the decisions after; see
-    `action_chunk`.
+    An answer without a legal action gets one repair turn that explains the fault. After that NOOP
+    is played (the first action in the two games without NOOP), marked as a fallback and counted. A
+    call that failed for good is a fallback at once. Of an answer with several plans
+    (`Prompt.chunk_size`), the first is played now and the rest by the next decisions.
     """
 
     model: Model
     strategy: Strategy
     lessons: Lessons = NO_LESSONS
     repairs: int = 1
-    privileges: frozenset[Privilege] = frozenset()
 
     @property
     def name(self) -> str:
         """The model's name."""
         return self.model.name
 
+    def version_for(self, game: str) -> str | None:
+        """The model's version."""
+        return version_of(self.model, game)
+
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Play what was planned; or ask until the answer is legal, at most `repairs` + 1 times."""
-        if (queued := planned(observation, history)) is not None:
-            return queued
+        """Play a queued plan, or ask until the answer is legal, at most `repairs` + 1 times."""
+        if (planned := queued(observation, history)) is not None:
+            return planned
         prompt = self.strategy(observation, history, self.lessons)
         calls: list[Call] = []
         reason = ""
@@ -96,7 +97,7 @@ class VLMPolicy:
                     frames=frames,
                     source="repaired" if attempt else "parsed",
                     reason=reason or reading.note,
-                    note=remaining(rest, made=observation.step, count=len(reading.plans)),
+                    queue=tuple(rest),
                     calls=tuple(calls),
                 )
             reason = reading.fault
@@ -112,7 +113,7 @@ class VLMPolicy:
 
 
 def _read(text: str, prompt: Prompt) -> ParsedPlans:
-    """The plans of a reply; without plans an action is held for the whole interval."""
+    """The plans of a reply. If the prompt asks for actions only, they are held for the interval."""
     if prompt.chunk_size == 1:
         single = parse_plan(text, prompt.legal, prompt.longest)
         plans = () if single.plan is None else (single.plan,)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from atari_vlm.atari.games import Fire, Game
 from atari_vlm.types import Example, Frame, Observation, Step
 
-LONGEST_NOTE = 400
-"""Characters of an earlier note that are shown; notes are a model's own words, of any length."""
+LONGEST_MEMORY = 400
+"""Characters of an earlier decision's memory that are shown."""
 
 _FIRE_HINTS: dict[Fire, str] = {
     "starts the game": "The first screen waits for FIRE.",
@@ -166,9 +166,9 @@ def _describe(step: Step, lives_after: int, plans: bool) -> str:
     return f"{decision.action}{held} ({outcome})"
 
 
-def last_note(history: Sequence[Step]) -> str:
-    """What the last decision left to be remembered, cut to `LONGEST_NOTE` characters."""
-    note = " ".join(history[-1].decision.note.split()) if history else ""
-    if len(note) > LONGEST_NOTE:
-        note = note[: LONGEST_NOTE - 1] + "…"
-    return f"Your note to yourself: {note}" if note else ""
+def last_memory(history: Sequence[Step]) -> str:
+    """The memory that the last decision left, cut to `LONGEST_MEMORY` characters."""
+    memory = " ".join(history[-1].decision.memory.split()) if history else ""
+    if len(memory) > LONGEST_MEMORY:
+        memory = memory[: LONGEST_MEMORY - 1] + "…"
+    return f"Your note to yourself: {memory}" if memory else ""

@@ -39,8 +39,8 @@ class PromptSettings:
     """Whether to show the lessons' advice."""
     status: bool = True
     """Whether to state the score and the lives."""
-    note: bool = True
-    """Whether to show the note that the last decision left."""
+    memory: bool = True
+    """Whether to show the memory that the last decision left."""
     plans: bool = True
     """Ask for (action, frames). False asks for an action, which is held for the whole interval."""
     image_size: tuple[int, int] | None = None
@@ -133,7 +133,7 @@ def _styled(
         *parts.screens(observation, settings.frames),
         parts.status(observation) if settings.status else "",
         parts.recent_actions(observation, history, settings.history, plans),
-        parts.last_note(history) if settings.note else "",
+        parts.last_memory(history) if settings.memory else "",
         _question(style, form),
     )
     return Prompt(

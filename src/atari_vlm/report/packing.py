@@ -166,7 +166,8 @@ def _choice(choice: ReplayChoice, texts: dict[str, int]) -> dict[str, Any]:
         "frames": choice.frames,
         "source": choice.source,
         "reason": _place(choice.reason, texts),
-        "note": _place(choice.note, texts),
+        "memory": _place(choice.memory, texts),
+        "queue": _place(choice.queue, texts),
         "calls": [_call(call, texts) for call in choice.calls],
     }
     if choice.considered:

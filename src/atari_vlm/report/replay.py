@@ -75,7 +75,10 @@ class ReplayChoice:
     """Emulator frames the action is held; NOOP until the interval ends."""
     source: Source
     reason: str = ""
-    note: str = ""
+    memory: str = ""
+    """Words for the prompts of later decisions."""
+    queue: str = ""
+    """Plans for the next decisions, e.g. "LEFT x2, NOOP x4"."""
     calls: tuple[ReplayCall, ...] = ()
     considered: tuple[ReplayChoice, ...] = ()
 

@@ -10,7 +10,8 @@ from typing import Any
 from atari_vlm.atari.games import get_game
 from atari_vlm.costs.bill import compare
 from atari_vlm.errors import StoreError
-from atari_vlm.policies.registry import is_player, player
+from atari_vlm.policies.registry import get_policy, is_policy
+from atari_vlm.protocols import privileges_of
 from atari_vlm.report.replay import (
     Replay,
     ReplayCall,
@@ -119,11 +120,20 @@ def _facts(
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))
     if compared := compare(run.settings, sum(run.sources().values()), run.usage()):
         facts += compared.lines()
-    name = str(run.settings["model"])
-    if run.settings.get("prompt") == "none" and is_player(name):
-        privileges = player(name, str(run.settings["game"])).privileges
-        facts.append(("Reads beyond the screen", ", ".join(sorted(privileges)) or "nothing"))
+    if run.settings.get("prompt") == "none":
+        reads = ", ".join(_privileges(run)) or "nothing"
+        facts.append(("Reads beyond the screen", reads))
     return facts
+
+
+def _privileges(run: Run) -> list[str]:
+    """What the player reads beyond the screen; older runs did not record it."""
+    recorded, name = run.settings.get("privileges"), str(run.settings["model"])
+    if isinstance(recorded, list):
+        return recorded
+    if not is_policy(name):
+        return []
+    return sorted(privileges_of(get_policy(name, str(run.settings["game"]))))
 
 
 def _episode(run: Run, row: EpisodeRow) -> ReplayEpisode:
@@ -194,7 +204,8 @@ def _choice(decision: Decision) -> ReplayChoice:
         frames=decision.frames,
         source=decision.source,
         reason=decision.reason,
-        note=decision.note,
+        memory=decision.memory,
+        queue=", ".join(f"{plan.action} x{plan.frames}" for plan in decision.queue),
         calls=tuple(_call(call) for call in decision.calls),
         considered=tuple(_choice(other) for other in decision.considered),
     )

@@ -1,20 +1,21 @@
-"""The pixels of a recorded episode, drawn again: seed and plans say everything."""
+"""The screens of a recorded episode, drawn again from its seed and plans."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import StoreError
-from atari_vlm.runs.run import Run
-from atari_vlm.types import Frame, Observation
+from atari_vlm.runs.reader import RunReader
+from atari_vlm.types import Call, Decision, Frame, Message, Observation, Trajectory
 
 
-def environment(settings: dict[str, Any]) -> AtariVLMEnvironment:
-    """The environment a run's settings describe."""
+def environment(settings: Mapping[str, Any]) -> AtariVLMEnvironment:
+    """The environment that a run's settings describe."""
     return AtariVLMEnvironment(
         settings["game"],
         frame_stack=settings["frame_stack"],
@@ -23,11 +24,13 @@ def environment(settings: dict[str, Any]) -> AtariVLMEnvironment:
         repeat_action_probability=settings["repeat_action_probability"],
         full_action_space=settings["full_action_space"],
         max_frames=settings["max_frames"],
+        mode=settings.get("mode"),
+        difficulty=settings.get("difficulty"),
     )
 
 
-def observations(run: Run, episode: int) -> Iterator[Observation]:
-    """What was seen before each recorded decision, and at last what the end looked like.
+def observations(run: RunReader, episode: int) -> Iterator[Observation]:
+    """What was seen before each recorded decision, and after the last one.
 
     Raises:
         StoreError: the episode earns other rewards now than it did then.
@@ -49,10 +52,10 @@ def observations(run: Run, episode: int) -> Iterator[Observation]:
         yield env.observe()
 
 
-def pictures(run: Run) -> Callable[[int, int], Frame]:
+def pictures(run: RunReader) -> Callable[[int, int], Frame]:
     """A function that draws the frame shown at (episode, step) of the run.
 
-    Each is drawn by replaying its episode up to there (0.25 ms a decision) and only the last few
+    Each is drawn by replaying its episode up to there (0.25 ms a decision), and only the last few
     are kept: a whole episode can be a gigabyte of pixels.
     """
 
@@ -63,3 +66,46 @@ def pictures(run: Run) -> Callable[[int, int], Frame]:
         return next(islice(observations(run, episode), step, None)).frames[-1]
 
     return frame
+
+
+def full_trajectory(run: RunReader, episode: int) -> Trajectory:
+    """An episode with everything: frames, legal actions, prompts with their pictures, replies.
+
+    A whole game of 27,000 decisions takes about a gigabyte; `RunReader.trajectory` is small.
+    """
+    bare = run.trajectory(episode)
+    seen = list(islice(observations(run, episode), len(bare.steps)))
+    frames = {(frame.episode, frame.step): frame for each in seen for frame in each.frames}
+    draw = pictures(run)
+
+    def find(frame: Frame) -> Frame:
+        return frames.get((frame.episode, frame.step)) or draw(frame.episode, frame.step)
+
+    steps = zip(bare.steps, seen, run.decisions(episode), strict=True)
+    return replace(
+        bare,
+        steps=tuple(
+            replace(step, observation=observation, decision=_with_pictures(decision, find))
+            for step, observation, decision in steps
+        ),
+    )
+
+
+def _with_pictures(decision: Decision, find: Callable[[Frame], Frame]) -> Decision:
+    """A decision whose prompts, and those of its candidates, have their pixels again."""
+    return replace(
+        decision,
+        calls=tuple(_drawn(call, find) for call in decision.calls),
+        considered=tuple(_with_pictures(other, find) for other in decision.considered),
+    )
+
+
+def _drawn(call: Call, find: Callable[[Frame], Frame]) -> Call:
+    messages = tuple(
+        Message(
+            message.role,
+            tuple(find(part) if isinstance(part, Frame) else part for part in message.parts),
+        )
+        for message in call.prompt.messages
+    )
+    return replace(call, prompt=replace(call.prompt, messages=messages))

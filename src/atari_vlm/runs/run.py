@@ -1,66 +1,43 @@
-"""The run folder: one SQLite file that says everything about an experiment and can continue it.
+"""The run folder: one SQLite file from which an experiment can be read and continued.
 
-Decisions are stored, not pixels: a seed and its plans replay an episode bit for bit (`playback`).
-A decision is committed before its reward is asked for, an answer before it is acted on, so that
-`kill -9` loses at most the call in flight. No key ever reaches this file.
+Decisions are stored, not pixels: a seed and its plans replay an episode bit for bit (`playback`). A
+decision is committed before its reward is asked for, an answer before it is used, so that `kill -9`
+loses at most the call in flight. No key is ever written to this file.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO
 
 import numpy as np
 
 from atari_vlm.errors import Lost, StoreError
-from atari_vlm.models.journal import reply_from_json, reply_to_json
+from atari_vlm.models.journal import reply_to_json
 from atari_vlm.runs import records
-from atari_vlm.runs.schema import FILE, connect, create, explained, locked
-from atari_vlm.types import Decision, Frame, Observation, Reply, Step, Trajectory, Usage
+from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
+from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, locked
+from atari_vlm.runs.settings import must_match
+from atari_vlm.runs.totals import LEARNING, Totals
+from atari_vlm.types import Call, Frame, Lessons, Reply
 
-Setting: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
-
-IDENTITY_FREE = frozenset({"ale_py", "atari_vlm", "python", "base_url", "estimate"})
-"""Settings that may differ when a run is continued: a server may have moved since."""
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeRow:
-    """One line of the run's table of episodes."""
-
-    episode: int
-    seed: int
-    status: str
-    """"playing" (also: interrupted), "finished" or "invalid"."""
-    score: float | None
-    """Sum of raw rewards; None until the episode is finished."""
-    decisions: int | None
-    frames: int | None
-    """Emulator frames played, 60 a second."""
-    message: str
-    """Why it is invalid, or was cut short by a budget; else empty."""
-
-    @property
-    def cut(self) -> bool:
-        """Whether a budget ended the episode before the game did."""
-        return self.status == "finished" and bool(self.message)
+FOREIGN = 1_000_000
+"""Distance between the episode numbers of frames that would otherwise share a place."""
 
 
-class Run:
+class Run(RunReader):
     """A run folder, open for playing (one process at a time) or for reading."""
 
     def __init__(self, folder: Path, db: sqlite3.Connection, lock: IO[str] | None) -> None:
-        self.folder, self._db, self._lock = folder, db, lock
+        super().__init__(folder, db)
+        self._lock = lock
         self._texts: dict[str, int] = {}
-        self.settings: dict[str, Setting] = {
-            name: json.loads(value) for name, value in db.execute("SELECT * FROM settings")
-        }
+        self._places: dict[int, tuple[Frame, records.Place]] = {}
+        self._totals: dict[int, Totals] = {}
 
     # -- opening --------------------------------------------------------------------------------
 
@@ -80,7 +57,8 @@ class Run:
                 if not path.exists():
                     create(path, settings)
                 run = cls(folder, connect(path, playing=True), lock)
-                run._must_match(settings)
+                must_match(folder, run.settings, settings)
+                run._store_totals_of_older_format()
             except BaseException:
                 lock.close()
                 raise
@@ -102,23 +80,19 @@ class Run:
             return (folder / FILE).is_file()
 
     def close(self) -> None:
-        """Let go of the file and the lock."""
-        self._db.close()
+        """Close the file and release the lock."""
+        super().close()
         if self._lock:
             self._lock.close()
 
-    def _must_match(self, settings: Mapping[str, Setting]) -> None:
-        asked = json.loads(json.dumps(dict(settings)))
-        different = [
-            f"{name} {self.settings.get(name)!r}, not {asked.get(name)!r}"
-            for name in sorted(set(asked) | set(self.settings) - {"format"})
-            if name not in IDENTITY_FREE and asked.get(name) != self.settings.get(name)
-        ]
-        if different:
-            raise StoreError(
-                f"{self.folder} holds another run: it has {'; '.join(different)}. "
-                "Give the same settings to continue it, or another folder for a new run."
-            )
+    def _store_totals_of_older_format(self) -> None:
+        """Compute the totals of a run that was begun before they were stored."""
+        if self._one("SELECT 1 FROM totals") or not self._one("SELECT 1 FROM steps"):
+            return
+        with self.writing() as db:
+            for row in self.episodes():
+                totals = self._computed_totals(row.episode)
+                db.execute("INSERT INTO totals VALUES(?, ?)", (row.episode, totals.to_json()))
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -131,18 +105,16 @@ class Run:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
+                self._forget()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def log(self, episode: int, seed: int) -> EpisodeLog:
-        """The log of an episode, new or to be continued."""
-        with self.writing() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO episodes(episode, seed, status) VALUES(?, ?, 'playing')",
-                (episode, seed),
-            )
-        return EpisodeLog(self, episode)
+    def _forget(self) -> None:
+        """Drop what is known of the file: a transaction was not committed."""
+        self._texts.clear()
+        self._places.clear()
+        self._totals.clear()
 
     def text_id(self, text: str) -> int:
         """The number of a text, stored once however often prompts repeat it."""
@@ -155,274 +127,91 @@ class Run:
             self._texts[text] = row[0]
         return self._texts[text]
 
-    def remember(self, seed: int, reply: Reply) -> None:
-        """Commit an answer under its call's seed."""
+    def running_totals(self, episode: int) -> Totals:
+        """The sums of an episode so far, to be added to and stored with `store_totals`."""
+        if episode not in self._totals:
+            self._totals[episode] = self.totals(episode)
+        return self._totals[episode]
+
+    def store_totals(self, db: sqlite3.Connection, episode: int) -> None:
+        """Write the sums of an episode within a transaction."""
+        values = (episode, self._totals[episode].to_json())
+        db.execute("INSERT OR REPLACE INTO totals VALUES(?, ?)", values)
+
+    def remember(self, seed: int, reply: Reply, episode: int) -> None:
+        """Commit an answer under its call's seed, and count it for an episode."""
         with self.writing() as db:
-            db.execute("INSERT OR REPLACE INTO replies VALUES(?, ?)", (seed, reply_to_json(reply)))
+            self.add_reply(db, seed, reply, episode)
+            self.store_totals(db, episode)
+
+    def add_reply(self, db: sqlite3.Connection, seed: int, reply: Reply, episode: int) -> None:
+        """Write an answer within a transaction; one that is stored already is not counted again."""
+        totals = self.running_totals(episode)
+        values = (seed, reply_to_json(reply))
+        if db.execute("INSERT OR IGNORE INTO replies VALUES(?, ?)", values).rowcount:
+            totals.add_usage(reply.usage)
 
     def write_off(self, episode: int, lost: Lost) -> None:
-        """Keep what an episode's question that was stopped may have cost."""
+        """Store what the unanswered requests of an episode may have cost."""
         with self.writing() as db:
             db.execute("INSERT INTO lost VALUES(?, ?, ?, ?)", (episode, *lost))
 
-    def adopt(self, frame: Frame) -> Frame:
-        """Keep the pixels of a frame of another run, which replaying this one cannot draw.
+    def place_of(self, frame: Frame) -> records.Place:
+        """Where a frame can be found again; stores the pixels of one that no replay can draw.
 
-        Returns:
-            The frame under its number in this run: episode -1 - k for episode k of the other.
+        Call it within a transaction.
         """
-        place = (-1 - frame.episode, frame.step)
-        pixels = zlib.compress(np.ascontiguousarray(frame.pixels).tobytes())
-        with self.writing() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO pictures VALUES(?, ?, ?, ?, ?, ?)",
-                (*place, *frame.pixels.shape, frame.standard, pixels),
-            )
-        return Frame(frame.pixels, *place, frame.standard)
-
-    # -- reading --------------------------------------------------------------------------------
-
-    def recall(self, seed: int) -> Reply | None:
-        """The answer to the call with this seed, if it was committed."""
-        row = self._one("SELECT reply FROM replies WHERE seed = ?", seed)
-        return reply_from_json(row[0]) if row else None
-
-    def episodes(self) -> list[EpisodeRow]:
-        """Every episode begun, in order."""
-        rows = self._all(
-            "SELECT episode, seed, status, score, decisions, frames, message FROM episodes"
-            " ORDER BY episode"
-        )
-        return [EpisodeRow(*row) for row in rows]
-
-    def decisions(self, episode: int) -> list[Decision]:
-        """The decisions of an episode so far; their prompts refer to frames without pixels."""
-        calls: dict[int, list[tuple[Any, ...]]] = {}
-        for step, *call in self._all(
-            "SELECT step, seed, prompt, fault FROM calls WHERE episode = ? ORDER BY step, number",
-            episode,
-        ):
-            calls.setdefault(step, []).append(tuple(call))
-        considered = dict(
-            self._all("SELECT step, considered FROM candidates WHERE episode = ?", episode)
-        )
-        texts = dict(self._all("SELECT id, text FROM texts")) if calls or considered else {}
-        rows = self._all(
-            "SELECT step, action, frames, source, reason, note FROM steps WHERE episode = ?"
-            " ORDER BY step",
-            episode,
-        )
-        return [
-            Decision(
-                action=action,
-                frames=frames,
-                source=source,
-                reason=reason,
-                note=note,
-                calls=tuple(
-                    records.call_from_row(seed, prompt, fault, texts, self.recall(seed))
-                    for seed, prompt, fault in calls.get(step, ())
-                ),
-                considered=records.considered_from_json(
-                    considered.get(step, "[]"), texts, self.recall
-                ),
-            )
-            for step, action, frames, source, reason, note in rows
-        ]
-
-    def plans(self, episode: int) -> list[tuple[str, int]]:
-        """The (action, frames) of each decision: with the seed, the whole episode."""
-        rows = self._all(
-            "SELECT action, frames FROM steps WHERE episode = ? ORDER BY step", episode
-        )
-        return [(action, frames) for action, frames in rows]
-
-    def adopted(self) -> dict[tuple[int, int], Frame]:
-        """The frames of other runs by their (episode, step), episodes below 0."""
-        return {
-            (episode, step): Frame(
-                np.frombuffer(zlib.decompress(blob), np.uint8).reshape(height, width),
-                episode,
-                step,
-                standard,
-            )
-            for episode, step, height, width, standard, blob in self._all("SELECT * FROM pictures")
-        }
-
-    def plays(self, episode: int) -> list[tuple[str, int, float | None]]:
-        """The (action, frames, reward) of each decision, read at one moment."""
-        return [
-            (action, frames, reward)
-            for action, frames, reward in self._all(
-                "SELECT action, frames, reward FROM steps WHERE episode = ? ORDER BY step", episode
-            )
-        ]
-
-    def rewards(self, episode: int) -> list[float | None]:
-        """The reward of each decision; None where the run was stopped before it was noted."""
-        rows = self._all("SELECT reward FROM steps WHERE episode = ? ORDER BY step", episode)
-        return [reward for (reward,) in rows]
-
-    def trajectory(self, episode: int) -> Trajectory:
-        """An episode as a value, without its frames and the calls behind its decisions."""
-        rows = self._all(
-            "SELECT step, action, frames, source, reason, note, lives, score, reward, terminated,"
-            " truncated FROM steps WHERE episode = ? ORDER BY step",
-            episode,
-        )
-        seed = self._one("SELECT seed FROM episodes WHERE episode = ?", episode)
-        return Trajectory(
-            game=str(self.settings["game"]),
-            episode=episode,
-            seed=seed[0] if seed else 0,
-            policy=str(self.settings["model"]),
-            steps=tuple(records.step_from_row(self.settings, *row) for row in rows),
-        )
-
-    def sources(self) -> dict[str, int]:
-        """How many decisions came about in which way, over all episodes."""
-        return dict(self._all("SELECT source, count(*) FROM steps GROUP BY source"))
-
-    def usage(self) -> Usage:
-        """What all the answers of the run cost, and what unanswered questions may have cost."""
-        replies = self._all("SELECT reply FROM replies")
-        lost = [
-            Usage(uncertain=requests, uncertain_tokens=tokens, uncertain_dollars=dollars)
-            for requests, tokens, dollars in self._all("SELECT requests, tokens, dollars FROM lost")
-        ]
-        return sum([reply_from_json(reply).usage for (reply,) in replies] + lost, Usage())
-
-    def spent(self, episode: int | None = None) -> tuple[int, float]:
-        """(tokens, dollars) that asking has cost so far, uncertain requests at their most.
-
-        Answers of the response cache cost nothing. An unknown price counts as nothing, because no
-        budget in dollars starts with one.
-
-        Args:
-            episode: one of them; None for the whole run.
-        """
-        rows = self._all("SELECT reply FROM replies")
-        if episode is not None:
-            seeds = {
-                call.seed
-                for decision in self.decisions(episode)
-                for call in records.all_calls(decision)
-            }
-            rows = [self._all("SELECT reply FROM replies WHERE seed = ?", s)[0] for s in seeds]
-        usages = [reply_from_json(reply).usage for (reply,) in rows]
-        paid = [usage for usage in usages if not usage.replayed]
-        lost = [
-            (tokens, dollars or 0.0)
-            for number, tokens, dollars in self._all("SELECT episode, tokens, dollars FROM lost")
-            if episode in (None, number)
-        ]
-        return (
-            sum(use.input_tokens + use.output_tokens + use.uncertain_tokens for use in paid)
-            + sum(tokens for tokens, _ in lost),
-            sum((use.dollars or 0.0) + (use.uncertain_dollars or 0.0) for use in paid)
-            + sum(dollars for _, dollars in lost),
-        )
-
-    def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with explained(self.folder / FILE):
-            return self._db.execute(query, values).fetchall()
-
-    def _one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
-        rows = self._all(query, *values)
-        return rows[0] if rows else None
-
-
-class EpisodeLog:
-    """Writes an episode down as it is played; what is written already is checked, not repeated."""
-
-    def __init__(self, run: Run, episode: int) -> None:
-        self.run, self.episode = run, episode
-        self._written = run.rewards(episode)
-        self._unsaved: Step | None = None
-
-    def decided(self, observation: Observation, decision: Decision) -> None:
-        """Commit a decision, and the reward of the one before."""
-        if observation.step < len(self._written):
-            return
-        with self.run.writing() as db:
-            self._save_reward(db)
-            place = (self.episode, observation.step)
-            db.execute(
-                "INSERT INTO steps VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, 0)",
-                (
-                    *place,
-                    decision.action,
-                    decision.frames,
-                    decision.source,
-                    records.storable(decision.reason),
-                    records.storable(decision.note),
-                    observation.lives,
-                    observation.score,
-                ),
-            )
-            for number, call in enumerate(decision.calls):
-                prompt = records.prompt_to_json(call.prompt, self.run.text_id)
-                db.execute(
-                    "INSERT INTO calls VALUES(?, ?, ?, ?, ?, ?)",
-                    (*place, number, call.seed, prompt, records.storable(call.fault)),
-                )
-            for call in records.all_calls(decision):
-                db.execute(
-                    "INSERT OR IGNORE INTO replies VALUES(?, ?)",
-                    (call.seed, reply_to_json(call.reply)),
-                )
-            if decision.considered:
-                considered = records.considered_to_json(decision.considered, self.run.text_id)
-                db.execute("INSERT INTO candidates VALUES(?, ?, ?)", (*place, considered))
-
-    def rewarded(self, step: Step) -> None:
-        """Keep the reward for the next commit; a replayed one must be what it was."""
-        number = step.observation.step
-        known = self._written[number] if number < len(self._written) else None
-        if known is not None and known != step.reward:
-            raise StoreError(
-                f"Episode {self.episode} in {self.run.folder} does not replay: decision {number} "
-                f"earned {known:g} then and {step.reward:g} now. It was recorded with ale-py "
-                f"{self.run.settings.get('ale_py')}; continue it with that version."
-            )
+        if frame.episode >= 0:
+            return records.own_place(frame)
+        known = self._places.get(id(frame))
         if known is None:
-            self._unsaved = step
+            if len(self._places) > 1024:
+                self._places.clear()
+            # The frame is kept too, so that no other one can get its id.
+            known = self._places[id(frame)] = (frame, self._adopt(frame))
+        return known[1]
 
-    def finish(self, status: str, *, score: float, frames: int, message: str = "") -> None:
-        """Commit the last reward and the outcome of the episode.
+    def _adopt(self, frame: Frame) -> records.Place:
+        episode, step = records.own_place(frame)
+        pixels = np.ascontiguousarray(frame.pixels)
+        while True:
+            found = self._db.execute(
+                "SELECT height, width, pixels FROM pictures WHERE episode = ? AND step = ?",
+                (episode, step),
+            ).fetchone()
+            if found is None:
+                self._db.execute(
+                    "INSERT INTO pictures VALUES(?, ?, ?, ?, ?, ?)",
+                    (episode, step, *pixels.shape, frame.standard, zlib.compress(pixels.tobytes())),
+                )
+                return episode, step
+            if found[:2] == pixels.shape and zlib.decompress(found[2]) == pixels.tobytes():
+                return episode, step
+            episode -= FOREIGN  # another picture has this place
 
-        Args:
-            status: "finished" or "invalid".
-            score: sum of its rewards.
-            frames: emulator frames played.
-            message: why it is invalid, or what cut a finished episode short.
-        """
-        with self.run.writing() as db:
-            if status == "finished" and message and self._unsaved is not None:
-                self._unsaved = replace(self._unsaved, truncated=True)
-            self._save_reward(db)
-            db.execute(
-                "UPDATE episodes SET status = ?, score = ?, frames = ?, message = ?, decisions ="
-                " (SELECT count(*) FROM steps WHERE steps.episode = ?) WHERE episode = ?",
-                (status, score, frames, records.storable(message), self.episode, self.episode),
-            )
+    def store_lessons(
+        self, episode: int, learner: str, lessons: Lessons, calls: Sequence[Call]
+    ) -> None:
+        """Commit the lessons for an episode and those after it, and the calls that made them."""
+        with self.writing() as db:
+            for number, call in enumerate(calls):
+                prompt = records.prompt_to_json(call.prompt, self.text_id, self.place_of)
+                fault = records.storable(call.fault)
+                db.execute(
+                    "INSERT OR REPLACE INTO calls VALUES(?, ?, ?, ?, ?, ?)",
+                    (LEARNING, episode, number, call.seed, prompt, fault),
+                )
+                self.add_reply(db, call.seed, call.reply, LEARNING)
+            if calls:
+                self.store_totals(db, LEARNING)
+            value = records.lessons_to_json(lessons, self.place_of)
+            db.execute("INSERT OR REPLACE INTO lessons VALUES(?, ?, ?)", (episode, learner, value))
 
-    def pause(self) -> None:
-        """Commit the last reward; the episode goes on another time."""
-        with self.run.writing() as db:
-            self._save_reward(db)
+    def fork_of(self, folder: Path, episode: int, step: int) -> None:
+        """Record where this run was forked from."""
+        with self.writing() as db:
+            db.execute("DELETE FROM parent")
+            db.execute("INSERT INTO parent VALUES(?, ?, ?)", (str(folder), episode, step))
 
-    def _save_reward(self, db: sqlite3.Connection) -> None:
-        if (step := self._unsaved) is not None:
-            db.execute(
-                "UPDATE steps SET reward = ?, terminated = ?, truncated = ?"
-                " WHERE episode = ? AND step = ?",
-                (
-                    step.reward,
-                    step.terminated,
-                    step.truncated,
-                    self.episode,
-                    step.observation.step,
-                ),
-            )
-            self._unsaved = None
+
+__all__ = ["FORMAT", "EpisodeRow", "Run", "Setting"]

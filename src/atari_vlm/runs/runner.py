@@ -1,4 +1,4 @@
-"""Many episodes of one run: in parallel, resumed where they stopped, learning from one another."""
+"""Plays the episodes of one run: in parallel, resumed, each wave taught by those before it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,42 @@ from dataclasses import dataclass, field
 
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, RunInvalid, StoreError
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps
+from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.recorded import Recorded
+from atari_vlm.protocols import Learner, Model, Policy
 from atari_vlm.rollout import steps
+from atari_vlm.runs.episode_log import EpisodeJournal, EpisodeLog
+from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.playback import environment, pictures
-from atari_vlm.runs.run import EpisodeLog, Run
-from atari_vlm.types import Learner, Lessons, Limits, Policy, Step
+from atari_vlm.runs.run import Run
+from atari_vlm.types import Lessons, Limits, Step, Trajectory
 
 Watcher = Callable[[int, Step], None]
-"""Told of every new step as it happens: (episode, step); not of those a resume repeats."""
+"""Called with (episode, step) for every new step; not for those that a resume repeats."""
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Job:
     """What is to be played."""
 
-    policy: Callable[[Lessons], Policy]
-    """The player, given what earlier episodes taught."""
+    policy: Callable[[Model | None, Lessons], Policy]
+    """Builds the player from its model and the lessons of earlier episodes."""
+    model: Model | None = None
+    """The model that the policy asks; its answers are stored before they are used."""
     seeds: Sequence[int]
     """The seed of each episode of the run."""
     limits: Limits
     learner: Learner | None = None
+    lessons: Lessons | None = None
+    """Shown in every episode, unchanged; None for those of the learner."""
     parallel: int = 1
     """Episodes played at the same time in this process."""
     budget: Budget = field(default_factory=lambda: Budget(Caps()))
     """What the episodes may spend together."""
 
 
-async def play(run: Run, plan: Plan, watch: Watcher) -> None:
-    """Play every episode of the plan that is not finished yet.
+async def play(run: Run, job: Job, watch: Watcher) -> None:
+    """Play every episode of the job that is not finished yet.
 
     With a learner, episodes are played in waves of `parallel`, each wave taught by all the waves
     before it, so that what is learned does not depend on which episode happens to end first.
@@ -48,46 +56,84 @@ async def play(run: Run, plan: Plan, watch: Watcher) -> None:
     for row in run.episodes():
         if row.status == "invalid":
             raise RunInvalid(f"{run.folder} is invalid: {row.message} Play another seed or folder.")
-    wave = plan.parallel if plan.learner else max(1, len(plan.seeds))
-    for start in range(0, len(plan.seeds), wave):
+    wave = job.parallel if job.learner else max(1, len(job.seeds))
+    played: dict[int, Trajectory] = {}
+    for start in range(0, len(job.seeds), wave):
         finished = {row.episode for row in run.episodes() if row.status == "finished"}
-        left = set(range(start, min(start + wave, len(plan.seeds)))) - finished
+        left = set(range(start, min(start + wave, len(job.seeds)))) - finished
         if not left:
             continue
-        policy = plan.policy(_lessons(run, plan, start))
-        gate = asyncio.Semaphore(plan.parallel)
+        lessons = await _lessons(run, job, start, played)
+        gate = asyncio.Semaphore(job.parallel)
         try:
             async with asyncio.TaskGroup() as group:
                 for episode in sorted(left):
-                    group.create_task(_gated(gate, run, plan, policy, episode, watch))
+                    group.create_task(_gated(gate, run, job, lessons, episode, watch, played))
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
 
 
-def _lessons(run: Run, plan: Plan, before: int) -> Lessons:
-    if plan.learner is None:
-        return Lessons()
-    return plan.learner.learn([run.trajectory(k) for k in range(before)], pictures(run))
+async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]) -> Lessons:
+    if job.lessons is not None or job.learner is None:
+        return job.lessons or Lessons()
+
+    def trajectories() -> list[Trajectory]:
+        for episode in range(start):  # those of an earlier session are read once
+            if episode not in played:
+                played[episode] = run.trajectory(episode)
+        return [played[episode] for episode in range(start)]
+
+    return await lessons_for(
+        run,
+        start,
+        job.learner,
+        trajectories,
+        pictures(run),
+        model=job.model,
+        seed=job.seeds[0],
+        budget=job.budget,
+    )
 
 
 async def _gated(
-    gate: asyncio.Semaphore, run: Run, plan: Plan, policy: Policy, episode: int, watch: Watcher
+    gate: asyncio.Semaphore,
+    run: Run,
+    job: Job,
+    lessons: Lessons,
+    episode: int,
+    watch: Watcher,
+    played: dict[int, Trajectory],
 ) -> None:
     async with gate:
-        await _episode(run, plan, policy, episode, watch)
+        made = await _episode(run, job, lessons, episode, watch)
+    if job.learner is not None:
+        played[episode] = Trajectory(
+            game=str(run.settings["game"]),
+            episode=episode,
+            seed=job.seeds[episode],
+            policy=str(run.settings["model"]),
+            steps=tuple(made),
+        )
 
 
-async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Watcher) -> None:
-    seed = plan.seeds[episode]
-    log = run.log(episode, seed)
+async def _episode(
+    run: Run, job: Job, lessons: Lessons, episode: int, watch: Watcher
+) -> list[Step]:
+    """Play one episode; returns its steps, without frames if a learner will read them."""
+    seed = job.seeds[episode]
+    log = EpisodeLog(run, episode, seed)
     env = environment(run.settings)
     made = tuple(run.decisions(episode))
-    resumed = Recorded(policy, made)
-    ACCOUNT.set(plan.budget.account(episode))  # for this task: what it asks, this episode pays
-    score, played = 0.0, 0
+    model = job.model and JournaledModel(job.model, EpisodeJournal(run, episode))
+    resumed = Recorded(job.policy(model, lessons), made)
+    ACCOUNT.set(job.budget.account(episode))  # for this task: the episode pays for what it asks
+    score, count = 0.0, 0
+    kept: list[Step] = []
     try:
-        async for step in steps(env, resumed, log, seed=seed, episode=episode, limits=plan.limits):
-            score, played = score + step.reward, played + 1
+        async for step in steps(env, resumed, log, seed=seed, episode=episode, limits=job.limits):
+            score, count = score + step.reward, count + 1
+            if job.learner is not None:
+                kept.append(step.without_frames())
             if step.observation.step >= len(made):
                 watch(episode, step)
             # A model that never waits would keep Ctrl-C and the other episodes out.
@@ -96,20 +142,21 @@ async def _episode(run: Run, plan: Plan, policy: Policy, episode: int, watch: Wa
         log.finish("invalid", score=score, frames=env.emulator.frame, message=str(error))
         raise
     except BudgetExceeded as error:
-        if not (error.episode and played):  # an episode without a decision has no score
+        if not (error.episode and count):  # an episode without a decision has no score
             _pause(log)
             raise
         cut = f"budget: {error}"
         log.finish("finished", score=score, frames=env.emulator.frame, message=cut)
-        return
+        return kept
     except BaseException:
         _pause(log)
         raise
     log.finish("finished", score=score, frames=env.emulator.frame)
+    return kept
 
 
 def _pause(log: EpisodeLog) -> None:
-    with suppress(StoreError):  # what stopped the episode is the error to tell
+    with suppress(StoreError):  # the error that stopped the episode is raised instead
         log.pause()
 
 

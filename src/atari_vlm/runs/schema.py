@@ -1,66 +1,86 @@
-"""The SQLite file of a run: its tables, how it is opened, and what it says when it cannot be."""
+"""The SQLite file of a run: its tables, how it is opened, and its errors in sentences."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from atari_vlm.errors import StoreError
-from atari_vlm.files import lock
+from atari_vlm.runs.files import lock
 
 FILE = "run.sqlite"
-FORMAT = 3
-"""2 added the candidates of a decision; 3 says more of what an answer cost (see `types.Usage`),
-keeps what unanswered questions may have cost, and marks episodes that a budget cut short. Runs of
-older formats can be read and continued."""
+FORMAT = 4
+"""2 added the candidates of a decision. 3 added details of costs (`types.Usage`), what unanswered
+requests may have cost, and episodes cut short by a budget. 4 split a decision's note into memory
+and queue, and added latencies, lessons, running totals, workers and the parent of a forked run.
+Runs of older formats can be read and continued."""
 
-_CANDIDATES = """candidates(
-    episode INTEGER, step INTEGER, considered TEXT NOT NULL,
-    PRIMARY KEY(episode, step)) WITHOUT ROWID;
-"""
-_LOST = """lost(episode INTEGER, requests INTEGER, tokens INTEGER, dollars REAL);
-"""
-_SCHEMA = f"""
-CREATE TABLE {_CANDIDATES}
-CREATE TABLE {_LOST}
-CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE texts(id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
-CREATE TABLE replies(seed INTEGER PRIMARY KEY, reply TEXT NOT NULL);
-CREATE TABLE episodes(
-    episode INTEGER PRIMARY KEY, seed INTEGER NOT NULL, status TEXT NOT NULL, score REAL,
-    decisions INTEGER, frames INTEGER, message TEXT NOT NULL DEFAULT '');
-CREATE TABLE steps(
-    episode INTEGER, step INTEGER, action TEXT, frames INTEGER, source TEXT, reason TEXT,
-    note TEXT, lives INTEGER, score REAL, reward REAL, terminated INTEGER, truncated INTEGER,
-    PRIMARY KEY(episode, step)) WITHOUT ROWID;
-CREATE TABLE pictures(
-    episode INTEGER, step INTEGER, height INTEGER, width INTEGER, standard TEXT, pixels BLOB,
-    PRIMARY KEY(episode, step)) WITHOUT ROWID;
-CREATE TABLE calls(
-    episode INTEGER, step INTEGER, number INTEGER, seed INTEGER, prompt TEXT, fault TEXT,
-    PRIMARY KEY(episode, step, number)) WITHOUT ROWID;
-"""
+_TABLES = {
+    "settings": "name TEXT PRIMARY KEY, value TEXT NOT NULL",
+    "texts": "id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL",
+    "replies": "seed INTEGER PRIMARY KEY, reply TEXT NOT NULL",
+    "episodes": """episode INTEGER PRIMARY KEY, seed INTEGER NOT NULL, status TEXT NOT NULL,
+        score REAL, decisions INTEGER, frames INTEGER, message TEXT NOT NULL DEFAULT '',
+        worker TEXT NOT NULL DEFAULT ''""",
+    "steps": """episode INTEGER, step INTEGER, action TEXT, frames INTEGER, source TEXT,
+        reason TEXT, memory TEXT NOT NULL DEFAULT '', queue TEXT NOT NULL DEFAULT '',
+        lives INTEGER, score REAL, latency REAL, waited INTEGER NOT NULL DEFAULT 0,
+        reward REAL, terminated INTEGER, truncated INTEGER,
+        PRIMARY KEY(episode, step)""",
+    "candidates": "episode INTEGER, step INTEGER, considered TEXT NOT NULL,"
+    " PRIMARY KEY(episode, step)",
+    "pictures": """episode INTEGER, step INTEGER, height INTEGER, width INTEGER, standard TEXT,
+        pixels BLOB, PRIMARY KEY(episode, step)""",
+    "calls": """episode INTEGER, step INTEGER, number INTEGER, seed INTEGER, prompt TEXT,
+        fault TEXT, PRIMARY KEY(episode, step, number)""",
+    "lost": "episode INTEGER, requests INTEGER, tokens INTEGER, dollars REAL",
+    "totals": "episode INTEGER PRIMARY KEY, value TEXT NOT NULL",
+    "lessons": "episode INTEGER PRIMARY KEY, learner TEXT NOT NULL, value TEXT NOT NULL",
+    "parent": "folder TEXT NOT NULL, episode INTEGER NOT NULL, step INTEGER NOT NULL",
+}
+"""latency: seconds the decision took. waited: emulator frames that passed meanwhile. totals: sums
+of each episode so far, those of learning under episode -1. lessons: shown from an episode on; calls
+of learning are in `calls` under episode -1, with that episode as the step. parent: the run that
+this one was forked from. worker: the process that played an episode."""
+
+_WITHOUT_ROWID = ("steps", "candidates", "pictures", "calls")
+
+
+def _definition(table: str) -> str:
+    tail = " WITHOUT ROWID" if table in _WITHOUT_ROWID else ""
+    return f"{table}({_TABLES[table]}){tail};"
 
 
 def create(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write a new file whole: under another name first."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    db = sqlite3.connect(draft, isolation_level=None)
+    """Write a new file whole: under a random name first."""
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(number)
     try:
-        db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        db.executemany(
-            "INSERT INTO settings VALUES(?, ?)",
-            [(name, json.dumps(value)) for name, value in {"format": FORMAT, **settings}.items()],
-        )
-    finally:
-        db.close()
-    os.replace(draft, path)
+        db = sqlite3.connect(name, isolation_level=None)
+        try:
+            tables = " ".join(f"CREATE TABLE {_definition(table)}" for table in _TABLES)
+            db.executescript(f"BEGIN; {tables} COMMIT;")
+            db.executemany(
+                "INSERT INTO settings VALUES(?, ?)",
+                [(k, json.dumps(value)) for k, value in {"format": FORMAT, **settings}.items()],
+            )
+        finally:
+            db.close()
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
 
 
 def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
@@ -70,7 +90,7 @@ def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
         path: the file.
         playing: it will be written to, so an older format is brought up to date.
     """
-    # Played in another thread where an event loop runs already, as in a notebook; one at a time.
+    # Played in another thread if an event loop is running already, as in a notebook; one at a time.
     db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
@@ -79,20 +99,92 @@ def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
     if found is None or json.loads(found[0]) not in range(1, FORMAT + 1):
         raise StoreError(f"{path} has a format this version cannot read.")
     if json.loads(found[0]) < FORMAT:
-        _complete(db, playing)
+        _bring_up_to_date(db, playing)
     return db
 
 
-def _complete(db: sqlite3.Connection, playing: bool) -> None:
-    """Give an older run the tables it lacks; who only reads gets them beside the file."""
+# --- older formats -------------------------------------------------------------------------------
+
+_NEW_COLUMNS = {
+    "steps": {
+        "memory": "TEXT NOT NULL DEFAULT ''",
+        "queue": "TEXT NOT NULL DEFAULT ''",
+        "latency": "REAL",
+        "waited": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "episodes": {"worker": "TEXT NOT NULL DEFAULT ''"},
+}
+_VIEW_DEFAULTS = {"latency": "NULL", "waited": "0", "worker": "''", "memory": "''", "queue": "''"}
+
+
+def _bring_up_to_date(db: sqlite3.Connection, playing: bool) -> None:
+    """Give an older run the tables and columns it lacks: in the file, or for reading in memory."""
     found = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    lacking = [table for table in (_CANDIDATES, _LOST) if table.partition("(")[0] not in found]
+    tables = [table for table in _TABLES if table not in found]
+    columns = {table: _columns(db, table) for table in _NEW_COLUMNS}
+    lacking = {
+        table: {name: kind for name, kind in new.items() if name not in columns[table]}
+        for table, new in _NEW_COLUMNS.items()
+    }
+    noted = "note" in columns["steps"]
+    db.create_function("queue_in", 2, queue_in_note, deterministic=True)
+    db.create_function("memory_in", 2, memory_in_note, deterministic=True)
     if not playing:
-        db.executescript(" ".join(f"CREATE TEMP TABLE {table}" for table in lacking))
+        for table in tables:
+            db.execute(f"CREATE TEMP TABLE {_definition(table)}")
+        for table, new in lacking.items():
+            if new:
+                shown = [*columns[table], *(f"{_value(name, noted)} AS {name}" for name in new)]
+                db.execute(
+                    f"CREATE TEMP VIEW {table} AS SELECT {', '.join(shown)} FROM main.{table}"
+                )
         return
-    new = " ".join(f"CREATE TABLE {table}" for table in lacking)
-    update = f"UPDATE settings SET value = '{FORMAT}' WHERE name = 'format'"
-    db.executescript(f"BEGIN IMMEDIATE; {new} {update}; COMMIT;")
+    script = [f"CREATE TABLE {_definition(table)}" for table in tables]
+    script += [
+        f"ALTER TABLE {table} ADD COLUMN {name} {kind};"
+        for table, new in lacking.items()
+        for name, kind in new.items()
+    ]
+    if noted:
+        script.append(
+            "UPDATE steps SET queue = queue_in(source, note), memory = memory_in(source, note)"
+            " WHERE note != '';"
+        )
+    script.append(f"UPDATE settings SET value = '{FORMAT}' WHERE name = 'format';")
+    db.executescript(f"BEGIN IMMEDIATE; {' '.join(script)} COMMIT;")
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f"PRAGMA main.table_info({table})")]
+
+
+def _value(column: str, noted: bool) -> str:
+    """What an absent column reads as."""
+    if noted and column in ("memory", "queue"):
+        return f"{column}_in(source, note)"
+    return _VIEW_DEFAULTS[column]
+
+
+_CHUNK = re.compile(r"Planned at decision [0-9]+, [0-9]+ to [0-9]+ of [0-9]+: (.+)")
+_PLANS = re.compile(r"[A-Z]+ x?[0-9]+(?:, [A-Z]+ x?[0-9]+)*")
+
+
+def queue_in_note(source: str, note: str) -> str:
+    """The plans in a note of formats 1 to 3, as JSON; empty if it holds none."""
+    found = _CHUNK.fullmatch(note)
+    plans = found[1] if found else note if source == "searched" else ""
+    if not _PLANS.fullmatch(plans):
+        return ""
+    pairs = [plan.replace(" x", " ").split(" ") for plan in plans.split(", ")]
+    return json.dumps([[action, int(frames)] for action, frames in pairs])
+
+
+def memory_in_note(source: str, note: str) -> str:
+    """The words in a note of formats 1 to 3; empty if it holds plans."""
+    return "" if queue_in_note(source, note) else note
+
+
+# --- locks and errors ----------------------------------------------------------------------------
 
 
 def locked(folder: Path) -> IO[str]:
@@ -103,7 +195,7 @@ def locked(folder: Path) -> IO[str]:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk say into one sentence."""
+    """Turn errors of SQLite and of the disk into one sentence."""
     try:
         yield
     except sqlite3.Error as error:

@@ -28,8 +28,9 @@ from atari_vlm.models.embedded.model import EmbeddedModel
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.models.embedded.vocabulary import Vocabulary
 from atari_vlm.prompts.embedded import embedded_prompt
+from atari_vlm.protocols import Scorer
 from atari_vlm.replies.plan_parser import parse_plan
-from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Scorer
+from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
 ANSWER = re.compile(

@@ -11,7 +11,7 @@ from atari_vlm.costs.prices import Price
 from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
 from atari_vlm.models.build import build_model
 from atari_vlm.models.hosted.dialects import DIALECTS, AnswerFormat, get_dialect
-from atari_vlm.models.hosted.options import Hosting
+from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
 from atari_vlm.replies.plan_parser import parse_plan
 from tests.hosted import COMPATIBLE, LEGAL, VendorApi, ask, make_prompt
 from tests.servers import Server
@@ -125,20 +125,20 @@ def test_effort_is_sent_in_the_servers_own_field():
 
 
 def test_a_dialect_has_a_default_address():
-    model = build_model("qwen3-vl", hosting=Hosting(dialect="ollama"))
+    model = build_model("qwen3-vl", hosted=HostedOptions(dialect="ollama"))
     assert model.settings.base_url == "http://localhost:11434/v1"
-    model = build_model("qwen3-vl", base_url="http://h/v1", hosting=Hosting(dialect="ollama"))
+    model = build_model("qwen3-vl", base_url="http://h/v1", hosted=HostedOptions(dialect="ollama"))
     assert model.settings.base_url == "http://h/v1"
-    with pytest.raises(InvalidSetting, match="Say it with --base-url"):
-        build_model("qwen3-vl", hosting=Hosting(dialect="generic"))
+    with pytest.raises(InvalidSetting, match="Name it with base_url"):
+        build_model("qwen3-vl", hosted=HostedOptions(dialect="generic"))
 
 
 def test_openrouter_needs_its_own_key_and_has_prices(monkeypatch):
-    hosting = Hosting(dialect="openrouter", budget=1)
+    asked = {"hosted": HostedOptions(dialect="openrouter"), "spend": SpendOptions(budget=1)}
     with pytest.raises(ModelUnusable, match=r"key from OpenRouter\. Set OPENROUTER_API_KEY"):
-        build_model("openai/gpt-4o", hosting=hosting)
+        build_model("openai/gpt-4o", **asked)
     monkeypatch.setenv("OPENROUTER_API_KEY", "k")
-    model = build_model("openai/gpt-4o", hosting=hosting)
+    model = build_model("openai/gpt-4o", **asked)
     assert model.price == Price(2.5, 1.25, 10)
 
 
@@ -151,14 +151,16 @@ def test_an_openrouter_answer_is_charged_by_its_price_list():
 
 def test_an_unknown_dialect_names_the_nearest():
     with pytest.raises(UnknownName, match=r"No dialect is called 'olama'. Did you mean 'ollama'\?"):
-        Hosting(dialect="olama")
+        HostedOptions(dialect="olama")
 
 
 def test_settings_that_a_server_would_ignore_are_refused():
     with pytest.raises(InvalidSetting, match=r"llama\.cpp takes no reasoning effort; leave out"):
-        build_model("m", base_url="http://h/v1", hosting=Hosting(dialect="llamacpp", effort="low"))
+        build_model(
+            "m", base_url="http://h/v1", hosted=HostedOptions(dialect="llamacpp", effort="low")
+        )
     with pytest.raises(InvalidSetting, match="vLLM takes no detail of images; leave out detail"):
-        build_model("m", base_url="http://h/v1", hosting=Hosting(dialect="vllm", detail="low"))
+        build_model("m", base_url="http://h/v1", hosted=HostedOptions(dialect="vllm", detail="low"))
 
 
 def test_every_dialect_answers(tmp_path):

@@ -220,8 +220,8 @@ def test_a_key_is_in_no_file_log_or_error_of_a_run(
                 seed=number,
                 run_folder=tmp_path / str(number),
             )
-            assert trainer.experiment.model is not None
-            trainer.experiment.model._clock = FakeClock([])
+            assert trainer.player.model is not None
+            trainer.player.model._clock = FakeClock([])
             try:
                 trainer.train(1)
             except AtariVLMError as error:

@@ -143,7 +143,7 @@ def test_parallel_episodes_share_forward_passes(built, tmp_path):
             save_dir=tmp_path / folder,
         )
         summary = trainer.evaluate(3)
-        return trainer.experiment.model, summary
+        return trainer.player.model, summary
 
     parallel_model, batched = play("parallel", 3)
     serial_model, single = play("serial", 1)

@@ -15,8 +15,9 @@ from atari_vlm.models.embedded.model import EmbeddedModel
 from atari_vlm.models.local.families import EMBEDDED
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.prompts.embedded import LOOK, SEE
+from atari_vlm.protocols import Scorer
 from atari_vlm.trainer import VLMTrainer
-from atari_vlm.types import Frame, Message, Prompt, Scorer
+from atari_vlm.types import Frame, Message, Prompt
 
 pytestmark = pytest.mark.training
 pytest.importorskip("torch")

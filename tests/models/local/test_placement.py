@@ -7,11 +7,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from atari_vlm.errors import InvalidSetting, MissingExtra, UnknownName
+from atari_vlm.errors import InvalidSetting, MissingExtra
 from atari_vlm.models.build import build_model
 from atari_vlm.models.local import placement
 from atari_vlm.models.local.model import LocalModel, LocalSettings
-from atari_vlm.models.local.options import placing
 from atari_vlm.models.local.placement import Placement
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt
@@ -19,6 +18,7 @@ from atari_vlm.types import Message, Prompt
 pytestmark = pytest.mark.training
 pytest.importorskip("torch")
 from tests import checkpoints  # noqa: E402
+from tests.cli.test_cli import command  # noqa: E402
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
 
@@ -104,6 +104,8 @@ def test_other_models_refuse_placement_settings(name):
         VLMTrainer("pong", name, api_key="none", quantize="4bit")
 
 
-def test_an_unknown_setting_gets_a_suggestion():
-    with pytest.raises(UnknownName, match=r"called 'quantise'\. Did you mean 'quantize'\?"):
-        placing({"quantise": "4bit"})
+def test_an_unknown_setting_gets_a_suggestion(tmp_path):
+    process = command("play", "--model", "local:x", "--quantise", "4bit", cwd=tmp_path)
+    assert process.returncode == 2
+    assert "No such option: --quantise" in process.stderr
+    assert "Did you mean --quantize?" in " ".join(process.stderr.split())

@@ -166,7 +166,7 @@ def test_the_expert_is_a_policy_with_a_note_and_privileges():
     assert (first.action, first.frames) == (again.action, again.frames)
     assert (first.action, first.frames) in advice.plans
     assert first.source == "scripted"
-    assert first.note == advice.description
+    assert first.reason == advice.description
     assert expert.privileges == {"ram"}
 
 

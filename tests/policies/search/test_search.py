@@ -21,8 +21,9 @@ from atari_vlm.bench.matrix import BenchSettings, bench
 from atari_vlm.cli.display import bench_table
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.players import Options
 from atari_vlm.policies.baselines import RandomPolicy
-from atari_vlm.policies.registry import player
+from atari_vlm.policies.registry import get_policy
 from atari_vlm.policies.search.methods import UCT, RolloutIW
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings, tree
@@ -256,7 +257,7 @@ def test_the_first_decision_of_a_game_can_be_searched(search):
         (lambda: RolloutIW(horizon=0), "horizon must be a whole number of at least 1, not 0"),
         (lambda: UCT(horizon=0), "horizon must be a whole number of at least 1, not 0"),
         (lambda: UCT(exploration=-1), "exploration is 0 or more, not -1"),
-        (lambda: player("iw-0", "pong"), "budget must be a whole number of at least 1, not 0"),
+        (lambda: get_policy("iw-0", "pong"), "budget must be a whole number of at least 1, not 0"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_in_a_sentence(make, words):
@@ -317,7 +318,11 @@ def test_a_run_says_with_what_settings_it_searched(tmp_path):
 
 def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
     settings = BenchSettings(
-        games=("pong",), players=("iw-40", "uct-40"), episodes=1, max_decisions=3, out=tmp_path
+        games=("pong",),
+        players=("iw-40", "uct-40"),
+        episodes=1,
+        out=tmp_path,
+        options=Options(max_decisions=3),
     )
     cells = bench(settings, lambda line: None)
     console = Console(width=80, file=io.StringIO())

@@ -22,23 +22,13 @@ from typing import Literal
 from atari_vlm.costs.picture_tokens import Rule
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost, setting
-from atari_vlm.types import Prompt
+from atari_vlm.types import Charge, Prompt
 
 BYTES_PER_TOKEN = 3
 """Fewest bytes of text in a token, for an upper bound; English averages four or more."""
 
 OVERHEAD_TOKENS = 300
 """Upper bound of the tokens that vendors add to a prompt: the answer's schema and turn markers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What a request costs, or the most that it can cost."""
-
-    tokens: int = 0
-    """Input and output tokens."""
-    dollars: float | None = 0.0
-    """None if the price is unknown."""
 
 
 def max_input_tokens(prompt: Prompt, rule: Rule) -> int:

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from atari_vlm.costs.picture_tokens import rule_for
 from atari_vlm.errors import AtariVLMError, Lost, ModelFault, ModelUnusable
-from atari_vlm.models.hosted.budget import ACCOUNT, Charge, max_dollars, max_input_tokens
+from atari_vlm.models.hosted.budget import ACCOUNT, max_dollars, max_input_tokens
 from atari_vlm.models.hosted.cache import CacheSettings, ResponseCache, cache_key
 from atari_vlm.models.hosted.client import Client
 from atari_vlm.models.hosted.faults import Failure
@@ -27,7 +27,7 @@ from atari_vlm.models.hosted.message_conversion import to_reply
 from atari_vlm.models.hosted.request import Request
 from atari_vlm.models.hosted.retry import RetryPolicy
 from atari_vlm.models.hosted.settings import HostedSettings
-from atari_vlm.types import Prompt, Reply
+from atari_vlm.types import Charge, Prompt, Reply
 
 
 class HostedModel:

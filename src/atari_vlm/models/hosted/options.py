@@ -1,68 +1,57 @@
-"""How a hosted model is asked, as the user sets it: one value from the flags to the model."""
+"""How a hosted model is asked, and what may be spent on it, as the user sets it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from atari_vlm.errors import InvalidSetting, unknown
+from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.models.hosted.budget import Caps
 from atari_vlm.models.hosted.cache import CacheMode, CacheSettings
 from atari_vlm.models.hosted.dialects import GENERIC, Dialect, get_dialect
 from atari_vlm.models.hosted.limiter import Rate
 from atari_vlm.models.hosted.vendors import Detail, Effort
+from atari_vlm.options import given, option
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hosting:
-    """How a hosted model is asked; the fields are flags of the command line, and None is unset."""
+@dataclass(frozen=True, kw_only=True)
+class HostedOptions:
+    """How a hosted model is asked; None leaves it to the catalogue and the vendor."""
 
-    dialect: str | None = None
-    """What kind of OpenAI-compatible server it is; see `dialects`."""
-    effort: Effort | None = None
-    """How long a reasoning model thinks."""
-    detail: Detail | None = None
-    """How closely the vendor looks at pictures."""
-    timeout: float | None = None
-    """Seconds to wait for one answer."""
-    rpm: float | None = None
-    """Most requests a minute."""
-    concurrency: int | None = None
-    """Most requests at the same time."""
-    cache: str | Path | None = None
-    """File of answers that runs share."""
-    cache_mode: CacheMode | None = None
-    """What it is used for; "readwrite" where a file is named."""
-    cache_share: bool = False
-    """Whether equal states get equal answers."""
-    budget: float | None = None
-    """Most US dollars of a run."""
-    budget_episode: float | None = None
-    """Most US dollars of an episode."""
-    budget_tokens: int | None = None
-    """Most tokens of a run."""
+    base_url: str | None = option(
+        None, "An OpenAI-compatible server, e.g. http://localhost:8000/v1."
+    )
+    dialect: str | None = option(
+        None,
+        "What the server is: vllm, sglang, lmdeploy, ollama, llamacpp, transformers-serve, "
+        "openrouter or generic. Without an address, where it usually is.",
+    )
+    effort: Effort | None = option(None, "How long a reasoning model thinks: low, medium, high.")
+    detail: Detail | None = option(None, "How closely pictures are looked at: auto, low, high.")
+    timeout: float | None = option(None, "Seconds to wait for one answer; default: 60.")
+    rpm: float | None = option(None, "Most requests a minute.")
+    concurrency: int | None = option(None, "Most requests at the same time.")
+    cache: str | Path | None = option(None, "File of answers that runs share.")
+    cache_mode: CacheMode | None = option(
+        None,
+        "readwrite (default), replay (no request, no key, no cost), refresh or off.",
+    )
+    cache_share: bool = option(False, "Equal states get equal answers.", flag="--cache-share")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, by the names of the flags."""
-        for flag, value, known in (
-            ("--effort", self.effort, get_args(Effort)),
-            ("--detail", self.detail, get_args(Detail)),
+        for name, value, known in (
+            ("effort", self.effort, get_args(Effort)),
+            ("detail", self.detail, get_args(Detail)),
         ):
             if value is not None and value not in known:
-                raise unknown(f"{flag} setting", value, known)
-        _ = self.spoken, self.caps, self.rate
+                raise unknown(f"{setting(name)} setting", value, known)
+        _ = self.spoken, self.rate
         if self.cache is None and (self.cache_share or self.cache_mode not in (None, "off")):
             raise InvalidSetting(
-                "--cache-mode and --cache-share need a file: name it with --cache."
+                f"{setting('cache_mode')} and {setting('cache_share')} need a file: name it with "
+                f"{setting('cache')}."
             )
-
-    @property
-    def caps(self) -> Caps:
-        """What may be spent."""
-        return Caps(
-            dollars=self.budget, episode_dollars=self.budget_episode, tokens=self.budget_tokens
-        )
 
     @property
     def rate(self) -> Rate:
@@ -71,20 +60,11 @@ class Hosting:
 
     @property
     def cache_settings(self) -> CacheSettings | None:
-        """Where answers are kept."""
+        """Where answers are kept; None for nowhere."""
         if self.cache is None:
             return None
         mode = self.cache_mode or "readwrite"
         return CacheSettings(file=Path(self.cache), mode=mode, share=self.cache_share)
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """What was set, by the names of the flags."""
-        return {
-            "--" + field.name.replace("_", "-"): value
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not None and value is not False
-        }
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -93,10 +73,10 @@ class Hosting:
         return {name: value for name in names if (value := getattr(self, name))}
 
     @property
-    def question(self) -> dict[str, Any]:
+    def request(self) -> dict[str, Any]:
         """What was set of HostedSettings, by its names there."""
-        given = {"timeout_s": self.timeout, "effort": self.effort, "detail": self.detail}
-        return {name: value for name, value in given.items() if value is not None}
+        chosen = {"timeout_s": self.timeout, "effort": self.effort, "detail": self.detail}
+        return {name: value for name, value in chosen.items() if value is not None}
 
     @property
     def spoken(self) -> Dialect:
@@ -105,25 +85,55 @@ class Hosting:
 
     @property
     def address(self) -> str | None:
-        """Where a server of this dialect listens by itself; None where no dialect is set.
+        """The server: as given, or where one of this dialect usually listens; None for no server.
 
         Raises:
-            InvalidSetting: such servers have no usual address.
+            InvalidSetting: servers of this dialect have no usual address.
         """
-        if self.dialect is None:
-            return None
+        if self.base_url is not None or self.dialect is None:
+            return self.base_url
         if self.spoken.base_url is None:
-            raise InvalidSetting(f"Where is the {self.dialect} server? Say it with --base-url.")
+            raise InvalidSetting(
+                f"Where is the {self.dialect} server? Name it with {setting('base_url')}."
+            )
         return self.spoken.base_url
 
-    def refuse(self, who: str) -> None:
-        """Raise InvalidSetting if anything is set, for players that no network is asked for."""
-        if self.asked:
-            raise InvalidSetting(
-                f"{who} cannot follow {', '.join(self.asked)}, which only hosted models do: leave "
-                "it out, or choose one (`atari-vlm models`)."
-            )
+
+@dataclass(frozen=True, kw_only=True)
+class SpendOptions:
+    """What may be spent; None for no cap."""
+
+    budget: float | None = option(
+        None, "Most US dollars of a run; raise it to continue a run that stopped."
+    )
+    budget_episode: float | None = option(
+        None, "Most US dollars of an episode, which is then cut short."
+    )
+    budget_tokens: int | None = option(None, "Most tokens of a run, read and written.")
+
+    def __post_init__(self) -> None:
+        _ = self.caps
+
+    @property
+    def caps(self) -> Caps:
+        """The caps on spending."""
+        return Caps(
+            dollars=self.budget, episode_dollars=self.budget_episode, tokens=self.budget_tokens
+        )
 
 
-AS_SET = Hosting()
-"""Nothing set: everything as the catalogue and the vendors have it."""
+def hosted_only(hosted: HostedOptions, spend: SpendOptions) -> dict[str, Any]:
+    """What was set of that which only hosted models follow, by name; not the address."""
+    chosen = {**given(hosted), **given(spend)}
+    chosen.pop("base_url", None)
+    return chosen
+
+
+def refuse_hosted(who: str, hosted: HostedOptions, spend: SpendOptions) -> None:
+    """Raise InvalidSetting if a player that needs no network was given such options."""
+    if chosen := hosted_only(hosted, spend):
+        names = ", ".join(setting(name) for name in chosen)
+        raise InvalidSetting(
+            f"{who} cannot follow {names}, which only hosted models do: leave it out, or choose "
+            "one (`atari-vlm models`)."
+        )

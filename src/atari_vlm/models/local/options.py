@@ -1,44 +1,54 @@
-"""What can be said of a model in this process beyond its name: where, in what form, as a video."""
+"""How a model in this process is held, and how it is shown the screens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from atari_vlm.errors import InvalidSetting, unknown
-
-_PLACEMENT = ("quantize", "attention", "dtype", "device", "threads")
-
-SETTINGS = (*_PLACEMENT, "video", "together", "trust_remote_code")
-"""`quantize` "4bit", "8bit" or "int8"; `attention` "sdpa", "eager", "flash_attention_2"; `dtype`
-"float32", "bfloat16", "float16", "auto"; `device` "cpu", "cuda", "cuda:1", "auto" over all GPUs;
-`threads` on a CPU; `video` True for several screens as one video; `together` most questions in one
-batch; `trust_remote_code` the folder, or ORG/NAME@COMMIT, whose own Python code may run."""
+from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.models.local.placement import Placement
+from atari_vlm.options import given, option, part
 
 
-def placing(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by name as arguments of `LocalSettings`.
+@dataclass(frozen=True, kw_only=True)
+class LocalOptions:
+    """How a model in this process is held; None leaves it to the model and the machine."""
 
-    Args:
-        chosen: some of `SETTINGS`, none of them None.
+    quantize: str | None = option(None, "Hold the weights in 4bit, 8bit or int8.")
+    attention: str | None = option(None, "Attention: sdpa, eager, flash_attention_2.")
+    dtype: str | None = option(None, "Number format: float32, bfloat16, float16, auto.")
+    device: str | None = option(None, "cpu, cuda, cuda:1, or auto for all GPUs.")
+    threads: int | None = option(None, "Threads on a CPU.")
+    together: int | None = option(None, "Most prompts in one batch; default: 16.")
+    video: bool | None = option(
+        None, "Several screens as one video, or as pictures.", flag="--video/--pictures"
+    )
+    trust_remote_code: str | None = option(
+        None, "Run the Python code of this one checkpoint: ORG/NAME@COMMIT, or its folder."
+    )
 
-    Raises:
-        UnknownName, InvalidSetting: a setting is not known, or cannot work.
-    """
-    from atari_vlm.models.local.placement import Placement
+    @property
+    def placement(self) -> Placement:
+        """Where and in what form the weights are held."""
+        return Placement(
+            quantize=self.quantize,
+            attention=self.attention,
+            dtype=self.dtype,
+            device=self.device,
+            threads=self.threads,
+        )
 
-    for name in chosen:
-        if name not in SETTINGS:
-            raise unknown("setting of a local model", name, SETTINGS)
-    place = {name: chosen[name] for name in _PLACEMENT if name in chosen}
-    rest = {name: value for name, value in chosen.items() if name not in _PLACEMENT}
-    return {"placement": Placement(**place), **rest}
+    @property
+    def rest(self) -> dict[str, Any]:
+        """What was set of the other settings of a local model, by name."""
+        names = ("together", "video", "trust_remote_code")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-def refuse(who: str, chosen: Mapping[str, Any]) -> None:
-    """An option that would change nothing must not be recorded as if it had."""
-    if chosen:
-        flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
+def refuse_local(who: str, options: LocalOptions) -> None:
+    """Raise InvalidSetting if options were given that would change nothing."""
+    if chosen := given(part(options, LocalOptions)):
+        names = ", ".join(setting(name) for name in chosen)
         raise InvalidSetting(
-            f"{who} takes no {flags}: it is for models in this process, a folder or local:ORG/NAME."
+            f"{who} takes no {names}: it is for models in this process, a folder or local:ORG/NAME."
         )

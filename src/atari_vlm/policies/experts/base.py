@@ -46,7 +46,7 @@ class ExpertPolicy:
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Draw a plan from the advice; the note of the decision is the advice's description.
+        """Draw a plan from the advice; the reason of the decision is the advice's description.
 
         Raises:
             InvalidSetting: the observation is of another game or has no memory.
@@ -58,7 +58,7 @@ class ExpertPolicy:
         before = history[-1].observation.ram if history else None
         advice = self.advise(before, observation.ram, observation.interval)
         action, frames = sample_plan(advice, rng)
-        return Decision(action=action, frames=frames, source="scripted", note=advice.description)
+        return Decision(action=action, frames=frames, source="scripted", reason=advice.description)
 
 
 def sample_plan(advice: Advice, rng: np.random.Generator) -> Plan:

@@ -55,7 +55,7 @@ class RolloutIW:
     no atom that was not seen as early or earlier in the tree; what is fully explored is not entered
     again. An action is worth the best discounted return of a branch below it. Where the original
     keeps the subtree of the action played, the first rollout follows the best branch of the last
-    search, which the decision's note holds.
+    search, which the decision's queue holds.
     """
 
     name: ClassVar[str] = "iw"

@@ -2,7 +2,7 @@
 
 They restore the state they are shown and try actions in it; a model that is given the same
 privilege should be held against them. The sticky dice of the real game are never seen: its noise
-hits a search like any other player. What a search found travels to the next one as a note.
+affects a search like any other player. The best branch is queued for the next decision.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from atari_vlm.policies.search.methods import Search
 from atari_vlm.policies.search.tree import Node, SearchSettings, tree
-from atari_vlm.types import Decision, Observation, Privilege, Step
+from atari_vlm.types import Decision, Observation, Plan, Privilege, Step
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SearchPolicy:
             frames=interval,
             source="searched",
             reason=f"{chosen.words}{among}; {grown.spent} frames simulated",
-            note=_noted(chosen.branch, legal),
+            queue=_queue(chosen.branch, legal),
             considered=tuple(
                 Decision(
                     action=action,
@@ -70,30 +70,29 @@ class SearchPolicy:
 
 
 PLANNED = 160
-"""Emulator frames of a plan that are noted for the next decision."""
+"""Emulator frames of the best branch that are kept for the next decision."""
 
 
-def _noted(branch: Sequence[Node], legal: Sequence[str]) -> str:
-    """A branch in words: "LEFT 12, NOOP 4", frames after each action."""
-    parts: list[tuple[str, int]] = []
+def _queue(branch: Sequence[Node], legal: Sequence[str]) -> tuple[Plan, ...]:
+    """A branch as plans; equal actions in a row are one plan."""
+    plans: list[Plan] = []
     start = 0
     for node in branch:
         if start >= PLANNED:
             break
         action, frames = legal[node.place], node.elapsed - start
-        if parts and parts[-1][0] == action:
-            frames += parts.pop()[1]
-        parts.append((action, frames))
+        if plans and plans[-1].action == action:
+            frames += plans.pop().frames
+        plans.append(Plan(action, frames))
         start = node.elapsed
-    return ", ".join(f"{action} {frames}" for action, frames in parts)
+    return tuple(plans)
 
 
 def _planned(observation: Observation, history: Sequence[Step]) -> list[int]:
-    """What the last decision meant to play from now on: the place of an action for each frame."""
+    """What the last search planned from now on: the index of an action for each frame."""
     if not history or history[-1].decision.source != "searched":
         return []
     places: list[int] = []
-    for part in filter(None, history[-1].decision.note.split(", ")):
-        action, frames = part.split(" ")
-        places += [observation.legal.index(action)] * int(frames)
+    for action, frames in history[-1].decision.queue:
+        places += [observation.legal.index(action)] * frames
     return places[observation.interval :]

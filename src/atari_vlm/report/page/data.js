@@ -61,7 +61,8 @@ const words = new Shelf(8, async (episode, chunk) => {
 
 function spell(row, text) {
   row.reason = text(row.reason);
-  row.note = text(row.note);
+  row.memory = text(row.memory);
+  row.queue = text(row.queue);
   for (const call of row.calls) {
     for (const name of ["reply", "thinking", "model", "request_id", "fault"]) {
       call[name] = text(call[name]);

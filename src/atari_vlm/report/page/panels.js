@@ -83,9 +83,17 @@ async function fillWords(episode, at) {
   const before = at ? await look(words, episode, at - 1) : null;
   if (here.episode !== episode || here.at !== at) return;
   $("reason").textContent = row.reason;
-  $("note").hidden = !row.note;
-  const note = make("div", { class: "words" }, row.note);
-  $("note").replaceChildren(make("h3", {}, "Noted for later"), note);
+  const later = [
+    ["Memory for later decisions", row.memory],
+    ["Queue: plans still to play", row.queue],
+  ].filter(([, words]) => words);
+  $("note").hidden = !later.length;
+  $("note").replaceChildren(
+    ...later.flatMap(([title, words]) => [
+      make("h3", {}, title),
+      make("div", { class: "words" }, words),
+    ]),
+  );
   const voices = allVoices(row);
   const voice = voices[Math.min(here.voice, voices.length - 1)];
   const earlier = before && (allVoices(before).find((other) => other.calls.length) ?? null);

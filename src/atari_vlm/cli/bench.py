@@ -1,0 +1,42 @@
+"""`atari-vlm bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from atari_vlm.cli.console import console, uninterrupted
+from atari_vlm.cli.flags import with_options
+
+
+@with_options(without={"run_folder", "save_dir"})
+def bench(
+    options: dict[str, Any],
+    games: Annotated[str, typer.Option(help="Games, with commas between; or: all12.")] = "pong",
+    models: Annotated[str, typer.Option(help="Models, with commas between.")] = "embedded",
+    episodes: Annotated[int, typer.Option(help="Whole games in each cell.", min=1)] = 10,
+    baselines: Annotated[bool, typer.Option(help="Add random, noop, best-constant.")] = True,
+    processes: Annotated[int, typer.Option(help="Cells played at the same time.", min=1)] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the results.")] = Path("bench"),
+) -> None:
+    """Play games x models with baselines in the same settings; the same command continues."""
+    from atari_vlm.atari.games import SUGGESTED
+    from atari_vlm.bench.matrix import BASELINES, BenchSettings
+    from atari_vlm.bench.matrix import bench as run_bench
+    from atari_vlm.cli.display import bench_table, say
+    from atari_vlm.players import Options
+
+    players = tuple(models.split(",")) + (BASELINES if baselines else ())
+    settings = BenchSettings(
+        games=SUGGESTED if games == "all12" else tuple(games.split(",")),
+        players=tuple(dict.fromkeys(players)),
+        episodes=episodes,
+        out=out,
+        processes=processes,
+        options=Options(**options),
+    )
+    cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
+    console.print(bench_table(cells))
+    say(console, f"Results: {out / 'results.csv'}, {out / 'results.json'}")

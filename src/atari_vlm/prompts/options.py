@@ -1,0 +1,86 @@
+"""What a prompt shows and asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atari_vlm.atari.images import check_size
+from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.options import check_numbers, option
+from atari_vlm.prompts.strategies import PromptSettings
+
+HISTORY = 8
+"""Recent actions in a prompt by default."""
+
+MOST_PER_CALL = 60
+"""Most decisions that one answer may plan."""
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Read "224x224" as (224, 224)."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise InvalidSetting(f"An image size looks like 224x224, not {text!r}.")
+    return int(width), int(height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """What a prompt shows; None leaves it to the prompt."""
+
+    frames_in_prompt: int | None = option(
+        None, "Screens in the prompt, newest last; default: 2.", flag="--frames", least=1
+    )
+    resize_shape: tuple[int, int] | None = option(
+        None,
+        "Size of the pictures sent, e.g. 224x224; default: native.",
+        flag="--image-size",
+        read=read_size,
+    )
+    history: int | None = option(None, "Recent actions in the prompt; default: 8.", least=0)
+    plans: bool = option(True, "Let the model say how long to hold an action.")
+    decisions_per_call: int = option(
+        1,
+        "Decisions the model plans in one answer; a lost life ends the plan.",
+        least=1,
+        most=MOST_PER_CALL,
+    )
+    num_examples: int = option(3, "Moments that in-context learning shows.", least=1, most=10_000)
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.resize_shape is not None:
+            check_size(self.resize_shape)
+
+    def prompt_settings(self, frame_stack: int) -> PromptSettings:
+        """The settings of a general prompt.
+
+        Args:
+            frame_stack: screens that an observation holds.
+
+        Raises:
+            InvalidSetting: the stack has fewer screens than the prompt is to show.
+        """
+        if (self.frames_in_prompt or 1) > frame_stack:
+            raise InvalidSetting(
+                f"A prompt cannot show {self.frames_in_prompt} frames of a stack of {frame_stack}; "
+                f"raise {setting('frame_stack')}."
+            )
+        return PromptSettings(
+            history=HISTORY if self.history is None else self.history,
+            frames=self.frames_in_prompt or min(2, frame_stack),
+            plans=self.plans,
+            image_size=self.resize_shape,
+            chunk_size=self.decisions_per_call,
+        )
+
+    @property
+    def general_only(self) -> dict[str, object]:
+        """What was set of that which only a general prompt can follow, by name."""
+        return {
+            "history": self.history,
+            "frames_in_prompt": self.frames_in_prompt,
+            "resize_shape": self.resize_shape,
+            "plans": None if self.plans else False,
+            "decisions_per_call": self.decisions_per_call if self.decisions_per_call > 1 else None,
+        }

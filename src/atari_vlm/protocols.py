@@ -1,0 +1,244 @@
+"""What policies, models and learners must provide, and what they may provide besides.
+
+    Policy    decide                       required of every player
+    Model     name, prompt_type, answer, close
+    Learner   name, learn
+
+Everything else is an optional capability, one small protocol each. A class that has the attribute
+has the capability; nothing needs to be inherited. `of` functions at the end read capabilities off a
+policy and off what it wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from atari_vlm.types import (
+    Charge,
+    Decision,
+    Frame,
+    Lessons,
+    Observation,
+    Plan,
+    Privilege,
+    Prompt,
+    Reply,
+    Step,
+    Trajectory,
+)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Chooses plans. It keeps settings only: the same arguments give the same decision."""
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and folders."""
+        ...
+
+    async def decide(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        """Choose a plan; `history` is every earlier step of this episode, oldest first."""
+        ...
+
+
+class Model(Protocol):
+    """Answers prompts."""
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by, e.g. "gpt-4o"."""
+        ...
+
+    @property
+    def prompt_type(self) -> str:
+        """Name of the prompt strategy to use by default."""
+        ...
+
+    async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
+        """Answer once. Raises ModelFault (counted) or ModelUnusable (stops the run)."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and sessions; a later answer opens new ones."""
+        ...
+
+
+class Account(Protocol):
+    """Pays for requests, within the caps on spending."""
+
+    async def reserve(self, charge: Charge) -> AbstractContextManager[Any]:
+        """Set aside the most a request can cost; raises BudgetExceeded if a cap forbids it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What a learner works with."""
+
+    model: Model | None
+    """The model that plays; None for players without one. Its answers are recorded, and found again
+    when the run is resumed."""
+    rng: np.random.Generator
+    """Decides everything random. Seeds of calls come from it too."""
+    account: Account
+    """What the model's answers are charged to; `model` does so by itself."""
+    frame: Callable[[int, int], Frame]
+    """Draws the screen that was shown at (episode, step)."""
+
+
+class Learner(Protocol):
+    """Makes lessons from earlier episodes."""
+
+    @property
+    def name(self) -> str:
+        """Short name for settings and tables."""
+        ...
+
+    async def learn(self, trajectories: Sequence[Trajectory], study: Study) -> Lessons:
+        """The lessons for the episodes to come.
+
+        Args:
+            trajectories: every finished episode so far, in order, their steps without frames.
+            study: the model, randomness, account and screens to work with.
+        """
+        ...
+
+
+# --- optional capabilities -----------------------------------------------------------------------
+
+
+@runtime_checkable
+class Privileged(Protocol):
+    """A policy that reads more than the screen. Without it a policy has no privileges."""
+
+    @property
+    def privileges(self) -> frozenset[Privilege]:
+        """What it reads beyond the screen; printed beside its scores."""
+        ...
+
+
+@runtime_checkable
+class Wrapper(Protocol):
+    """A policy around another one. It inherits privileges and versions of the one inside."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy inside."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A policy, model, strategy or learner whose play can change under the same name."""
+
+    @property
+    def version(self) -> str:
+        """Differs where the play differs. A run is only continued with the same version."""
+        ...
+
+
+@runtime_checkable
+class VersionedByGame(Protocol):
+    """The same, for one that has a version for each game."""
+
+    def version_for(self, game: str) -> str | None:
+        """The version that plays a game."""
+        ...
+
+
+@runtime_checkable
+class Configured(Protocol):
+    """A policy, strategy or learner with settings for the record of a run."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Values that JSON can hold. A run is only continued with the same settings."""
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A model that describes how it is held and what it is shown."""
+
+    @property
+    def description(self) -> str:
+        """For the record of a run."""
+        ...
+
+
+@runtime_checkable
+class Specialised(Protocol):
+    """A model that was trained for some games only."""
+
+    @property
+    def games(self) -> tuple[str, ...] | None:
+        """The games it can play; None for any."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A model that can rate every plan in one forward pass."""
+
+    async def score(self, prompt: Prompt) -> dict[Plan, float]:
+        """Probability of each plan; they sum to 1."""
+        ...
+
+
+# --- reading capabilities ------------------------------------------------------------------------
+
+
+def chain_of(policy: Policy) -> Iterator[Policy]:
+    """The policy and those it wraps, outermost first."""
+    while True:
+        yield policy
+        if not isinstance(policy, Wrapper):
+            return
+        policy = policy.policy
+
+
+def privileges_of(policy: Policy) -> frozenset[Privilege]:
+    """What a policy, or one that it wraps, reads beyond the screen."""
+    own = (each.privileges for each in chain_of(policy) if isinstance(each, Privileged))
+    return frozenset().union(*own)
+
+
+def version_of(thing: object, game: str) -> str | None:
+    """The version of anything; of a policy, those of all it wraps. None where there is none."""
+    if isinstance(thing, VersionedByGame):
+        own = thing.version_for(game)
+    else:
+        own = thing.version if isinstance(thing, Versioned) else None
+    inner = version_of(thing.policy, game) if isinstance(thing, Wrapper) else None
+    return " ".join(filter(None, (own, inner))) or None
+
+
+def settings_of(thing: object) -> dict[str, Any]:
+    """The settings of anything: as declared, or the plain fields of a dataclass."""
+    if isinstance(thing, Configured):
+        return dict(thing.settings)
+    if not is_dataclass(thing):
+        return {}
+    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    return {name: value for name, value in values.items() if _plain(value)}
+
+
+def _plain(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def identity_of(thing: object, game: str) -> dict[str, Any]:
+    """Name, version and settings of a user's own policy, strategy or learner, for the record."""
+    name = getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
+    known = {"name": name, "version": version_of(thing, game), "settings": settings_of(thing)}
+    if isinstance(thing, Wrapper):
+        known["policy"] = identity_of(thing.policy, game)
+    return known

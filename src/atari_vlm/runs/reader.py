@@ -1,0 +1,316 @@
+"""Reading a run: settings, episodes, decisions, costs. Nothing here changes the run.
+
+`playback` adds the screens, `chat_samples` makes training data of it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from atari_vlm.models.journal import reply_from_json
+from atari_vlm.runs import records
+from atari_vlm.runs.schema import FILE, FORMAT, explained
+from atari_vlm.runs.totals import Totals
+from atari_vlm.types import (
+    Call,
+    Decision,
+    Frame,
+    Lessons,
+    Observation,
+    Plan,
+    Reply,
+    Step,
+    Trajectory,
+    Usage,
+)
+
+Setting: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRow:
+    """One line of the run's table of episodes."""
+
+    episode: int
+    seed: int
+    status: str
+    """"playing" (also: interrupted), "finished" or "invalid"."""
+    score: float | None
+    """Sum of raw rewards; None until the episode is finished."""
+    decisions: int | None
+    frames: int | None
+    """Emulator frames played, 60 a second."""
+    message: str
+    """Why it is invalid, or was cut short by a budget; else empty."""
+    worker: str = ""
+    """The process that played it last, as host:pid; empty for this format's predecessors."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether a budget ended the episode before the game did."""
+        return self.status == "finished" and bool(self.message)
+
+
+class RunReader:
+    """An open run folder.
+
+    Args:
+        folder: of the run.
+        db: its open file.
+    """
+
+    def __init__(self, folder: Path, db: sqlite3.Connection) -> None:
+        self.folder, self._db = folder, db
+        self.settings: dict[str, Setting] = {
+            name: json.loads(value) for name, value in db.execute("SELECT * FROM settings")
+        }
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # -- episodes and decisions ---------------------------------------------------------------
+
+    def episodes(self) -> list[EpisodeRow]:
+        """Every episode begun, in order."""
+        rows = self._all(
+            "SELECT episode, seed, status, score, decisions, frames, message, worker"
+            " FROM episodes ORDER BY episode"
+        )
+        return [EpisodeRow(*row) for row in rows]
+
+    def decisions(self, episode: int) -> list[Decision]:
+        """The decisions of an episode so far; the frames in their prompts have no pixels."""
+        calls: dict[int, list[tuple[Any, ...]]] = {}
+        for step, *call in self._all(
+            "SELECT step, seed, prompt, fault FROM calls WHERE episode = ? ORDER BY step, number",
+            episode,
+        ):
+            calls.setdefault(step, []).append(tuple(call))
+        considered = dict(
+            self._all("SELECT step, considered FROM candidates WHERE episode = ?", episode)
+        )
+        texts = self._texts_by_id() if calls or considered else {}
+        rows = self._all(
+            "SELECT step, action, frames, source, reason, memory, queue, waited FROM steps"
+            " WHERE episode = ? ORDER BY step",
+            episode,
+        )
+        return [
+            Decision(
+                action=action,
+                frames=frames,
+                source=source,
+                reason=reason,
+                memory=memory,
+                queue=records.queue_from_json(queue),
+                waited=waited,
+                calls=tuple(
+                    records.call_from_row(seed, prompt, fault, texts, self.recall(seed))
+                    for seed, prompt, fault in calls.get(step, ())
+                ),
+                considered=records.considered_from_json(
+                    considered.get(step, "[]"), texts, self.recall
+                ),
+            )
+            for step, action, frames, source, reason, memory, queue, waited in rows
+        ]
+
+    def plans(self, episode: int) -> list[Plan]:
+        """The plan of each decision: with the seed, the whole episode."""
+        rows = self._all(
+            "SELECT action, frames FROM steps WHERE episode = ? ORDER BY step", episode
+        )
+        return [Plan(action, frames) for action, frames in rows]
+
+    def plays(self, episode: int) -> list[tuple[str, int, float | None]]:
+        """The (action, frames, reward) of each decision, read at one moment."""
+        return [
+            (action, frames, reward)
+            for action, frames, reward in self._all(
+                "SELECT action, frames, reward FROM steps WHERE episode = ? ORDER BY step", episode
+            )
+        ]
+
+    def rewards(self, episode: int) -> list[float | None]:
+        """The reward of each decision; None if the run was stopped before it was stored."""
+        rows = self._all("SELECT reward FROM steps WHERE episode = ? ORDER BY step", episode)
+        return [reward for (reward,) in rows]
+
+    def latencies(self, episode: int) -> list[float | None]:
+        """Seconds that each decision took; None for decisions of formats 1 to 3."""
+        rows = self._all("SELECT latency FROM steps WHERE episode = ? ORDER BY step", episode)
+        return [latency for (latency,) in rows]
+
+    def trajectory(self, episode: int) -> Trajectory:
+        """An episode as a value, without frames, legal actions and calls.
+
+        `playback.full_trajectory` has all of them, and takes longer.
+        """
+        rows = self._all(
+            "SELECT step, action, frames, source, reason, memory, queue, waited, lives, score,"
+            " reward, terminated, truncated FROM steps WHERE episode = ? ORDER BY step",
+            episode,
+        )
+        seed = self._one("SELECT seed FROM episodes WHERE episode = ?", episode)
+        return Trajectory(
+            game=str(self.settings["game"]),
+            episode=episode,
+            seed=seed[0] if seed else 0,
+            policy=str(self.settings["model"]),
+            steps=tuple(self._step(*row) for row in rows),
+        )
+
+    def _step(self, number: int, *row: Any) -> Step:
+        """One row of `steps` as a Step without frames and calls."""
+        action, frames, source, reason, memory, queue, waited, *rest = row
+        lives, score, reward, terminated, truncated = rest
+        return Step(
+            observation=Observation(
+                game=str(self.settings["game"]),
+                frames=(),
+                legal=(),
+                interval=int(self.settings["frame_skip"]),  # type: ignore[arg-type]
+                step=number,
+                lives=lives,
+                score=score,
+            ),
+            decision=Decision(
+                action=action,
+                frames=frames,
+                source=source,
+                reason=reason,
+                memory=memory,
+                queue=records.queue_from_json(queue),
+                waited=waited,
+            ),
+            reward=reward or 0.0,
+            terminated=bool(terminated),
+            truncated=bool(truncated),
+        )
+
+    # -- answers, pictures, lessons -----------------------------------------------------------
+
+    def recall(self, seed: int) -> Reply | None:
+        """The answer to the call with this seed, if it was committed."""
+        row = self._one("SELECT reply FROM replies WHERE seed = ?", seed)
+        return reply_from_json(row[0]) if row else None
+
+    def adopted(self) -> dict[tuple[int, int], Frame]:
+        """The frames that replaying the run cannot draw, by (episode, step), episodes below 0."""
+        return {
+            (episode, step): Frame(
+                np.frombuffer(zlib.decompress(blob), np.uint8).reshape(height, width),
+                episode,
+                step,
+                standard,
+            )
+            for episode, step, height, width, standard, blob in self._all("SELECT * FROM pictures")
+        }
+
+    def lessons(self, episode: int, frame: Callable[[int, int], Frame]) -> Lessons | None:
+        """The lessons that were made for an episode and those after it; None if there are none.
+
+        Args:
+            episode: whose lessons.
+            frame: draws the screen of (episode, step), e.g. `playback.pictures(run)`.
+        """
+        row = self._one("SELECT value FROM lessons WHERE episode = ?", episode)
+        return records.lessons_from_json(row[0], frame) if row else None
+
+    def learning_calls(self) -> list[Call]:
+        """Every call that a learner made, in order."""
+        texts = self._texts_by_id()
+        return [
+            records.call_from_row(seed, prompt, fault, texts, self.recall(seed))
+            for seed, prompt, fault in self._all(
+                "SELECT seed, prompt, fault FROM calls WHERE episode = -1 ORDER BY step, number"
+            )
+        ]
+
+    def parent(self) -> tuple[str, int, int] | None:
+        """(folder, episode, step) that a forked run comes from; None for any other run."""
+        row = self._one("SELECT folder, episode, step FROM parent")
+        return (row[0], row[1], row[2]) if row else None
+
+    # -- costs ----------------------------------------------------------------------------------
+
+    def totals(self, episode: int | None = None) -> Totals:
+        """Running sums of an episode; of the whole run, learning included, for None."""
+        if int(self.settings.get("format", FORMAT)) < 4:  # type: ignore[arg-type]
+            return self._computed_totals(episode)
+        where, values = ("", ()) if episode is None else (" WHERE episode = ?", (episode,))
+        rows = self._all(f"SELECT value FROM totals{where}", *values)
+        return sum((Totals.from_json(value) for (value,) in rows), Totals())
+
+    def _computed_totals(self, episode: int | None) -> Totals:
+        """The sums of a run whose format does not store them."""
+        totals = Totals()
+        for reply in self._replies(episode):
+            totals.add_usage(reply.usage)
+        where, values = ("", ()) if episode is None else (" WHERE episode = ?", (episode,))
+        query = f"SELECT source, count(*) FROM steps{where} GROUP BY source"
+        totals.sources.update(dict(self._all(query, *values)))
+        return totals
+
+    def _replies(self, episode: int | None) -> Iterator[Reply]:
+        if episode is None:
+            for (reply,) in self._all("SELECT reply FROM replies"):
+                yield reply_from_json(reply)
+            return
+        seeds = {
+            call.seed
+            for decision in self.decisions(episode)
+            for call in records.all_calls(decision)
+        }
+        for seed in seeds:
+            if (reply := self.recall(seed)) is not None:
+                yield reply
+
+    def sources(self) -> dict[str, int]:
+        """How many decisions were chosen in which way, over all episodes."""
+        return dict(self.totals().sources)
+
+    def usage(self) -> Usage:
+        """Cost of all answers, and what unanswered requests may have cost."""
+        lost = [
+            Usage(uncertain=requests, uncertain_tokens=tokens, uncertain_dollars=dollars)
+            for requests, tokens, dollars in self._all("SELECT requests, tokens, dollars FROM lost")
+        ]
+        return sum(lost, self.totals().usage)
+
+    def spent(self, episode: int | None = None) -> tuple[int, float]:
+        """(tokens, dollars) charged so far, uncertain requests at their worst case.
+
+        Args:
+            episode: one of them; None for the whole run.
+        """
+        spent = self.totals(episode).spent
+        lost = [
+            (tokens, dollars or 0.0)
+            for number, tokens, dollars in self._all("SELECT episode, tokens, dollars FROM lost")
+            if episode in (None, number)
+        ]
+        return (
+            spent.tokens + sum(tokens for tokens, _ in lost),
+            (spent.dollars or 0.0) + sum(dollars for _, dollars in lost),
+        )
+
+    def _texts_by_id(self) -> dict[int, str]:
+        return dict(self._all("SELECT id, text FROM texts"))
+
+    def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with explained(self.folder / FILE):
+            return self._db.execute(query, values).fetchall()
+
+    def _one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
+        rows = self._all(query, *values)
+        return rows[0] if rows else None

@@ -1,0 +1,108 @@
+"""What a run came to: its scores, with everything needed to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.random import default_rng
+
+from atari_vlm import stats
+from atari_vlm.atari.games import Game, get_game
+from atari_vlm.runs.reader import EpisodeRow, RunReader
+from atari_vlm.types import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Summary:
+    """Scores and costs of a run."""
+
+    folder: Path
+    game: Game
+    model: str
+    """Name of the player."""
+    prompt: str
+    settings: dict[str, Any]
+    """Everything that decided what was played, as the run's record has it."""
+    episodes: tuple[EpisodeRow, ...]
+    """The finished episodes, in order."""
+    sources: dict[str, int]
+    """Decisions by how they were chosen; see `types.Source`."""
+    usage: Usage
+    seconds: float
+    """Wall-clock time of this call; less than the time of play if the run was resumed."""
+    played: int
+    """Decisions made in this call; 0 if the run was complete before."""
+    taught_by: int | None = None
+    """Training episodes whose lessons were shown unchanged; None if there are no such lessons."""
+    privileges: tuple[str, ...] = ()
+    """What the player read beyond the screen; empty for honest players."""
+
+    def __repr__(self) -> str:
+        count = len(self.episodes)
+        cost = "" if not self.usage.calls else f", {self._dollars}"
+        return (
+            f"Summary({self.game.name}, {self.model}: {self.mean if count else 'no score'} over "
+            f"{count} episode{'s' * (count != 1)}{cost}, folder={str(self.folder)!r})"
+        )
+
+    @property
+    def _dollars(self) -> str:
+        dollars = self.usage.dollars
+        return "price unknown" if dollars is None else f"${dollars:.4f}"
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The score of each finished episode."""
+        return tuple(row.score for row in self.episodes if row.score is not None)
+
+    @property
+    def cut(self) -> int:
+        """Episodes that a budget ended before the game did."""
+        return sum(row.cut for row in self.episodes)
+
+    @property
+    def mean(self) -> stats.Interval:
+        """Mean score with its bootstrap 95% interval (10,000 resamples, fixed seed)."""
+        return stats.bootstrap(self.scores, rng=default_rng(0))
+
+    @property
+    def human_normalised(self) -> float | None:
+        """0 plays like random, 1 like the human tester.
+
+        None if the table lacks the game, or if games were cut short by `max_decisions` or by a
+        budget.
+        """
+        if self.settings.get("max_decisions") is not None or self.cut:
+            return None
+        return self.game.normalise(self.mean.value)
+
+
+def summarise(
+    run: RunReader, *, before: int = 0, seconds: float = 0.0, privileges: tuple[str, ...] = ()
+) -> Summary:
+    """The summary of an open run.
+
+    Args:
+        run: to read.
+        before: decisions that were made earlier than this call.
+        seconds: wall-clock time of this call.
+        privileges: of the player.
+    """
+    sources = run.sources()
+    taught = run.settings.get("taught_by_episodes")
+    return Summary(
+        folder=run.folder,
+        game=get_game(str(run.settings["game"])),
+        model=str(run.settings["model"]),
+        prompt=str(run.settings["prompt"]),
+        settings=dict(run.settings),
+        episodes=tuple(row for row in run.episodes() if row.status == "finished"),
+        sources=sources,
+        usage=run.usage(),
+        seconds=seconds,
+        played=sum(sources.values()) - before,
+        taught_by=taught if isinstance(taught, int) else None,
+        privileges=privileges,
+    )

@@ -1,0 +1,121 @@
+"""The settings in the record of a run: their versions, defaults, and when two runs are one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from atari_vlm.atari.options import GameOptions
+from atari_vlm.errors import StoreError, setting
+from atari_vlm.models.hosted.options import HostedOptions
+from atari_vlm.models.options import AnswerOptions
+from atari_vlm.options import abouts
+from atari_vlm.prompts.options import PromptOptions
+
+SETTINGS_VERSION = 2
+"""1: without the keys below. Recorded as "settings_version"."""
+
+VERSIONS: dict[str, tuple[int, ...]] = {
+    "prompt_version": (1,),
+    "reply_version": (1,),
+    "pooling_version": (1,),
+}
+"""Versions that this package can still play, the newest last: of the words of the prompts, of
+reading replies, and of pooling screens (1: the brighter of the last two). A run that was recorded
+with another version opens, replays and reports; it cannot be continued."""
+
+DEFAULTS: dict[str, Any] = {
+    "settings_version": 1,
+    **dict.fromkeys(VERSIONS, 1),
+    "mode": None,
+    "difficulty": None,
+    "decide": "words",
+    "decisions_per_call": 1,
+    "plans": True,
+    "local": None,
+}
+"""What an absent key means: it was added after the run was begun, or only differs from this."""
+
+OPTIONS = {
+    name
+    for group in (GameOptions, PromptOptions, AnswerOptions, HostedOptions)
+    for name in abouts(group)
+}
+"""Recorded settings that the user chooses by an option of the same name."""
+
+IDENTITY_FREE = frozenset(
+    {
+        "format",
+        "settings_version",
+        "privileges",
+        "ale_py",
+        "atari_vlm",
+        "python",
+        "base_url",
+        "estimate",
+    }
+)
+"""Settings that may differ when a run is continued: a server may have moved since."""
+
+
+def current_versions() -> dict[str, int]:
+    """The versions that a new run is played with."""
+    newest = {name: supported[-1] for name, supported in VERSIONS.items()}
+    return {"settings_version": SETTINGS_VERSION, **newest}
+
+
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with defaults for absent keys and today's names for values that were renamed."""
+    known = {**DEFAULTS, **settings}
+    if known.get("prompt") == "specialist":
+        known["prompt"] = "embedded"
+    return known
+
+
+def must_match(folder: Path, recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise StoreError unless a run can be continued with these settings.
+
+    Args:
+        folder: of the run, for the message.
+        recorded: the settings of the run.
+        asked: the settings to play with.
+    """
+    before, now = completed(recorded), completed(json.loads(json.dumps(dict(asked))))
+    for name, supported in VERSIONS.items():
+        if before[name] not in supported:
+            raise StoreError(
+                f"{folder} was recorded with {name.replace('_', ' ')} {before[name]}, which this "
+                "version of atari_vlm no longer plays: it can be replayed and reported, but not "
+                "continued. Use another folder for a new run."
+            )
+    different = [
+        f"{setting(name) if name in OPTIONS else name} {before.get(name)!r}, not {now.get(name)!r}"
+        for name in sorted({*before, *now} - IDENTITY_FREE - {*VERSIONS})
+        if before.get(name) != now.get(name)
+    ]
+    if different:
+        raise StoreError(
+            f"{folder} holds another run: it has {'; '.join(different)}. "
+            "Give the same settings to continue it, or another folder for a new run."
+        )
+
+
+def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a default folder's name is made of.
+
+    Keys that were added later count only if they differ from their default, so that a folder of an
+    earlier version is found again.
+    """
+    added = {"settings_version", *VERSIONS, "mode", "difficulty"}
+    kept = {
+        name: value
+        for name, value in settings.items()
+        if name not in added or completed(settings)[name] != DEFAULTS[name]
+    }
+    for name in ("settings_version", "privileges"):
+        kept.pop(name, None)
+    if kept.get("prompt") == "embedded":
+        kept["prompt"] = "specialist"
+    return {**kept, "base_url": None}  # a server may move
