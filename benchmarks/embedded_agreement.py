@@ -49,7 +49,7 @@ def _play(game: str, model: EmbeddedModel, count: int) -> list[Prompt]:
     prompts: list[Prompt] = []
     step = 0
     while len(prompts) < count:
-        if emulator.over or emulator.truncated:
+        if emulator.terminated or emulator.truncated:
             emulator.reset(seed=step)
             before = now = emulator.screen()
         ask = f"Play {game}. Say what you see, then your plan."

@@ -72,7 +72,7 @@ def _play(
         assert plan is not None
         emulator.play(emulator.legal.index(plan.action), plan.frames, 4)
         before, now = now, Frame(emulator.screen())
-        if emulator.over:
+        if emulator.terminated:
             emulator.reset(seed=step)
     for name, each in times.items():
         parts.setdefault(name, []).extend(each)

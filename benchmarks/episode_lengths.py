@@ -37,7 +37,7 @@ def decisions(game: str, seed: int) -> int:
     emulator.reset(seed=seed)
     rng = default_rng([seed, 0])
     count = 0
-    while not (emulator.over or emulator.truncated):
+    while not (emulator.terminated or emulator.truncated):
         emulator.play(int(rng.integers(len(emulator.legal))), SKIP, SKIP)
         count += 1
     return count

@@ -145,7 +145,7 @@ def play(game: str, episode: int, seed: int, most: int) -> tuple[ReplayEpisode, 
     emulator = Emulator(get_game(game))
     emulator.reset(seed=seed)
     screens, decisions, score = [emulator.screen()], [], 0.0
-    while len(decisions) < most and not emulator.over:
+    while len(decisions) < most and not emulator.terminated:
         action, frames = track(emulator.ram, game)
         choice = choose(len(decisions), episode, action, frames)
         lives = emulator.lives
@@ -157,13 +157,13 @@ def play(game: str, episode: int, seed: int, most: int) -> tuple[ReplayEpisode, 
         )
         score += reward
         screens.append(emulator.screen())
-    status = "game over" if emulator.over else f"cut short after {most} decisions"
+    status = "game over" if emulator.terminated else f"cut short after {most} decisions"
     shown: Callable[[], list[Pixels]] = lambda: screens  # noqa: E731
     recorded = ReplayEpisode(
         number=episode,
         seed=seed,
         status=status,
-        whole=emulator.over,
+        whole=emulator.terminated,
         score=score,
         decisions=decisions,
         screens=shown,

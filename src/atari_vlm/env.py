@@ -177,8 +177,8 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         """
         index, frames = (action[0], action[1] + 1) if self.plans else (action, self.frame_skip)
         reward = self.advance(index, frames)
-        over, truncated = self.emulator.over, self.emulator.truncated
-        return self._stack_images(), reward, over, truncated, self._info()
+        terminated, truncated = self.emulator.terminated, self.emulator.truncated
+        return self._stack_images(), reward, terminated, truncated, self._info()
 
     def render(self) -> Pixels | None:
         """The native screen in colour, shape (height, width, 3), uint8.

@@ -59,7 +59,7 @@ async def steps(
         decision = await policy.decide(observation, history, rng)
         log.decided(observation, decision, time.perf_counter() - start)
         reward = env.advance(observation.legal.index(decision.action), decision.frames)
-        terminated = env.emulator.over
+        terminated = env.emulator.terminated
         out_of_time = env.emulator.truncated or len(history) + 1 == limits.decisions
         step = Step(
             observation=observation,

@@ -28,7 +28,7 @@ def plans(count, actions, longest=4, seed=0):
 def play_on(emulator, choices):
     seen = []
     for action, frames in choices:
-        if emulator.over or emulator.truncated:
+        if emulator.terminated or emulator.truncated:
             break
         reward = emulator.play(action, frames, 4)
         seen.append((reward, emulator.screen().tobytes(), emulator.ram.tobytes(), emulator.lives))
@@ -44,17 +44,17 @@ def test_without_sticky_actions_every_frame_is_that_of_ale_v5(name):
     theirs.reset(seed=1)
     ours.reset(seed=1)
     for action, frames in plans(120, len(ours.legal)):
-        reward, over = 0.0, False
+        reward, terminated = 0.0, False
         for k in range(4):
-            _, earned, over, cut, info = theirs.step(action if k < frames else 0)
+            _, earned, terminated, truncated, info = theirs.step(action if k < frames else 0)
             reward += float(earned)
-            if over or cut:
+            if terminated or truncated:
                 break
         assert ours.play(action, frames, 4) == reward
         screen = theirs.unwrapped.ale.getScreen()
         assert np.array_equal(ours.screen(pooled=False), screen)
-        assert (ours.over, ours.lives) == (over, info["lives"])
-        if over:
+        assert (ours.terminated, ours.lives) == (terminated, info["lives"])
+        if terminated:
             theirs.reset()
             ours.reset(seed=1)
     theirs.close()
@@ -197,7 +197,7 @@ def test_the_frame_limit_truncates_in_the_middle_of_an_interval():
     emulator.reset(seed=0)
     for _ in range(3):
         emulator.play(0, 4, 4)
-    assert (emulator.frame, emulator.truncated, emulator.over) == (10, True, False)
+    assert (emulator.frame, emulator.truncated, emulator.terminated) == (10, True, False)
     with pytest.raises(IllegalAction, match="over"):
         emulator.play(0, 1, 4)
 

@@ -101,7 +101,7 @@ class Emulator:
             self._power_on()
         self._rng = Generator(PCG64(seed))
         self._last_action = self._noop
-        self.frame, self._over, self._stale = 0, False, False
+        self.frame, self._terminated, self._stale = 0, False, False
         screen = self._ale.getScreen()
         self._set_screens(screen, screen)
 
@@ -132,7 +132,7 @@ class Emulator:
             if k == ends - 2:
                 older = ale.getScreen()
             if ale.game_over(with_truncation=False):
-                self._over = True
+                self._terminated = True
                 ends = k + 1
                 break
         # An interval of one frame is pooled with the last frame of the interval before it.
@@ -143,7 +143,7 @@ class Emulator:
 
     def _codes_of(self, action: int, frames: int, interval: int) -> list[int]:
         """ALE's code of the action for each frame of the interval."""
-        if self.over or self.frame >= self.max_frames:
+        if self.terminated or self.frame >= self.max_frames:
             raise IllegalAction("The episode is over. Call reset() first.")
         # ALE accepts any number without an error, so the range is checked here.
         whole = isinstance(action, int | np.integer) and not isinstance(action, bool)
@@ -159,14 +159,14 @@ class Emulator:
         return [self._codes[action]] * frames + [self._noop] * (interval - frames)
 
     @property
-    def over(self) -> bool:
+    def terminated(self) -> bool:
         """Whether the game has ended."""
-        return self._over
+        return self._terminated
 
     @property
     def truncated(self) -> bool:
         """Whether the frame limit ended the episode before the game did."""
-        return not self._over and self.frame >= self.max_frames
+        return not self._terminated and self.frame >= self.max_frames
 
     @property
     def lives(self) -> int:
@@ -236,7 +236,7 @@ class Emulator:
             self._last_action,
             self._screens,
             self.frame,
-            self.over,
+            self.terminated,
             dict(self._rng.bit_generator.state),
         )
 
@@ -261,7 +261,7 @@ class Emulator:
             self._restore_state(ale_py.ALEState(snapshot.state))
         self._last_action = snapshot.last_action
         self._set_screens(*snapshot.screens)
-        self.frame, self._over = snapshot.frame, snapshot.over
+        self.frame, self._terminated = snapshot.frame, snapshot.terminated
         self._stale = True  # ALE's screen is the old one until the next frame is played
         self._rng = Generator(PCG64(seed))
         if seed is None and snapshot.rng is not None:

@@ -22,7 +22,7 @@ class Snapshot:
     """The last two raw screens, older first. ALE's state does not hold them."""
     frame: int
     """Emulator frames since the start of the episode."""
-    over: bool
+    terminated: bool
     rng: dict[str, Any] | None
     """State of the generator that draws sticky actions; None in a snapshot for a search."""
 

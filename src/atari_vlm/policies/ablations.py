@@ -109,7 +109,7 @@ def _shuffled(game: str) -> list[FramePair]:
     standard = emulator.game.standard
     before, decision = emulator.screen(), 0
     while len(pairs) < MOMENTS:
-        if emulator.over or emulator.truncated:
+        if emulator.terminated or emulator.truncated:
             emulator.reset(seed=decision)
             before = emulator.screen()
         emulator.play(int(rng.integers(len(emulator.legal))), 4, 4)

@@ -110,7 +110,7 @@ def test_a_row_names_the_episode_and_plans_that_lead_to_its_screen():
             emulator.reset(seed=row.seed)
         assert np.array_equal(emulator.screen(), row.screen.pixels)
         reward = emulator.play(emulator.legal.index(row.action), row.frames, FRAME_SKIP)
-        assert (reward, emulator.over) == (row.reward, row.over)
+        assert (reward, emulator.terminated) == (row.reward, row.over)
         assert row.player == "expert"
         assert row.seed < FRESH
 

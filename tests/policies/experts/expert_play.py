@@ -31,7 +31,7 @@ def play(expert, subject, seed, decisions, noise=0.0, last=False):
     emulator, rng = Emulator(get_game(expert.game)), np.random.default_rng(seed)
     emulator.reset(seed=seed)
     before, earned = None, 0.0
-    while not emulator.over and decisions:
+    while not emulator.terminated and decisions:
         memory = emulator.ram.copy()
         advice = expert.advise(before, memory, FRAME_SKIP)
         yield emulator, advice, earned
@@ -53,7 +53,7 @@ def watch(expert, subject, seed, decisions, random=False):
         now = emulator.ram.copy()
         advice = expert.advise(before, now, FRAME_SKIP)
         yield emulator, now, advice, score
-        if emulator.over:
+        if emulator.terminated:
             return
         action, frames = every[rng.integers(len(every))] if random else sample_plan(advice, rng)
         score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)

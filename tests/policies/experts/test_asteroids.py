@@ -25,7 +25,7 @@ def fly(seed, decisions, expert=True, sticky=0.25):
     emulator.reset(seed=seed)
     rng, before, score = np.random.default_rng(seed), None, 0.0
     for _ in range(decisions):
-        if emulator.over:
+        if emulator.terminated:
             return
         now = emulator.ram.copy()
         advice = ASTEROIDS.advise(before, now, FRAME_SKIP)
@@ -133,7 +133,7 @@ def test_a_perturbed_game_continues():
         action, frames = sample_plan(ASTEROIDS.advise(before, now, FRAME_SKIP), rng)
         score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = now
-        if emulator.over:
+        if emulator.terminated:
             break
     assert len(headings) > 8
     assert number > 100

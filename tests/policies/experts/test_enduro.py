@@ -120,5 +120,5 @@ def test_a_perturbed_game_continues():
         emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = now
         hours.add(int(emulator.screen()[80, 12]))
-    assert not emulator.over
+    assert not emulator.terminated
     assert len(hours) >= 4  # colours of the ground

@@ -134,7 +134,7 @@ def test_a_perturbed_game_can_be_won():
     emulator.reset(seed=8)
     score, before, rooms, scattered = 0.0, None, set(), 0
     for decision in range(1_200):
-        if emulator.over:
+        if emulator.terminated:
             emulator.reset(seed=decision)
             before = None
         memory = emulator.ram.copy()

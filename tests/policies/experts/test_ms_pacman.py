@@ -100,7 +100,7 @@ def test_objects_match_the_screen():
     for _ in range(500):
         earlier = emulator.screen()
         memory, advice, _ = step(emulator, rng)
-        if emulator.over or memory[0]:
+        if emulator.terminated or memory[0]:
             break
         numbers = [int(word) for word in re.findall(r"\d+", advice.description)]
         now = _box(earlier, *numbers[:2])
@@ -138,14 +138,14 @@ def test_advice_fits_the_grammar_and_its_plans_are_legal():
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= set(every)
         assert len(ghosts(maze(int(memory[0])), memory)) == 4
-        if emulator.over:
+        if emulator.terminated:
             emulator.reset()
     assert set(SUBJECT.actions) <= set(emulator.legal)
 
 
 def test_it_scores_far_above_random_play():
     emulator, rng, score, decisions = begin(5), np.random.default_rng(5), 0.0, 0
-    while not emulator.over and decisions < 1_500:
+    while not emulator.terminated and decisions < 1_500:
         score += step(emulator, rng)[2]
         decisions += 1
     assert score >= 2_000
@@ -162,14 +162,14 @@ def test_a_perturbed_game_continues():
     emulator, rng = begin(7), np.random.default_rng(7)
     score, seen, still, longest, last = 0.0, set(), 0, 0, None
     for _ in range(1_200):
-        if emulator.over:
+        if emulator.terminated:
             emulator.reset()
         memory, _, reward = step(emulator, rng)
         score += reward
         seen.add(int(memory[0]))
         still = still + 1 if (memory[10], memory[16]) == last else 0
         longest, last = max(longest, still), (memory[10], memory[16])
-        if rng.random() < 0.1 and not emulator.over:
+        if rng.random() < 0.1 and not emulator.terminated:
             pokes = SUBJECT.scatter(emulator.ram, rng)
             assert all(0 <= byte < 128 and 0 <= value < 256 for byte, value in pokes.items())
             for byte, value in pokes.items():

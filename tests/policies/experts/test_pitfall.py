@@ -121,14 +121,14 @@ def test_a_perturbed_game_shows_other_scenes_and_continues():
     emulator.reset(seed=0)
     scenes = set()
     for step in range(400):
-        if emulator.over:
+        if emulator.terminated:
             emulator.reset(seed=step)
         memory = emulator.ram.copy()
         scenes.add(int(memory[1]))
         action, frames = sample_plan(PITFALL.advise(before, memory, FRAME_SKIP), rng)
         emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = memory
-        if step % 5 == 0 and not emulator.over:
+        if step % 5 == 0 and not emulator.terminated:
             moved = SUBJECT.scatter(emulator.ram, rng)
             for byte, number in moved.items():
                 emulator.set_ram(byte, number)

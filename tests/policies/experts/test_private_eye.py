@@ -35,7 +35,7 @@ def episode():
         rewards.append(earned)
         if advice is not None:
             seen.append((emulator.screen(pooled=False).copy(), advice.description))
-    return seen, rewards, emulator.over
+    return seen, rewards, emulator.terminated
 
 
 def value(words, name):
@@ -110,7 +110,7 @@ def test_a_perturbed_game_shows_other_places_and_stages_and_continues():
     emulator.reset(seed=0)
     places, stages = set(), set()
     for step in range(600):
-        if emulator.over:  # the thief was put before the police station
+        if emulator.terminated:  # the thief was put before the police station
             emulator.reset(seed=step)
         memory = emulator.ram.copy()
         words = PRIVATE_EYE.advise(None, memory, FRAME_SKIP).description
@@ -118,7 +118,7 @@ def test_a_perturbed_game_shows_other_places_and_stages_and_continues():
         stages.add(words.split("stage ")[1].split(",")[0])
         action, frames = sample_plan(PRIVATE_EYE.advise(None, memory, FRAME_SKIP), rng)
         emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
-        if step % 4 == 0 and not emulator.over:
+        if step % 4 == 0 and not emulator.terminated:
             for byte, number in SUBJECT.scatter(emulator.ram, rng).items():
                 emulator.set_ram(byte, number)
             emulator.play(0, FRAME_SKIP, FRAME_SKIP)

@@ -28,11 +28,11 @@ def play(seed, decisions, noise=0.0):
     emulator, rng, earned = Emulator(get_game("qbert")), np.random.default_rng(seed), 0.0
     emulator.reset(seed=seed)
     for _ in range(decisions):
-        if emulator.over:
+        if emulator.terminated:
             emulator.reset(seed=seed + 1)
         advice = QBERT.advise(None, emulator.ram, FRAME_SKIP)
         yield emulator, advice, earned
-        if not emulator.over:
+        if not emulator.terminated:
             action, frames = sample_plan(advice, rng)
             if rng.random() < noise:
                 action = emulator.legal[int(rng.integers(len(emulator.legal)))]
@@ -112,7 +112,7 @@ def test_a_perturbed_game_continues():
     emulator.reset(seed=8)
     score, rounds, scattered = 0.0, set(), 0
     for decision in range(800):
-        if emulator.over:
+        if emulator.terminated:
             emulator.reset(seed=decision)
         action, frames = sample_plan(QBERT.advise(None, emulator.ram, FRAME_SKIP), rng)
         score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)

@@ -104,7 +104,7 @@ def test_it_scores_thousands_and_random_plans_do_not():
 def test_a_perturbed_game_continues():
     rng, poked = np.random.default_rng(0), set()
     for emulator, now, _, _ in play(seed=6, decisions=600):
-        if rng.random() < 0.05 and not emulator.over:
+        if rng.random() < 0.05 and not emulator.terminated:
             for byte, value in SUBJECT.scatter(now, rng).items():
                 emulator.set_ram(byte, value)
                 poked.add(byte)

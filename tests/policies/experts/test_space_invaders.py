@@ -107,7 +107,7 @@ def test_it_scores_far_more_than_random_plans_do():
 def test_a_perturbed_game_continues():
     rng, poked, frames = np.random.default_rng(0), set(), 0
     for emulator, now, _, _ in play(seed=7, decisions=500):
-        if rng.random() < 0.05 and not emulator.over:
+        if rng.random() < 0.05 and not emulator.terminated:
             for byte, value in SUBJECT.scatter(now, rng).items():
                 emulator.set_ram(byte, value)
                 poked.add(byte)

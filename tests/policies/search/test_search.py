@@ -124,13 +124,13 @@ def futures(sticky, moments=120, ahead=6):
         for seed in (None, int(rng.integers(2**63))):  # the real dice, and others
             other.restore(now, seed=seed)
             for place in plan:
-                if not other.over:
+                if not other.terminated:
                     other.play(int(place), 4, 4)
             fates.append(other.ram)
         foreseen += np.array_equal(predicted, fates[0])
         chance += np.array_equal(predicted, fates[1])
         env.advance(int(rng.integers(len(env.legal))), 4)
-        if env.emulator.over:
+        if env.emulator.terminated:
             env.begin(seed=int(rng.integers(1000)))
     return foreseen / moments, chance / moments
 

@@ -149,7 +149,7 @@ def _episode(
     end = min(most, int(rng.integers(*(stray.length or subject.length))))
     before = now = _screen(emulator)
     older, step, first, scattered = None, 0, True, False
-    while step < end and not (emulator.over or emulator.truncated):
+    while step < end and not (emulator.terminated or emulator.truncated):
         memory = emulator.ram.copy()
         advice = expert.advise(older, memory, FRAME_SKIP)
         player, plan = chooser.choose(advice, before, now)
@@ -169,7 +169,7 @@ def _episode(
             action=plan[0],
             frames=plan[1],
             reward=reward,
-            over=emulator.over,
+            over=emulator.terminated,
         )
         before, now, older = now, _screen(emulator), memory
         step, first, scattered = step + 1, False, False
@@ -238,6 +238,6 @@ def _scatter(emulator: Emulator, rng: np.random.Generator) -> bool:
 
 
 def _play(emulator: Emulator, plan: Plan) -> float:
-    if emulator.over or emulator.truncated:
+    if emulator.terminated or emulator.truncated:
         return 0.0
     return emulator.play(emulator.legal.index(plan[0]), plan[1], FRAME_SKIP)

@@ -71,7 +71,7 @@ def play_episodes(
         standard = emulator.game.standard
         before = now = Frame(emulator.screen(), standard=standard)
         score = 0.0
-        while not (emulator.over or emulator.truncated):
+        while not (emulator.terminated or emulator.truncated):
             picture = motion(before, now, (student.answers.image_size, student.answers.image_size))
             action, frames = student.plan(picture, game, rng)
             score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)

@@ -151,7 +151,7 @@ class Tree:
             [None] * self.actions,
             gain,
             self.settings.discount ** (self.spent - before),
-            self._emulator.over,
+            self._emulator.terminated,
         )
         node.children[place] = self._at = child
         self.nodes.append(child)
@@ -161,7 +161,7 @@ class Tree:
         """Play at random from the node grown last, for this long at most, and keep no nodes."""
         self._at = None
         start, total = self.spent, Gain()
-        while self.spent - start < frames and not self._emulator.over:
+        while self.spent - start < frames and not self._emulator.terminated:
             if self.settings.budget - self.spent < self.hold:
                 break
             fade = self.settings.discount ** (self.spent - start)
