@@ -1,4 +1,4 @@
 """The game catalogue, the emulator and the conversion of its screens to images.
 
-May import `files`, `stats`, `types` and `errors`. Start reading at emulator.py.
+May import `options`, `types` and `errors`. Start reading at emulator.py.
 """

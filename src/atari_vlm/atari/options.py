@@ -1,4 +1,4 @@
-"""What is played: the dynamics of the game, and when an episode ends."""
+"""Options of the game: its dynamics, and when an episode ends."""
 
 from __future__ import annotations
 

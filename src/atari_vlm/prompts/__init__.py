@@ -1,4 +1,4 @@
 """Strategies: pure functions from an Observation, the history and the lessons to a Prompt.
 
-May import `costs`, `atari`, `types` and `errors`. Start reading at strategies.py.
+May import `costs`, `atari`, `options`, `types` and `errors`. Start reading at strategies.py.
 """

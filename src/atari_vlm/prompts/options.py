@@ -1,4 +1,4 @@
-"""What a prompt shows and asks for."""
+"""Options of the prompts: what they show and ask for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from atari_vlm.options import check_numbers, option
 from atari_vlm.prompts.strategies import PromptSettings
 
 HISTORY = 8
-"""Recent actions in a prompt by default."""
+"""Default number of recent actions in a prompt."""
 
 MOST_PER_CALL = 60
 """Most decisions that one answer may plan."""
@@ -26,7 +26,7 @@ def read_size(text: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions:
-    """What a prompt shows; None leaves it to the prompt."""
+    """Options of the prompts; None leaves the choice to the strategy."""
 
     frames_in_prompt: int | None = option(
         None, "Screens in the prompt, newest last; default: 2.", flag="--frames", least=1
@@ -59,7 +59,7 @@ class PromptOptions:
             frame_stack: screens that an observation holds.
 
         Raises:
-            InvalidSetting: the stack has fewer screens than the prompt is to show.
+            InvalidSetting: the stack has fewer screens than the prompt shows.
         """
         if (self.frames_in_prompt or 1) > frame_stack:
             raise InvalidSetting(
@@ -76,7 +76,7 @@ class PromptOptions:
 
     @property
     def general_only(self) -> dict[str, object]:
-        """What was set of that which only a general prompt can follow, by name."""
+        """Options that only general prompts support: name -> value, None if not set."""
         return {
             "history": self.history,
             "frames_in_prompt": self.frames_in_prompt,
