@@ -7,18 +7,14 @@ UPDATE_GOLDEN=1 and review the difference.
 import os
 import pickle
 import re
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
-from atari_vlm.errors import InvalidSetting, UnknownName
+from atari_vlm.errors import UnknownName
 from atari_vlm.prompts.adaptive import DOING_WELL, LEARNING_EPISODES, adaptive_style
-from atari_vlm.prompts.parts import LONGEST_MEMORY
 from atari_vlm.prompts.strategies import (
     LONGEST_REPLY,
     STRATEGIES,
@@ -29,7 +25,8 @@ from atari_vlm.prompts.strategies import (
     text_without_frames,
 )
 from atari_vlm.replies.plan_parser import parse_plan
-from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Step
+from atari_vlm.types import Frame, Lessons
+from tests.prompts.observations import legal_in, moment, observe, same_parts, screen
 
 GOLDEN = Path(__file__).parent / "golden"
 STYLES = ("basic", "cot", "expert")
@@ -44,64 +41,6 @@ PARTS = {
 ANY_NAME = re.compile(
     r"\b(?:NOOP|FIRE|(?:UP|DOWN)(?:LEFT|RIGHT)?(?:FIRE)?|(?:LEFT|RIGHT)(?:FIRE)?)\b"
 )
-
-
-@cache
-def legal_in(game):
-    return Emulator(get_game(game)).legal
-
-
-@cache
-def screen(game):
-    pixels = Emulator(get_game(game)).screen()
-    pixels.flags.writeable = False
-    return pixels
-
-
-def observe(game, step, *, stack=4, interval=4, lives=0, score=0.0):
-    """The observation before decision `step`; its stack is padded with the first frame."""
-    steps = [max(0, step - back) for back in reversed(range(stack))]
-    frames = {number: Frame(screen(game), episode=2, step=number) for number in set(steps)}
-    return Observation(
-        game=game,
-        frames=tuple(frames[number] for number in steps),
-        legal=legal_in(game),
-        interval=interval,
-        step=step,
-        lives=lives,
-        score=score,
-    )
-
-
-def moment(game):
-    """An observation with a history: points, a life lost, an answer not understood, a note."""
-    legal = legal_in(game)
-    last = Decision(
-        action=legal[-1], frames=4, source="parsed", memory="The left side is open:\n aim there."
-    )
-    played = [
-        (3, 0.0, Decision(action=legal[1], frames=1, source="parsed")),
-        (3, 4.0, Decision(action=legal[2], frames=2, source="parsed")),
-        (3, -1.0, Decision(action=legal[2], frames=4, source="repaired")),
-        (2, 0.0, Decision(action=legal[0], frames=4, source="fallback")),
-        (2, 1.0, last),
-    ]
-    history = [
-        Step(observation=observe(game, step, lives=lives), decision=decision, reward=reward)
-        for step, (lives, reward, decision) in enumerate(played)
-    ]
-    lessons = Lessons(
-        examples=(
-            Example(
-                "On this screen you went for the ball early and earned +4.", Frame(screen(game))
-            ),
-            Example("Waiting near the middle kept every way open."),
-        ),
-        advice=("Look where it is going, not where it is.", "Short pushes are enough."),
-        episodes=3,
-        mean_score=5.0,
-    )
-    return observe(game, 5, lives=2, score=4.0), history, lessons
 
 
 def rendered(prompt):
@@ -212,12 +151,6 @@ def test_a_prompt_for_several_decisions_states_when_the_model_is_asked_again():
 # --- purity and order ----------------------------------------------------------------------------
 
 
-def same_parts(one, other):
-    """Equal words and the very same frames."""
-    pairs = zip(one.messages, other.messages, strict=True)
-    return all(a.role == b.role and a.parts == b.parts for a, b in pairs)
-
-
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_same_arguments_give_the_same_prompt_and_stay_as_they_were(name):
     arguments = moment("breakout")
@@ -253,113 +186,7 @@ def test_constant_parts_come_first_and_the_question_last(style):
     assert places == sorted(places)
 
 
-# --- parts ---------------------------------------------------------------------------------------
-
-
-def recent_actions(history_shown, game="breakout", **settings):
-    prompt = get_strategy("basic", PromptSettings(history=history_shown, **settings))(*moment(game))
-    lines = [line for line in prompt.text.splitlines() if line.startswith("Recent actions")]
-    assert len(lines) <= 1
-    return lines[0].partition("): ")[2] if lines else ""
-
-
-def test_recent_actions_show_frames_points_lives_and_faults():
-    assert recent_actions(5) == (
-        "FIRE x1 (+0), RIGHT x2 (+4), RIGHT x4 (-1, life lost), "
-        "NOOP x4 (+0, answer not understood), LEFT x4 (+1)"
-    )
-    assert recent_actions(2) == "NOOP x4 (+0, answer not understood), LEFT x4 (+1)"
-    assert recent_actions(99) == recent_actions(5)
-    assert recent_actions(0) == ""
-    assert recent_actions(1, plans=False) == "LEFT (+1)"
-
-
-def test_a_life_lost_by_the_last_action_is_shown():
-    observation, history, lessons = moment("breakout")
-    prompt = get_strategy("basic")(replace(observation, lives=1), history, lessons)
-    assert "LEFT x4 (+1, life lost)" in prompt.text
-
-
-def test_the_first_prompt_shows_no_history():
-    prompt = get_strategy("cot")(observe("breakout", 0, lives=5), [], Lessons())
-    assert "Recent actions" not in prompt.text
-    assert "Your note" not in prompt.text
-    assert "Example" not in prompt.text
-    assert "Lessons" not in prompt.text
-    assert "Score: 0. Lives: 5." in prompt.text
-
-
-@pytest.mark.parametrize(
-    ("step", "shown", "labels"),
-    [
-        (0, 4, [0]),
-        (1, 4, [4, 0]),
-        (9, 4, [12, 8, 4, 0]),
-        (9, 2, [4, 0]),
-        (9, 1, [0]),
-        (9, 30, [12, 8, 4, 0]),
-    ],
-)
-def test_screens_are_oldest_first_without_repeats(step, shown, labels):
-    prompt = get_strategy("basic", PromptSettings(frames=shown))(
-        observe("pong", step), [], Lessons()
-    )
-    assert [(step - frame.step) * 4 for frame in prompt.frames] == labels
-    labelled = re.findall(r"Screen (?:(\d+) frames ago|now):\n<frame>", prompt.text)
-    assert [int(age or 0) for age in labelled] == labels
-
-
-def test_examples_come_with_their_frames():
-    observation, history, lessons = moment("pong")
-    prompt = get_strategy("basic")(observation, history, lessons)
-    user = prompt.messages[1].parts
-    assert user[0] == f"Example 1: {lessons.examples[0].text}"
-    assert user[1] is lessons.examples[0].frame
-    assert user[2] == f"Example 2: {lessons.examples[1].text}"
-
-
-def test_each_part_can_be_left_out():
-    everything = get_strategy("cot")(*moment("breakout")).text
-    for words, without in [
-        ("Rules:", {"rules": False}),
-        ("Example 1:", {"examples": False}),
-        ("Lessons from earlier games:", {"lessons": False}),
-        ("Score:", {"status": False}),
-        ("Recent actions", {"history": 0}),
-        ("Your note to yourself:", {"memory": False}),
-        ('"frames"', {"plans": False}),
-        ("Screen 4 frames ago:", {"frames": 1}),
-    ]:
-        assert words in everything
-        assert words not in get_strategy("cot", PromptSettings(**without))(*moment("breakout")).text
-
-
-def test_a_long_note_is_cut_to_one_line():
-    observation, history, lessons = moment("pong")
-    decision = replace(history[-1].decision, memory="word\n" * 1000)
-    history[-1] = replace(history[-1], decision=decision)
-    text = get_strategy("basic")(observation, history, lessons).text
-    note = next(line for line in text.splitlines() if line.startswith("Your note to yourself:"))
-    assert len(note) == len("Your note to yourself: ") + LONGEST_MEMORY
-    assert note.endswith("…")
-
-
-def test_the_image_size_is_part_of_the_prompt():
-    prompt = get_strategy("cot", PromptSettings(image_size=(224, 224)))(*moment("pong"))
-    assert prompt.image_size == (224, 224)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"frames": 0}, "frames_in_prompt must be at least 1, not 0"),
-        ({"history": -1}, "history must be at least 0, not -1"),
-        ({"image_size": (0, 0)}, "each 1 to 4096"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, words):
-    with pytest.raises(InvalidSetting, match=words):
-        PromptSettings(**settings)
+# --- names ---------------------------------------------------------------------------------------
 
 
 def test_the_embedded_prompt_is_found_under_its_former_name_too():
