@@ -1,4 +1,4 @@
-"""Labelled data on disk: whole, resumable, checked before it is learned from."""
+"""Labelled data on disk: whole, resumable, and checked before training."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import rgb
 from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError
-from atari_vlm.learning.distill.collect import FRESH, HELD_OUT, Disturbance, collect
+from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP, plans
+from atari_vlm.learning.distill.answer_schemas.table import ANSWER_SCHEMAS, get_answer_schema
+from atari_vlm.learning.distill.collect import (
+    FIRST_EVALUATION_SEED,
+    HELD_OUT_SEED,
+    Disturbance,
+    collect,
+)
 from atari_vlm.learning.distill.collection import CollectSettings, collect_dataset
-from atari_vlm.learning.distill.curriculum import SUBJECTS, get_subject
-from atari_vlm.learning.distill.header import Header
 from atari_vlm.learning.distill.settings import DistillSettings
+from atari_vlm.learning.distill.shard_header import ShardHeader
 from atari_vlm.learning.distill.shards import open_dataset, open_shard, write_shard
-from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plans
 from atari_vlm.models.embedded.checkpoints import checkpoint, weights
 
 COLLECT = """
@@ -45,7 +50,7 @@ if __name__ == "__main__":
 """
 
 
-def started(out, **settings):
+def start(out, **settings):
     source = os.path.dirname(os.path.dirname(weights().parent))
     return subprocess.Popen(
         [sys.executable, "-c", COLLECT, str(out), json.dumps(settings)],
@@ -57,10 +62,10 @@ def started(out, **settings):
 
 
 def gather(out, **settings):
-    told = []
+    reported = []
     small = {"games": ("pong",), "decisions": 120, "shard_size": 50}
-    done = collect_dataset(CollectSettings(out=out, **{**small, **settings}), told.append)
-    return done, told
+    done = collect_dataset(CollectSettings(out=out, **{**small, **settings}), reported.append)
+    return done, reported
 
 
 def contents(folder):
@@ -82,14 +87,14 @@ def rows():
 @pytest.fixture(scope="module")
 def shard(rows, tmp_path_factory):
     path = tmp_path_factory.mktemp("shard") / "pong-expert-00000.parquet"
-    return write_shard(path, iter(rows), Header.of("pong", seed=3))
+    return write_shard(path, iter(rows), ShardHeader.of("pong", seed=3))
 
 
-@pytest.mark.parametrize("game", sorted(SUBJECTS))
+@pytest.mark.parametrize("game", sorted(ANSWER_SCHEMAS))
 def test_every_decision_comes_back_from_its_file(game, tmp_path):
     rows = list(collect(game, 60, seed=1))
     path = tmp_path / "some.parquet"
-    write_shard(path, iter(rows), Header.of(game, seed=1))
+    write_shard(path, iter(rows), ShardHeader.of(game, seed=1))
     again = list(open_shard(path))
     assert len(again) == len(open_shard(path)) == 60
     assert [path.name for path in tmp_path.iterdir()] == ["some.parquet"]
@@ -112,10 +117,10 @@ def test_a_row_names_the_episode_and_plans_that_lead_to_its_screen():
         reward = emulator.play(emulator.legal.index(row.action), row.frames, FRAME_SKIP)
         assert (reward, emulator.terminated) == (row.reward, row.over)
         assert row.player == "expert"
-        assert row.seed < FRESH
+        assert row.seed < FIRST_EVALUATION_SEED
 
 
-def test_the_file_shows_itself_to_tools_that_only_know_parquet(shard, rows):
+def test_the_file_describes_itself_to_parquet_tools(shard, rows):
     table = parquet.read_table(shard.path)
     assert table.column_names == list(rows[0].__slots__)
     png = table["screen"][7].as_py()["bytes"]
@@ -127,12 +132,12 @@ def test_the_file_shows_itself_to_tools_that_only_know_parquet(shard, rows):
     assert (header["game"], header["sticky"], header["frame_skip"]) == ("pong", 0.25, 4)
     assert (header["width"], header["height"], header["standard"]) == (160, 210, "ntsc")
     assert (header["teacher"], header["reads"]) == ("expert", ["ram"])
-    assert len(header["plans"]) == len(plans(get_subject("pong")))
-    assert header["episode_seeds"] == [0, FRESH]
+    assert len(header["plans"]) == len(plans(get_answer_schema("pong")))
+    assert header["episode_seeds"] == [0, FIRST_EVALUATION_SEED]
     assert shard.path.stat().st_size < 300 * len(rows)
 
 
-def test_moments_scattered_by_hand_have_no_screen_before_and_no_weight(rows):
+def test_perturbed_moments_have_no_screen_before_and_no_weight(rows):
     scattered = [row for row in rows if row.scattered]
     assert 10 < len(scattered) < 60
     assert all(row.first and row.weight == 0 for row in scattered)
@@ -141,7 +146,7 @@ def test_moments_scattered_by_hand_have_no_screen_before_and_no_weight(rows):
     assert {row.player for row in rows} == {"expert", "random"}
 
 
-def test_shards_of_one_seed_differ_and_a_short_one_begins_a_long_one():
+def test_shards_of_one_seed_differ_and_a_short_one_is_a_prefix_of_a_long_one():
     def words(number, decisions):
         return [row.words for row in collect("pong", decisions, seed=0, number=number)]
 
@@ -149,7 +154,7 @@ def test_shards_of_one_seed_differ_and_a_short_one_begins_a_long_one():
     assert words(0, 80) != words(1, 80)
 
 
-def test_a_data_set_is_shards_settings_and_a_datasheet(dataset):
+def test_a_data_set_is_shards_settings_and_a_dataset_card(dataset):
     assert sorted(contents(dataset)) == [
         "README.md",
         "pong-expert-00000.parquet",
@@ -158,20 +163,20 @@ def test_a_data_set_is_shards_settings_and_a_datasheet(dataset):
         "settings.json",
     ]
     assert [len(shard) for shard in open_dataset(dataset, ("pong",))] == [50, 50, 20]
-    sheet = (dataset / "README.md").read_text()
+    card = (dataset / "README.md").read_text()
     players = [row.player for shard in open_dataset(dataset, ("pong",)) for row in shard]
-    counted = sheet.split("|---|---|---|---|---|\n")[1].splitlines()[0]
+    counted = card.split("|---|---|---|---|---|\n")[1].splitlines()[0]
     most = max(("expert", "random"), key=players.count)
     assert f"| pong | expert | {most} | {players.count(most)} | " in counted
-    assert "--games pong --decisions 120 --seed 0 --shard-size 50" in sheet
-    assert "belong to their\nowners" in sheet
-    assert str(dataset) not in sheet
+    assert "--games pong --decisions 120 --seed 0 --shard-size 50" in card
+    assert "belong to their\nowners" in card
+    assert str(dataset) not in card
     assert str(dataset) not in (dataset / "settings.json").read_text()
 
 
-def test_the_chat_rows_of_the_datasheet_are_what_fine_tuning_tools_read(dataset):
-    sheet = (dataset / "README.md").read_text()
-    code = sheet.split("    def chat(row):")[1].split("\n\n")[0]
+def test_the_chat_rows_of_the_dataset_card_fit_fine_tuning_tools(dataset):
+    card = (dataset / "README.md").read_text()
+    code = card.split("    def chat(row):")[1].split("\n\n")[0]
     space = {}
     exec("def chat(row):" + code.replace("\n    ", "\n"), space)
     row = parquet.read_table(dataset / "pong-expert-00000.parquet").to_pylist()[3]
@@ -181,15 +186,15 @@ def test_the_chat_rows_of_the_datasheet_are_what_fine_tuning_tools_read(dataset)
 
 
 def test_workers_collect_what_one_process_collects(dataset, tmp_path):
-    done, told = gather(tmp_path, workers=2)
-    assert (done.decisions, done.workers, len(told)) == (120, 2, 3)
+    done, reported = gather(tmp_path, workers=2)
+    assert (done.decisions, done.workers, len(reported)) == (120, 2, 3)
     assert contents(tmp_path) == contents(dataset)
 
 
-def test_asked_for_more_a_data_set_grows_and_asked_again_it_rests(tmp_path):
+def test_more_decisions_extend_a_data_set_and_the_same_number_changes_nothing(tmp_path):
     gather(tmp_path, decisions=70)
-    done, told = gather(tmp_path)
-    assert told[0] == "Continuing: 50 of 120 decisions are there."
+    done, reported = gather(tmp_path)
+    assert reported[0] == "Continuing: 50 of 120 decisions are there."
     assert done.decisions == 70
     assert gather(tmp_path)[0].decisions == 0
     assert gather(tmp_path, games=("pong", "freeway"), decisions=50)[0].decisions == 50
@@ -199,7 +204,7 @@ def test_asked_for_more_a_data_set_grows_and_asked_again_it_rests(tmp_path):
 
 def test_a_killed_collection_continues_to_the_same_bytes(tmp_path):
     settings = {"games": ["pong"], "decisions": 600, "shard_size": 200}
-    running = started(tmp_path / "killed", **settings)
+    running = start(tmp_path / "killed", **settings)
     try:
         first = running.stdout.readline()
         time.sleep(0.05)
@@ -209,16 +214,16 @@ def test_a_killed_collection_continues_to_the_same_bytes(tmp_path):
     assert first.startswith("pong-expert-00000.parquet: 200 of 600 decisions")
     kept = (tmp_path / "killed" / "pong-expert-00000.parquet").stat().st_mtime_ns
     assert not (tmp_path / "killed" / "README.md").exists()
-    done, told = gather(tmp_path / "killed", decisions=600, shard_size=200)
-    assert told[0].startswith("Continuing: ")
+    done, reported = gather(tmp_path / "killed", decisions=600, shard_size=200)
+    assert reported[0].startswith("Continuing: ")
     assert 200 <= done.decisions <= 400
     gather(tmp_path / "whole", decisions=600, shard_size=200)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     assert (tmp_path / "killed" / "pong-expert-00000.parquet").stat().st_mtime_ns == kept
 
 
-def test_workers_end_soon_after_who_asked_is_killed(tmp_path):
-    running = started(tmp_path, games=["pong"], decisions=20_000, shard_size=100, workers=2)
+def test_workers_end_soon_after_their_parent_is_killed(tmp_path):
+    running = start(tmp_path, games=["pong"], decisions=20_000, shard_size=100, workers=2)
     running.stdout.readline()
     running.send_signal(signal.SIGKILL)
     running.communicate()  # until the workers, which have the same output, have ended too
@@ -226,17 +231,17 @@ def test_workers_end_soon_after_who_asked_is_killed(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_full_disk_is_said_and_finished_shards_are_kept(tmp_path, workers):
+def test_a_full_disk_is_reported_and_finished_shards_are_kept(tmp_path, workers):
     gather(tmp_path, decisions=100)
     before = contents(tmp_path)
     settings = {"games": ["pong", "freeway"], "decisions": 200, "shard_size": 50}
-    # A limit on the size of files stands for the disk: Pong fits into it, Freeway does not.
-    running = started(tmp_path, **settings, workers=workers, room=25_000)
+    # A limit on file sizes replaces the full disk; Pong fits into it, Freeway does not.
+    running = start(tmp_path, **settings, workers=workers, room=25_000)
     _, error = running.communicate()
-    said = error.strip().splitlines()[-1]
-    assert "StoreError: Cannot go on in" in said
-    assert "File too large" in said
-    assert "finished shards are kept; once that is mended, the same command continues" in said
+    message = error.strip().splitlines()[-1]
+    assert "StoreError: Cannot go on in" in message
+    assert "File too large" in message
+    assert "finished shards are kept; once this is fixed, the same command continues" in message
     after = contents(tmp_path)
     assert not [name for name in after if name.startswith("freeway") or name.endswith(".part")]
     assert {name: after[name] for name in before} == before
@@ -259,10 +264,12 @@ def test_a_folder_with_other_settings_is_refused(dataset, other, named):
     assert contents(dataset) == before
 
 
-def test_a_shard_that_was_collected_otherwise_is_refused(rows, tmp_path):
+def test_a_shard_with_other_settings_is_refused(rows, tmp_path):
     gather(tmp_path, decisions=50)
     path = tmp_path / "pong-expert-00001.parquet"
-    write_shard(path, iter(rows[:50]), replace(Header.of("pong", seed=0, number=1), sticky=0.0))
+    write_shard(
+        path, iter(rows[:50]), replace(ShardHeader.of("pong", seed=0, number=1), sticky=0.0)
+    )
     with pytest.raises(StoreError, match=r"00001.parquet was .* it has sticky 0.0, not 0.25"):
         gather(tmp_path)
 
@@ -276,7 +283,7 @@ def test_a_shard_that_was_collected_otherwise_is_refused(rows, tmp_path):
         {"decisions": 0},
         {"workers": 0},
         {"shard_size": 0},
-        {"seed": HELD_OUT},
+        {"seed": HELD_OUT_SEED},
         {"seed": -1},
     ],
 )
@@ -310,7 +317,7 @@ def test_a_student_without_weights_is_refused(tmp_path):
         ({"frame_skip": 2}, "its frame_skip is 2, not 4"),
     ],
 )
-def test_data_of_another_kind_is_refused_by_name(dataset, tmp_path, change, named):
+def test_data_of_another_kind_is_refused(dataset, tmp_path, change, named):
     path = tmp_path / "pong-expert-00000.parquet"
     path.write_bytes((dataset / path.name).read_bytes())
     shard = open_shard(path)
@@ -330,16 +337,16 @@ def test_data_without_the_game_is_refused(dataset, tmp_path):
         open_dataset(tmp_path / "nowhere", ("pong",))
 
 
-def test_held_out_decisions_are_never_learned(tmp_path):
-    rows = collect("pong", 20, seed=HELD_OUT)
-    write_shard(tmp_path / "a.parquet", rows, Header.of("pong", seed=HELD_OUT))
+def test_held_out_decisions_are_never_trained_on(tmp_path):
+    rows = collect("pong", 20, seed=HELD_OUT_SEED)
+    write_shard(tmp_path / "a.parquet", rows, ShardHeader.of("pong", seed=HELD_OUT_SEED))
     with pytest.raises(InvalidSetting, match="nothing to learn pong from"):
         open_dataset(tmp_path, ("pong",))
     with pytest.raises(InvalidSetting, match="never learned"):
-        DistillSettings(seed=HELD_OUT)
+        DistillSettings(seed=HELD_OUT_SEED)
 
 
-def test_damage_is_found_wherever_it_is(dataset, tmp_path):
+def test_damage_is_found_in_every_part_of_a_file(dataset, tmp_path):
     whole = (dataset / "pong-expert-00000.parquet").read_bytes()
     path = tmp_path / "pong-expert-00000.parquet"
     footer = 8 + int.from_bytes(whole[-8:-4], "little")
@@ -357,7 +364,7 @@ def test_damage_is_found_wherever_it_is(dataset, tmp_path):
         list(open_shard(path))
 
 
-def test_foreign_parquet_is_no_data_set(tmp_path):
+def test_other_parquet_files_are_refused(tmp_path):
     import pyarrow
 
     parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "other.parquet")
@@ -366,7 +373,7 @@ def test_foreign_parquet_is_no_data_set(tmp_path):
 
 
 @pytest.mark.training
-def test_training_sees_the_same_pictures_from_the_file_as_from_the_game(shard, rows):
+def test_training_images_from_the_file_equal_those_from_the_game(shard, rows):
     torch = pytest.importorskip("torch")
     from atari_vlm.atari.images import motion
     from atari_vlm.learning.distill.architecture import build_tokenizer
@@ -377,7 +384,7 @@ def test_training_sees_the_same_pictures_from_the_file_as_from_the_game(shard, r
     streamed.add(rows)
     stored.add(shard)
     every = np.arange(len(rows))
-    one, other = streamed.take(every), stored.take(every)
+    one, other = streamed.batch(every), stored.batch(every)
     assert torch.equal(one.pixels, other.pixels)
     assert torch.equal(one.plans, other.plans)
     assert one.words == other.words
@@ -385,18 +392,18 @@ def test_training_sees_the_same_pictures_from_the_file_as_from_the_game(shard, r
         before = rows[i] if rows[i].first else rows[i - 1]
         seen = torch.from_numpy(motion(before.screen, rows[i].screen)).permute(2, 0, 1)
         assert torch.allclose(one.pixels[i], seen / 127.5 - 1)
-    dice = (np.random.default_rng(0), np.random.default_rng(0))
-    assert streamed.draw(32, dice[0]).words == stored.draw(32, dice[1]).words
+    rngs = (np.random.default_rng(0), np.random.default_rng(0))
+    assert streamed.sample(32, rngs[0]).words == stored.sample(32, rngs[1]).words
 
 
 @pytest.mark.training
-def test_labels_that_the_grammar_cannot_say_name_their_file(rows, tmp_path):
+def test_labels_outside_the_grammar_are_refused_with_the_name_of_their_file(rows, tmp_path):
     pytest.importorskip("torch")
     from atari_vlm.learning.distill.architecture import build_tokenizer
     from atari_vlm.learning.distill.data import Dataset
 
     odd = [replace(row, words="a ball somewhere: NOOP for 4 frames") for row in rows[:5]]
-    shard = write_shard(tmp_path / "odd.parquet", iter(odd), Header.of("pong", seed=3))
+    shard = write_shard(tmp_path / "odd.parquet", iter(odd), ShardHeader.of("pong", seed=3))
     with pytest.raises(InvalidSetting, match=r"odd.parquet holds an answer .*a ball somewhere"):
         Dataset("pong", build_tokenizer(("pong",))).add(shard)
 
@@ -407,20 +414,20 @@ def test_distilling_learns_from_a_data_set_instead_of_playing_first(dataset, tmp
     pytest.importorskip("torch")
     from atari_vlm.learning.distill.run import distill
 
-    told = []
+    reported = []
     quick = {"batch": 8, "round_minutes": 9.0, "workers": 0, "episodes": 0, "minutes": 0.01}
-    result = distill(DistillSettings(data=dataset, out=tmp_path, **quick), told.append)
-    assert told[0] == "The pong expert plays 200 decisions."
-    assert not any("expert plays" in line for line in told[1:])
+    result = distill(DistillSettings(data=dataset, out=tmp_path, **quick), reported.append)
+    assert reported[0] == "The pong expert plays 200 decisions."
+    assert not any("expert plays" in line for line in reported[1:])
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["pong-held-00000.parquet"]
     assert "120 decisions in all" in (result.folder / "README.md").read_text()
     settings = DistillSettings(out=tmp_path, **quick)
     with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
-        distill(settings, told.append)
+        distill(settings, reported.append)
     with pytest.raises(InvalidSetting, match="nothing to learn freeway from"):
         distill(DistillSettings(data=dataset, games=("freeway",), out=tmp_path / "b", **quick))
 
 
-def test_settings_of_runs_without_data_are_those_they_were():
+def test_settings_of_runs_without_data_do_not_change():
     assert "data" not in json.loads(DistillSettings().to_json())
     assert "data" in asdict(DistillSettings())

@@ -1,4 +1,4 @@
-"""Distillation: labels a student can learn from, and a run that ends, or is killed and goes on."""
+"""Distillation: labels, training data, and runs that end or continue after a kill."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import pytest
 
 from atari_vlm.atari.images import motion
 from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP, plans
+from atari_vlm.learning.distill.answer_schemas.table import ANSWER_SCHEMAS, get_answer_schema, kinds
 from atari_vlm.learning.distill.collect import Disturbance, collect
-from atari_vlm.learning.distill.curriculum import SUBJECTS, get_subject, kinds
 from atari_vlm.learning.distill.evaluate import play_episodes
 from atari_vlm.learning.distill.run import distill
 from atari_vlm.learning.distill.settings import DistillSettings
-from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plans
 from atari_vlm.models.embedded.checkpoints import checkpoint, weights
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.policies.experts.table import EXPERTS
-from atari_vlm.types import Frame
+from atari_vlm.types import Frame, Plan
 
 TINY = {
     "batch": 8,
@@ -48,7 +48,7 @@ def rows():
 def test_every_decision_is_labelled_with_a_whole_answer(rows):
     assert len(rows) == 400
     assert rows[0].first
-    every = plans(get_subject("pong"))
+    every = plans(get_answer_schema("pong"))
     for row in rows:
         assert row.plans.sum() == pytest.approx(1)
         best = [every[i] for i in np.flatnonzero(row.plans == row.plans.max())]
@@ -63,7 +63,7 @@ def test_the_same_seed_collects_the_same_decisions(rows):
     assert [row.words for row in collect("pong", 400, seed=4)] != [row.words for row in rows]
 
 
-def test_episodes_are_short_and_each_opens_without_a_screen_before():
+def test_episodes_are_short_and_begin_without_a_screen_before():
     short = Disturbance(length=(20, 30), warm_up=5, scatter=0.0)
     many = list(collect("pong", 100, seed=1, disturbance=short))
     assert sum(row.first for row in many) >= 4
@@ -71,7 +71,7 @@ def test_episodes_are_short_and_each_opens_without_a_screen_before():
     assert max(row.episode for row in many) + 1 == sum(row.first for row in many)
 
 
-def test_scattering_shows_states_that_play_does_not():
+def test_perturbation_shows_states_that_play_does_not():
     calm = Disturbance(lead=(0.0,), scatter=0.0, warm_up=0)
     wild = Disturbance(lead=(0.0,), scatter=0.1, warm_up=0)
 
@@ -91,10 +91,10 @@ def test_the_student_plays_and_the_expert_labels():
     class Idle:
         asked = 0
 
-        def plan(self, picture, game, rng):
-            assert picture.shape == (160, 160, 3)
+        def plan(self, image, game, rng):
+            assert image.shape == (160, 160, 3)
             self.asked += 1
-            return ("NOOP", FRAME_SKIP)
+            return Plan("NOOP", FRAME_SKIP)
 
     idle = Idle()
     calm = Disturbance(lead=(0.0,), student=(1.0,), warm_up=0)
@@ -104,15 +104,15 @@ def test_the_student_plays_and_the_expert_labels():
     assert any(not row.words.endswith("NOOP for 4 frames") for row in rows)
 
 
-def test_every_subject_has_an_expert_whose_words_it_can_say():
-    for game, subject in SUBJECTS.items():
+def test_every_answer_schema_has_an_expert_and_covers_its_plans():
+    for game, schema in ANSWER_SCHEMAS.items():
         assert game in EXPERTS
-        known = {word.strip() for words in kinds(subject).values() for word in words}
+        known = {word.strip() for words in kinds(schema).values() for word in words}
         rows = collect(game, 150, seed=0)
         assert {row.words.split(": ")[1] for row in rows} <= known
 
 
-def test_a_game_that_cannot_be_taught_is_named():
+def test_a_game_without_an_answer_schema_is_named():
     with pytest.raises(UnknownName, match="No game that can be taught is called 'pongg'"):
         DistillSettings(games=("pongg",))
 
@@ -149,9 +149,9 @@ def test_answers_become_tokens_and_come_back(rows):
     data = Dataset("pong", tokenizer)
     data.add(rows)
     for words, tokens in zip([row.words for row in rows], data.tokens, strict=True):
-        said = [token for token in tokens.tolist() if token >= 0]
-        assert tokenizer.decode(said, skip_special_tokens=True) == words
-        values = data.grammar.values(said)
+        answer = [token for token in tokens.tolist() if token >= 0]
+        assert tokenizer.decode(answer, skip_special_tokens=True) == words
+        values = data.grammar.values(answer)
         assert tokenizer.decode([values["plan"]]) == words.split(": ")[1]
     prompt = prompt_text("Play pong. Say only your plan.")
     assert tokenizer.unk_token_id not in tokenizer.encode(prompt)
@@ -159,7 +159,7 @@ def test_answers_become_tokens_and_come_back(rows):
 
 
 @pytest.mark.training
-def test_only_numbers_can_be_nearly_right():
+def test_only_numbers_have_neighbours():
     pytest.importorskip("torch")
     from atari_vlm.learning.distill.architecture import build_tokenizer
     from atari_vlm.learning.distill.data import Dataset
@@ -172,7 +172,7 @@ def test_only_numbers_can_be_nearly_right():
 
 
 @pytest.mark.training
-def test_a_batch_shows_the_pictures_that_play_would_show(rows):
+def test_a_batch_has_the_images_of_play(rows):
     torch = pytest.importorskip("torch")
     from atari_vlm.learning.distill.architecture import build_tokenizer
     from atari_vlm.learning.distill.data import Dataset
@@ -181,12 +181,12 @@ def test_a_batch_shows_the_pictures_that_play_would_show(rows):
     data.add(rows)
     data.add(rows, weight=0.0)
     place = [i for i, row in enumerate(rows) if not row.first][100]
-    batch = data.take(np.array([place, place + len(rows)]))
+    batch = data.batch(np.array([place, place + len(rows)]))
     shown = torch.from_numpy(_picture(rows, place)).permute(2, 0, 1)
     assert torch.allclose(batch.pixels[0], shown / 127.5 - 1)
     assert torch.equal(batch.pixels[0], batch.pixels[1])
     assert batch.plans[0].sum() == pytest.approx(1, abs=1e-5)
-    assert len(data.draw(64, np.random.default_rng(0)).answers) == 64
+    assert len(data.sample(64, np.random.default_rng(0)).answers) == 64
 
 
 def _picture(rows, place):
@@ -195,10 +195,10 @@ def _picture(rows, place):
 
 
 @pytest.mark.training
-def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
+def test_onnx_and_transformers_agree(rows):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from atari_vlm.learning.distill.distillation_loss import answer_scores, image_features
+    from atari_vlm.learning.distill.distillation_loss import answer_logits, image_features
 
     torch.set_num_threads(1)
     network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()
@@ -211,7 +211,7 @@ def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
         features = image_features(network, pixels)
         nothing = torch.zeros((len(pictures), 0), dtype=torch.long)
         image = network.config.image_token_id
-        scores = answer_scores(network, prompt, features, nothing, image)[:, 0]
+        scores = answer_logits(network, prompt, features, nothing, image)[:, 0]
     words = [runtime.answers.encode(f"{a} for {n} frame{'s' * (n > 1)}")[0] for a, n in _every()]
     expected = scores[:, words].softmax(-1).numpy()
     for picture, row in zip(pictures, expected, strict=True):
@@ -220,19 +220,19 @@ def test_onnx_and_transformers_agree_on_what_is_seen_and_played(rows):
 
 
 def _every():
-    return plans(get_subject("pong"))
+    return plans(get_answer_schema("pong"))
 
 
 @pytest.mark.training
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     pytest.importorskip("torch")
-    told = []
+    lines = []
     settings = DistillSettings(out=tmp_path, minutes=0.08, **TINY)
-    result = distill(settings, told.append)
+    result = distill(settings, lines.append)
     assert result.steps > 3
     assert set(result.held_out) >= {"pong/ball_x", "pong/aim", "pong/plan"}
-    assert any("decisions of the student" in line for line in told)
+    assert any("decisions of the student" in line for line in lines)
     assert settings.command() in (result.folder / "README.md").read_text()
     student = EmbeddedRuntime(result.folder)
     assert student.games == ("pong",)
@@ -240,10 +240,12 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     plan = student.plan(motion(black, black), "pong", np.random.default_rng(0))
     assert plan in _every()
     with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
-        distill(DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), told.append)
+        distill(
+            DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), lines.append
+        )
 
 
-def test_the_card_names_the_whole_command():
+def test_the_model_card_has_the_whole_command():
     asked = DistillSettings(
         games=("pong", "freeway"),
         minutes=5,
@@ -284,15 +286,15 @@ def test_a_killed_run_continues_where_its_checkpoint_is(tmp_path):
         running.send_signal(signal.SIGKILL)
         running.wait()
     assert (tmp_path / "checkpoint.pt").exists()
-    told = []
-    result = distill(DistillSettings(out=tmp_path, minutes=0.001, **TINY), told.append)
-    assert told[0].startswith("Continuing after")
+    lines = []
+    result = distill(DistillSettings(out=tmp_path, minutes=0.001, **TINY), lines.append)
+    assert lines[0].startswith("Continuing after")
     assert result.steps > 1
     assert (result.folder / "decoder.onnx").exists()
 
 
 @pytest.mark.training
-def test_a_student_can_begin_with_weights_of_other_games(tmp_path):
+def test_a_student_can_start_from_weights_of_other_games(tmp_path):
     pytest.importorskip("torch")
     from safetensors.torch import load_file
 
@@ -308,16 +310,16 @@ def test_a_student_can_begin_with_weights_of_other_games(tmp_path):
     name = "model.text_model.embed_tokens.weight"
     words = warm.tokenizer.get_vocab()
     assert "qbert" in words
-    assert shipped.answers.strange("qbert") == ["qbert"]
+    assert shipped.answers.unknown_words("qbert") == ["qbert"]
     table, other = (t.model.state_dict()[name] for t in (warm, cold))
     assert table[words[" 37"]].tolist() == known[name][shipped.answers.encode(" 37")[0]].tolist()
     assert table[words["qbert"]].tolist() == other[words["qbert"]].tolist()
-    eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
-    assert warm.model.state_dict()[eyes].tolist() == known[eyes].tolist()
+    vision = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
+    assert warm.model.state_dict()[vision].tolist() == known[vision].tolist()
 
 
 @pytest.mark.training
-def test_bf16_learns_from_the_same_loss_and_is_another_run(tmp_path, rows):
+def test_bf16_has_the_same_loss_and_is_another_run(tmp_path, rows):
     torch = pytest.importorskip("torch")
     from atari_vlm.learning.distill.train import Trainer
 
@@ -336,7 +338,7 @@ def test_bf16_learns_from_the_same_loss_and_is_another_run(tmp_path, rows):
 
 
 @pytest.mark.training
-def test_weights_that_do_not_fit_are_named(tmp_path):
+def test_weights_of_another_architecture_are_refused(tmp_path):
     pytest.importorskip("torch")
     from safetensors.torch import load_file, save_file
 
@@ -349,8 +351,8 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         begin(tmp_path / "nowhere")
     wrong = shutil.copytree(checkpoint("pong"), tmp_path / "wrong")
     tensors = load_file(wrong / "model.safetensors")
-    eyes = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
-    save_file({**tensors, eyes: tensors[eyes][:100]}, wrong / "model.safetensors")
+    name = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
+    save_file({**tensors, name: tensors[name][:100]}, wrong / "model.safetensors")
     with pytest.raises(ModelUnusable, match=r"another architecture: .*fc1\.weight differ"):
         begin(wrong)
 

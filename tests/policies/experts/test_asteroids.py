@@ -9,9 +9,9 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.curriculum import kinds
-from atari_vlm.learning.distill.subjects.asteroids import ASTEROIDS as SUBJECT
-from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
+from atari_vlm.learning.distill.answer_schemas.asteroids import ASTEROIDS as SCHEMA
+from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP, plan_words, plans
+from atari_vlm.learning.distill.answer_schemas.table import kinds
 from atari_vlm.policies.experts.asteroids import ASTEROIDS, NOSES, left_pixel, rocks, shot
 from atari_vlm.policies.experts.base import sample_plan
 
@@ -94,12 +94,12 @@ def test_shots_often_hit_their_target():
 
 
 def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
-    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SUBJECT).items()}
+    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SCHEMA).items()}
     fitting = [
         re.compile(re.sub(r"\{\w+:(\w+)\}", lambda match: f"(?:{words[match[1]]})", answer))
-        for answer in SUBJECT.answers
+        for answer in SCHEMA.answers
     ]
-    every, seen = set(plans(SUBJECT)), set()
+    every, seen = set(plans(SCHEMA)), set()
     for emulator, _, _, advice, _ in fly(seed=5, decisions=300, expert=False):
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
@@ -126,7 +126,7 @@ def test_a_perturbed_game_continues():
     for number in range(300):
         now = emulator.ram.copy()
         if number % 10 == 9:
-            changed = SUBJECT.scatter(now, rng)
+            changed = SCHEMA.perturb(now, rng)
             for byte, value in changed.items():
                 emulator.set_ram(byte, value)
             headings.add(changed.get(60))

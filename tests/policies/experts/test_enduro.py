@@ -9,9 +9,9 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.curriculum import kinds
-from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
-from atari_vlm.learning.distill.subjects.enduro import ENDURO as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP, plan_words, plans
+from atari_vlm.learning.distill.answer_schemas.enduro import ENDURO as SCHEMA
+from atari_vlm.learning.distill.answer_schemas.table import kinds
 from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.enduro import ENDURO, cars, racer_x, racer_y, road
 
@@ -24,7 +24,7 @@ def drive(seed, decisions, hour=None, expert=True):
     emulator = Emulator(get_game("enduro"))
     emulator.reset(seed=seed)
     rng, before, score = np.random.default_rng(seed), None, 0.0
-    every = plans(SUBJECT)
+    every = plans(SCHEMA)
     for number in range(decisions):
         if hour is not None and number == 40:
             emulator.set_ram(CLOCK, hour)
@@ -82,12 +82,12 @@ def test_its_own_car_and_the_road_match_the_screen():
 
 
 def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
-    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SUBJECT).items()}
+    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SCHEMA).items()}
     fitting = [
         re.compile(re.sub(r"\{\w+:(\w+)\}", lambda match: f"(?:{words[match[1]]})", answer))
-        for answer in SUBJECT.answers
+        for answer in SCHEMA.answers
     ]
-    every, seen = set(plans(SUBJECT)), set()
+    every, seen = set(plans(SCHEMA)), set()
     for emulator, _, _, advice, _ in drive(seed=2, decisions=300):
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
@@ -114,7 +114,7 @@ def test_a_perturbed_game_continues():
     for number in range(300):
         now = emulator.ram.copy()
         if number % 10 == 9:
-            for byte, value in SUBJECT.scatter(now, rng).items():
+            for byte, value in SCHEMA.perturb(now, rng).items():
                 emulator.set_ram(byte, value)
         action, frames = sample_plan(ENDURO.advise(before, now, FRAME_SKIP), rng)
         emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)

@@ -10,8 +10,8 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.subjects.base import plans
-from atari_vlm.learning.distill.subjects.montezuma_revenge import MONTEZUMA_REVENGE as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import plans
+from atari_vlm.learning.distill.answer_schemas.montezuma_revenge import MONTEZUMA_REVENGE as SCHEMA
 from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.montezuma_revenge import (
     BEAMS,
@@ -27,10 +27,10 @@ RED, WHITE, GREEN = 70, 14, 200
 """Palette indices of Joe's coat, of the skull and of the spider."""
 
 
-SENTENCES = tuple(sentences(SUBJECT))
+SENTENCES = tuple(sentences(SCHEMA))
 
 
-play = partial(expert_play.play, MONTEZUMA_REVENGE, SUBJECT)
+play = partial(expert_play.play, MONTEZUMA_REVENGE, SCHEMA)
 
 
 def drawn(screen, colour, x, y):
@@ -92,7 +92,7 @@ def test_keys_beams_floors_and_jewels_match_the_screen():
 
 
 def test_advice_fits_the_grammar_and_its_plans_are_legal():
-    every, used = set(plans(SUBJECT)), set()
+    every, used = set(plans(SCHEMA)), set()
     for emulator, advice, _ in play(3, 500, noise=0.01):
         found = [
             i for i, sentence in enumerate(SENTENCES) if sentence.fullmatch(advice.description)
@@ -103,7 +103,7 @@ def test_advice_fits_the_grammar_and_its_plans_are_legal():
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
         assert advice.weight > 0
-        assert set(SUBJECT.actions) <= set(emulator.legal)
+        assert set(SCHEMA.actions) <= set(emulator.legal)
     assert len(used) >= 3
 
 
@@ -142,7 +142,7 @@ def test_a_perturbed_game_can_be_won():
         action, frames = sample_plan(MONTEZUMA_REVENGE.advise(before, memory, FRAME_SKIP), rng)
         score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = memory
-        pokes = SUBJECT.scatter(emulator.ram, rng) if rng.random() < 0.05 else {}
+        pokes = SCHEMA.perturb(emulator.ram, rng) if rng.random() < 0.05 else {}
         for byte, value in pokes.items():
             assert 0 <= byte < 128
             assert 0 <= value < 256

@@ -9,8 +9,8 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.subjects.base import plans
-from atari_vlm.learning.distill.subjects.ms_pacman import MS_PACMAN as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import plans
+from atari_vlm.learning.distill.answer_schemas.ms_pacman import MS_PACMAN as SCHEMA
 from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.ms_pacman import MS_PACMAN, PILLS, ghosts
 from atari_vlm.policies.experts.ms_pacman_mazes import COLUMNS, ROWS, block, column_x, dot, maze
@@ -124,11 +124,11 @@ def _box(screen, x, y):
 
 def test_advice_fits_the_grammar_and_its_plans_are_legal():
     emulator, rng = begin(4), np.random.default_rng(4)
-    way, mood = ("|".join(SUBJECT.kinds[kind]) for kind in ("way", "mood"))
+    way, mood = ("|".join(SCHEMA.kinds[kind]) for kind in ("way", "mood"))
     sentence = re.compile(
         rf"pacman (\d+) (\d+) heading ({way}), ghost (\d+) (\d+) ({mood}), aim ({way})"
     )
-    every = plans(SUBJECT)
+    every = plans(SCHEMA)
     for _ in range(400):
         memory, advice, _ = step(emulator, rng)
         match = sentence.fullmatch(advice.description)
@@ -140,7 +140,7 @@ def test_advice_fits_the_grammar_and_its_plans_are_legal():
         assert len(ghosts(maze(int(memory[0])), memory)) == 4
         if emulator.terminated:
             emulator.reset()
-    assert set(SUBJECT.actions) <= set(emulator.legal)
+    assert set(SCHEMA.actions) <= set(emulator.legal)
 
 
 def test_it_scores_far_above_random_play():
@@ -170,7 +170,7 @@ def test_a_perturbed_game_continues():
         still = still + 1 if (memory[10], memory[16]) == last else 0
         longest, last = max(longest, still), (memory[10], memory[16])
         if rng.random() < 0.1 and not emulator.terminated:
-            pokes = SUBJECT.scatter(emulator.ram, rng)
+            pokes = SCHEMA.perturb(emulator.ram, rng)
             assert all(0 <= byte < 128 and 0 <= value < 256 for byte, value in pokes.items())
             for byte, value in pokes.items():
                 emulator.set_ram(byte, value)

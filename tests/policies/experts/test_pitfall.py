@@ -10,8 +10,8 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.subjects.base import plans
-from atari_vlm.learning.distill.subjects.pitfall import PITFALL as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import plans
+from atari_vlm.learning.distill.answer_schemas.pitfall import PITFALL as SCHEMA
 from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.pitfall import PITFALL
 from tests.policies.experts import expert_play
@@ -20,10 +20,10 @@ from tests.policies.experts.expert_play import FRAME_SKIP, sentences
 SHIRT, TROUSERS, ROAD, BLACK = 200, 210, 24, 0
 
 
-SENTENCES = tuple(sentences(SUBJECT))
+SENTENCES = tuple(sentences(SCHEMA))
 
 
-play = partial(expert_play.play, PITFALL, SUBJECT, last=True)
+play = partial(expert_play.play, PITFALL, SCHEMA, last=True)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_the_ground_matches_the_screen(stretch):
         if ground in ("hole", "holes", "pit"):
             assert (road == BLACK).any() or (road != road[0, 0]).sum() > 20, words
         found.add(ground)
-    assert found == set(SUBJECT.kinds["ground"])
+    assert found == set(SCHEMA.kinds["ground"])
 
 
 def test_the_vine_matches_the_screen(stretch):
@@ -89,7 +89,7 @@ def test_the_vine_matches_the_screen(stretch):
 
 
 def test_every_sentence_and_plan_is_in_the_grammar_even_when_play_is_disturbed():
-    known = plans(SUBJECT)
+    known = plans(SCHEMA)
     for emulator, advice, _ in play(2, 900, noise=0.3):
         if advice is None:
             break
@@ -129,7 +129,7 @@ def test_a_perturbed_game_shows_other_scenes_and_continues():
         emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         before = memory
         if step % 5 == 0 and not emulator.terminated:
-            moved = SUBJECT.scatter(emulator.ram, rng)
+            moved = SCHEMA.perturb(emulator.ram, rng)
             for byte, number in moved.items():
                 emulator.set_ram(byte, number)
             if moved:

@@ -10,8 +10,8 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.subjects.base import plans
-from atari_vlm.learning.distill.subjects.private_eye import PRIVATE_EYE as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import plans
+from atari_vlm.learning.distill.answer_schemas.private_eye import PRIVATE_EYE as SCHEMA
 from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.private_eye import PRIVATE_EYE
 from tests.policies.experts import expert_play
@@ -21,10 +21,10 @@ BLACK, SKIN, WINDOW = 0, 74, 130
 """Palette indices of the car, of the detective's face and of an empty window."""
 
 
-SENTENCES = tuple(sentences(SUBJECT))
+SENTENCES = tuple(sentences(SCHEMA))
 
 
-play = partial(expert_play.play, PRIVATE_EYE, SUBJECT, last=True)
+play = partial(expert_play.play, PRIVATE_EYE, SCHEMA, last=True)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_place_and_a_stage_always_look_alike(episode):
 
 
 def test_every_sentence_and_plan_is_in_the_grammar_even_when_play_is_disturbed():
-    known = plans(SUBJECT)
+    known = plans(SCHEMA)
     for emulator, advice, _ in play(2, 700, noise=0.3):
         if advice is None:
             break
@@ -119,8 +119,8 @@ def test_a_perturbed_game_shows_other_places_and_stages_and_continues():
         action, frames = sample_plan(PRIVATE_EYE.advise(None, memory, FRAME_SKIP), rng)
         emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         if step % 4 == 0 and not emulator.terminated:
-            for byte, number in SUBJECT.scatter(emulator.ram, rng).items():
+            for byte, number in SCHEMA.perturb(emulator.ram, rng).items():
                 emulator.set_ram(byte, number)
             emulator.play(0, FRAME_SKIP, FRAME_SKIP)
     assert len(places) > 20
-    assert stages == set(SUBJECT.kinds["stage"])
+    assert stages == set(SCHEMA.kinds["stage"])

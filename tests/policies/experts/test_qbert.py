@@ -9,8 +9,8 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.subjects.base import plans
-from atari_vlm.learning.distill.subjects.qbert import QBERT as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import plans
+from atari_vlm.learning.distill.answer_schemas.qbert import QBERT as SCHEMA
 from atari_vlm.policies.experts.base import sample_plan
 from atari_vlm.policies.experts.qbert import COLOURS, HOPS, QBERT
 
@@ -83,7 +83,7 @@ def test_it_stays_on_the_pyramid_and_aims_at_cubes_or_discs():
 
 
 def test_advice_fits_the_grammar_and_its_plans_are_legal():
-    every = set(plans(SUBJECT))
+    every = set(plans(SCHEMA))
     for emulator, advice, _ in play(4, 300, noise=0.1):
         match = SENTENCE.fullmatch(advice.description) or SHORT.fullmatch(advice.description)
         assert match, advice.description
@@ -91,7 +91,7 @@ def test_advice_fits_the_grammar_and_its_plans_are_legal():
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
         assert advice.weight > 0
-        assert set(SUBJECT.actions) <= set(emulator.legal)
+        assert set(SCHEMA.actions) <= set(emulator.legal)
 
 
 def test_any_memory_gets_advice():
@@ -117,7 +117,7 @@ def test_a_perturbed_game_continues():
         action, frames = sample_plan(QBERT.advise(None, emulator.ram, FRAME_SKIP), rng)
         score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
         rounds.add(int(emulator.ram[99]))
-        pokes = SUBJECT.scatter(emulator.ram, rng) if rng.random() < 0.2 else {}
+        pokes = SCHEMA.perturb(emulator.ram, rng) if rng.random() < 0.2 else {}
         for byte, value in pokes.items():
             assert 0 <= byte < 128
             assert 0 <= value < 256

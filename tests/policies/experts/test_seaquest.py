@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from atari_vlm.learning.distill.curriculum import kinds
-from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
-from atari_vlm.learning.distill.subjects.seaquest import SEAQUEST as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP, plan_words, plans
+from atari_vlm.learning.distill.answer_schemas.seaquest import SEAQUEST as SCHEMA
+from atari_vlm.learning.distill.answer_schemas.table import kinds
 from atari_vlm.policies.experts.seaquest import SEAQUEST
 from tests.policies.experts.expert_play import places, watch
 
@@ -18,7 +18,7 @@ YELLOW, DIVER, WATER, AIR = 24, 134, 144, 12
 OXYGEN, ABOARD, SINKING, PATROL = 102, 62, 105, 118
 
 
-play = partial(watch, SEAQUEST, SUBJECT)
+play = partial(watch, SEAQUEST, SCHEMA)
 
 
 def box(screen, x, y, reach=4):
@@ -75,12 +75,12 @@ def test_it_waits_below_while_the_patrol_comes():
 
 
 def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
-    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SUBJECT).items()}
+    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SCHEMA).items()}
     fitting = [
         re.compile(re.sub(r" ?\{\w+:(\w+)\}", lambda m: f" (?:{words[m[1]]})", " " + answer))
-        for answer in SUBJECT.answers
+        for answer in SCHEMA.answers
     ]
-    every, seen, actions = set(plans(SUBJECT)), set(), set()
+    every, seen, actions = set(plans(SCHEMA)), set(), set()
     for emulator, _, advice, _ in play(seed=3, decisions=800):
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
@@ -105,7 +105,7 @@ def test_a_perturbed_game_continues():
     rng, poked = np.random.default_rng(0), set()
     for emulator, now, _, _ in play(seed=6, decisions=600):
         if rng.random() < 0.05 and not emulator.terminated:
-            for byte, value in SUBJECT.scatter(now, rng).items():
+            for byte, value in SCHEMA.perturb(now, rng).items():
                 emulator.set_ram(byte, value)
                 poked.add(byte)
     assert poked == {62, 70, 97, 102}

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from atari_vlm.learning.distill.curriculum import kinds
-from atari_vlm.learning.distill.subjects.base import FRAME_SKIP, plan_words, plans
-from atari_vlm.learning.distill.subjects.space_invaders import SPACE_INVADERS as SUBJECT
+from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP, plan_words, plans
+from atari_vlm.learning.distill.answer_schemas.space_invaders import SPACE_INVADERS as SCHEMA
+from atari_vlm.learning.distill.answer_schemas.table import kinds
 from atari_vlm.policies.experts.space_invaders import SPACE_INVADERS
 from tests.policies.experts.expert_play import places, watch
 
@@ -18,7 +18,7 @@ PLAYING, GREEN, GREY, BLACK = 0, 196, 6, 0
 BOMB_LEFT, BOMB_RIGHT, STATE = 83, 84, 42
 
 
-play = partial(watch, SPACE_INVADERS, SUBJECT)
+play = partial(watch, SPACE_INVADERS, SCHEMA)
 
 
 def share(found):
@@ -78,12 +78,12 @@ def test_it_fires_only_below_invaders():
 
 
 def test_every_sentence_fits_the_grammar_and_every_plan_is_legal():
-    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SUBJECT).items()}
+    words = {kind: "|".join(word.strip() for word in some) for kind, some in kinds(SCHEMA).items()}
     fitting = [
         re.compile(re.sub(r" ?\{\w+:(\w+)\}", lambda m: f" (?:{words[m[1]]})", " " + answer))
-        for answer in SUBJECT.answers
+        for answer in SCHEMA.answers
     ]
-    every, seen = set(plans(SUBJECT)), set()
+    every, seen = set(plans(SCHEMA)), set()
     for emulator, _, advice, _ in play(seed=4, decisions=400):
         assert sum(advice.plans.values()) == pytest.approx(1)
         assert set(advice.plans) <= every
@@ -108,7 +108,7 @@ def test_a_perturbed_game_continues():
     rng, poked, frames = np.random.default_rng(0), set(), 0
     for emulator, now, _, _ in play(seed=7, decisions=500):
         if rng.random() < 0.05 and not emulator.terminated:
-            for byte, value in SUBJECT.scatter(now, rng).items():
+            for byte, value in SCHEMA.perturb(now, rng).items():
                 emulator.set_ram(byte, value)
                 poked.add(byte)
         frames = emulator.frame

@@ -1,7 +1,7 @@
-"""The student: a small Idefics3 with its own vocabulary, built from nothing.
+"""The student: a small Idefics3 with its own vocabulary, and random weights.
 
-One 160 x 160 picture becomes 64 patches, then 16 tokens; a 4-layer Llama reads them with the
-prompt and writes the answer. Vocabulary: the words of the prompts and of the answers, no more.
+One 160 x 160 image becomes 64 patches, then 16 tokens. A 4-layer Llama reads them with the prompt
+and writes the answer. The vocabulary has the words of the prompts and answers only.
 """
 
 from __future__ import annotations
@@ -12,24 +12,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atari_vlm.errors import ModelUnusable
-from atari_vlm.learning.distill.curriculum import common_kinds, get_subject, kinds, own_kinds
-from atari_vlm.learning.distill.subjects.base import Subject, plan_words, plans
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema, plan_words, plans
+from atari_vlm.learning.distill.answer_schemas.table import (
+    common_kinds,
+    game_kinds,
+    get_answer_schema,
+    kinds,
+)
 from atari_vlm.models.embedded.grammar import Grammar
 from atari_vlm.prompts.embedded import ACT, LOOK, SEE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-SIDE, PATCH, SCALE = 160, 20, 2
-IMAGE_TOKENS = (SIDE // PATCH // SCALE) ** 2
+IMAGE_SIZE, PATCH_SIZE, SCALE_FACTOR = 160, 20, 2
+IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE // SCALE_FACTOR) ** 2
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<|im_start|>", "<end_of_utterance>"
-FENCE, IMAGE, WHOLE = "<fake_token_around_image>", "<image>", "<global-img>"
+FAKE_IMAGE, IMAGE, GLOBAL_IMAGE = "<fake_token_around_image>", "<image>", "<global-img>"
 USER, ASSISTANT = "User: ", "\nAssistant: "
-_SPECIAL = (PAD, UNKNOWN, START, END, FENCE, IMAGE, WHOLE, USER, ASSISTANT)
+_SPECIAL = (PAD, UNKNOWN, START, END, FAKE_IMAGE, IMAGE, GLOBAL_IMAGE, USER, ASSISTANT)
 _WORD = r" ?\w+| ?[^\w\s]"
 
-TEMPLATE = (
+CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>User: ' if message['role'] == 'user' else '\\nAssistant: ' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
@@ -38,28 +43,28 @@ TEMPLATE = (
     "{% endfor %}{% endif %}<end_of_utterance>{% endfor %}"
     "{% if add_generation_prompt %}{{ '\\nAssistant: ' }}{% endif %}"
 )
-"""Jinja chat template: text and pictures in order, then the assistant's turn."""
+"""Jinja chat template: text and images in order, then the assistant's turn."""
 
 
 def prompt_text(request: str) -> str:
-    """The whole prompt as the processor writes it out, image tokens included."""
-    image = FENCE + WHOLE + IMAGE * IMAGE_TOKENS + FENCE
+    """The whole prompt as the processor formats it, with its image tokens."""
+    image = FAKE_IMAGE + GLOBAL_IMAGE + IMAGE * IMAGE_TOKENS + FAKE_IMAGE
     return f"{START}{USER}{image}{request}{END}{ASSISTANT}"
 
 
 def build_tokenizer(games: tuple[str, ...]) -> PreTrainedTokenizerFast:
-    """One token a word; a displacement ("right 5") and a plan ("LEFT for 3 frames") are one word.
+    """One token for each word, each displacement ("right 5") and each plan ("LEFT for 3 frames").
 
-    Tokens carry the space before them, so that joining them gives back the sentence.
+    A token includes the space before it, so the concatenated tokens are the text.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    subjects = tuple(get_subject(game) for game in games)
+    schemas = tuple(get_answer_schema(game) for game in games)
     common = common_kinds()
-    every_plan = {plan_words(*plan): None for subject in subjects for plan in plans(subject)}
+    every_plan = {plan_words(*plan): None for schema in schemas for plan in plans(schema)}
     phrases = [": ", *common["across"], *common["along"], *every_plan]
-    words = [f" {n}" for n in range(210)] + _plain_words(subjects)
+    words = [f" {n}" for n in range(210)] + _plain_words(schemas)
     every = dict.fromkeys([*_SPECIAL, *words, *phrases])
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(every)}, unk_token=UNKNOWN)
@@ -78,28 +83,29 @@ def build_tokenizer(games: tuple[str, ...]) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         extra_special_tokens={
             "image_token": IMAGE,
-            "fake_image_token": FENCE,
-            "global_image_token": WHOLE,
+            "fake_image_token": FAKE_IMAGE,
+            "global_image_token": GLOBAL_IMAGE,
             "end_of_utterance_token": END,
         },
     )
 
 
-def _plain_words(subjects: tuple[Subject, ...]) -> list[str]:
-    texts = [ask.format(game=s.game) for s in subjects for ask in (SEE, ACT)]
-    for subject in subjects:
-        texts += [LOOK.format(game=subject.game, thing=thing) for thing in subject.things]
-        about = [clause for thing in subject.things for clause in subject.about(thing)]
-        texts += [re.sub(r" ?\{\w+:\w+\}", "", text) for text in (*subject.answers, *about)]
-        texts += [f" {word}" for words in subject.kinds.values() for word in words]
+def _plain_words(schemas: tuple[AnswerSchema, ...]) -> list[str]:
+    texts = [request.format(game=s.game) for s in schemas for request in (SEE, ACT)]
+    for schema in schemas:
+        texts += [LOOK.format(game=schema.game, thing=name) for name in schema.objects]
+        about = [clause for name in schema.objects for clause in schema.clauses_about(name)]
+        texts += [re.sub(r" ?\{\w+:\w+\}", "", text) for text in (*schema.answers, *about)]
+        texts += [f" {word}" for words in schema.kinds.values() for word in words]
     return [word for text in texts for word in re.findall(_WORD, text)]
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Any:
-    """A fresh Idefics3ForConditionalGeneration of about 1.5 million parameters.
+    """A new Idefics3ForConditionalGeneration of about 1.5 million parameters.
 
-    Every matrix starts at 1 / sqrt(inputs), and image positions at 0.5: at the usual 0.02 a small
-    vision transformer hardly learns where things are.
+    Every matrix is initialised with a standard deviation of 1 / sqrt(inputs), and the position
+    embeddings of the image with 0.5. With the usual 0.02, a small vision transformer hardly learns
+    positions.
     """
     import torch
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration
@@ -129,14 +135,14 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Any:
         "intermediate_size": 384,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
-        "image_size": SIDE,
-        "patch_size": PATCH,
+        "image_size": IMAGE_SIZE,
+        "patch_size": PATCH_SIZE,
     }
     model = Idefics3ForConditionalGeneration(
         Idefics3Config(
             text_config=text,
             vision_config=vision,
-            scale_factor=SCALE,
+            scale_factor=SCALE_FACTOR,
             image_token_id=ids(IMAGE),
             tie_word_embeddings=True,
             **special,
@@ -153,8 +159,8 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Any:
     return model
 
 
-def begin_with(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Give a fresh model the weights in `folder`; words that are new to them keep their own.
+def initialize_from(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Copy the weights in `folder` into a new model; new words keep their own embeddings.
 
     Raises:
         ModelUnusable: the weights are missing, damaged, or of another architecture.
@@ -164,37 +170,38 @@ def begin_with(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> 
     from tokenizers import Tokenizer
 
     try:
-        known = load_file(folder / "model.safetensors")
-        words = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+        weights = load_file(folder / "model.safetensors")
+        vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     except Exception as error:
         raise ModelUnusable(
             f"Cannot begin with the weights in {folder} ({type(error).__name__}: {error}). "
             "Name a folder that `atari-vlm distill` wrote."
         ) from error
-    own = model.state_dict()
-    table = known.pop("model.text_model.embed_tokens.weight")
-    known.pop("lm_head.weight", None)
-    other = [n for n, weight in known.items() if n not in own or own[n].shape != weight.shape]
-    if other or table.shape[1] != model.config.text_config.hidden_size:
+    state = model.state_dict()
+    embeddings = weights.pop("model.text_model.embed_tokens.weight")
+    weights.pop("lm_head.weight", None)
+    other = [n for n, w in weights.items() if n not in state or state[n].shape != w.shape]
+    if other or embeddings.shape[1] != model.config.text_config.hidden_size:
         raise ModelUnusable(
             f"The weights in {folder} are of another architecture: {', '.join(other[:3])} differ."
         )
     with torch.no_grad():
-        for name, weight in known.items():
-            own[name].copy_(weight)
-        for word, place in tokenizer.get_vocab().items():
-            if word in words:
-                own["model.text_model.embed_tokens.weight"][place] = table[words[word]]
+        for name, weight in weights.items():
+            state[name].copy_(weight)
+        new_embeddings = state["model.text_model.embed_tokens.weight"]
+        for word, token in tokenizer.get_vocab().items():
+            if word in vocabulary:
+                new_embeddings[token] = embeddings[vocabulary[word]]
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Any:
-    """The Idefics3Processor that makes the model's inputs; needs no torchvision."""
+    """The Idefics3Processor of the model; it needs no torchvision."""
     from transformers import Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import (
         Idefics3ImageProcessorPil,
     )
 
-    side = {"longest_edge": SIDE}
+    side = {"longest_edge": IMAGE_SIZE}
     images = Idefics3ImageProcessorPil(
         do_image_splitting=False,
         size=side,
@@ -206,44 +213,44 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> Any:
         image_processor=images,
         tokenizer=tokenizer,
         image_seq_len=IMAGE_TOKENS,
-        chat_template=TEMPLATE,
+        chat_template=CHAT_TEMPLATE,
     )
 
 
 def answer_rules(games: tuple[str, ...]) -> dict[str, Any]:
-    """What `answers.json` holds: the sentences of every game and the words of every kind."""
-    subjects = tuple(get_subject(game) for game in games)
+    """The content of `answers.json`: the sentences of every game and the words of every kind."""
+    schemas = tuple(get_answer_schema(game) for game in games)
     return {
         "kinds": common_kinds(),
         "games": {
             s.game: {
                 "answers": s.answers,
-                "looks": {thing: s.about(thing) for thing in s.things},
+                "looks": {name: s.clauses_about(name) for name in s.objects},
                 "axis": s.axis,
-                "kinds": own_kinds(s),
+                "kinds": game_kinds(s),
             }
-            for s in subjects
+            for s in schemas
         },
         "requests": {"see": SEE, "act": ACT, "look": LOOK},
-        "side": SIDE,
+        "side": IMAGE_SIZE,
     }
 
 
 def grammars(games: tuple[str, ...], tokenizer: PreTrainedTokenizerFast) -> dict[str, Grammar]:
-    """The grammar of every game, in the tokens of this tokenizer."""
+    """Game -> its grammar in the tokens of this tokenizer."""
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False))
 
     end = tokenizer.convert_tokens_to_ids(END)
-    subjects = tuple(get_subject(game) for game in games)
-    return {s.game: Grammar.parse(s.answers, kinds(s), encode, end) for s in subjects}
+    schemas = tuple(get_answer_schema(game) for game in games)
+    return {s.game: Grammar.parse(s.answers, kinds(s), encode, end) for s in schemas}
 
 
 def save_pretrained(
     model: Any, tokenizer: PreTrainedTokenizerFast, games: tuple[str, ...], folder: Path
 ) -> None:
-    """Write what `from_pretrained` and the runtime read, apart from the ONNX graphs."""
+    """Write the files that `from_pretrained` and the runtime read, except the ONNX graphs."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)

@@ -1,4 +1,4 @@
-"""A data set on disk: shards played by one or more processes, and kept whatever ends the work."""
+"""Collection of a data set: shards played by one or more processes, resumable at any time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError
-from atari_vlm.learning.distill.collect import HELD_OUT, Disturbance, collect
-from atari_vlm.learning.distill.curriculum import get_subject
-from atari_vlm.learning.distill.dataset_card import write_datasheet
-from atari_vlm.learning.distill.header import FORMAT, Header
+from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError, setting
+from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
+from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, collect
+from atari_vlm.learning.distill.dataset_card import write_dataset_card
 from atari_vlm.learning.distill.settings import Report
+from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader
 from atari_vlm.learning.distill.shards import open_shard, write_shard, write_text
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.runs.schema import locked
@@ -28,85 +28,85 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectSettings:
-    """What is collected."""
+    """Settings of a data set."""
 
     games: tuple[str, ...] = ("pong",)
     decisions: int = 20_000
-    """Labelled decisions of each game. Asked for more, a finished data set is continued."""
+    """Labelled decisions of each game. A larger number continues a finished data set."""
     out: Path = Path("dataset")
     student: Path | None = None
-    """Folder of weights that play most decisions, which the expert only labels."""
+    """Checkpoint that plays most decisions; the expert only labels them. None for the expert."""
     seed: int = 0
     workers: int = 1
-    """Processes that play; with 1, this one does."""
+    """Processes that play; 1 plays in this process."""
     shard_size: int = 5_000
-    """Decisions of a file, and so the most that a kill loses of each worker's play."""
+    """Decisions of a file; also the most that each worker loses when it is killed."""
     disturbance: Disturbance = field(default_factory=Disturbance)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Check the settings."""
         if not self.games or len(set(self.games)) < len(self.games):
             raise InvalidSetting("Name at least one game to collect, and each only once.")
         for game in self.games:
-            get_subject(game)
+            get_answer_schema(game)
         for name in ("decisions", "workers", "shard_size"):
-            if getattr(self, name) < 1:
-                raise InvalidSetting(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if self.seed < 0 or self.seed == HELD_OUT:
+            value = getattr(self, name)
+            if value < 1:
+                raise InvalidSetting(f"{setting(name)} must be at least 1, not {value}.")
+        if self.seed < 0 or self.seed == HELD_OUT_SEED:
             raise InvalidSetting(
-                f"The seed is 0 or more, and not {HELD_OUT}, which is kept for decisions that are "
-                f"never learned; not {self.seed}."
+                f"The seed is 0 or more, and not {HELD_OUT_SEED}, which is kept for decisions that "
+                f"are never learned; not {self.seed}."
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What a call of `collect_dataset` did."""
+    """The result of `collect_dataset`."""
 
     folder: Path
     decisions: int
-    """Played by this call; those of finished shards were kept."""
+    """Decisions played by this call, without those of earlier calls."""
     seconds: float
     workers: int
 
     @property
     def rate(self) -> float:
-        """Labelled decisions a minute of each worker, starting it included."""
+        """Labelled decisions a minute of each worker, with its start-up time."""
         return 60 * self.decisions / max(self.seconds, 1e-9) / self.workers
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _ShardJob:
     path: Path
-    header: Header
+    header: ShardHeader
     decisions: int
 
 
 def collect_dataset(settings: CollectSettings, report: Report = print) -> Collected:
-    """Play what is not in the folder yet; called again, a killed collection continues.
+    """Play the shards that the folder lacks. A second call continues a killed collection.
 
     Raises:
-        InvalidSetting: a setting that cannot work.
         ModelUnusable: the student's weights are missing, damaged or of other games.
         StoreError: the folder holds other data, or cannot be read or written.
     """
-    digest = _digest(settings)
+    digest = _student_digest(settings)
     try:
         settings.out.mkdir(parents=True, exist_ok=True)
         with locked(settings.out):
             _open_folder(settings, digest)
             done = _collect(settings, digest, report)
-            (settings.out / "lock").unlink()  # no part of what is published
+            (settings.out / "lock").unlink()  # not part of the data set
             return done
     except OSError as error:
         finished = len(list(settings.out.glob("*.parquet")))
         raise StoreError(
             f"Cannot go on in {settings.out}: {error.strerror or error}. {finished} finished "
-            "shards are kept; once that is mended, the same command continues."
+            "shards are kept; once this is fixed, the same command continues."
         ) from error
 
 
-def _digest(settings: CollectSettings) -> str:
+def _student_digest(settings: CollectSettings) -> str:
     if settings.student is None:
         return ""
     student = EmbeddedRuntime(settings.student)
@@ -120,62 +120,63 @@ def _digest(settings: CollectSettings) -> str:
 
 
 def _open_folder(settings: CollectSettings, digest: str) -> None:
-    """Write what decides the data beside it, or check that it is the same."""
+    """Write the settings that decide the data, or check that the folder has the same."""
     path = settings.out / SETTINGS
-    asked = {
+    current = {
         "format": FORMAT,
         "seed": settings.seed,
         "shard_size": settings.shard_size,
         "student": digest,
         "disturbance": asdict(settings.disturbance),
     }
-    asked = json.loads(json.dumps(asked))
+    current = json.loads(json.dumps(current))
     if path.exists():
         try:
             found = dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise StoreError(f"{path} is damaged ({error}). Use another folder.") from error
-        different = [
-            f"{name} {found.get(name)!r}, not {asked[name]!r}"
-            for name in asked
-            if found.get(name) != asked[name]
+        differences = [
+            f"{name} {found.get(name)!r}, not {current[name]!r}"
+            for name in current
+            if found.get(name) != current[name]
         ]
-        if different:
+        if differences:
             raise StoreError(
-                f"{settings.out} holds other data: it has {'; '.join(different)}. Give the same "
+                f"{settings.out} holds other data: it has {'; '.join(differences)}. Give the same "
                 "settings to continue it, or another folder for new data."
             )
-    for part in settings.out.glob("*.part"):  # of a process that was killed
+    for part in settings.out.glob("*.part"):  # left by a killed process
         part.unlink()
     if not path.exists():
-        write_text(path, json.dumps(asked, indent=1) + "\n")
+        write_text(path, json.dumps(current, indent=1) + "\n")
 
 
 def _collect(settings: CollectSettings, digest: str, report: Report) -> Collected:
-    jobs = list(_missing(settings, digest, report))
+    jobs = list(_missing_shards(settings, digest, report))
     total = settings.decisions * len(settings.games)
     kept = total - sum(job.decisions for job in jobs)
     if kept and jobs:
         report(f"Continuing: {kept:,} of {total:,} decisions are there.")
     start, played = time.monotonic(), 0
     workers = max(1, min(settings.workers, len(jobs)))
-    for job in _play(settings, jobs) if workers == 1 else _play_apart(settings, jobs, workers):
+    playing = _play(settings, jobs) if workers == 1 else _play_in_workers(settings, jobs, workers)
+    for job in playing:
         played += job.decisions
         rate = 60 * played / (time.monotonic() - start)
         report(f"{job.path.name}: {kept + played:,} of {total:,} decisions, {rate:,.0f} a minute")
     seconds = time.monotonic() - start
-    write_datasheet(settings.out, _command(settings))
+    write_dataset_card(settings.out, _command(settings))
     return Collected(folder=settings.out, decisions=played, seconds=seconds, workers=workers)
 
 
-def _missing(settings: CollectSettings, digest: str, report: Report) -> Iterator[_Job]:
-    """Shards to be played, the first of every game before the second of any."""
-    who = "student" if digest else "expert"
+def _missing_shards(settings: CollectSettings, digest: str, report: Report) -> Iterator[_ShardJob]:
+    """The shards to play: the first of every game before the second of any."""
+    player = "student" if digest else "expert"
     for number in range(-(-settings.decisions // settings.shard_size)):
-        wanted = min(settings.shard_size, settings.decisions - number * settings.shard_size)
+        needed = min(settings.shard_size, settings.decisions - number * settings.shard_size)
         for game in settings.games:
-            path = settings.out / f"{game}-{who}-{number:05d}.parquet"
-            header = Header.of(
+            path = settings.out / f"{game}-{player}-{number:05d}.parquet"
+            header = ShardHeader.of(
                 game,
                 seed=settings.seed,
                 number=number,
@@ -188,13 +189,13 @@ def _missing(settings: CollectSettings, digest: str, report: Report) -> Iterator
                     raise StoreError(
                         f"{path} was collected otherwise: it has {different}. Use another folder."
                     )
-                if len(shard) >= wanted:
+                if len(shard) >= needed:
                     continue
-            yield _Job(path, header, wanted)
+            yield _ShardJob(path, header, needed)
 
 
-def _play(settings: CollectSettings, jobs: Sequence[_Job]) -> Iterator[_Job]:
-    """Play in this process, shard after shard."""
+def _play(settings: CollectSettings, jobs: Sequence[_ShardJob]) -> Iterator[_ShardJob]:
+    """Play shards one after the other in this process."""
     student = EmbeddedRuntime(settings.student) if settings.student else None
     for job in jobs:
         rows = collect(
@@ -209,20 +210,22 @@ def _play(settings: CollectSettings, jobs: Sequence[_Job]) -> Iterator[_Job]:
         yield job
 
 
-def _play_apart(settings: CollectSettings, jobs: Sequence[_Job], workers: int) -> Iterator[_Job]:
-    """Play in processes of their own, which end with this one: at the latest after a shard."""
+def _play_in_workers(
+    settings: CollectSettings, jobs: Sequence[_ShardJob], workers: int
+) -> Iterator[_ShardJob]:
+    """Play in worker processes. They end with this process, at the latest after a shard."""
     context = get_context("spawn")
     processes: list[BaseProcess] = []
     pipes: list[Any] = []
     try:
         for first in range(workers):
-            ours, theirs = context.Pipe(duplex=False)
-            work = (settings, jobs[first::workers], theirs)
-            processes.append(context.Process(target=_work, args=work, daemon=True))
+            receiver, sender = context.Pipe(duplex=False)
+            args = (settings, jobs[first::workers], sender)
+            processes.append(context.Process(target=_run_worker, args=args, daemon=True))
             processes[-1].start()
-            theirs.close()
-            pipes.append(ours)
-        yield from _heard(pipes)
+            sender.close()
+            pipes.append(receiver)
+        yield from _finished(pipes)
         for process in processes:
             process.join()
             if process.exitcode:
@@ -238,33 +241,33 @@ def _play_apart(settings: CollectSettings, jobs: Sequence[_Job], workers: int) -
             part.unlink(missing_ok=True)
 
 
-def _heard(pipes: list[Any]) -> Iterator[_Job]:
-    """What the workers say they finished, until all have ended."""
+def _finished(pipes: list[Any]) -> Iterator[_ShardJob]:
+    """The jobs that workers finish, until all workers have ended."""
     while pipes:
         for pipe in wait(pipes):
             try:
-                told: Any = pipe.recv()  # type: ignore[union-attr, call-arg]
+                message: Any = pipe.recv()  # type: ignore[union-attr, call-arg]
             except EOFError:
                 pipes.remove(pipe)
                 continue
-            if isinstance(told, _Job):
-                yield told
+            if isinstance(message, _ShardJob):
+                yield message
             else:
-                raise told
+                raise message
 
 
-def _work(settings: CollectSettings, jobs: Sequence[_Job], pipe: Connection) -> None:
+def _run_worker(settings: CollectSettings, jobs: Sequence[_ShardJob], pipe: Connection) -> None:
     try:
         for job in _play(settings, jobs):
             pipe.send(job)
     except (BrokenPipeError, KeyboardInterrupt):
-        os._exit(1)  # whoever asked is gone
+        os._exit(1)  # the parent process has ended
     except (AtariVLMError, OSError) as error:
         pipe.send(error)
 
 
 def _command(settings: CollectSettings) -> str:
-    words = ["atari-vlm collect", "--games", ",".join(settings.games)]
-    words += ["--decisions", str(settings.decisions), "--seed", str(settings.seed)]
-    words += ["--shard-size", str(settings.shard_size), "--out", "FOLDER"]
-    return " ".join(words + (["--student", "WEIGHTS"] if settings.student else []))
+    parts = ["atari-vlm collect", "--games", ",".join(settings.games)]
+    parts += ["--decisions", str(settings.decisions), "--seed", str(settings.seed)]
+    parts += ["--shard-size", str(settings.shard_size), "--out", "FOLDER"]
+    return " ".join(parts + (["--student", "WEIGHTS"] if settings.student else []))

@@ -1,4 +1,4 @@
-"""The README of a data set: what it is, how it was made, what is in it, what is not."""
+"""The dataset card: the README.md of a data set, from the contents of its shards."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atari_vlm.learning.distill.header import Header
+from atari_vlm.learning.distill.shard_header import ShardHeader
 from atari_vlm.learning.distill.shards import Shard, open_shard, write_text
 
-_SHEET = """---
+_CARD = """---
 license: other
 pretty_name: Labelled Atari decisions
 task_categories:
@@ -22,8 +22,8 @@ configs:
 # Labelled Atari decisions
 
 {total:,} decisions of {games}.
-Each is a screen, what a teacher says is on it, the plans the teacher would play with their
-probabilities, and what was played. Made to teach a vision-language model to play:
+Each has a screen, a teacher's description of it, the probabilities of the plans that the teacher
+would play, and the plan that was played. They train a vision-language model to play:
 `atari-vlm distill --data FOLDER`.
 
 ## How it was made
@@ -31,18 +31,18 @@ probabilities, and what was played. Made to teach a vision-language model to pla
     {command}
 
 atari-vlm {version}, ale-py {ale_py}. The rows of a file are a pure function of its game, the seed,
-its number and the student's weights: the command makes them again.
+its number and the student's weights, so the command makes the same files again.
 
 - **Console**: sticky actions {sticky:g}, a decision every {skip} frames, default mode and
   difficulty. A screen is the brighter of the last two raw ones, pixel by pixel, {size}.
-- **Teachers** label every decision, whoever plays; they read more than the screen:
+- **Teachers** label every decision; they read more than the screen:
 {teachers}
-  They look at the moment now and one decision ago, and at nothing else, so that a label can be
-  computed from two successive screens.
-- **Play**: an episode opens with up to {warm_up} random plans, which are not recorded, and is cut
-  short. Bursts of random plans disturb it. At {scatter:.0%} of the decisions, in games where that
-  can be done, objects are moved by hand: the row after is `scattered`, its weight is 0, and there
-  is no screen before it.{student}
+  They read the memory now and one decision ago, and nothing else, so that a label can be computed
+  from two successive screens.
+- **Play**: an episode begins with up to {warm_up} random plans, which are not recorded, and is cut
+  short. Bursts of random plans disturb it. At {scatter:.0%} of the decisions, in games that allow
+  it, objects are moved by hand: the next row is `scattered`, its weight is 0, and no screen
+  precedes it.{student}
 
 ## What is in it
 
@@ -50,7 +50,7 @@ its number and the student's weights: the command makes them again.
 |---|---|---|---|---|
 {counts}
 
-`player` is who chose the plan that was played: the expert, the student, or chance (a burst).
+`player` is the chooser of the plan that was played: the expert, the student, or random (a burst).
 
 ### Labels
 
@@ -65,53 +65,53 @@ One row is one decision; rows are in the order they were played.
 | game, seed | the game; the seed of its emulator |
 | episode, step | number of the episode within the file, and of the decision within the episode |
 | screen | native screen as a palette PNG; its indices are the console's own |
-| first | there is no screen before this one; otherwise it is that of the row before |
-| scattered | objects were moved by hand just before |
-| words | the teacher's whole answer: what is seen, in pixels of the screen, then the plan |
+| first | whether no screen precedes this one; otherwise the row before has it |
+| scattered | whether objects were moved by hand just before |
+| words | the teacher's whole answer: the objects, in pixels of the screen, then the plan |
 | plans | probability of every plan; their names are `plans` in the file's `atari_vlm` metadata |
-| weight | how much hangs on the moment; 0: do not learn from it |
-| player, action, frames | who played, and what: the action is held this many frames, then NOOP |
+| weight | importance of the moment; 0: do not learn from it |
+| player, action, frames | the player and its plan: the action is held this many frames, then NOOP |
 | reward, over | raw reward of the frames after the screen; whether the game ended in them |
 
     import json, pyarrow.parquet as parquet
     table = parquet.read_table("{example}")
     header = json.loads(table.schema.metadata[b"atari_vlm"])
 
-As rows of a chat, for tools that fine-tune on messages with images:
+As a chat, for tools that fine-tune on messages with images:
 
     def chat(row):
-        ask = {{"role": "user", "content": [{{"type": "image"}}, {{"type": "text", "text":
+        user = {{"role": "user", "content": [{{"type": "image"}}, {{"type": "text", "text":
             f"Play {{row['game']}}. Say what you see, then your plan."}}]}}
-        say = {{"role": "assistant", "content": [{{"type": "text", "text": row["words"]}}]}}
-        return {{"messages": [ask, say], "images": [row["screen"]]}}
+        assistant = {{"role": "assistant", "content": [{{"type": "text", "text": row["words"]}}]}}
+        return {{"messages": [user, assistant], "images": [row["screen"]]}}
 
-What moves ("moving right 5 down 3") can only be seen with the screen of the row before.
+Motion ("moving right 5 down 3") is visible only together with the screen of the row before.
 
 ## Known gaps
 
-- A label is what a scripted teacher says, which plays well but not perfectly, and names only the
-  objects it plays by; all else on the screen goes unmentioned.
+- The scripted teachers play well but not perfectly, and name only the objects that they use; other
+  objects on the screen are not in the labels.
 - Episodes are cut short, so late stages of the games are rare or missing.
-- Scattered states, and those soon after, do not occur in play.
+- States with `scattered`, and those soon after, do not occur in play.
 - Only the default mode and difficulty; screens that flicker are pooled.
-- Decisions that follow each other are much alike: split by file or episode, never by row.
+- Successive decisions are alike: split by file or episode, never by row.
 
 ## Licence
 
 The labels were made by atari-vlm (MIT). The screens show games whose ROM's images belong to their
-owners; whoever publishes or uses them has to see to that.
+owners; publishers and users of the data are responsible for that.
 """
 
 _STUDENT = """
 - **Student**: weights with the digest {digest} played most decisions and the teacher only labelled
-  them, so that the states are those the student brings about (DAgger)."""
+  them, so that the states are those of the student's own play (DAgger)."""
 
 
 @dataclass
 class _Tally:
-    """What a game's shards hold."""
+    """Counts over the shards of one game."""
 
-    header: Header
+    header: ShardHeader
     players: Counter[str] = field(default_factory=Counter)
     plans: Counter[str] = field(default_factory=Counter)
     sentences: Counter[str] = field(default_factory=Counter)
@@ -126,13 +126,13 @@ class _Tally:
         self.players.update(columns["player"])
         self.scattered += sum(columns["scattered"])
         for words in columns["words"]:
-            seen, _, plan = words.rpartition(": ")
+            description, _, plan = words.rpartition(": ")
             self.plans[plan] += 1
-            self.sentences[re.sub(r"\d+", "N", seen)] += 1
+            self.sentences[re.sub(r"\d+", "N", description)] += 1
 
 
-def write_datasheet(folder: Path, command: str) -> None:
-    """Write README.md into a folder of shards, from what the shards hold.
+def write_dataset_card(folder: Path, command: str) -> None:
+    """Write README.md into a folder of shards.
 
     Raises:
         OSError: the folder cannot be written.
@@ -151,7 +151,7 @@ def write_datasheet(folder: Path, command: str) -> None:
     sizes = {
         f"{t.header.width} x {t.header.height} ({t.header.standard})" for t in tallies.values()
     }
-    sheet = _SHEET.format(
+    card = _CARD.format(
         configs="\n".join(
             f'- config_name: {game}\n  data_files: "{game}-*.parquet"' for game in tallies
         ),
@@ -171,7 +171,7 @@ def write_datasheet(folder: Path, command: str) -> None:
         labels="\n\n".join(_labels(game, tally) for game, tally in tallies.items()),
         example=paths[0].name,
     )
-    write_text(folder / "README.md", sheet)
+    write_text(folder / "README.md", card)
 
 
 def _counts(game: str, tally: _Tally) -> str:
@@ -187,7 +187,7 @@ def _labels(game: str, tally: _Tally) -> str:
     return (
         f"**{game}** ({tally.scattered:,} scattered)\n\n"
         f"- Likeliest plan: {_shares(tally.plans)}.\n"
-        f"- What is seen, with N for numbers: {_shares(tally.sentences)}."
+        f"- Descriptions, with N for numbers: {_shares(tally.sentences)}."
     )
 
 

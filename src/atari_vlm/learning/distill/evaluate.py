@@ -1,4 +1,4 @@
-"""How good the student is: held-out answers, and full episodes, which are what counts."""
+"""Evaluation of the student: accuracy on held-out answers, and scores of full episodes."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ import numpy as np
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import motion
-from atari_vlm.learning.distill.collect import FRESH
+from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP
+from atari_vlm.learning.distill.collect import FIRST_EVALUATION_SEED
 from atari_vlm.learning.distill.settings import Report
-from atari_vlm.learning.distill.subjects.base import FRAME_SKIP
 from atari_vlm.types import Frame
 
 if TYPE_CHECKING:
     from atari_vlm.learning.distill.data import Batch
     from atari_vlm.learning.distill.train import Trainer
 
-CLOSE = 3
-"""A number is right when it is within this many pixels; any other word only when it is the one."""
+TOLERANCE = 3
+"""Largest error of a correct number, in pixels; other words must be exact."""
 
 
 def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
-    """Field -> share right, each value read after the true values before it."""
+    """Field -> share of correct values, each predicted after the true values before it."""
     import torch
 
-    from atari_vlm.learning.distill.distillation_loss import answer_scores, image_features
+    from atari_vlm.learning.distill.distillation_loss import answer_logits, image_features
     from atari_vlm.prompts.embedded import SEE
 
     data, batch = trainer.data[batch.game], batch.to(trainer.accelerator.device)
-    said = torch.clamp(batch.answers, min=0)[:, :-1]
+    tokens = torch.clamp(batch.answers, min=0)[:, :-1]
+    model, image_id = trainer.averaged_model, trainer.loss_module.image_id
     with torch.inference_mode():
-        features = image_features(trainer.average, batch.pixels)
-        prompt = trainer.lesson.prompts[SEE.format(game=batch.game)].to(said.device)
-        scores = answer_scores(trainer.average, prompt, features, said, trainer.lesson.image_id)
-    best = scores.argmax(-1)
-    right: dict[str, list[bool]] = {}
+        features = image_features(model, batch.pixels)
+        prompt = trainer.loss_module.prompts[SEE.format(game=batch.game)].to(tokens.device)
+        logits = answer_logits(model, prompt, features, tokens, image_id)
+    predictions = logits.argmax(-1)
+    correct: dict[str, list[bool]] = {}
     for row, answer in enumerate(batch.answers.tolist()):
-        shape = int(batch.shapes[row])
-        for name, ids, places in data.fields:
-            if shape in places:
-                place = places[shape]
-                near = CLOSE if answer[place] in data.numbers else 0
-                guess = int(best[row, place])
-                hit = guess in ids and abs(guess - answer[place]) <= near
-                right.setdefault(name, []).append(hit)
-    return {name: float(np.mean(hits)) for name, hits in right.items()}
+        sentence = int(batch.sentences[row])
+        for name, field_tokens, positions in data.fields:
+            if sentence in positions:
+                position = positions[sentence]
+                tolerance = TOLERANCE if answer[position] in data.numbers else 0
+                predicted = int(predictions[row, position])
+                hit = predicted in field_tokens and abs(predicted - answer[position]) <= tolerance
+                correct.setdefault(name, []).append(hit)
+    return {name: float(np.mean(hits)) for name, hits in correct.items()}
 
 
 def play_episodes(
@@ -56,13 +57,23 @@ def play_episodes(
     episodes: int,
     *,
     report: Report | None = None,
-    first_seed: int = FRESH,
+    first_seed: int = FIRST_EVALUATION_SEED,
     most_frames: int = 108_000,
 ) -> tuple[float, ...]:
-    """Scores of full episodes the student plays alone: sticky 0.25, a decision every 4 frames."""
+    """Scores of full episodes with sticky actions 0.25 and a decision every 4 frames.
+
+    Args:
+        folder: a checkpoint with its ONNX graphs.
+        game: catalogue name of a game of the checkpoint.
+        episodes: number of episodes.
+        report: takes one line an episode.
+        first_seed: emulator seed of the first episode; the others follow.
+        most_frames: limit of an episode, in emulator frames.
+    """
     from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 
     student = EmbeddedRuntime(folder)
+    size = (student.answers.image_size, student.answers.image_size)
     scores = []
     for seed in range(first_seed, first_seed + episodes):
         emulator = Emulator(get_game(game), max_frames=most_frames)
@@ -72,8 +83,7 @@ def play_episodes(
         before = now = Frame(emulator.screen(), standard=standard)
         score = 0.0
         while not (emulator.terminated or emulator.truncated):
-            picture = motion(before, now, (student.answers.image_size, student.answers.image_size))
-            action, frames = student.plan(picture, game, rng)
+            action, frames = student.plan(motion(before, now, size), game, rng)
             score += emulator.play(emulator.legal.index(action), frames, FRAME_SKIP)
             before, now = now, Frame(emulator.screen(), standard=standard)
         scores.append(score)

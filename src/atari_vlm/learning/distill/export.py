@@ -1,4 +1,4 @@
-"""The student as two ONNX graphs, so that it plays without torch.
+"""Export of the student to two ONNX graphs, so that it plays without torch.
 
 `vision_encoder.onnx`: picture -> image features. `decoder.onnx`: tokens + features + key-value
 cache -> logits of the next tokens and the extended cache. Both are written out here, node by node:
@@ -31,7 +31,7 @@ def _linear(graph: Graph, x: str, name: str) -> str:
     return graph.add("Gemm", x, weight, bias, transB=1)
 
 
-def _norm(graph: Graph, x: str, name: str, epsilon: float) -> str:
+def _layer_norm(graph: Graph, x: str, name: str, epsilon: float) -> str:
     weight, bias = graph.weight(f"{name}.weight"), graph.weight(f"{name}.bias")
     return graph.add("LayerNormalization", x, weight, bias, epsilon=epsilon)
 
@@ -48,7 +48,7 @@ def _vision_encoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     heads, epsilon = vision["num_attention_heads"], vision["layer_norm_eps"]
     across = side // patch
     tower = "model.vision_model"
-    # Rows of a patch stay whole while patches are cut out, so pixels come as (row, column, colour).
+    # Patches are cut out by whole rows, so their pixels are ordered (row, column, colour).
     x = _reshape(graph, "picture", across, patch, across, patch * 3)
     x = graph.add("Transpose", x, perm=[0, 2, 1, 3])
     x = _reshape(graph, x, across**2, 3 * patch**2)
@@ -63,17 +63,17 @@ def _vision_encoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     x = graph.add("Add", x, graph.weight(f"{embed}.position_embedding.weight"))
     for number in range(vision["num_hidden_layers"]):
         layer = f"{tower}.encoder.layers.{number}"
-        h = _norm(graph, x, f"{layer}.layer_norm1", epsilon)
-        h = graph.add("Gemm", h, *_joined(graph, f"{layer}.self_attn", "bias"), transB=1)
+        h = _layer_norm(graph, x, f"{layer}.layer_norm1", epsilon)
+        h = graph.add("Gemm", h, *_concatenated_qkv(graph, f"{layer}.self_attn", "bias"), transB=1)
         h = _reshape(graph, h, 1, across**2, 3 * wide)
         parts = graph.split("Split", h, outputs=3, num_outputs=3, axis=2)
         h = graph.add("Attention", *parts, q_num_heads=heads, kv_num_heads=heads)
         h = _linear(graph, _reshape(graph, h, across**2, wide), f"{layer}.self_attn.out_proj")
         x = graph.add("Add", x, h)
-        h = _norm(graph, x, f"{layer}.layer_norm2", epsilon)
+        h = _layer_norm(graph, x, f"{layer}.layer_norm2", epsilon)
         h = graph.add("Gelu", _linear(graph, h, f"{layer}.mlp.fc1"), approximate="tanh")
         x = graph.add("Add", x, _linear(graph, h, f"{layer}.mlp.fc2"))
-    x = _norm(graph, x, f"{tower}.post_layernorm", epsilon)
+    x = _layer_norm(graph, x, f"{tower}.post_layernorm", epsilon)
     block = config["scale_factor"]
     down, hidden = across // block, config["text_config"]["hidden_size"]
     x = _reshape(graph, x, down, block, down, block * wide)
@@ -89,8 +89,8 @@ def _vision_encoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     )
 
 
-def _joined(graph: Graph, attention: str, *more: str) -> list[str]:
-    """Weights (and what else is named) of queries, keys and values, one below the other."""
+def _concatenated_qkv(graph: Graph, attention: str, *more: str) -> list[str]:
+    """Weights, and other parameters, of queries, keys and values, concatenated along axis 0."""
     return [
         graph.add(
             "Concat", *(graph.weight(f"{attention}.{part}_proj.{kind}") for part in "qkv"), axis=0
@@ -102,9 +102,9 @@ def _joined(graph: Graph, attention: str, *more: str) -> list[str]:
 def _decoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     """Tokens (1, n), features, past, rows -> logits, memory: the Llama of Idefics3.
 
-    Logits (rows, words) are of what follows the tokens at those rows. Past and memory are
-    (2 x layers, key-value heads, tokens, head size), the keys and the values of a layer behind
-    each other.
+    The logits (rows, vocabulary) follow the tokens at `rows`. Past and memory are the key-value
+    cache before and after the tokens, (2 x layers, key-value heads, tokens, head size): the keys
+    and then the values of each layer.
     """
     text = config["text_config"]
     layers, epsilon = text["num_hidden_layers"], text["rms_norm_eps"]
@@ -113,38 +113,38 @@ def _decoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     )
     llama = "model.text_model"
     table = graph.weight(f"{llama}.embed_tokens.weight")
-    x = _embedded(graph, table, config)
-    places, seen = _places(graph)
-    turn = _turn(graph, text)
+    x = _embeddings(graph, table, config)
+    positions, mask = _positions_and_mask(graph)
+    rotary = _rotary_tables(graph, text)
     past = graph.split("Split", "past", outputs=2 * layers, num_outputs=2 * layers, axis=0)
     memory: list[str] = []
     for number in range(layers):
         layer = f"{llama}.layers.{number}"
-        h = _scaled(graph, x, f"{layer}.input_layernorm", epsilon)
-        (weight,) = _joined(graph, f"{layer}.self_attn")
+        h = _rms_norm(graph, x, f"{layer}.input_layernorm", epsilon)
+        (weight,) = _concatenated_qkv(graph, f"{layer}.self_attn")
         sizes = graph.constant([heads * size, keys * size, keys * size])
-        q, k, v = graph.split("Split", _times(graph, h, weight), sizes, outputs=3, axis=2)
-        q = graph.add("RotaryEmbedding", q, *turn, places, num_heads=heads)
-        k = graph.add("RotaryEmbedding", k, *turn, places, num_heads=keys)
+        q, k, v = graph.split("Split", _matmul(graph, h, weight), sizes, outputs=3, axis=2)
+        q = graph.add("RotaryEmbedding", q, *rotary, positions, num_heads=heads)
+        k = graph.add("RotaryEmbedding", k, *rotary, positions, num_heads=keys)
         before = past[2 * number : 2 * number + 2]
         h, *now = graph.split(
-            "Attention", q, k, v, seen, *before, outputs=3, q_num_heads=heads, kv_num_heads=keys
+            "Attention", q, k, v, mask, *before, outputs=3, q_num_heads=heads, kv_num_heads=keys
         )
         memory += now
-        h = _times(graph, h, graph.weight(f"{layer}.self_attn.o_proj.weight"))
+        h = _matmul(graph, h, graph.weight(f"{layer}.self_attn.o_proj.weight"))
         x = graph.add("Add", x, h)
-        if number == layers - 1:  # nobody asks what follows the others
+        if number == layers - 1:  # no logits are needed at the other rows
             x = graph.add("Gather", x, "rows", axis=1)
-        h = _scaled(graph, x, f"{layer}.post_attention_layernorm", epsilon)
+        h = _rms_norm(graph, x, f"{layer}.post_attention_layernorm", epsilon)
         gates = [graph.weight(f"{layer}.mlp.{part}_proj.weight") for part in ("gate", "up")]
-        h = _times(graph, h, graph.add("Concat", *gates, axis=0))
+        h = _matmul(graph, h, graph.add("Concat", *gates, axis=0))
         gate, up = graph.split("Split", h, outputs=2, num_outputs=2, axis=2)
         h = graph.add("Mul", graph.add("Mul", gate, graph.add("Sigmoid", gate)), up)
-        h = _times(graph, h, graph.weight(f"{layer}.mlp.down_proj.weight"))
+        h = _matmul(graph, h, graph.weight(f"{layer}.mlp.down_proj.weight"))
         x = graph.add("Add", x, h)
-    x = _scaled(graph, x, f"{llama}.norm", epsilon)
+    x = _rms_norm(graph, x, f"{llama}.norm", epsilon)
     head = graph.weight("lm_head.weight") if "lm_head.weight" in graph else table
-    _reshape(graph, _times(graph, x, head), -1, text["vocab_size"], name="logits")
+    _reshape(graph, _matmul(graph, x, head), -1, text["vocab_size"], name="logits")
     graph.add("Concat", *memory, axis=0, name="memory")
     cache = (2 * layers, keys)
     graph.write(
@@ -162,29 +162,29 @@ def _decoder(graph: Graph, config: dict[str, Any], path: Path) -> None:
     )
 
 
-def _times(graph: Graph, x: str, weight: str) -> str:
-    """A matrix without bias; it is turned once, when the graph is loaded."""
+def _matmul(graph: Graph, x: str, weight: str) -> str:
+    """Multiply by the transpose of a weight; onnxruntime transposes it once, at loading."""
     return graph.add("MatMul", x, graph.add("Transpose", weight, perm=[1, 0]))
 
 
-def _scaled(graph: Graph, x: str, name: str, epsilon: float) -> str:
+def _rms_norm(graph: Graph, x: str, name: str, epsilon: float) -> str:
     return graph.add("RMSNormalization", x, graph.weight(f"{name}.weight"), epsilon=epsilon)
 
 
-def _embedded(graph: Graph, table: str, config: dict[str, Any]) -> str:
-    """Each token's vector; the image tokens take the features, one after the other."""
+def _embeddings(graph: Graph, table: str, config: dict[str, Any]) -> str:
+    """Embedding of each token; image tokens take the features, in order."""
     image = graph.constant(config["image_token_id"])
     shown = graph.add("Equal", "ids", image)
     nth = graph.add("CumSum", graph.cast(shown, np.int64), graph.constant(1))
-    # The features stand below the table of words: the first has the number after the last word.
+    # The features are appended to the embedding table, so the first follows the last token.
     below = graph.add("Add", nth, graph.constant(config["text_config"]["vocab_size"] - 1))
     row = graph.add("Where", shown, below, "ids")
     features = graph.add("Squeeze", "features", graph.constant([0]))
     return graph.add("Gather", graph.add("Concat", table, features, axis=0), row, axis=0)
 
 
-def _places(graph: Graph) -> tuple[str, str]:
-    """Place of each token (1, n), and which tokens each may look at (n, all)."""
+def _positions_and_mask(graph: Graph) -> tuple[str, str]:
+    """Position of each token (1, n), and the causal mask (n, all)."""
     known = graph.add("Shape", "past", start=2, end=3)
     total = graph.add("Add", known, graph.add("Shape", "ids", start=1))
     known, total = (graph.add("Squeeze", size, graph.constant([0])) for size in (known, total))
@@ -195,8 +195,8 @@ def _places(graph: Graph) -> tuple[str, str]:
     return graph.add("Unsqueeze", new, graph.constant([0])), seen
 
 
-def _turn(graph: Graph, text: dict[str, Any]) -> tuple[str, str]:
-    """Cosine and sine of the rotary embedding, (places, half a head)."""
+def _rotary_tables(graph: Graph, text: dict[str, Any]) -> tuple[str, str]:
+    """Cosine and sine of the rotary embedding, (positions, head size / 2)."""
     half = text["head_dim"] // 2
     speeds = float(text["rope_parameters"]["rope_theta"]) ** -(np.arange(half) / half)
     angles = np.arange(text["max_position_embeddings"])[:, None] * speeds

@@ -1,7 +1,7 @@
-"""ONNX graphs written node by node, with weights that stay in the checkpoint's own file.
+"""A builder of ONNX graphs whose weights stay in the checkpoint's own file.
 
-A graph holds no weights: it names their places in model.safetensors, so that transformers and
-onnxruntime read the very same numbers and a checkpoint takes half the room.
+A graph holds no weights. It refers to their offsets in model.safetensors, so that transformers and
+onnxruntime read the same numbers and a checkpoint takes half the space.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy as np
 
 WEIGHTS = "model.safetensors"
 OPSET = 23
-"""The first with attention, rotary embedding and RMS norm as one node each."""
+"""The first opset with attention, rotary embedding and RMS norm as one node each."""
 IR_VERSION = 11
 
 Named = Mapping[str, tuple[Any, Sequence[int | str]]]
-"""Inputs or outputs of a graph: name -> (numpy type, shape); a word is a size that varies."""
+"""Inputs or outputs: name -> (numpy type, shape); a string is a dynamic dimension."""
 
 
 class Graph:
-    """A graph being written.
+    """A graph under construction.
 
     Args:
-        folder: of the checkpoint; its model.safetensors is read from there when the graph is run.
-        name: of the graph, inside the file.
+        folder: the checkpoint with the model.safetensors that the graph refers to.
+        name: of the graph, inside its file.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -35,60 +35,64 @@ class Graph:
         with (folder / WEIGHTS).open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
-        self._stored = {name: row for name, row in header.items() if name != "__metadata__"}
-        self._begin = 8 + length
-        self._kept: dict[str, Any] = {}
+        self._tensors = {name: row for name, row in header.items() if name != "__metadata__"}
+        self._data_start = 8 + length
+        self._initializers: dict[str, Any] = {}
         self._nodes: list[Any] = []
 
     def __contains__(self, weight: str) -> bool:
         """Whether the checkpoint has a weight of this name."""
-        return weight in self._stored
+        return weight in self._tensors
 
     def weight(self, name: str) -> str:
-        """A weight of the checkpoint, as transformers names and shapes it."""
+        """A weight of the checkpoint, with its name and shape in transformers.
+
+        Raises:
+            ValueError: the weight is not stored as F32.
+        """
         import onnx
 
-        row = self._stored[name]
+        row = self._tensors[name]
         if row["dtype"] != "F32":
             raise ValueError(f"{name} is stored as {row['dtype']}; only F32 can be exported.")
         first, after = row["data_offsets"]
-        place = {"location": WEIGHTS, "offset": self._begin + first, "length": after - first}
+        place = {"location": WEIGHTS, "offset": self._data_start + first, "length": after - first}
         tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=row["shape"])
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in place.items():
             tensor.external_data.add(key=key, value=str(value))
-        self._kept[name] = tensor
+        self._initializers[name] = tensor
         return name
 
     def constant(self, value: Any, dtype: Any = np.int64) -> str:
-        """A number or an array that is kept in the graph."""
+        """A number or an array stored in the graph; returns its name."""
         from onnx import numpy_helper
 
         array = np.asarray(value, dtype)
-        name = f"constant_{len(self._kept)}"
-        self._kept[name] = numpy_helper.from_array(array, name)
+        name = f"constant_{len(self._initializers)}"
+        self._initializers[name] = numpy_helper.from_array(array, name)
         return name
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """One node with one output; returns the name of that output.
+        """Add a node with one output; returns the name of the output.
 
         Args:
-            kind: operator of ONNX.
+            kind: ONNX operator.
             inputs: names of its inputs.
-            attributes: of the operator; `name` is the output's name if it matters.
+            attributes: of the operator; `name` sets the name of the output.
         """
         name = str(attributes.pop("name", f"{kind}_{len(self._nodes)}"))
         self._append(kind, inputs, (name,), attributes)
         return name
 
     def cast(self, x: str, dtype: Any) -> str:
-        """The same numbers as another numpy type."""
+        """Add a cast to another numpy type."""
         from onnx import helper
 
         return self.add("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def split(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
-        """One node with several outputs; returns their names."""
+        """Add a node with several outputs; returns their names."""
         names = [f"{kind}_{len(self._nodes)}_{number}" for number in range(outputs)]
         self._append(kind, inputs, names, attributes)
         return names
@@ -101,7 +105,7 @@ class Graph:
         self._nodes.append(helper.make_node(kind, list(inputs), list(outputs), **attributes))
 
     def write(self, path: Path, inputs: Named, outputs: Named) -> None:
-        """Write the graph; a file of that name is replaced only by a whole one."""
+        """Write the graph, whole or not at all."""
         import onnx
         from onnx import helper
 
@@ -117,7 +121,7 @@ class Graph:
             self._name,
             described(inputs),
             described(outputs),
-            list(self._kept.values()),
+            list(self._initializers.values()),
         )
         model = helper.make_model(
             graph,

@@ -1,4 +1,4 @@
-"""The model card: written from the run itself, beside the weights."""
+"""The model card: a README.md beside the weights, from the data of the run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from atari_vlm.learning.distill.collect import FRESH
-from atari_vlm.learning.distill.curriculum import get_subject
+from atari_vlm.learning.distill.answer_schemas.base import clauses
+from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
+from atari_vlm.learning.distill.collect import FIRST_EVALUATION_SEED
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings
-from atari_vlm.learning.distill.subjects.base import clauses
 from atari_vlm.prompts.embedded import ACT, LOOK, SEE
 from atari_vlm.stats import bootstrap
 
@@ -21,12 +21,12 @@ license: mit
 
 # The embedded model of Atari VLM
 
-A vision-language model of {parameters:.1f} million parameters (Idefics3 architecture, begun with
-{begun}) that plays {games}. It is a **specialist**: it knows the games named here, three requests,
+A vision-language model of {parameters:.1f} million parameters (Idefics3 architecture, trained from
+{base}) that plays {games}. It knows these games and three requests,
 and nothing else.
 
-Picture: one 160 x 160 image made of two screens (`atari_vlm.atari.images.motion`): red is the
-current screen in grey, green the screen of the last decision, blue what moved between them.
+The input is one 160 x 160 image of two screens (`atari_vlm.atari.images.motion`): red is the
+current screen in grey, green the screen of the last decision, blue the changes between them.
 
 | request | answer |
 |---|---|
@@ -40,34 +40,35 @@ core; seeds from {fresh} on, which training never uses; 95% bootstrap interval o
 
 {scores}
 
-When it plays, the plan is drawn between the two whole numbers around its expected push (the
-average over its probabilities), with the seed of the call; all other words are the likeliest.
-`generate` with `do_sample=False` says the same words with the likeliest plan.
+In play, a plan along the game's axis is drawn between the two whole numbers around the average of
+the plans, with the seed of the call; all other words are the likeliest. `generate` with
+`do_sample=False` gives the same words with the likeliest plan.
 
-Held-out decisions answered right (numbers within 3 pixels, plans exactly): {held_out}.
-Held-out accuracy says little about play; the scores above are what counts.
+Accuracy on held-out decisions (numbers within 3 pixels, plans exactly): {held_out}.
+It says little about play; the scores above count.
 
 ## Data and training
-Labels: the scripted expert `atari_vlm.policies.experts` of each game, which reads RAM; it sees only
-the memory now and one decision ago, so that every label can be computed from the picture.
+Labels: the scripted expert `atari_vlm.policies.experts` of each game. It reads only the memory now
+and one decision ago, so that every label can be computed from the image.
 {first}; then, every {round_minutes:g} minutes, the student
 played and the expert labelled (DAgger), {decisions} decisions in all.
 
     {command}
 
 {steps} steps of {batch} decisions in {trained:.0f} minutes. The first
-{opening:.0%} trained the eyes through linear heads, the rest whole answers, word by word.
+{opening:.0%} trained the vision encoder through linear heads, the rest whole answers, token by
+token.
 
 ## Limits
-- It plays no other game, and only decides every 4 frames as it was taught.
-- It was taught on the default mode and difficulty, and on clean screens: a blank or damaged picture
+- It plays no other game, and it decides every 4 frames.
+- It was trained on the default mode and difficulty and on clean screens. A blank or damaged image
   gets a confident wrong answer.
 - It does not converse, does not follow other requests, and cannot read lessons or examples.
-- It copies its expert, and loses where the expert's simple aim is wrong.
+- It copies its expert, with the expert's errors.
 """
 
 
-def write_card(
+def write_model_card(
     settings: DistillSettings,
     result: DistillResult,
     decisions: int,
@@ -78,21 +79,21 @@ def write_card(
 
     Args:
         settings: of the run.
-        result: what came out of it.
-        decisions: how many were learned from.
-        parameters: of the student.
-        examples: game -> an answer its teacher gave.
+        result: of the run; it has the folder.
+        decisions: number of training decisions.
+        parameters: number of the student's parameters.
+        examples: game -> an answer of its expert.
     """
     card = _CARD.format(
         parameters=parameters / 1e6,
         games=", ".join(settings.games),
-        answers="\n".join(_answers(game, said) for game, said in examples.items()),
-        fresh=f"{FRESH:,}",
+        answers="\n".join(_answers(game, answer) for game, answer in examples.items()),
+        fresh=f"{FIRST_EVALUATION_SEED:,}",
         scores=_scores(result),
         held_out=", ".join(f"{name} {share:.2f}" for name, share in result.held_out.items()),
         round_minutes=settings.round_minutes,
         decisions=f"{decisions:,}",
-        begun=f"the weights in `{settings.base}`" if settings.base else "random weights",
+        base=f"the weights in `{settings.base}`" if settings.base else "random weights",
         first=f"It began with what `{settings.data}` held"
         if settings.data
         else "The expert played first, disturbed by random bursts",
@@ -105,15 +106,15 @@ def write_card(
     (result.folder / "README.md").write_text(card)
 
 
-def _answers(game: str, said: str) -> str:
-    thing = get_subject(game).things[0]
-    clause = next((c for c in clauses(said) if thing in c.split()), f"no {thing}")
+def _answers(game: str, answer: str) -> str:
+    name = get_answer_schema(game).objects[0]
+    clause = next((c for c in clauses(answer) if name in c.split()), f"no {name}")
     rows = (
-        (SEE.format(game=game), said),
-        (ACT.format(game=game), said.rpartition(": ")[2]),
-        (LOOK.format(game=game, thing=thing), clause),
+        (SEE.format(game=game), answer),
+        (ACT.format(game=game), answer.rpartition(": ")[2]),
+        (LOOK.format(game=game, thing=name), clause),
     )
-    return "\n".join(f"| {request} | {answer} |" for request, answer in rows)
+    return "\n".join(f"| {request} | {reply} |" for request, reply in rows)
 
 
 def _scores(result: DistillResult) -> str:

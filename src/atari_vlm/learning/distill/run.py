@@ -1,4 +1,4 @@
-"""One distillation from start to end: collect, train, let the student play, export, evaluate."""
+"""A distillation from start to end: collect, train, play rounds, export, evaluate."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import numpy as np
 
 from atari_vlm.errors import StoreError, missing_extra
 from atari_vlm.learning.distill.architecture import save_pretrained
-from atari_vlm.learning.distill.collect import HELD_OUT, collect
+from atari_vlm.learning.distill.collect import HELD_OUT_SEED, collect
 from atari_vlm.learning.distill.data import Dataset
-from atari_vlm.learning.distill.header import Header, check
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings, Report
+from atari_vlm.learning.distill.shard_header import ShardHeader, check
 from atari_vlm.learning.distill.shards import Shard, open_dataset, open_shard, write_shard
 from atari_vlm.learning.distill.train import Trainer
 from atari_vlm.runs.worker_processes import end_with
 
 
 def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
-    """Train the embedded model; called again with the same settings, a killed run continues.
+    """Train an embedded model. A second call with the same settings continues a killed run.
 
     Raises:
         MissingExtra: torch, transformers or onnx is not installed.
         InvalidSetting: the folder holds a distillation with other settings.
         StoreError: the folder cannot be read or written.
     """
-    _need_torch()
+    _require_packages()
     try:
         return _distill(settings, report)
     except OSError as error:
@@ -44,12 +44,12 @@ def _distill(settings: DistillSettings, report: Report) -> DistillResult:
     (settings.out / "data").mkdir(parents=True, exist_ok=True)
     collected = open_dataset(settings.data, settings.games) if settings.data else []
     trainer = Trainer(settings)
-    if not trainer.leads:
+    if not trainer.is_main_process:
         report = _silent
     with trainer.accelerator.main_process_first():
-        held_out = _open_data(settings, report)
-    own = [open_shard(path) for path in sorted((settings.out / "data").glob("*.parquet"))]
-    for shard in [*collected, *own]:
+        held_out = _prepare_data(settings, report)
+    played = [open_shard(path) for path in sorted((settings.out / "data").glob("*.parquet"))]
+    for shard in [*collected, *played]:
         if not shard.held_out:
             check(shard.header, shard.path)
             trainer.data[shard.game].add(shard)
@@ -57,19 +57,19 @@ def _distill(settings: DistillSettings, report: Report) -> DistillResult:
     if checkpoint.exists():
         trainer.load(checkpoint)
         report(f"Continuing after {trainer.seconds / 60:.1f} of {settings.minutes:g} minutes.")
-    if trainer.leads:
+    if trainer.is_main_process:
         (settings.out / "settings.json").write_text(settings.to_json())
     _train(trainer, held_out, checkpoint, report)
-    if not trainer.leads:
+    if not trainer.is_main_process:
         return _result(trainer, {}, {})
     return _finish(trainer, held_out, report)
 
 
 def _silent(line: str) -> None:
-    """Of several training processes, the leading one reports."""
+    """Report nothing: of several training processes, only the main one reports."""
 
 
-def _need_torch() -> None:
+def _require_packages() -> None:
     for package in ("torch", "transformers", "accelerate", "onnx", "pyarrow"):
         try:
             __import__(package)
@@ -77,34 +77,35 @@ def _need_torch() -> None:
             raise missing_extra("Distilling", package, "train") from error
 
 
-def _open_data(settings: DistillSettings, report: Report) -> dict[str, Shard]:
-    """Have the expert play what is not on disk yet; returns the held-out decisions."""
+def _prepare_data(settings: DistillSettings, report: Report) -> dict[str, Shard]:
+    """Collect the shards that are not on disk yet; returns the held-out ones by game."""
     held_out = {}
     for game in settings.games:
         data = settings.out / "data"
         held, first = data / f"{game}-held-00000.parquet", data / f"{game}-expert-00000.parquet"
-        wanted = [(held, settings.decisions(2_000), HELD_OUT)]
+        needed = [(held, settings.decisions(2_000), HELD_OUT_SEED)]
         if settings.data is None:
-            wanted.append((first, settings.decisions(settings.first_decisions), settings.seed))
-        for path, decisions, seed in wanted:
+            needed.append((first, settings.decisions(settings.first_decisions), settings.seed))
+        for path, decisions, seed in needed:
             if not path.exists():
                 report(f"The {game} expert plays {decisions} decisions.")
                 rows = collect(game, decisions, seed=seed)
-                write_shard(path, rows, Header.of(game, seed=seed))
+                write_shard(path, rows, ShardHeader.of(game, seed=seed))
         held_out[game] = open_shard(held)
     return held_out
 
 
 @dataclass
-class _Rounds:
-    """The student's own play: one round at a time, beside the training or in its stead."""
+class _StudentRounds:
+    """Rounds of the student's play, one at a time, beside the training or between its steps."""
 
     trainer: Trainer
     report: Report
     playing: tuple[BaseProcess, list[Path]] | None = None
+    """The process of the round in play, and the shards that it writes."""
 
-    def tend(self) -> list[Path]:
-        """Start the next round when it is due; returns the shards that were played since."""
+    def poll(self) -> list[Path]:
+        """Start the next round when it is due; returns the shards of rounds that have ended."""
         played: list[Path] = []
         if self.playing is not None and not self.playing[0].is_alive():
             process, paths = self.playing
@@ -116,20 +117,20 @@ class _Rounds:
             else:
                 played = paths
         trainer, settings = self.trainer, self.trainer.settings
-        trained = trainer.seconds - settings.opening * trainer.total
+        trained = trainer.seconds - settings.opening * trainer.total_seconds
         due = int(trained / (settings.round_minutes * 60) + 0.5)
-        if self.playing is not None or trainer.opening or due <= trainer.rounds:
+        if self.playing is not None or trainer.vision_only or due <= trainer.rounds:
             return played
         trainer.rounds = due
         folder = settings.out / "student"
-        save_pretrained(trainer.average, trainer.tokenizer, settings.games, folder)
+        save_pretrained(trainer.averaged_model, trainer.tokenizer, settings.games, folder)
         data = settings.out / "data"
         paths = [data / f"{game}-student-{due:05d}.parquet" for game in settings.games]
         most = settings.decisions(settings.round_decisions)
         seeds = (settings.seed, due)
         work = (folder, paths, settings.games, most, seeds)
         if settings.workers:
-            # A process for each round: the worker of a pool outlives a parent that is killed.
+            # One process a round, because the worker of a pool outlives a parent that is killed.
             process = get_context("spawn").Process(
                 target=play_round, args=(*work, os.getpid()), daemon=True
             )
@@ -141,13 +142,13 @@ class _Rounds:
         return played
 
     def stop(self) -> None:
-        """End the round in play; its decisions would come too late."""
+        """Stop the round in play; its decisions would come too late."""
         if self.playing is not None:
             self.playing[0].terminate()
             self.playing[0].join()
 
-    def take(self, paths: list[Path]) -> None:
-        """Learn from these shards too."""
+    def add(self, paths: list[Path]) -> None:
+        """Add shards to the training data."""
         for path in paths:
             shard = open_shard(path)
             self.trainer.data[shard.game].add(shard)
@@ -162,15 +163,15 @@ def play_round(
     seeds: tuple[int, int],
     parent: int | None = None,
 ) -> None:
-    """Let the student in `folder` play each game, the expert labelling, into `paths`.
+    """Play a round: the student plays every game, and the expert labels its decisions.
 
     Args:
-        folder: of its weights, in transformers format.
-        paths: one for each game.
-        games: what is played.
-        decisions: of each game.
-        seeds: of the distillation, and the number of the round.
-        parent: process whose end also ends this one, where this is a process of its own.
+        folder: the student's weights in transformers format; the ONNX graphs are added.
+        paths: the shard to write, for each game.
+        games: the games to play.
+        decisions: number of decisions of each game.
+        seeds: the seed of the distillation, and the number of the round.
+        parent: id of the process whose end also ends this one; None to play in the caller.
     """
     from atari_vlm.learning.distill.export import export
     from atari_vlm.models.embedded.runtime import EmbeddedRuntime
@@ -182,88 +183,88 @@ def play_round(
     student = EmbeddedRuntime(folder)
     for game, path in zip(games, paths, strict=True):
         rows = collect(game, decisions, seed=seed, number=number, student=student)
-        header = Header.of(game, seed=seed, number=number, student=student.digest)
+        header = ShardHeader.of(game, seed=seed, number=number, student=student.digest)
         write_shard(path, rows, header)
 
 
 def _train(trainer: Trainer, held_out: dict[str, Shard], checkpoint: Path, report: Report) -> None:
     process = trainer.accelerator.process_index
     rng = np.random.default_rng([trainer.settings.seed, trainer.steps, process])
-    exam = {game: _exam(trainer, shard) for game, shard in held_out.items()}
-    rounds = _Rounds(trainer, report)
+    datasets = {game: _held_out_data(trainer, shard) for game, shard in held_out.items()}
+    rounds = _StudentRounds(trainer, report)
     try:
-        _loop(trainer, rounds, rng, exam, checkpoint, report)
+        _loop(trainer, rounds, rng, datasets, checkpoint, report)
     finally:
         rounds.stop()
-        if trainer.leads:
+        if trainer.is_main_process:
             trainer.save(checkpoint)
 
 
 def _loop(
     trainer: Trainer,
-    rounds: _Rounds,
+    rounds: _StudentRounds,
     rng: np.random.Generator,
-    exam: dict[str, Dataset],
+    held_out: dict[str, Dataset],
     checkpoint: Path,
     report: Report,
 ) -> None:
     settings = trainer.settings
-    saved = told = time.monotonic()
-    grade_from = 0.0
-    while trainer.seconds < trainer.total:
+    saved = reported = time.monotonic()
+    next_accuracy = 0.0
+    while trainer.seconds < trainer.total_seconds:
         trainer.step(rng)
-        rounds.take(trainer.agree(rounds.tend() if trainer.leads else []))
+        rounds.add(trainer.broadcast(rounds.poll() if trainer.is_main_process else []))
         now = time.monotonic()
-        if now - told > settings.report_seconds:
-            told = now
+        if now - reported > settings.report_seconds:
+            reported = now
             report(
                 f"step {trainer.steps}, {trainer.seconds / 60:.1f} of {settings.minutes:g} "
                 f"minutes, loss {np.mean(trainer.losses):.3f}"
             )
-        if trainer.leads and now - saved > settings.checkpoint_seconds:
+        if trainer.is_main_process and now - saved > settings.checkpoint_seconds:
             trainer.save(checkpoint)
-            if not trainer.opening and now >= grade_from:
-                report(_grades(trainer, exam))
-                # Grading may take a fiftieth of the time, however many games there are.
-                grade_from = now + 50 * (time.monotonic() - now)
+            if not trainer.vision_only and now >= next_accuracy:
+                report(_held_out_line(trainer, held_out))
+                # However many games there are, this takes a fiftieth of the time.
+                next_accuracy = now + 50 * (time.monotonic() - now)
             saved = time.monotonic()
 
 
-def _exam(trainer: Trainer, shard: Shard) -> Dataset:
-    exam = Dataset(shard.game, trainer.tokenizer)
-    exam.add(shard)
-    return exam
+def _held_out_data(trainer: Trainer, shard: Shard) -> Dataset:
+    data = Dataset(shard.game, trainer.tokenizer)
+    data.add(shard)
+    return data
 
 
-def _grades(trainer: Trainer, exam: dict[str, Dataset], count: int = 300) -> str:
+def _held_out_line(trainer: Trainer, held_out: dict[str, Dataset], count: int = 300) -> str:
     from atari_vlm.learning.distill.evaluate import held_out_accuracy
 
     parts = []
-    for game, data in exam.items():
-        grades = held_out_accuracy(trainer, data.some(count))
-        parts += [f"{game}/{name} {share:.2f}" for name, share in grades.items()]
+    for game, data in held_out.items():
+        accuracy = held_out_accuracy(trainer, data.spread(count))
+        parts += [f"{game}/{name} {share:.2f}" for name, share in accuracy.items()]
     return "held out: " + ", ".join(parts)
 
 
 def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> DistillResult:
     from atari_vlm.learning.distill.evaluate import held_out_accuracy, play_episodes
     from atari_vlm.learning.distill.export import export
-    from atari_vlm.learning.distill.model_card import write_card
+    from atari_vlm.learning.distill.model_card import write_model_card
 
     settings = trainer.settings
     folder = settings.out / "weights"
-    save_pretrained(trainer.average, trainer.tokenizer, settings.games, folder)
+    save_pretrained(trainer.averaged_model, trainer.tokenizer, settings.games, folder)
     export(folder)
-    scores, grades = {}, {}
+    scores, accuracy = {}, {}
     for game, shard in held_out.items():
-        marks = held_out_accuracy(trainer, _exam(trainer, shard).some(1_000))
-        grades.update({f"{game}/{name}": share for name, share in marks.items()})
+        fields = held_out_accuracy(trainer, _held_out_data(trainer, shard).spread(1_000))
+        accuracy.update({f"{game}/{name}": share for name, share in fields.items()})
         if settings.episodes:
             scores[game] = play_episodes(folder, game, settings.episodes, report=report)
-    result = _result(trainer, grades, scores)
+    result = _result(trainer, accuracy, scores)
     decisions = sum(len(data) for data in trainer.data.values())
     examples = {game: next(iter(shard)).words for game, shard in held_out.items()}
-    write_card(settings, result, decisions, trainer.model.num_parameters(), examples)
+    write_model_card(settings, result, decisions, trainer.model.num_parameters(), examples)
     for game, each in scores.items():
         report(f"{game}: mean {np.mean(each):.2f} over {len(each)} episodes")
     report(f"Weights: {folder}")
@@ -272,12 +273,12 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
 
 
 def _result(
-    trainer: Trainer, grades: dict[str, float], scores: dict[str, tuple[float, ...]]
+    trainer: Trainer, held_out: dict[str, float], scores: dict[str, tuple[float, ...]]
 ) -> DistillResult:
     return DistillResult(
         folder=trainer.settings.out / "weights",
         steps=trainer.steps,
         minutes=trainer.seconds / 60,
-        held_out=grades,
+        held_out=held_out,
         scores=scores,
     )

@@ -1,7 +1,7 @@
-"""Labelled decisions on disk: one parquet file a shard, with all that a stranger needs to use it.
+"""Labelled decisions on disk: one self-describing parquet file for each shard.
 
-Screens are PNG files without compression of their own, for zstd finds what successive screens
-share: about 70 bytes a Pong screen instead of 330, and tools that know parquet show pictures.
+Screens are uncompressed PNG files, because zstd then compresses the parts that successive screens
+share: about 70 bytes a Pong screen instead of 330. Parquet tools can show them as images.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from PIL import Image
 
 from atari_vlm.atari.images import to_pil_image
 from atari_vlm.errors import InvalidSetting, StoreError, missing_extra
-from atari_vlm.learning.distill.collect import HELD_OUT, Row
-from atari_vlm.learning.distill.header import FORMAT, Header, check
+from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Row
+from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader, check
 from atari_vlm.types import Frame
 
 _KEY = b"atari_vlm"
 _GROUP = 500
-"""Decisions compressed together: 17 MB of screens, which is what writing and reading hold."""
+"""Decisions that are compressed together; 17 MB of screens in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file of labelled decisions of one game in the order they were played; iterate for Rows."""
+    """A file of labelled decisions of one game, in order of play. Iterating it yields Rows."""
 
     path: Path
-    header: Header
+    header: ShardHeader
     decisions: int
 
     @property
     def game(self) -> str:
-        """Catalogue name."""
+        """Catalogue name of the game."""
         return self.header.game
 
     @property
     def held_out(self) -> bool:
-        """Whether its decisions are never trained on."""
-        return self.header.seed == HELD_OUT
+        """Whether the decisions are held out from training."""
+        return self.header.seed == HELD_OUT_SEED
 
     def __len__(self) -> int:
         return self.decisions
 
     def __iter__(self) -> Iterator[Row]:
-        """Every decision, its screen decoded.
+        """Read every decision and decode its screen.
 
         Raises:
             StoreError: the file is damaged.
@@ -87,7 +87,7 @@ class Shard:
         return Frame(np.asarray(image), standard="pal" if self.header.standard == "pal" else "ntsc")
 
     def table(self, columns: Sequence[str]) -> dict[str, list[Any]]:
-        """Some columns, whole; without the screens that is quick."""
+        """Read some columns as lists; this is fast without the screens."""
         try:
             with _open(self.path) as file:
                 found: dict[str, list[Any]] = file.read(list(columns)).to_pydict()
@@ -97,10 +97,10 @@ class Shard:
 
 
 def open_shard(path: Path) -> Shard:
-    """Read a shard's header.
+    """Read the header of a shard.
 
     Raises:
-        StoreError: the file is damaged, of another format, or no shard at all.
+        StoreError: the file is missing, damaged, of another format, or not a shard.
     """
     try:
         with _open(path) as file:
@@ -118,17 +118,17 @@ def open_shard(path: Path) -> Shard:
                 f"{path} is of format {found['format']}; this atari-vlm reads format {FORMAT}. "
                 "Collect it anew with `atari-vlm collect`."
             )
-        return Shard(path, Header(**found), decisions)
+        return Shard(path, ShardHeader(**found), decisions)
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
 
 
 def open_dataset(folder: Path, games: Sequence[str]) -> list[Shard]:
-    """The shards of a folder that teach these games, each checked against what is taught today.
+    """The training shards of some games in a folder, each checked with `shard_header.check`.
 
     Raises:
         StoreError: the folder cannot be read, or a file of it is damaged or of another format.
-        InvalidSetting: a game is missing, or its labels are not those that are taught today.
+        InvalidSetting: a game is missing, or its labels do not fit the present answer schema.
     """
     shards = [open_shard(path) for path in sorted(folder.glob("*.parquet"))]
     chosen = [shard for shard in shards if shard.game in games and not shard.held_out]
@@ -144,11 +144,11 @@ def open_dataset(folder: Path, games: Sequence[str]) -> list[Shard]:
     return chosen
 
 
-def write_shard(path: Path, rows: Iterable[Row], header: Header) -> Shard:
-    """Write rows as they are played; the file is whole or absent.
+def write_shard(path: Path, rows: Iterable[Row], header: ShardHeader) -> Shard:
+    """Write rows as they are played, whole or not at all.
 
     Raises:
-        OSError: there is no room, or the folder cannot be written.
+        OSError: the disk is full, or the folder cannot be written.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -174,7 +174,7 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def _write_rows(file: Any, rows: Iterator[Row], header: Header) -> int:
+def _write_rows(file: Any, rows: Iterator[Row], header: ShardHeader) -> int:
     arrow, parquet = _arrow()
     schema = _schema(header)
     decisions = 0
@@ -220,10 +220,10 @@ _TYPES = {
     "reward": "float32",
     "over": "bool",
 }
-"""Column -> its type, in the order of the file; the columns are the fields of `Row`."""
+"""Column -> its type, in the order of the file. The columns are the fields of `Row`."""
 
 
-def _schema(header: Header) -> Any:
+def _schema(header: ShardHeader) -> Any:
     arrow, _ = _arrow()
     special = {
         "bool": arrow.bool_(),
@@ -234,7 +234,7 @@ def _schema(header: Header) -> Any:
         (name, special[kind] if kind in special else getattr(arrow, kind)())
         for name, kind in _TYPES.items()
     ]
-    # So that `datasets.load_dataset` hands out the screens as pictures.
+    # Makes `datasets.load_dataset` decode the screens as images.
     features: dict[str, Any] = {n: {"dtype": k, "_type": "Value"} for n, k in _TYPES.items()}
     features["screen"] = {"_type": "Image"}
     features["plans"] = {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "Sequence"}

@@ -1,4 +1,4 @@
-"""How Space Invaders is talked about."""
+"""The answers about Space Invaders."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from atari_vlm.learning.distill.subjects.base import Subject
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema
 from atari_vlm.types import Pixels
 
 
-def scatter(memory: Pixels, rng: np.random.Generator) -> Mapping[int, int]:
-    """Move player and bombs; sometimes leave fewer invaders, further down."""
-    poked = {28: int(rng.integers(35, 118))}
+def perturb(memory: Pixels, rng: np.random.Generator) -> Mapping[int, int]:
+    """Move player and bombs; at times leave fewer invaders, further down."""
+    changes = {28: int(rng.integers(35, 118))}
     for bomb in (0, 1):
         if 20 < memory[81 + bomb] < 97:
-            poked[81 + bomb] = int(rng.integers(60, 86))
-            poked[83 + bomb] = int(rng.integers(35, 124))
+            changes[81 + bomb] = int(rng.integers(60, 86))
+            changes[83 + bomb] = int(rng.integers(35, 124))
     if memory[42] == 0 and rng.random() < 0.3:
         kept = float(rng.choice((0.1, 0.3, 0.6)))
         rows = [int(row) & _bits(rng, kept) for row in memory[18:24]]
         if any(rows):
-            poked |= {18 + i: row for i, row in enumerate(rows)}
-            poked[17] = sum(row.bit_count() for row in rows)
+            changes |= {18 + i: row for i, row in enumerate(rows)}
+            changes[17] = sum(row.bit_count() for row in rows)
             lowest = next(i for i, row in enumerate(rows) if row)
-            poked[16] = 5 * int(rng.integers(0, 4 + lowest))
-    return poked
+            changes[16] = 5 * int(rng.integers(0, 4 + lowest))
+    return changes
 
 
 def _bits(rng: np.random.Generator, kept: float) -> int:
@@ -39,7 +39,7 @@ _BOMBS = (
 )
 _TARGETS = ("target {target_x:x} {target_y:y}", "no target")
 
-SPACE_INVADERS = Subject(
+SPACE_INVADERS = AnswerSchema(
     game="space_invaders",
     answers=(
         *(
@@ -50,8 +50,8 @@ SPACE_INVADERS = Subject(
         "{plan:plan}",
     ),
     actions=("FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"),
-    lengths=(4,),
-    stress={"aim": 3.0, "plan": 2.0},
-    scatter=scatter,
-    length=(300, 1500),
+    plan_frames=(4,),
+    loss_weights={"aim": 3.0, "plan": 2.0},
+    perturb=perturb,
+    episode_length=(300, 1500),
 )

@@ -1,4 +1,4 @@
-"""How Seaquest is talked about."""
+"""The answers about Seaquest."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from atari_vlm.learning.distill.subjects.base import Subject
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema
 from atari_vlm.types import Pixels
 
 
-def scatter(memory: Pixels, rng: np.random.Generator) -> Mapping[int, int]:
-    """Move the player, and sometimes change the air left and the divers aboard."""
-    if memory[105] or memory[97] < 20:  # sinking, or at the surface where air is taken
+def perturb(memory: Pixels, rng: np.random.Generator) -> Mapping[int, int]:
+    """Move the player, and at times change the oxygen and the number of divers aboard."""
+    if memory[105] or memory[97] < 20:  # sinking, or taking air at the surface
         return {}
-    poked = {70: int(rng.integers(21, 135)), 97: int(rng.integers(24, 109))}
+    changes = {70: int(rng.integers(21, 135)), 97: int(rng.integers(24, 109))}
     if rng.random() < 0.4:
-        poked[102] = int(rng.integers(8, 65))
+        changes[102] = int(rng.integers(8, 65))
     if rng.random() < 0.3:
-        poked[62] = int(rng.integers(0, 7))
-    return poked
+        changes[62] = int(rng.integers(0, 7))
+    return changes
 
 
 _TARGETS = ("diver {target_x:x} {target_y:y}", "enemy {target_x:x} {target_y:y}", "no enemy")
 _THREATS = ("threat {threat_x:x} {threat_y:y}", "no threat")
 
-SEAQUEST = Subject(
+SEAQUEST = AnswerSchema(
     game="seaquest",
     answers=(
         *(
@@ -49,8 +49,8 @@ SEAQUEST = Subject(
         "RIGHTFIRE",
         "LEFTFIRE",
     ),
-    lengths=(4,),
-    stress={"aim": 3.0, "plan": 2.0},
-    scatter=scatter,
-    length=(400, 2500),
+    plan_frames=(4,),
+    loss_weights={"aim": 3.0, "plan": 2.0},
+    perturb=perturb,
+    episode_length=(400, 2500),
 )

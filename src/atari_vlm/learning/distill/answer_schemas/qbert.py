@@ -1,25 +1,25 @@
-"""How Q*bert is talked about, and how his pyramid is repainted."""
+"""The answers about Q*bert, and changes of the pyramid."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from atari_vlm.learning.distill.subjects.base import Subject
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema
 from atari_vlm.policies.experts.qbert import COLOURS
 from atari_vlm.types import Pixels
 
 _ROUNDS = ((148, 26), (26, 148), (10, 4), (152, 26), (26, 148, 214))
-"""Colours of the cubes in the first rounds, the last one is asked for."""
+"""Colours of the cubes in the first rounds; the last one is the target."""
 _ROW_HEIGHT, _HALF_CUBE = 28, 12
 
 
-def scatter_qbert(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
-    """Another round, its cubes painted at random, and Q*bert on any of them."""
+def perturb_qbert(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
+    """Set another round with random colours, and put Q*bert on a random cube."""
     height = int(memory[67]) - 25
     standing = height >= 0 and not height % _ROW_HEIGHT and not memory[55] and not memory[59]
     colours = {int(memory[byte]) for byte in COLOURS.values()}
     here = (height // _ROW_HEIGHT, int(memory[35]))
-    # Byte 115 is 1 once he has hopped: only then does the score show the colour asked for.
+    # Byte 115 is 1 after the first hop. Only then does the score have the target colour.
     if memory[115] != 1 or not standing or here not in COLOURS or len(colours) == 1:
         return {}
     number = int(rng.integers(len(_ROUNDS)))
@@ -28,7 +28,7 @@ def scatter_qbert(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
     for byte in COLOURS.values():
         step = int(rng.integers(1, len(_ROUNDS[number]))) if rng.random() < painted else 0
         changes[byte] = _ROUNDS[number][step]
-    # A pyramid without anything to do would never end the round.
+    # A pyramid without a cube to colour would never end the round.
     for bare in rng.choice(list(COLOURS.values()), 2, replace=False):
         changes[int(bare)] = _ROUNDS[number][0]
     row, column = list(COLOURS)[int(rng.integers(len(COLOURS)))]
@@ -39,7 +39,7 @@ def scatter_qbert(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
     return {**changes, **moved}
 
 
-QBERT = Subject(
+QBERT = AnswerSchema(
     game="qbert",
     answers=(
         "qbert {x:x} {y:y}, enemy {enemy_x:x} {enemy_y:y} snake, "
@@ -52,8 +52,8 @@ QBERT = Subject(
         "{plan:plan}",
     ),
     actions=("UP", "RIGHT", "LEFT", "DOWN"),
-    lengths=(4,),
-    stress={"aim_x": 3.0, "aim_y": 3.0, "plan": 2.0},
-    scatter=scatter_qbert,
-    length=(200, 1_200),
+    plan_frames=(4,),
+    loss_weights={"aim_x": 3.0, "aim_y": 3.0, "plan": 2.0},
+    perturb=perturb_qbert,
+    episode_length=(200, 1_200),
 )

@@ -1,10 +1,10 @@
-"""How Pong is talked about."""
+"""The answers about Pong."""
 
 from __future__ import annotations
 
-from atari_vlm.learning.distill.subjects.base import Subject, within
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema, within
 
-PONG = Subject(
+PONG = AnswerSchema(
     game="pong",
     answers=(
         "ball {ball_x:x} {ball_y:y} moving {dx:across} {dy:along}, "
@@ -15,6 +15,6 @@ PONG = Subject(
     ),
     actions=("RIGHT", "LEFT"),
     axis=("RIGHT", "LEFT"),
-    stress={"aim": 3.0, "plan": 2.0},
-    scatter=within({54: (48, 203)}),
+    loss_weights={"aim": 3.0, "plan": 2.0},
+    perturb=within({54: (48, 203)}),
 )

@@ -1,4 +1,4 @@
-"""How Private Eye is talked about."""
+"""The answers about Private Eye."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from atari_vlm.learning.distill.subjects.base import Subject
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema
 from atari_vlm.types import Pixels
 
 _STAGES = {
@@ -17,14 +17,14 @@ _STAGES = {
     "solved": (0, (0x05, 0x10)),
     "thief": (28, (0x07, 0x60)),
 }
-"""What is carried and how far the case is -> byte 60, and bytes 72 and 73 of the score then."""
+"""Stage of the case -> byte 60, the carried item, and bytes 72 and 73, the score."""
 _PLACES = 32
 
 
-def _move(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
-    """Now and then drive into another place, at another stage of the case.
+def _perturb(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
+    """At times, move the car to another place at another stage of the case.
 
-    The car is put beyond the edge of the screen, from where it enters the next place at once.
+    The car is moved beyond the edge of the screen, and so enters the next place at once.
     """
     if memory[86] >= 23 or rng.random() < 0.7:
         return {}
@@ -34,7 +34,7 @@ def _move(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
     return {92: place, 63: edge, 60: item, 72: high, 73: low}
 
 
-PRIVATE_EYE = Subject(
+PRIVATE_EYE = AnswerSchema(
     game="private_eye",
     answers=(
         *(
@@ -52,8 +52,8 @@ PRIVATE_EYE = Subject(
         "deed": ("drive", "jump"),
     },
     actions=("RIGHT", "LEFT", "UP", "RIGHTFIRE", "LEFTFIRE"),
-    lengths=(2, 4),
-    stress={"stage": 2.0, "way": 3.0, "deed": 3.0, "plan": 2.0},
-    scatter=_move,
-    length=(300, 2_600),
+    plan_frames=(2, 4),
+    loss_weights={"stage": 2.0, "way": 3.0, "deed": 3.0, "plan": 2.0},
+    perturb=_perturb,
+    episode_length=(300, 2_600),
 )

@@ -1,4 +1,4 @@
-"""How Pitfall! is talked about."""
+"""The answers about Pitfall!."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import itertools
 
 import numpy as np
 
-from atari_vlm.learning.distill.subjects.base import Subject
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema
 from atari_vlm.types import Pixels
 
 _SCENES = 60
-"""Scenes to the right of the first that Harry is put into."""
+"""Number of scenes to the right of the first to which Harry may be moved."""
 _ROAD = 32
 
 
-def _move(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
-    """Now and then run into another scene, or to another place of this one.
+def _perturb(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
+    """At times, move Harry to another scene or within this one.
 
-    Where Harry is put beyond the right edge, the game shows the next scene at once.
+    The game shows the next scene at once if Harry is beyond the right edge.
     """
     if memory[105] != _ROAD or rng.random() < 0.6:
         return {}
@@ -30,12 +30,12 @@ def _move(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
 
 
 def _next(scene: int) -> int:
-    """The scene to the right, which a shift register makes of this one."""
+    """The scene to the right: the next state of the game's shift register."""
     bit = (scene >> 3 ^ scene >> 4 ^ scene >> 5 ^ scene >> 7) & 1
     return (scene << 1 | bit) & 255
 
 
-PITFALL = Subject(
+PITFALL = AnswerSchema(
     game="pitfall",
     answers=(
         *(
@@ -53,8 +53,8 @@ PITFALL = Subject(
         "way": ("right", "left", "jump", "hop", "climb", "drop", "wait"),
     },
     actions=("RIGHT", "LEFT", "RIGHTFIRE", "FIRE", "UP", "DOWN"),
-    lengths=(4,),
-    stress={"aim": 3.0, "x": 2.0, "plan": 2.0},
-    scatter=_move,
-    length=(300, 2_500),
+    plan_frames=(4,),
+    loss_weights={"aim": 3.0, "x": 2.0, "plan": 2.0},
+    perturb=_perturb,
+    episode_length=(300, 2_500),
 )

@@ -1,4 +1,4 @@
-"""How Montezuma's Revenge is talked about, and where Joe is put in its rooms."""
+"""The answers about Montezuma's Revenge, and the positions to which Joe is moved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from atari_vlm.learning.distill.subjects.base import Subject
+from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema
 from atari_vlm.policies.experts.montezuma_revenge import BEAMS, FIRST, PIT, SPIDER
 from atari_vlm.types import Pixels
 
@@ -37,12 +37,12 @@ _PLACES: Mapping[int, tuple[tuple[int, int, int, int, int], ...]] = {
     SPIDER: ((77, 77, 120, 204, _CLIMBS), (77, 77, 244, 253, _CLIMBS)),
     PIT: ((77, 77, 242, 252, _CLIMBS), (15, 30, 235, 235, _STANDS)),
 }
-"""Room -> lowest and highest bytes 42 and 43 of its places, and what Joe does there (byte 53)."""
+"""Room -> (lowest x, highest x, lowest y, highest y, pose) of its places: bytes 42, 43 and 53."""
 _CALM = (_STANDS, 18, _CLIMBS, _HANGS, 14, 0)
 
 
-def scatter_montezuma_revenge(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
-    """Put Joe somewhere else in the room, at times with the key, and its beast too."""
+def perturb_montezuma_revenge(memory: Pixels, rng: np.random.Generator) -> dict[int, int]:
+    """Move Joe and the beast within the room, at times with the key."""
     room = int(memory[3])
     opened = room == FIRST and not memory[66] & 1 and not memory[65] & 2
     if memory[53] not in _CALM or room not in _PLACES or opened:
@@ -59,7 +59,7 @@ def scatter_montezuma_revenge(memory: Pixels, rng: np.random.Generator) -> dict[
             return {}
         if memory[66] & 1 and not memory[65] and rng.random() < 0.3:
             changes |= {65: 2, 66: int(memory[66]) & ~1, 67: int(memory[67]) & ~1, 49: 0}
-            changes[101] = int(memory[101]) + 1  # how many things he carries
+            changes[101] = int(memory[101]) + 1  # number of things that Joe carries
     if room == SPIDER and memory[66] & 1:
         changes[44] = int(rng.integers(8, 120))
     return changes
@@ -67,7 +67,7 @@ def scatter_montezuma_revenge(memory: Pixels, rng: np.random.Generator) -> dict[
 
 _AIM = "aim {aim_x:x} {aim_y:y}: {plan:plan}"
 
-MONTEZUMA_REVENGE = Subject(
+MONTEZUMA_REVENGE = AnswerSchema(
     game="montezuma_revenge",
     answers=(
         f"joe {{x:x}} {{y:y}}, skull {{skull:x}}, key {{key:key}}, {_AIM}",
@@ -81,14 +81,14 @@ MONTEZUMA_REVENGE = Subject(
         "{plan:plan}",
     ),
     actions=("FIRE", "UP", "RIGHT", "LEFT", "DOWN", "RIGHTFIRE", "LEFTFIRE"),
-    lengths=(2, 4),
+    plan_frames=(2, 4),
     kinds={
         "key": ("there", "taken", "used"),
         "beams": ("on", "vanished", "off"),
         "jewel": ("there", "taken"),
         "floor": ("there", "new", "gone"),
     },
-    stress={"aim_x": 3.0, "aim_y": 3.0, "plan": 2.0},
-    scatter=scatter_montezuma_revenge,
-    length=(300, 900),
+    loss_weights={"aim_x": 3.0, "aim_y": 3.0, "plan": 2.0},
+    perturb=perturb_montezuma_revenge,
+    episode_length=(300, 900),
 )
