@@ -74,7 +74,7 @@ def distill(
         int, typer.Option(help="Decisions of each game in such a round.", min=1)
     ] = 8_000,
     opening: Annotated[
-        float, typer.Option(help="Share of the minutes in which only the eyes learn.")
+        float, typer.Option(help="Share of the minutes in which only the vision encoder learns.")
     ] = 0.1,
 ) -> None:
     """Train an embedded model; the same command continues what was stopped."""
