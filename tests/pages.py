@@ -1,4 +1,4 @@
-"""A replay page opened from its file in a real, headless Chromium that reaches nothing."""
+"""A replay page opened from its file in headless Chromium, without a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Page:
         self.driver = driver
 
     def open(self, path: Path, place: str = "") -> None:
-        self.driver.get("about:blank")  # a new place in the same file would not load it again
+        self.driver.get("about:blank")  # another fragment of the same file would not reload it
         self.driver.get(f"{path.as_uri()}{place}")
         self.wait("document.getElementById('screen').dataset.at !== undefined")
 
@@ -36,12 +36,12 @@ class Page:
         WebDriverWait(self.driver, 20, 0.02).until(lambda _: self.run(f"return {condition}"))
 
     def settled(self, at: int) -> None:
-        """Wait until screen, prompt and reply all show this place."""
+        """Wait until screen, prompt and reply all show decision `at`."""
         for part in ("screen", "saw", "said"):
             self.wait(f"document.getElementById('{part}').dataset.at === '{at}'")
 
     def painted(self, selector: str) -> None:
-        """Wait until a canvas holds its picture, which may have to be unpacked first."""
+        """Wait until a canvas is painted; its screen may have to be unpacked first."""
         self.wait(
             f"""((canvas) => {{
                 const probe = new OffscreenCanvas(1, 1).getContext("2d");
@@ -61,7 +61,7 @@ class Page:
         self.driver.find_element(By.TAG_NAME, "body").send_keys(*keys)
 
     def pixels(self, selector: str) -> np.ndarray:
-        """What a canvas holds, (height, width, 3)."""
+        """The pixels of a canvas, shape (height, width, 3)."""
         width, height, text = self.run(
             """const canvas = document.querySelector(arguments[0]);
             const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -72,12 +72,12 @@ class Page:
         return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(height, width, 4)[:, :, :3]
 
     @property
-    def complaints(self) -> list[str]:
+    def warnings(self) -> list[str]:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     @property
     def requests(self) -> set[str]:
-        """Addresses asked for since the last call."""
+        """Addresses requested since the last call."""
         events = [
             json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
         ]

@@ -1,6 +1,6 @@
 """Replays of real emulator play for the tests of the replay page.
 
-A scripted hand plays from RAM; its prompts and replies are made up and say so.
+A scripted policy plays from RAM. Its prompts and replies are made up and marked TEST.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from atari_vlm.report.replay import (
     ReplayEpisode,
     ReplayMessage,
 )
-from atari_vlm.types import Pixels
+from atari_vlm.types import Pixels, Plan
 
 HOSTILE = (
     'TEST </script><img src=x onerror="window.hacked=1"><script>window.hacked=2</script>'
@@ -44,26 +44,26 @@ SYSTEM = "\n".join(
 INTERVAL = 4
 
 
-def track(ram: Pixels, game: str) -> tuple[str, int]:
-    """A scripted hand: (action, frames) that follow the ball."""
+def follow_ball(ram: Pixels, game: str) -> Plan:
+    """A plan that follows the ball."""
     if game == "pong":
         ball, paddle = int(ram[54]), int(ram[51])
         gap = ball - paddle - 4
         if not ball or abs(gap) < 4:
-            return "NOOP", INTERVAL
-        return ("RIGHT" if gap < 0 else "LEFT"), min(INTERVAL, abs(gap) // 6 + 1)
+            return Plan("NOOP", INTERVAL)
+        return Plan("RIGHT" if gap < 0 else "LEFT", min(INTERVAL, abs(gap) // 6 + 1))
     ball, paddle = int(ram[99]), int(ram[72]) + 6
     if not ram[101]:
-        return "FIRE", 1
+        return Plan("FIRE", 1)
     if abs(ball - paddle) < 5:
-        return "NOOP", INTERVAL
-    return ("RIGHT" if ball > paddle else "LEFT"), min(INTERVAL, abs(ball - paddle) // 5 + 1)
+        return Plan("NOOP", INTERVAL)
+    return Plan("RIGHT" if ball > paddle else "LEFT", min(INTERVAL, abs(ball - paddle) // 5 + 1))
 
 
-def call(step: int, episode: int, said: str, **more: object) -> ReplayCall:
+def call(step: int, episode: int, reply: str, **more: object) -> ReplayCall:
     """A made-up call about the two latest frames."""
-    ago = [max(step - 1, 0), step]
-    news = f"Decision {step}. Oldest frame first:"
+    latest = [max(step - 1, 0), step]
+    heading = f"Decision {step}. Oldest frame first:"
     size = (160, 210) if step % 2 else (84, 84)
     return ReplayCall(
         messages=(
@@ -71,15 +71,15 @@ def call(step: int, episode: int, said: str, **more: object) -> ReplayCall:
             ReplayMessage(
                 role="user",
                 parts=(
-                    news,
-                    *((episode, k) for k in ago),
+                    heading,
+                    *((episode, k) for k in latest),
                     f"Score so far: test {step // 30}.\nLast actions: {step - 2}, {step - 1}.\n"
                     "What now?",
                 ),
             ),
         ),
         image_size=size,
-        reply=said,
+        reply=reply,
         model="test-model-1",
         input_tokens=900 + step % 7,
         output_tokens=24,
@@ -90,7 +90,7 @@ def call(step: int, episode: int, said: str, **more: object) -> ReplayCall:
 
 
 def choose(step: int, episode: int, action: str, frames: int) -> ReplayChoice:
-    """What the made-up model says at a step, with every way an answer can come about."""
+    """What the made-up model answers at a step; every source of a decision occurs."""
     plan = f"ACTION: {action} x{frames}"
     if step == 5:
         return ReplayChoice(
@@ -100,9 +100,9 @@ def choose(step: int, episode: int, action: str, frames: int) -> ReplayChoice:
         fault = "The answer names no legal action."
         first = call(step, episode, "TEST REPLY: I would jump.", fault=fault)
         again = ReplayMessage(role="user", parts=(f"{fault} Choose from: NOOP, LEFT, RIGHT.",))
-        said = ReplayMessage(role="assistant", parts=(first.reply,))
+        answered = ReplayMessage(role="assistant", parts=(first.reply,))
         second = call(step, episode, plan, thinking="TEST REASONING: one of the list, then.")
-        second = ReplayCall(**{**vars(second), "messages": (*first.messages, said, again)})
+        second = ReplayCall(**{**vars(second), "messages": (*first.messages, answered, again)})
         return ReplayChoice(
             action=action, frames=frames, source="repaired", reason=fault, calls=(first, second)
         )
@@ -128,25 +128,25 @@ def choose(step: int, episode: int, action: str, frames: int) -> ReplayChoice:
         return ReplayChoice(action=action, frames=frames, source="searched", considered=votes)
     if step == 14:
         return ReplayChoice(action=action, frames=frames, source="scripted")
-    other = {7: UNICODE, 9: FENCED}
-    words = other.get(step, f"TEST REPLY {step}: following the ball. {plan}")
-    note = "TEST NOTE: stay near the middle." if step % 50 == 3 else ""
+    special = {7: UNICODE, 9: FENCED}
+    reply = special.get(step, f"TEST REPLY {step}: following the ball. {plan}")
+    memory = "TEST NOTE: stay near the middle." if step % 50 == 3 else ""
     return ReplayChoice(
         action=action,
         frames=frames,
         source="parsed",
-        memory=note,
-        calls=(call(step, episode, words),),
+        memory=memory,
+        calls=(call(step, episode, reply),),
     )
 
 
 def play(game: str, episode: int, seed: int, most: int) -> tuple[ReplayEpisode, list[Pixels]]:
-    """Play for real; the episode and the screens it went through."""
+    """Play on the emulator; the episode and its screens."""
     emulator = Emulator(get_game(game))
     emulator.reset(seed=seed)
     screens, decisions, score = [emulator.screen()], [], 0.0
     while len(decisions) < most and not emulator.terminated:
-        action, frames = track(emulator.ram, game)
+        action, frames = follow_ball(emulator.ram, game)
         choice = choose(len(decisions), episode, action, frames)
         lives = emulator.lives
         reward = emulator.play(emulator.legal.index(choice.action), choice.frames, INTERVAL)

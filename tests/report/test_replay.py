@@ -1,4 +1,4 @@
-"""The replay page: what is packed, that it is inert, and what a real browser makes of it."""
+"""The replay page: its data, that text in it is inert, and how a real browser shows it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ import pytest
 
 from atari_vlm.atari import images
 from atari_vlm.errors import InvalidSetting, StoreError
-from atari_vlm.report.replay import (
-    ReplayCall,
-    ReplayDecision,
-    ReplayEpisode,
-    ReplayMessage,
-    render,
-    write,
-)
+from atari_vlm.report.render import render, write
+from atari_vlm.report.replay import ReplayCall, ReplayDecision, ReplayEpisode, ReplayMessage
 from atari_vlm.types import Frame
 from tests.recordings import FENCED, HOSTILE, SYSTEM, UNICODE, recording
 
@@ -47,7 +41,7 @@ def data_of(page: str) -> dict[str, Any]:
 # -- the file -----------------------------------------------------------------------------------
 
 
-def test_a_page_carries_every_decision_in_columns(pong):
+def test_a_page_has_every_decision_in_its_columns(pong):
     replay, _ = pong
     episode = data_of(render(replay))["episodes"][0]
     decisions = replay.episodes[0].decisions
@@ -57,7 +51,7 @@ def test_a_page_carries_every_decision_in_columns(pong):
     assert episode["usage"]["calls"] > len(decisions)  # repairs and votes are calls too
 
 
-def test_a_prompt_that_is_always_the_same_lies_in_the_page_once(pong):
+def test_a_prompt_that_never_changes_is_in_the_page_once(pong):
     assert render(pong[0]).count(json.dumps(SYSTEM)[1:60]) == 1
 
 
@@ -104,7 +98,7 @@ def test_a_page_is_written_whole_or_not_at_all(pong, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["replay.html"]
 
 
-def test_a_place_that_cannot_hold_a_page_is_said(pong, tmp_path):
+def test_a_path_that_cannot_be_written_is_an_error(pong, tmp_path):
     (tmp_path / "file").write_text("no folder")
     for path in (tmp_path / "file" / "replay.html", tmp_path):
         with pytest.raises(StoreError, match="cannot be written"):
@@ -112,7 +106,7 @@ def test_a_place_that_cannot_hold_a_page_is_said(pong, tmp_path):
     assert [file.name for file in tmp_path.parent.glob(f".{tmp_path.name}.*")] == []
 
 
-def test_a_disk_that_takes_no_more_leaves_the_old_page_whole(pong, tmp_path):
+def test_a_full_disk_leaves_the_old_page_whole(pong, tmp_path):
     path = tmp_path / "replay.html"
     path.write_text("the page before")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -178,9 +172,9 @@ def test_a_frame_of_another_run_is_shown_where_the_page_has_it_and_missing_where
     message = ReplayMessage(role="user", parts=("TEST.", shown, absent, (0, 0)))
     asked = ReplayCall(messages=(message,), reply="TEST", image_size=(84, 84))
     first = replace(episode.decisions[0], calls=(asked,))
-    told = replace(episode, decisions=[first, *episode.decisions[1:]])
+    changed = replace(episode, decisions=[first, *episode.decisions[1:]])
     path = tmp_path / "taught.html"
-    write(replace(replay, episodes=[told], borrowed=[(shown, other[120])]), path)
+    write(replace(replay, episodes=[changed], stored_screens=[(shown, other[120])]), path)
     browser.open(path, "#episode=0&decision=0")
     browser.settled(0)
     place = '#saw canvas[data-episode="-4"]'
@@ -197,13 +191,13 @@ def test_a_frame_of_another_run_is_shown_where_the_page_has_it_and_missing_where
 
 
 @pytest.mark.browser
-def test_the_page_opens_from_its_file_without_a_word_of_complaint_or_a_request(browser, files):
-    _ = browser.complaints, browser.requests
+def test_the_page_opens_from_its_file_without_a_warning_or_a_request(browser, files):
+    _ = browser.warnings, browser.requests
     browser.open(files["pong"])
     browser.press(" ")
     browser.wait("Number(document.getElementById('screen').dataset.at) > 5")
     browser.press(" ", "n", "f", "i")
-    assert browser.complaints == []
+    assert browser.warnings == []
     assert {url for url in browser.requests if not url.startswith("data:")} <= {
         "about:blank",
         files["pong"].as_uri(),
@@ -216,9 +210,9 @@ def test_hostile_text_is_shown_and_does_nothing(browser, pong, tmp_path):
     write(replace(pong[0], title=HOSTILE, game=HOSTILE, model=HOSTILE), path)
     browser.open(path, "#episode=0&decision=5")
     browser.settled(5)
-    said = browser.run("return document.querySelector('#said .words').textContent.toWellFormed()")
-    assert said.startswith("TEST </script><img src=x onerror=")
-    assert "\u2028\u2029" in said
+    reply = browser.run("return document.querySelector('#said .words').textContent.toWellFormed()")
+    assert reply.startswith("TEST </script><img src=x onerror=")
+    assert "\u2028\u2029" in reply
     assert browser.run("return window.hacked") is None
     assert browser.run("return document.images.length") == 0
     assert browser.run("return document.scripts.length") == 2
@@ -226,7 +220,7 @@ def test_hostile_text_is_shown_and_does_nothing(browser, pong, tmp_path):
 
 
 @pytest.mark.browser
-def test_the_whole_prompt_is_there_word_for_word(browser, files, pong):
+def test_the_whole_prompt_is_shown_word_for_word(browser, files, pong):
     browser.open(files["pong"], "#episode=0&decision=31")
     browser.settled(31)
     browser.press("w")
@@ -252,7 +246,7 @@ def test_only_what_changed_in_the_prompt_is_marked(browser, files):
 
 
 @pytest.mark.browser
-def test_a_decision_shows_its_plan_its_origin_and_its_bill(browser, files, pong):
+def test_a_decision_shows_its_plan_its_source_and_its_cost(browser, files, pong):
     decision = pong[0].episodes[0].decisions[7]
     browser.open(files["pong"], "#episode=0&decision=7")
     browser.settled(7)
@@ -264,7 +258,7 @@ def test_a_decision_shows_its_plan_its_origin_and_its_bill(browser, files, pong)
 
 
 @pytest.mark.browser
-def test_an_answer_in_json_is_readable_and_one_key_shows_it_letter_for_letter(browser, files):
+def test_an_answer_in_json_is_readable_and_a_key_shows_it_exactly(browser, files):
     browser.open(files["pong"], "#episode=0&decision=9")
     browser.settled(9)
     fields = "return [...document.querySelectorAll('#said dd')].map((field) => field.textContent)"
@@ -296,7 +290,7 @@ def test_the_candidates_of_a_vote_can_be_read_one_by_one(browser, files):
     browser.open(files["pong"], "#episode=0&decision=12")
     browser.settled(12)
     assert "TEST VOTE 0" in browser.text("said")
-    browser.run("document.querySelectorAll('.ballot button')[1].click()")
+    browser.run("document.querySelectorAll('.candidates button')[1].click()")
     browser.wait("document.getElementById('said').textContent.includes('TEST VOTE 1')")
 
 
@@ -363,7 +357,7 @@ def test_playing_runs_to_the_end_and_stops(browser, files):
 
 
 @pytest.mark.browser
-def test_the_last_decision_of_a_killed_run_is_shown_as_stopped_there(browser, pong, tmp_path):
+def test_the_last_decision_of_a_killed_run_is_marked_as_stopped(browser, pong, tmp_path):
     replay, screens = pong
     episode: ReplayEpisode = replay.episodes[1]
     decisions = [*episode.decisions[:-1], replace(episode.decisions[-1], reward=None)]

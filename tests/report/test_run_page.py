@@ -1,4 +1,4 @@
-"""The page of a run folder: a real run, its replay, opened in a real browser."""
+"""The page of a run folder, opened in a real browser."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_replay_holds_every_decision_and_screen_of_its_run(folder):
     run.close()
 
 
-def test_an_episode_cut_short_is_not_held_against_a_human(folder):
+def test_an_episode_cut_short_is_not_compared_with_a_human(folder):
     run = Run.read(folder)
     episode = replay_of(run).episodes[0]
     run.close()
@@ -84,7 +84,7 @@ def test_a_page_can_show_chosen_episodes_only(folder, tmp_path):
         write_replay(folder, tmp_path / "page.html", episodes=[7])
 
 
-def test_a_run_too_long_for_a_page_says_which_episodes_it_shows(folder):
+def test_the_page_of_a_long_run_names_the_episodes_it_shows(folder):
     run = Run.read(folder)
     replay = replay_of(run, most=150)
     run.close()
@@ -92,7 +92,7 @@ def test_a_run_too_long_for_a_page_says_which_episodes_it_shows(folder):
     assert ("In this page", "episode 0, of 2 in the run") in replay.facts
 
 
-def test_a_player_that_reads_memory_is_shown_as_one(tmp_path):
+def test_a_player_that_reads_ram_is_shown_as_one(tmp_path):
     trainer = VLMTrainer("pong", "expert", run_folder=tmp_path, max_decisions=3)
     run = Run.read(trainer.train(1).folder)
     replay = replay_of(run)
@@ -101,7 +101,7 @@ def test_a_player_that_reads_memory_is_shown_as_one(tmp_path):
 
 
 @pytest.mark.browser
-def test_what_a_search_found_is_shown_beside_its_choice(tmp_path, browser):
+def test_the_candidates_of_a_search_are_shown_beside_its_choice(tmp_path, browser):
     trainer = VLMTrainer("pong", "iw-160", run_folder=tmp_path, max_decisions=5)
     path = write_replay(trainer.train(1).folder)
     run = Run.read(tmp_path)
@@ -115,11 +115,11 @@ def test_what_a_search_found_is_shown_beside_its_choice(tmp_path, browser):
             f"{other.action} \N{MULTIPLICATION SIGN} {other.frames} {other.reason}"
             in browser.text("said")
         )
-    assert browser.complaints == []
+    assert browser.warnings == []
 
 
 @pytest.mark.browser
-def test_a_decision_planned_ahead_says_by_which_answer(tmp_path, browser):
+def test_a_decision_planned_before_names_the_answer_that_planned_it(tmp_path, browser):
     model = ScriptedModel(lambda prompt: "ACTIONS: RIGHT x1, LEFT x2, NOOP x3")
     trainer = VLMTrainer(
         "pong", "mine", model=model, run_folder=tmp_path, max_decisions=6, decisions_per_call=3
@@ -128,26 +128,26 @@ def test_a_decision_planned_ahead_says_by_which_answer(tmp_path, browser):
     browser.open(path, "#episode=0&decision=3")
     browser.settled(3)
     assert "ACTIONS: RIGHT x1, LEFT x2, NOOP x3" in browser.text("said")
-    assert browser.text("note") == "Queue: plans still to playLEFT x2, NOOP x3"
+    assert browser.text("later") == "Queue, plans for the next decisionsLEFT x2, NOOP x3"
     browser.open(path, "#episode=0&decision=4")
     browser.settled(4)
     words = "LEFT was planned before. Plan 2 of 3, made at decision 3."
     assert words in browser.text("said")
-    assert browser.complaints == []
+    assert browser.warnings == []
 
 
-@pytest.mark.parametrize(("model", "told"), [(None, True), (ScriptedModel(sweep), False)])
-def test_a_constant_player_is_told_from_a_model_of_its_name(tmp_path, model, told):
+@pytest.mark.parametrize(("model", "shown"), [(None, True), (ScriptedModel(sweep), False)])
+def test_a_constant_player_is_not_confused_with_a_model_of_its_name(tmp_path, model, shown):
     trainer = VLMTrainer(
         "pong", "always-LEFT", run_folder=tmp_path, max_decisions=3, model=model, plans=not model
     )
     run = Run.read(trainer.train(1).folder)
     replay = replay_of(run)
     run.close()
-    assert (("Reads beyond the screen", "nothing") in replay.facts) == told
+    assert (("Reads beyond the screen", "nothing") in replay.facts) == shown
 
 
-def test_no_run_and_a_run_without_play_are_said(tmp_path):
+def test_no_run_and_a_run_without_play_are_errors(tmp_path):
     with pytest.raises(StoreError, match="holds no run"):
         write_replay(tmp_path)
     Run.play(tmp_path, {"game": "pong", "model": "none"}).close()
@@ -157,7 +157,7 @@ def test_no_run_and_a_run_without_play_are_said(tmp_path):
 
 
 @pytest.mark.browser
-def test_the_page_of_a_run_shows_what_its_model_saw_and_said(folder, browser):
+def test_the_page_of_a_run_shows_prompts_and_replies(folder, browser):
     path = write_replay(folder)
     assert path == folder / "replay.html"
     run = Run.read(folder)
@@ -179,12 +179,12 @@ def test_the_page_of_a_run_shows_what_its_model_saw_and_said(folder, browser):
                 assert browser.pixels(place).size
             else:
                 assert part.replace("\n", "") in shown
-    assert browser.complaints == []
+    assert browser.warnings == []
 
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    """A training and an evaluation run; who is shown an example of going up stays where it is."""
+    """A training and an evaluation run; the model goes up until it is shown an example of that."""
 
     def script(prompt):
         return "ACTION: NOOP" if "and earned +" in prompt.text else "ACTION: UP"
@@ -207,7 +207,7 @@ def test_an_evaluation_shows_the_frames_of_the_training_run_it_was_taught_with(t
     (call,) = evaluation.decisions(0)[100].calls
     examples = [(frame.episode, frame.step) for frame in call.prompt.frames if frame.episode < 0]
     assert examples
-    _ = browser.complaints
+    _ = browser.warnings
     browser.open(write_replay(evaluation.folder), "#episode=0&decision=100")
     browser.settled(100)
     for episode, step in examples:
@@ -218,15 +218,13 @@ def test_an_evaluation_shows_the_frames_of_the_training_run_it_was_taught_with(t
         assert not np.array_equal(shown, images.rgb(pictures(evaluation)(0, step)))
         assert f"training episode {-1 - episode}, decision {step}" in browser.text("saw")
     assert "not in this page" not in browser.text("saw")
-    assert browser.complaints == []
+    assert browser.warnings == []
     training.close()
     evaluation.close()
 
 
 @pytest.mark.browser
-def test_frames_of_an_episode_left_out_of_the_page_are_said_to_be_missing(
-    taught, tmp_path, browser
-):
+def test_frames_of_an_episode_left_out_of_the_page_are_marked_as_missing(taught, tmp_path, browser):
     run = Run.read(taught[0])
     (call,) = run.decisions(1)[70].calls
     run.close()

@@ -1,4 +1,4 @@
-"""A stretch of an episode as a moving picture, the model's words underneath."""
+"""Part of an episode as an animated GIF, with the model's words below the screen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from atari_vlm.runs.run import Run
 from atari_vlm.types import Decision, Frame
 
 SCREEN, PANEL = (480, 420), 92
-"""Size of the game (3 x 2 native pixels, near the shape of a television) and of the words."""
+"""(width, height) of the screen, 3 x 2 native pixels, near the shape of a television; height of the
+text below it."""
 INK, DIM, PAPER, ACCENT = (236, 236, 236), (150, 156, 166), (20, 22, 26), (110, 200, 255)
 
 
@@ -28,29 +29,31 @@ def write_film(
 
     Args:
         run_folder: a run.
-        out: the file; replaced whole.
-        episode: which episode.
+        out: the file, replaced whole.
+        episode: number of the episode.
         start: first decision shown.
-        decisions: how many.
+        decisions: most decisions shown.
 
     Raises:
-        StoreError: no such run or episode.
-        InvalidSetting: the stretch is empty.
+        StoreError: there is no such run or episode, or the file cannot be written.
+        InvalidSetting: the episode has no decision from `start` on.
     """
     run = Run.read(run_folder)
     try:
-        made = run.decisions(episode)
-        seen = islice(observations(run, episode), start, start + decisions)
+        played = run.decisions(episode)
+        shown = islice(observations(run, episode), start, start + decisions)
         pictures = [
-            _picture(shown.frames[-1], decision, shown.score)
-            for shown, decision in zip(seen, made[start:], strict=False)
+            _picture(observation.frames[-1], decision, observation.score)
+            for observation, decision in zip(shown, played[start:], strict=False)
         ]
         interval = run.settings["frame_skip"]
         seconds = interval / 60 if isinstance(interval, int) else 1 / 15
     finally:
         run.close()
     if not pictures:
-        raise InvalidSetting(f"Episode {episode} has {len(made)} decisions; none from {start} on.")
+        raise InvalidSetting(
+            f"Episode {episode} has {len(played)} decisions; none from {start} on."
+        )
     blob = io.BytesIO()
     pictures[0].save(
         blob,
@@ -71,9 +74,9 @@ def write_film(
 
 
 def _picture(frame: Frame, decision: Decision, score: float) -> Image.Image:
-    sheet = Image.new("RGB", (SCREEN[0], SCREEN[1] + PANEL), PAPER)
-    sheet.paste(images.to_pil_image(frame).resize(SCREEN, Image.Resampling.NEAREST), (0, 0))
-    draw = ImageDraw.Draw(sheet)
+    picture = Image.new("RGB", (SCREEN[0], SCREEN[1] + PANEL), PAPER)
+    picture.paste(images.to_pil_image(frame).resize(SCREEN, Image.Resampling.NEAREST), (0, 0))
+    draw = ImageDraw.Draw(picture)
     top = SCREEN[1] + 8
     plan = f"{decision.action} for {decision.frames} frame{'s' * (decision.frames != 1)}"
     draw.text((12, top), plan, ACCENT, _font(17))
@@ -81,7 +84,7 @@ def _picture(frame: Frame, decision: Decision, score: float) -> Image.Image:
     words = " ".join((decision.reply or decision.reason).split())
     for number, line in enumerate(wrap(words, 70)[:3]):
         draw.text((12, top + 24 + 18 * number), line, INK, _font(14))
-    return sheet.quantize(64, dither=Image.Dither.NONE)
+    return picture.quantize(64, dither=Image.Dither.NONE)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,9 +1,9 @@
-"""A Replay as the numbers and compressed chunks its page carries.
+"""A Replay as the data of its page: JSON with plain columns and compressed chunks.
 
-Numbers are plain columns, one entry a decision, so that the timeline draws at once. Screens and
-words come in chunks of 64 decisions, unpacked when somebody looks: screens as palette indices, each
-XORed with the one before (40 to 430 bytes a frame), words as JSON, both deflated and in base64. A
-text that several chunks share lies once in `texts`, a screen of another run in `borrowed`.
+Numbers are columns with one entry a decision, so that the timeline needs no unpacking. Screens and
+calls come in chunks of 64 decisions, which the page unpacks when they are shown: screens as palette
+indices, each XORed with the one before (40 to 430 bytes a frame), calls as JSON; both deflated and
+in base64. A text used in several chunks is in `texts` once.
 """
 
 from __future__ import annotations
@@ -14,33 +14,34 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from atari_vlm.atari.images import PALETTES
+from atari_vlm.report.replay import (
+    FrameRef,
+    Replay,
+    ReplayCall,
+    ReplayChoice,
+    ReplayDecision,
+    ReplayEpisode,
+)
 from atari_vlm.types import Pixels, Source, Usage
 
-if TYPE_CHECKING:
-    from atari_vlm.report.replay import (
-        FrameRef,
-        Replay,
-        ReplayCall,
-        ReplayChoice,
-        ReplayDecision,
-        ReplayEpisode,
-    )
-
 CHUNK = 64
-"""Decisions that are packed, and unpacked in the browser, together."""
+"""Decisions in a chunk."""
 
 _SHARED = 3
-"""A text in this many chunks is kept once for all of them."""
+"""A text used in at least this many chunks goes to the list that all chunks share."""
+
+_CALL_TEXTS = ("reply", "thinking", "model", "request_id", "fault")
+"""Fields of a call that hold text."""
 
 
 def pack(replay: Replay) -> dict[str, Any]:
-    """Everything the page knows, as values that JSON can hold."""
-    packed = [_words(episode.decisions) for episode in replay.episodes]
+    """The data of a page, as values that JSON can hold."""
+    packed = [_choice_chunks(episode.decisions) for episode in replay.episodes]
     uses = Counter(text for chunks in packed for chunk in chunks for text in chunk["texts"])
     shared = {text: k for k, text in enumerate(t for t, n in uses.items() if n >= _SHARED)}
     return {
@@ -56,9 +57,9 @@ def pack(replay: Replay) -> dict[str, Any]:
         "chunk": CHUNK,
         "sources": get_args(Source),
         "texts": list(shared),
-        "borrowed": [
-            {"place": place, "shape": screen.shape, "screen": _deflate(screen.tobytes())}
-            for place, screen in replay.borrowed
+        "stored": [
+            {"frame": frame, "shape": screen.shape, "screen": _deflate(screen.tobytes())}
+            for frame, screen in replay.stored_screens
         ],
         "episodes": [
             _episode(episode, chunks, shared)
@@ -68,14 +69,14 @@ def pack(replay: Replay) -> dict[str, Any]:
 
 
 def _episode(
-    episode: ReplayEpisode, words: Sequence[dict[str, Any]], shared: dict[str, int]
+    episode: ReplayEpisode, chunks: Sequence[dict[str, Any]], shared: dict[str, int]
 ) -> dict[str, Any]:
     decisions, sources = episode.decisions, get_args(Source)
     actions = list(dict.fromkeys(decision.action for decision in decisions))
     screens, count, shape = _screens(episode.screens())
     if count - len(decisions) not in (0, 1):
         raise ValueError(f"{len(decisions)} decisions cannot have {count} screens.")
-    for chunk in words:
+    for chunk in chunks:
         chunk["texts"] = [shared.get(text, text) for text in chunk["texts"]]
     return {
         "number": episode.number,
@@ -91,16 +92,18 @@ def _episode(
         "rewards": [_short(decision.reward) for decision in decisions],
         "scores": [_short(decision.score) for decision in decisions],
         "lives": [decision.lives for decision in decisions],
-        "usage": _bill(sum((_usage(decision) for decision in decisions), Usage())),
+        "usage": _cost(sum((_usage(decision) for decision in decisions), Usage())),
         "shape": shape,
         "count": count,
         "screens": screens,
-        "words": [_deflate(json.dumps(chunk, separators=(",", ":")).encode()) for chunk in words],
+        "choices": [
+            _deflate(json.dumps(chunk, separators=(",", ":")).encode()) for chunk in chunks
+        ],
     }
 
 
 def _usage(choice: ReplayChoice) -> Usage:
-    """What a choice cost, its candidates included."""
+    """Cost of a choice, its candidates included."""
     calls = [
         Usage(
             calls=1,
@@ -116,13 +119,13 @@ def _usage(choice: ReplayChoice) -> Usage:
     return sum(calls + [_usage(other) for other in choice.considered], Usage())
 
 
-def _bill(usage: Usage) -> dict[str, float | None]:
+def _cost(usage: Usage) -> dict[str, float | None]:
     return {
         "calls": usage.calls,
         "input": usage.input_tokens,
         "output": usage.output_tokens,
-        "price": usage.dollars,
-        "wait": round(usage.seconds, 3),
+        "dollars": usage.dollars,
+        "seconds": round(usage.seconds, 3),
     }
 
 
@@ -135,7 +138,7 @@ def _deflate(data: bytes) -> str:
 
 
 def _screens(screens: Iterable[Pixels]) -> tuple[list[str], int, tuple[int, ...]]:
-    """Chunks of XOR deltas, how many screens they hold, and (height, width)."""
+    """Chunks of XOR deltas, the number of screens in them, and (height, width)."""
     chunks, count, shape = [], 0, (0, 0)
     for batch in _batches(iter(screens)):
         stack = np.stack(batch)
@@ -150,8 +153,8 @@ def _batches(screens: Iterator[Pixels]) -> Iterator[list[Pixels]]:
         yield batch
 
 
-def _words(decisions: Sequence[ReplayDecision]) -> list[dict[str, Any]]:
-    """What was said, in chunks; a text is its place in the chunk's own list of texts."""
+def _choice_chunks(decisions: Sequence[ReplayDecision]) -> list[dict[str, Any]]:
+    """The choices in chunks; each text is an index into the chunk's list of texts."""
     chunks = []
     for start in range(0, len(decisions), CHUNK):
         texts: dict[str, int] = {}
@@ -165,9 +168,9 @@ def _choice(choice: ReplayChoice, texts: dict[str, int]) -> dict[str, Any]:
         "action": choice.action,
         "frames": choice.frames,
         "source": choice.source,
-        "reason": _place(choice.reason, texts),
-        "memory": _place(choice.memory, texts),
-        "queue": _place(choice.queue, texts),
+        "reason": _text_index(choice.reason, texts),
+        "memory": _text_index(choice.memory, texts),
+        "queue": _text_index(choice.queue, texts),
         "calls": [_call(call, texts) for call in choice.calls],
     }
     if choice.considered:
@@ -178,11 +181,11 @@ def _choice(choice: ReplayChoice, texts: dict[str, int]) -> dict[str, Any]:
 def _call(call: ReplayCall, texts: dict[str, int]) -> dict[str, Any]:
     return {
         "messages": [
-            [message.role, [_place(part, texts) for part in message.parts]]
+            [message.role, [_text_index(part, texts) for part in message.parts]]
             for message in call.messages
         ],
         "size": call.image_size,
-        **{name: _place(getattr(call, name), texts) for name in _TEXTS},
+        **{name: _text_index(getattr(call, name), texts) for name in _CALL_TEXTS},
         "tokens": [call.input_tokens, call.output_tokens, call.reasoning_tokens],
         "dollars": call.dollars,
         "uncertain": call.uncertain_dollars,
@@ -191,9 +194,6 @@ def _call(call: ReplayCall, texts: dict[str, int]) -> dict[str, Any]:
     }
 
 
-_TEXTS = ("reply", "thinking", "model", "request_id", "fault")
-
-
-def _place(part: str | FrameRef, texts: dict[str, int]) -> int | FrameRef:
-    """A text's place in the list of texts, added if new; a frame stays (episode, step)."""
+def _text_index(part: str | FrameRef, texts: dict[str, int]) -> int | FrameRef:
+    """Index of a text in the list of texts, added if new; a frame stays (episode, step)."""
     return texts.setdefault(part, len(texts)) if isinstance(part, str) else part

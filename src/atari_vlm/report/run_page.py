@@ -1,4 +1,4 @@
-"""The replay page of a run folder: its words from the store, its pictures by playing it again."""
+"""The replay page of a run folder: calls come from the record, screens from replaying the plans."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from atari_vlm.costs.bill import compare
 from atari_vlm.errors import StoreError
 from atari_vlm.policies.registry import get_policy, is_policy
 from atari_vlm.protocols import privileges_of
+from atari_vlm.report.render import write
 from atari_vlm.report.replay import (
     Replay,
     ReplayCall,
@@ -19,33 +20,32 @@ from atari_vlm.report.replay import (
     ReplayDecision,
     ReplayEpisode,
     ReplayMessage,
-    write,
 )
 from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import EpisodeRow, Run
 from atari_vlm.stats import format_score
 from atari_vlm.types import Call, Decision, Frame, Message, Pixels, Step
 
-MOST = 60_000
-"""Decisions in a page by default: about 20 MB. Further episodes are left out, and that is said."""
+MOST_DECISIONS = 60_000
+"""Decisions in a page by default, about 20 MB. The page names the episodes that it leaves out."""
 
 
 def write_replay(
     folder: Path, out: Path | None = None, *, episodes: Sequence[int] | None = None
 ) -> Path:
-    """Write the replay page of a run; also while it is being played.
+    """Write the replay page of a run, which may still be playing.
 
     Args:
         folder: the run.
         out: the file, replaced whole; None for replay.html in the run's folder.
-        episodes: which to show; None for all of them, up to `MOST` decisions.
+        episodes: numbers of the episodes to show; None for all, up to `MOST_DECISIONS`.
 
     Returns:
         The file.
 
     Raises:
-        StoreError: no run, no such episode, a run that does not replay, or a file that cannot
-            be written.
+        StoreError: there is no run or no such episode, replaying the run gives other screens, or
+            the file cannot be written.
         InvalidSetting: nothing has been played yet.
     """
     path = out or folder / "replay.html"
@@ -57,13 +57,15 @@ def write_replay(
     return path
 
 
-def replay_of(run: Run, *, episodes: Sequence[int] | None = None, most: int = MOST) -> Replay:
-    """What a page shows of a run; its screens are drawn when the page is.
+def replay_of(
+    run: Run, *, episodes: Sequence[int] | None = None, most: int = MOST_DECISIONS
+) -> Replay:
+    """What a page shows of a run. Its screens are drawn when the page is rendered.
 
     Args:
         run: an open run.
-        episodes: which to show; None for all of them.
-        most: decisions after which no further episode is taken, unless `episodes` asks for it.
+        episodes: numbers of the episodes to show; None for all.
+        most: without `episodes`, further episodes are left out after this many decisions.
     """
     game, model = get_game(str(run.settings["game"])), str(run.settings["model"])
     prompt = run.settings.get("prompt")
@@ -84,7 +86,7 @@ def replay_of(run: Run, *, episodes: Sequence[int] | None = None, most: int = MO
         human_score=game.human_score,
         standard=game.standard,
         episodes=[_episode(run, row) for row in rows],
-        borrowed=[(place, frame.pixels) for place, frame in run.adopted().items()],
+        stored_screens=[(key, frame.pixels) for key, frame in run.adopted().items()],
     )
 
 
@@ -127,7 +129,7 @@ def _facts(
 
 
 def _privileges(run: Run) -> list[str]:
-    """What the player reads beyond the screen; older runs did not record it."""
+    """What the player reads beyond the screen; computed for older runs, which lack it."""
     recorded, name = run.settings.get("privileges"), str(run.settings["model"])
     if isinstance(recorded, list):
         return recorded
@@ -137,7 +139,7 @@ def _privileges(run: Run) -> list[str]:
 
 
 def _episode(run: Run, row: EpisodeRow) -> ReplayEpisode:
-    # A run that is being played grows between these reads; the shortest of them is whole.
+    # A run that is still playing grows between these reads; the shortest list is complete.
     decided, rewards = run.decisions(row.episode), run.rewards(row.episode)
     steps = run.trajectory(row.episode).steps
     decisions = [

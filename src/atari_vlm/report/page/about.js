@@ -1,37 +1,37 @@
-// Everything about the run and the episode that does not change from decision to decision.
+// The dialog about the run and the episode.
 
 function openAbout() {
   const episode = now();
-  const came = replay.sources.map((name, k) => [name, amount(episode.sources, k), name]);
-  const played = episode.names.map((name, k) => [name, amount(episode.actions, k), "plain"]);
+  const sources = replay.sources.map((name, k) => [name, occurrences(episode.sources, k), name]);
+  const actions = episode.names.map((name, k) => [name, occurrences(episode.actions, k), "plain"]);
   $("about-body").replaceChildren(
-    ...chapter("Run", runFacts()),
-    ...chapter(`Episode ${episode.number}`, episodeFacts(episode)),
-    ...chapter("Settings", replay.settings),
-    make("h3", {}, "How its decisions came about"),
-    shares(came),
+    ...section("Run", runFacts()),
+    ...section(`Episode ${episode.number}`, episodeFacts(episode)),
+    ...section("Settings", replay.settings),
+    make("h3", {}, "Sources of its decisions"),
+    shares(sources),
     make("h3", {}, "Actions played"),
-    shares(played),
+    shares(actions),
   );
   $("about-dialog").showModal();
 }
 
-function amount(list, wanted) {
+function occurrences(list, wanted) {
   return list.filter((value) => value === wanted).length;
 }
 
 function runFacts() {
   const { game, policy, model, facts } = replay;
-  const named = [
+  const rows = [
     ["Game", game],
     ["Prompt", policy],
     ["Model", model],
   ];
-  return [...named.filter(([, value]) => value), ...facts];
+  return [...rows.filter(([, value]) => value), ...facts];
 }
 
 function episodeFacts(episode) {
-  const { calls, input, output, price, wait } = episode.usage;
+  const { calls, input, output, dollars: price, seconds: wait } = episode.usage;
   const rows = [
     ["Seed", String(episode.seed)],
     ["Ended", episode.status],
@@ -46,8 +46,8 @@ function episodeFacts(episode) {
   return rows;
 }
 
-/** A heading and its (name, value) pairs; nothing where there are none. */
-function chapter(title, rows) {
+/** A heading and (name, value) pairs; empty without pairs. */
+function section(title, rows) {
   const pairs = rows.map(([name, value]) => pair(name, value));
   return pairs.length ? [make("h3", {}, title), make("dl", {}, ...pairs)] : [];
 }
@@ -56,15 +56,15 @@ function pair(name, ...value) {
   return make("div", {}, make("dt", {}, name), make("dd", {}, ...value));
 }
 
-/** Bars for how often each of some things happened, the most frequent first. */
+/** Bars of counts, the largest first; `rows` holds (name, count, colour). */
 function shares(rows) {
-  const total = rows.reduce((sum, [, many]) => sum + many, 0) || 1;
-  const kept = rows.filter(([, many]) => many).sort((a, b) => b[1] - a[1]);
-  const bars = kept.map(([name, many, colour]) => {
+  const total = rows.reduce((sum, [, n]) => sum + n, 0) || 1;
+  const kept = rows.filter(([, n]) => n).sort((a, b) => b[1] - a[1]);
+  const bars = kept.map(([name, n, colour]) => {
     const bar = make("i", { "data-source": colour });
-    bar.style.width = `${(100 * many) / kept[0][1]}%`;
-    const percent = ((100 * many) / total).toFixed(1);
-    return pair(name, make("span", {}, bar), `${number(many)} · ${percent}%`);
+    bar.style.width = `${(100 * n) / kept[0][1]}%`;
+    const percent = ((100 * n) / total).toFixed(1);
+    return pair(name, make("span", {}, bar), `${number(n)} · ${percent}%`);
   });
   return make("dl", { class: "shares" }, ...bars);
 }

@@ -1,4 +1,4 @@
-// Hands: keys, buttons, the slider, dialogs.
+// Keys, buttons, the slider and the dialogs.
 
 const KEYS = {
   " ": () => (here.playing ? pause() : play()),
@@ -14,8 +14,8 @@ const KEYS = {
   ".": () => jump("any", 1),
   p: () => jump("any", -1),
   ",": () => jump("any", -1),
-  "[": () => turn(here.episode - 1),
-  "]": () => turn(here.episode + 1),
+  "[": () => switchEpisode(here.episode - 1),
+  "]": () => switchEpisode(here.episode + 1),
   w: () => setWhole(!folding.whole),
   x: () => setExact(!folding.exact),
   a: () => setSquare(!document.body.classList.contains("square")),
@@ -34,22 +34,22 @@ function step(by) {
   goTo(here.at + by);
 }
 
-function turn(place) {
+function switchEpisode(index) {
   pause();
-  if (replay.episodes[place]) openEpisode(place);
+  if (replay.episodes[index]) openEpisode(index);
 }
 
-function pressed(event) {
+function onKeyDown(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (document.querySelector("dialog[open]")) return;
   const on = event.target;
   if (on.tagName === "SELECT") return;
-  if (on.closest("button, summary") && [" ", "Enter"].includes(event.key)) return; // it is pressed
-  if (on.closest(".panel") && SCROLLS.includes(event.key)) return; // it scrolls
-  const act = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
-  if (!act) return;
+  if (on.closest("button, summary") && [" ", "Enter"].includes(event.key)) return; // presses the button
+  if (on.closest(".panel") && SCROLLS.includes(event.key)) return; // scrolls the panel
+  const action = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
+  if (!action) return;
   event.preventDefault();
-  act(event.shiftKey);
+  action(event.shiftKey);
 }
 
 function setWhole(whole) {
@@ -80,36 +80,36 @@ function switchTheme() {
   redraw();
 }
 
-/** A small picture of the place the pointer is at. */
-async function peekAt(event) {
+/** Show the screen at the pointer's place on the timeline. */
+async function showPreview(event) {
   const box = $("timeline").getBoundingClientRect();
   const share = (event.clientX - box.left - MARGIN) / (box.width - 2 * MARGIN);
   const at = Math.min(Math.max(Math.round(share * last()), 0), last());
   const episode = here.episode;
-  $("peek").dataset.at = at;
-  const pixels = await look(screens, episode, at);
-  if (here.episode !== episode || $("peek").dataset.at !== String(at)) return;
-  paint($("peek").firstChild, pixels, now().shape);
-  $("peek").lastChild.textContent = `${number(at)}, score ${number(scoreAt(at))}`;
-  $("peek").hidden = event.pointerType === "touch";
-  $("peek").style.left = `${Math.min(Math.max(event.clientX - box.left, 56), box.width - 56)}px`;
+  $("preview").dataset.at = at;
+  const pixels = await entryAt(screens, episode, at);
+  if (here.episode !== episode || $("preview").dataset.at !== String(at)) return;
+  paint($("preview").firstChild, pixels, now().shape);
+  $("preview").lastChild.textContent = `${number(at)}, score ${number(scoreAt(at))}`;
+  $("preview").hidden = event.pointerType === "touch";
+  $("preview").style.left = `${Math.min(Math.max(event.clientX - box.left, 56), box.width - 56)}px`;
 }
 
-function wire() {
-  const press = (id, act) => $(id).addEventListener("click", act);
-  press("play", KEYS[" "]);
-  press("back", () => step(-1));
-  press("forward", () => step(1));
-  press("event-back", () => jump("any", -1));
-  press("event-on", () => jump("any", 1));
-  press("changes", () => setWhole(false));
-  press("everything", () => setWhole(true));
-  press("readable", () => setExact(false));
-  press("exact", () => setExact(true));
-  press("aspect", KEYS.a);
-  press("theme", switchTheme);
-  press("about", openAbout);
-  press("help", KEYS["?"]);
+function addListeners() {
+  const onClick = (id, action) => $(id).addEventListener("click", action);
+  onClick("play", KEYS[" "]);
+  onClick("back", () => step(-1));
+  onClick("forward", () => step(1));
+  onClick("event-back", () => jump("any", -1));
+  onClick("event-forward", () => jump("any", 1));
+  onClick("changes", () => setWhole(false));
+  onClick("everything", () => setWhole(true));
+  onClick("readable", () => setExact(false));
+  onClick("exact", () => setExact(true));
+  onClick("aspect", KEYS.a);
+  onClick("theme", switchTheme);
+  onClick("about", openAbout);
+  onClick("help", KEYS["?"]);
   $("speeds").append(
     ...SPEEDS.map((speed, k) => {
       const name = speed < 1 ? "¼×" : `${speed}×`;
@@ -121,17 +121,17 @@ function wire() {
     pause();
     goTo(Number($("scrub").value));
   });
-  $("timeline").addEventListener("pointermove", (event) => peekAt(event).catch(fail));
+  $("timeline").addEventListener("pointermove", (event) => showPreview(event).catch(fail));
   $("timeline").addEventListener("pointerleave", () => {
-    $("peek").hidden = true;
-    $("peek").dataset.at = "";
+    $("preview").hidden = true;
+    $("preview").dataset.at = "";
   });
   $("episode").addEventListener("change", () => {
-    turn($("episode").selectedIndex);
+    switchEpisode($("episode").selectedIndex);
     $("episode").blur();
   });
-  document.addEventListener("keydown", pressed);
-  // After a mouse press the keys belong to the page again; keyboard users keep their focus.
+  document.addEventListener("keydown", onKeyDown);
+  // A mouse click gives the keys back to the page; keyboard users keep their focus.
   document.addEventListener("click", (event) => {
     if (event.detail) event.target.closest("button")?.blur();
   });
@@ -140,7 +140,7 @@ function wire() {
   }
   new ResizeObserver(redraw).observe($("timeline"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("hashchange", recall);
+  addEventListener("hashchange", openAddress);
 }
 
 function start() {
@@ -151,9 +151,9 @@ function start() {
     $("episode").append(make("option", {}, `${name}, score ${number(score)}`));
   }
   $("pick").hidden = replay.episodes.length < 2;
-  wire();
+  addListeners();
   setSpeed(1);
-  recall();
+  openAddress();
 }
 
 if (typeof DecompressionStream === "undefined") fail(new Error("no DecompressionStream"));

@@ -1,10 +1,10 @@
-// What the page holds. Numbers lie open; screens and words are unpacked a chunk at a time.
+// The data of the page. Columns are plain; screens and choices are unpacked a chunk at a time.
 
 const replay = JSON.parse(document.getElementById("replay-data").textContent);
 
 /** The bytes of a base64 text. */
 function bytes(base64) {
-  return Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
 async function inflate(base64) {
@@ -13,34 +13,34 @@ async function inflate(base64) {
   return new Uint8Array(await new Response(open).arrayBuffer());
 }
 
-/** Loads by (episode, chunk) and keeps the last few; `peek` gives what is there already. */
-class Shelf {
-  constructor(room, load) {
-    this.room = room;
+/** Loads chunks by (episode, chunk) and keeps the last `size`; `peek` never loads. */
+class ChunkCache {
+  constructor(size, load) {
+    this.size = size;
     this.load = load;
-    this.kept = new Map();
+    this.entries = new Map();
   }
 
   get(episode, chunk) {
     const key = `${episode}/${chunk}`;
-    const entry = this.kept.get(key) ?? { value: undefined };
+    const entry = this.entries.get(key) ?? { value: undefined };
     entry.promise ??= this.load(replay.episodes[episode], chunk).then((value) => {
       entry.value = value;
       return value;
     });
-    this.kept.delete(key); // put last: the first in the map is the one not asked for the longest
-    this.kept.set(key, entry);
-    if (this.kept.size > this.room) this.kept.delete(this.kept.keys().next().value);
+    this.entries.delete(key); // moved to the end: the first entry is the least recently used
+    this.entries.set(key, entry);
+    if (this.entries.size > this.size) this.entries.delete(this.entries.keys().next().value);
     return entry.promise;
   }
 
   peek(episode, chunk) {
-    return this.kept.get(`${episode}/${chunk}`)?.value;
+    return this.entries.get(`${episode}/${chunk}`)?.value;
   }
 }
 
 /** Screens of a chunk, each XORed with the one before it, as arrays of palette indices. */
-const screens = new Shelf(12, async (episode, chunk) => {
+const screens = new ChunkCache(12, async (episode, chunk) => {
   const all = await inflate(episode.screens[chunk]);
   const size = episode.shape[0] * episode.shape[1];
   const list = [];
@@ -51,15 +51,15 @@ const screens = new Shelf(12, async (episode, chunk) => {
   return list;
 });
 
-/** Everything said in a chunk of decisions, its texts put back in their places. */
-const words = new Shelf(8, async (episode, chunk) => {
-  const { rows, texts } = JSON.parse(new TextDecoder().decode(await inflate(episode.words[chunk])));
-  const known = texts.map((text) => (typeof text === "number" ? replay.texts[text] : text));
-  rows.forEach((row) => spell(row, (place) => known[place]));
+/** The choices of a chunk of decisions, with their texts in place of indices. */
+const choices = new ChunkCache(8, async (episode, chunk) => {
+  const { rows, texts } = JSON.parse(new TextDecoder().decode(await inflate(episode.choices[chunk])));
+  const all = texts.map((text) => (typeof text === "number" ? replay.texts[text] : text));
+  rows.forEach((row) => fillTexts(row, (index) => all[index]));
   return rows;
 });
 
-function spell(row, text) {
+function fillTexts(row, text) {
   row.reason = text(row.reason);
   row.memory = text(row.memory);
   row.queue = text(row.queue);
@@ -71,28 +71,28 @@ function spell(row, text) {
       message[1] = message[1].map((part) => (typeof part === "number" ? text(part) : part));
     }
   }
-  (row.considered ?? []).forEach((other) => spell(other, text));
+  (row.considered ?? []).forEach((other) => fillTexts(other, text));
 }
 
-/** The entry of a decision in what a shelf gives for its chunk. */
-async function look(shelf, episode, at) {
-  return (await shelf.get(episode, Math.floor(at / replay.chunk)))[at % replay.chunk];
+/** The entry of a decision in its chunk. */
+async function entryAt(cache, episode, at) {
+  return (await cache.get(episode, Math.floor(at / replay.chunk)))[at % replay.chunk];
 }
 
-/** Screens of the training run that prompts show, by "episode/step"; each is unpacked once. */
-const borrowed = new Map(
-  replay.borrowed.map(({ place, shape, screen }) => {
+/** Screens in prompts that are not of this run, by "episode/step"; each is unpacked once. */
+const storedScreens = new Map(
+  replay.stored.map(({ frame, shape, screen }) => {
     let opened;
-    return [place.join("/"), { shape, open: () => (opened ??= inflate(screen)) }];
+    return [frame.join("/"), { shape, open: () => (opened ??= inflate(screen)) }];
   }),
 );
 
-/** A frame that a prompt refers to, its shape and what unpacks it; undefined if not in here. */
+/** Shape of a frame of a prompt and a function that unpacks it; undefined if not in the page. */
 function findFrame(number, step) {
-  if (number < 0) return borrowed.get(`${number}/${step}`);
+  if (number < 0) return storedScreens.get(`${number}/${step}`);
   const place = replay.episodes.findIndex((episode) => episode.number === number);
   if (place < 0 || step >= replay.episodes[place].count) return undefined;
-  return { shape: replay.episodes[place].shape, open: () => look(screens, place, step) };
+  return { shape: replay.episodes[place].shape, open: () => entryAt(screens, place, step) };
 }
 
 const KINDS = {
@@ -102,8 +102,8 @@ const KINDS = {
   life: { key: "l", name: "Life lost" },
 };
 
-/** Where things happen: for each kind the decisions in order, and all of them together. */
-function happenings(episode) {
+/** The decisions with an event, in order: by kind, and of `any` kind. */
+function findEvents(episode) {
   const repaired = replay.sources.indexOf("repaired");
   const fallback = replay.sources.indexOf("fallback");
   const found = { reward: [], repair: [], fallback: [], life: [] };
@@ -118,7 +118,7 @@ function happenings(episode) {
 }
 
 /** Emulator frames played before each decision, and before the end. */
-function clock(episode) {
+function framesBefore(episode) {
   let total = 0;
   return [0, ...episode.intervals.map((frames) => (total += frames))];
 }

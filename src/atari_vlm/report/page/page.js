@@ -1,13 +1,13 @@
-// The page itself: where we are, how we move, and what is shown there.
+// The state of the page: the place shown, moving, playing and drawing. Start reading here.
 
 const $ = (id) => document.getElementById(id);
 const SPEEDS = [0.25, 1, 4, 16];
 const here = {
-  episode: 0, // place in replay.episodes
-  at: 0, // decisions played so far; the last place is the end of the episode
+  episode: 0, // index in replay.episodes
+  at: 0, // decisions played so far; the last value is the end of the episode
   playing: false,
   speed: 1,
-  voice: 0, // which candidate of a vote or a search is shown
+  candidate: 0, // index of the candidate of a vote or a search that is shown
 };
 let events = {};
 let times = [];
@@ -19,10 +19,10 @@ const scoreAt = (at) => (ended(at) ? now().score : now().scores[at]);
 
 /* Moving ------------------------------------------------------------------------------------ */
 
-function openEpisode(place, at = 0) {
-  here.episode = Math.min(Math.max(place, 0), replay.episodes.length - 1);
-  events = happenings(now());
-  times = clock(now());
+function openEpisode(index, at = 0) {
+  here.episode = Math.min(Math.max(index, 0), replay.episodes.length - 1);
+  events = findEvents(now());
+  times = framesBefore(now());
   $("episode").selectedIndex = here.episode;
   $("scrub").max = last();
   $("lives-cell").hidden = now().lives.every((lives) => !lives);
@@ -34,42 +34,43 @@ function openEpisode(place, at = 0) {
 
 function goTo(at) {
   here.at = Math.min(Math.max(Math.round(at), 0), last());
-  here.voice = 0;
+  here.candidate = 0;
   show();
 }
 
-/** Step through one kind of happening, or all of them: 1 for the next, -1 for the one before. */
+/** Go to an event of a kind, or of "any": direction 1 for the next, -1 for the previous. */
 function jump(kind, direction) {
   pause();
-  const places = events[kind];
-  const onward = direction > 0;
-  const target = onward ? places.find((at) => at > here.at) : places.findLast((at) => at < here.at);
+  const later = direction > 0;
+  const target = later
+    ? events[kind].find((at) => at > here.at)
+    : events[kind].findLast((at) => at < here.at);
   const name = kind === "any" ? "Event" : KINDS[kind].name;
-  if (target === undefined) say(`No ${onward ? "later" : "earlier"} ${name.toLowerCase()}.`);
+  if (target === undefined) announce(`No ${later ? "later" : "earlier"} ${name.toLowerCase()}.`);
   else {
     goTo(target);
-    say(`${name} at decision ${target}.`);
+    announce(`${name} at decision ${target}.`);
   }
 }
 
-function say(text) {
+function announce(text) {
   $("live").textContent = text;
   $("toast").textContent = text;
   $("toast").classList.remove("shown");
-  void $("toast").offsetWidth; // restarts the fade
+  void $("toast").offsetWidth; // restarts the animation
   $("toast").classList.add("shown");
 }
 
 /* Playing ----------------------------------------------------------------------------------- */
 
-let clockHand = 0;
+let lastTick = 0;
 let progress = 0;
 
 function play() {
   if (here.at === last()) goTo(0);
   here.playing = true;
   progress = here.at;
-  clockHand = performance.now();
+  lastTick = performance.now();
   showPlaying();
   requestAnimationFrame(tick);
 }
@@ -83,13 +84,13 @@ function pause() {
 
 function tick(time) {
   if (!here.playing) return;
-  const elapsed = Math.min(Math.max(time - clockHand, 0), 250); // a hidden tab does not run ahead
-  clockHand = time;
+  const elapsed = Math.min(Math.max(time - lastTick, 0), 250); // a hidden tab does not skip
+  lastTick = time;
   const interval = now().intervals[Math.min(here.at, now().intervals.length - 1)];
   const target = progress + (elapsed / 1000) * here.speed * (60 / interval);
   const chunk = Math.floor(Math.min(target, last()) / replay.chunk);
   if (screens.peek(here.episode, chunk)) progress = target;
-  else screens.get(here.episode, chunk).catch(fail); // playing waits until it is unpacked
+  else screens.get(here.episode, chunk).catch(fail); // wait until it is unpacked
   if (Math.floor(progress) !== here.at) goTo(Math.floor(progress));
   if (here.at === last()) pause();
   else requestAnimationFrame(tick);
@@ -123,8 +124,8 @@ function show() {
   $("head").style.left = `calc(${MARGIN}px + ${share} * (100% - ${2 * MARGIN}px))`;
   showScreen();
   showPlan();
-  showWords();
-  remember();
+  showCalls();
+  saveAddress();
 }
 
 function gameTime(frames) {
@@ -133,20 +134,20 @@ function gameTime(frames) {
   return `${minutes}:${(total - 60 * minutes).toFixed(1).padStart(4, "0")}`;
 }
 
-/** Draw the screen, at once when its chunk is unpacked; the next chunk is fetched meanwhile. */
+/** Draw the screen once its chunk is unpacked, and unpack the next chunk meanwhile. */
 function showScreen() {
   const { episode, at } = here;
   const chunk = Math.floor(at / replay.chunk);
-  const put = (list) => {
+  const draw = (list) => {
     if (here.episode !== episode || here.at !== at) return;
     paint($("screen"), list[at % replay.chunk], now().shape);
     $("screen").dataset.at = at;
   };
   const moment = ended(at) ? "at the end" : `before decision ${at}`;
   $("screen").setAttribute("aria-label", `${replay.game}, the screen ${moment}`);
-  const there = screens.peek(episode, chunk);
-  if (there) put(there);
-  else screens.get(episode, chunk).then(put, fail);
+  const unpacked = screens.peek(episode, chunk);
+  if (unpacked) draw(unpacked);
+  else screens.get(episode, chunk).then(draw, fail);
   if ((chunk + 1) * replay.chunk <= last()) screens.get(episode, chunk + 1).catch(fail);
 }
 
@@ -162,20 +163,21 @@ function fail(error) {
   throw error;
 }
 
-let remembering = 0;
+let saving = 0;
 
-/** Keep the place in the address, so that a link or a reload comes back to it. */
-function remember() {
-  clearTimeout(remembering);
-  remembering = setTimeout(() => {
+/** Put the place into the address, for links and reloads. */
+function saveAddress() {
+  clearTimeout(saving);
+  saving = setTimeout(() => {
     const place = `#episode=${now().number}&decision=${here.at}`;
     if (!here.playing) history.replaceState(null, "", place);
   }, 300);
 }
 
-function recall() {
+/** Open the place in the address. */
+function openAddress() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   const number = wanted.get("episode");
-  const place = replay.episodes.findIndex((episode) => String(episode.number) === number);
-  openEpisode(Math.max(place, 0), Number(wanted.get("decision")) || 0);
+  const index = replay.episodes.findIndex((episode) => String(episode.number) === number);
+  openEpisode(Math.max(index, 0), Number(wanted.get("decision")) || 0);
 }

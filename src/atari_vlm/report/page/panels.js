@@ -1,4 +1,4 @@
-// What is written beside the screen: the plan, the prompt, the reply, the result, the events.
+// The text beside the screen: plan, prompt, reply, result and events.
 
 const EVENT_ICONS = {
   reward: "M8 4.6a3.4 3.4 0 1 0 0 6.8 3.4 3.4 0 0 0 0-6.8z",
@@ -41,7 +41,7 @@ function heldText(frames, interval) {
   return `held for ${frames} of ${interval} frames, then NOOP`;
 }
 
-/** One cell a frame, or two bars where there are too many to count. */
+/** One cell a frame, or two bars for an interval of more than 20 frames. */
 function holdCells(frames, interval) {
   const cell = (lit, share) => {
     const element = make("i", { class: lit ? "on" : "off" });
@@ -52,19 +52,19 @@ function holdCells(frames, interval) {
   return Array.from({ length: interval }, (_, k) => cell(k < frames, 1));
 }
 
-let wordsShownAt = 0;
+let callsShownAt = 0;
 
-/** The prompt and the reply; while playing they change a few times a second, to be readable. */
-function showWords() {
-  if (here.playing && performance.now() - wordsShownAt < 220) return;
-  wordsShownAt = performance.now();
+/** Show prompt and reply; while playing at most about 4 times a second, to be readable. */
+function showCalls() {
+  if (here.playing && performance.now() - callsShownAt < 220) return;
+  callsShownAt = performance.now();
   if (!ended(here.at)) {
-    fillWords(here.episode, here.at).catch(fail);
+    fillCalls(here.episode, here.at).catch(fail);
     return;
   }
   const played = count(now().actions.length, "decision");
   $("reason").textContent = "";
-  $("note").hidden = true;
+  $("later").hidden = true;
   fill("saw", [empty(`The episode ended here: ${now().status}.`)]);
   fill("said", [empty(`Final score ${number(now().score)} after ${played}.`)]);
 }
@@ -78,40 +78,40 @@ function fill(panel, views) {
   $(panel).dataset.at = here.at;
 }
 
-async function fillWords(episode, at) {
-  const row = await look(words, episode, at);
-  const before = at ? await look(words, episode, at - 1) : null;
+async function fillCalls(episode, at) {
+  const row = await entryAt(choices, episode, at);
+  const before = at ? await entryAt(choices, episode, at - 1) : null;
   if (here.episode !== episode || here.at !== at) return;
   $("reason").textContent = row.reason;
   const later = [
-    ["Memory for later decisions", row.memory],
-    ["Queue: plans still to play", row.queue],
-  ].filter(([, words]) => words);
-  $("note").hidden = !later.length;
-  $("note").replaceChildren(
-    ...later.flatMap(([title, words]) => [
+    ["Memory, for the prompts of later decisions", row.memory],
+    ["Queue, plans for the next decisions", row.queue],
+  ].filter(([, text]) => text);
+  $("later").hidden = !later.length;
+  $("later").replaceChildren(
+    ...later.flatMap(([title, text]) => [
       make("h3", {}, title),
-      make("div", { class: "words" }, words),
+      make("div", { class: "words" }, text),
     ]),
   );
-  const voices = allVoices(row);
-  const voice = voices[Math.min(here.voice, voices.length - 1)];
-  const earlier = before && (allVoices(before).find((other) => other.calls.length) ?? null);
-  fillSaw(voice, earlier, at);
-  fillSaid(voice, voices, row);
+  const candidates = candidatesOf(row);
+  const shown = candidates[Math.min(here.candidate, candidates.length - 1)];
+  const earlier = before && (candidatesOf(before).find((other) => other.calls.length) ?? null);
+  fillPrompt(shown, earlier, at);
+  fillReply(shown, candidates, row);
 }
 
-/** Whoever was asked for this decision: itself, or the candidates it chose between. */
-function allVoices(row) {
-  const others = (row.considered ?? []).flatMap(allVoices);
+/** The choices whose calls are shown: the decision itself, or the candidates it considered. */
+function candidatesOf(row) {
+  const others = (row.considered ?? []).flatMap(candidatesOf);
   return row.calls.length || !others.length ? [row, ...others] : others;
 }
 
-function fillSaw(voice, earlier, at) {
+function fillPrompt(candidate, earlier, at) {
   const frames = [];
-  const views = voice.calls.flatMap((call, k) => {
+  const views = candidate.calls.flatMap((call, k) => {
     const place = { at, number: now().number, frames, repair: k > 0 };
-    const before = k ? voice.calls[k - 1] : (earlier?.calls[0] ?? null);
+    const before = k ? candidate.calls[k - 1] : (earlier?.calls[0] ?? null);
     const title = k ? make("h3", { class: "turn" }, `Asked again, turn ${k + 1}`) : null;
     return [title, promptView(call, before, place)];
   });
@@ -119,39 +119,39 @@ function fillSaw(voice, earlier, at) {
   Promise.all(frames).catch(fail);
 }
 
-function fillSaid(voice, voices, row) {
-  const views = voice.calls.flatMap((call, k) => [
-    voice.calls.length > 1 ? make("h3", { class: "turn" }, `Turn ${k + 1}`) : null,
+function fillReply(candidate, candidates, row) {
+  const views = candidate.calls.flatMap((call, k) => [
+    candidate.calls.length > 1 ? make("h3", { class: "turn" }, `Turn ${k + 1}`) : null,
     replyView(call),
   ]);
-  if (!views.length) views.push(empty(unasked(row)));
-  fill("said", [voices.length > 1 ? ballot(voices, row) : null, ...views]);
+  if (!views.length) views.push(empty(withoutCall(row)));
+  fill("said", [candidates.length > 1 ? candidateButtons(candidates, row) : null, ...views]);
 }
 
-/** Why no model was asked: an earlier answer had planned this, or no model plays. */
-function unasked(row) {
+/** Why no model was called: an earlier answer planned this decision, or no model plays. */
+function withoutCall(row) {
   if (row.source === "parsed") return `${row.action} was planned before. ${row.reason}`;
   return `${row.action} was ${row.source}, without a model.`;
 }
 
-/** The candidates of a vote or a search; pressing one shows what it saw and said. */
-function ballot(voices, row) {
-  const title = make("h3", {}, `Chosen among ${voices.length} candidates`);
-  const buttons = voices.map((voice, k) => {
-    const chosen = voice.action === row.action && voice.frames === row.frames;
+/** Buttons of the candidates of a vote or a search; each shows its prompt and reply. */
+function candidateButtons(candidates, row) {
+  const title = make("h3", {}, `Chosen among ${candidates.length} candidates`);
+  const buttons = candidates.map((candidate, k) => {
+    const chosen = candidate.action === row.action && candidate.frames === row.frames;
     const choose = () => {
-      here.voice = k;
-      fillWords(here.episode, here.at).catch(fail);
+      here.candidate = k;
+      fillCalls(here.episode, here.at).catch(fail);
     };
     return make(
       "button",
-      { type: "button", "aria-pressed": String(k === here.voice), onclick: choose },
+      { type: "button", "aria-pressed": String(k === here.candidate), onclick: choose },
       chosen ? make("b", {}, "✓ ") : null,
-      `${voice.action} × ${voice.frames}`,
-      ["searched", "scored"].includes(voice.source) ? make("small", {}, ` ${voice.reason}`) : null,
+      `${candidate.action} × ${candidate.frames}`,
+      ["searched", "scored"].includes(candidate.source) ? make("small", {}, ` ${candidate.reason}`) : null,
     );
   });
-  return make("div", { class: "ballot", role: "group" }, title, ...buttons);
+  return make("div", { class: "candidates", role: "group" }, title, ...buttons);
 }
 
 function showResult() {
@@ -168,15 +168,15 @@ function showResult() {
 
 function showEvents() {
   const views = Object.entries(KINDS).map(([kind, { name, key }]) => {
-    const many = events[kind].length;
-    const label = `Next ${name.toLowerCase()}, ${many} in this episode`;
+    const n = events[kind].length;
+    const label = `Next ${name.toLowerCase()}, ${n} in this episode`;
     const attributes = {
       type: "button",
       class: "event",
       "data-kind": kind,
-      disabled: !many && "",
+      disabled: !n && "",
       "aria-label": label,
-      title: `${label} (${key}; shift: the one before)`,
+      title: `${label} (${key}; shift: the previous one)`,
       onclick: (click) => jump(kind, click.shiftKey ? -1 : 1),
     };
     return make(
@@ -184,7 +184,7 @@ function showEvents() {
       attributes,
       icon(EVENT_ICONS[kind]),
       name,
-      make("span", {}, number(many)),
+      make("span", {}, number(n)),
     );
   });
   $("events").replaceChildren(...views);

@@ -1,4 +1,4 @@
-// Palette indices to pixels, at the size a model was sent them.
+// Palette indices to pixels, scaled as for the model.
 
 const palette = bytes(replay.palette);
 const colours = new Uint32Array(256);
@@ -12,7 +12,7 @@ function coloured(pixels) {
   return new Uint8ClampedArray(Uint32Array.from(pixels, (index) => colours[index]).buffer);
 }
 
-/** Draw a screen; its canvas gets exactly the pixels that were sent. */
+/** Draw a screen; the canvas gets exactly the pixels that were sent to the model. */
 function paint(canvas, pixels, [height, width], size) {
   const [toWidth, toHeight] = size ?? [width, height];
   if (canvas.width !== toWidth) canvas.width = toWidth;
@@ -21,7 +21,7 @@ function paint(canvas, pixels, [height, width], size) {
   canvas.getContext("2d").putImageData(new ImageData(data, toWidth, toHeight), 0, 0);
 }
 
-/** As Pillow does for the model: enlarging repeats pixels, shrinking averages whole ones. */
+/** Scale as Pillow does for the model: enlarging repeats pixels, shrinking averages them. */
 function scaled(data, from, to) {
   if (from[0] === to[0] && from[1] === to[1]) return data;
   const taps = to[0] >= from[0] && to[1] >= from[1] ? nearest : box;
@@ -29,7 +29,7 @@ function scaled(data, from, to) {
   return filtered(across, to[0], taps(from[1], to[1]), 4 * to[0], 4, 4 * to[0], 4);
 }
 
-/** For each target pixel the source pixels it is the mean of, as [first, count]. */
+/** For each target pixel the range of source pixels in its mean, as [first, count]. */
 function box(from, to) {
   const scale = from / to;
   const reach = Math.max(scale, 1);
@@ -37,7 +37,7 @@ function box(from, to) {
     const centre = (place + 0.5) * scale;
     let first = Math.max(Math.trunc(centre - reach / 2 + 0.5), 0);
     let end = Math.min(Math.trunc(centre + reach / 2 + 0.5), from);
-    // A pixel counts when its middle lies in the box; the box is open on its left.
+    // A pixel belongs to the box if its centre is inside; the box excludes its left edge.
     const inside = (k) => -0.5 < (k - centre + 0.5) / reach && (k - centre + 0.5) / reach <= 0.5;
     while (first < end - 1 && !inside(first)) first++;
     while (end > first + 1 && !inside(end - 1)) end--;
@@ -50,7 +50,7 @@ function nearest(from, to) {
   let place = step / 2;
   return Array.from({ length: to }, () => {
     const first = Math.floor(place);
-    place += step; // added up, not multiplied: rounds where Pillow rounds
+    place += step; // a sum, not a product: rounds as Pillow does
     return [Math.min(first, from - 1), 1];
   });
 }

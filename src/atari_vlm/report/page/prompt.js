@@ -1,7 +1,7 @@
-// A call as people read it: the prompt with its frames in their places, the reply, what it cost.
-// Everything a model or a server wrote goes in as text nodes, never as markup.
+// A call: the prompt with its frames in reading order, the reply, and its cost.
+// Text of a model or a server becomes text nodes, never markup.
 
-/** An element with attributes and children; a child that is no element becomes a text node. */
+/** An element with attributes and children; strings become text nodes. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -13,9 +13,9 @@ function make(tag, attributes = {}, ...children) {
 }
 
 const folding = { whole: false, exact: false, open: new Set() };
-const SHORT = 3; // unchanged lines in a row that are not worth folding
+const SHORT = 3; // this many unchanged lines in a row are not folded
 
-/** The messages of a call; `before` is what the lines are compared with, or null for the first. */
+/** The messages of a call; lines that `before`, an earlier call or null, lacks are marked. */
 function promptView(call, before, here) {
   const repeated = before && here.repair ? sameStart(before.messages, call.messages) : 0;
   const known = before && lineCounts(repeated ? [] : before.messages);
@@ -36,7 +36,7 @@ function promptView(call, before, here) {
   return view;
 }
 
-/** Texts and frames in reading order; frames that follow one another share a row. */
+/** Texts and frames in reading order; consecutive frames share a row. */
 function partsView(parts, known, size, here) {
   const body = make("div", { class: "parts" });
   for (const part of parts) {
@@ -67,19 +67,19 @@ function lineCounts(messages) {
   return counts;
 }
 
-/** A text whose new lines are marked and whose long unchanged stretches are folded. */
+/** A text with its new lines marked and long runs of unchanged lines folded. */
 function textView(text, known) {
   const block = make("div", { class: "text" });
-  let quiet = [];
+  let unchanged = [];
   const flush = () => {
-    block.append(...quietView(quiet, known !== null));
-    quiet = [];
+    block.append(...unchangedView(unchanged, known !== null));
+    unchanged = [];
   };
   for (const line of text.split("\n")) {
     const left = known?.get(line) ?? 0;
     if (left || !known || !line.trim()) {
       known?.set(line, left - 1);
-      quiet.push(line);
+      unchanged.push(line);
     } else {
       flush();
       block.append(make("div", { class: "line new" }, line));
@@ -89,7 +89,7 @@ function textView(text, known) {
   return block;
 }
 
-function quietView(lines, compared) {
+function unchangedView(lines, compared) {
   const name = compared ? "line" : "line first";
   const views = lines.map((line) => make("div", { class: name }, line || "\u200b"));
   const open = folding.whole || folding.open.has(lines[0]);
@@ -103,7 +103,7 @@ function quietView(lines, compared) {
   return [views[0], more];
 }
 
-/** A frame of the prompt, at the size it was sent; a press enlarges it. */
+/** A frame of the prompt at the size it was sent; a click enlarges it. */
 function frameView([number, step], size, here) {
   const found = findFrame(number, step);
   const name = frameName(number, step, here);
@@ -141,7 +141,7 @@ function enlarge(canvas, name) {
   document.getElementById("frame-dialog").showModal();
 }
 
-/** What came back from a call: the words, the reasoning, the fault, the bill. */
+/** The answer to a call: reasoning, text, fault and cost. */
 function replyView(call) {
   const view = make("div", { class: "reply" });
   if (call.thinking) {
@@ -149,16 +149,16 @@ function replyView(call) {
     const thoughts = make("div", { class: "words" }, call.thinking);
     view.append(make("details", { class: "thinking", open: "" }, title, thoughts));
   }
-  const silence = call.thinking ? "No answer after the reasoning." : "No words came back.";
-  if (call.reply) view.append(wordsView(call.reply));
-  else view.append(make("p", { class: "nothing" }, silence));
+  const none = call.thinking ? "No answer after the reasoning." : "The answer is empty.";
+  if (call.reply) view.append(textOf(call.reply));
+  else view.append(make("p", { class: "nothing" }, none));
   if (call.fault) view.append(make("p", { class: "fault" }, call.fault));
-  view.append(make("p", { class: "bill" }, ...bill(call)));
+  view.append(make("p", { class: "cost" }, ...cost(call)));
   return view;
 }
 
-/** The reply letter for letter, or the fields of its JSON one under the other. */
-function wordsView(reply) {
+/** The exact reply, or the fields of its JSON one below the other. */
+function textOf(reply) {
   const fields = folding.exact ? null : jsonFields(reply);
   if (!fields) return make("div", { class: "words" }, reply);
   const rows = fields.map(([name, value]) =>
@@ -167,7 +167,7 @@ function wordsView(reply) {
   return make("dl", { class: "fields" }, ...rows);
 }
 
-/** The (name, value) pairs of a reply that is one flat JSON object, fenced or not; else null. */
+/** (name, value) pairs of a reply that is one flat JSON object, fenced or not; null otherwise. */
 function jsonFields(reply) {
   const bare = reply.trim().replace(/^```(?:json)?\s*|\s*```$/g, "");
   if (!bare.startsWith("{")) return null;
@@ -179,10 +179,10 @@ function jsonFields(reply) {
   }
 }
 
-function bill(call) {
+function cost(call) {
   const { model, tokens, seconds: wait, dollars: price, uncertain: maybe } = call;
   const [input, output, thoughts] = tokens;
-  const more = thoughts ? ` (${number(thoughts)} thoughts)` : "";
+  const more = thoughts ? ` (${number(thoughts)} reasoning)` : "";
   const items = [
     model,
     input || output ? `${number(input)} tokens in, ${number(output)} out${more}` : "",
@@ -199,8 +199,8 @@ function number(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: 2 }).replace("-", "−");
 }
 
-function count(many, noun) {
-  return `${number(many)} ${noun}${many === 1 ? "" : "s"}`;
+function count(n, noun) {
+  return `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
 
 function seconds(value) {

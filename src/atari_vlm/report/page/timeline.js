@@ -1,10 +1,10 @@
-// The score curve of an episode, what happened on the way, and where we are in it.
+// The timeline: the score curve of an episode, its events and the sources of its decisions.
 
-const MARGIN = 7; // half the slider's thumb: the curve and the thumb agree on every place
-const LANE = 17; // height of the events' lane and of the source strip under the curve
+const MARGIN = 7; // half the slider's thumb, so that curve and thumb line up
+const LANE = 17; // height of the events and the source strip below the curve
 const SEVERITY = ["scripted", "parsed", "scored", "searched", "repaired", "fallback"];
 
-/** The page's colours as the theme has them now, in words a canvas understands. */
+/** The colours of the current theme, as a canvas takes them. */
 function themeTints() {
   const probe = document.body.appendChild(document.createElement("i"));
   const tint = (name) => {
@@ -44,15 +44,15 @@ function drawTimeline(canvas, episode, events) {
   marks(paper, events);
 }
 
-/** The score at every place of the slider, the end included. */
+/** The score at every position of the slider, the end included. */
 function scoreLine(episode) {
   const values = episode.scores.slice(0, episode.count);
   if (episode.count > episode.scores.length) values.push(episode.score);
   return values;
 }
 
-/** Scores a run is held against, where they do not flatten the curve. */
-function landmarks(values) {
+/** Random and human score, unless they would flatten the curve. */
+function referenceScores(values) {
   const [low, high] = bounds(values);
   const reach = Math.max(high - low, 1);
   return [
@@ -69,14 +69,14 @@ function bounds(values) {
 }
 
 function scale(values, { top, floor }) {
-  const [low, high] = bounds([...landmarks(values).map(([, value]) => value), ...bounds(values)]);
+  const [low, high] = bounds([...referenceScores(values).map(([, value]) => value), ...bounds(values)]);
   return (value) => floor - ((value - low) / (high - low || 1)) * (floor - top);
 }
 
 function references({ pen, width, up, tints }, values) {
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "bottom";
-  for (const [name, value] of [["", 0], ...landmarks(values)]) {
+  for (const [name, value] of [["", 0], ...referenceScores(values)]) {
     const y = Math.round(up(value)) + 0.5;
     pen.strokeStyle = tints.line;
     pen.setLineDash(name ? [4, 4] : []);
@@ -93,7 +93,7 @@ function references({ pen, width, up, tints }, values) {
   extremes(pen, up, values, tints);
 }
 
-/** The highest and the lowest score, written where the curve reaches them. */
+/** The highest and the lowest score, written beside the curve. */
 function extremes(pen, up, values, tints) {
   const [low, high] = bounds(values);
   pen.fillStyle = tints.muted;
@@ -137,7 +137,7 @@ function rewards({ pen, across, up, tints }, values, places, episode) {
   });
 }
 
-/** A strip in the colours of where decisions came from; the worst in a pixel shows. */
+/** A strip coloured by source; of several decisions in a pixel the worst source shows. */
 function sources({ pen, width, height, across, tints }, episode) {
   const strip = new Array(Math.ceil(width)).fill(-1);
   const rank = replay.sources.map((name) => SEVERITY.indexOf(name));
@@ -198,7 +198,7 @@ function marks({ pen, height, across, tints }, events) {
   }
 }
 
-/** Places at least so many pixels apart: a mark hidden under another need not be drawn. */
+/** Places at least `apart` pixels apart: marks hidden under others are not drawn. */
 function thinned(places, across, apart) {
   let last = -Infinity;
   return places.filter((at) => {
