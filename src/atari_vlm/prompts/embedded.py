@@ -1,4 +1,4 @@
-"""The prompt of the embedded model: two frames, and one short request it was trained on."""
+"""The prompt of the embedded model: two frames, and one of the requests of its training."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from atari_vlm.types import Lessons, Message, Observation, Prompt, Step
 
 SEE = "Play {game}. Say what you see, then your plan."
-"""Asks for the objects in view, where the game's object will be met, and a plan."""
+"""Request for the objects in view, the point to aim at, and a plan."""
 ACT = "Play {game}. Say only your plan."
-"""Asks for the plan alone, which takes a single forward pass."""
+"""Request for a plan alone, which takes a single forward pass."""
 LOOK = "Look at {game}. Where is the {thing}?"
-"""Asks for one thing alone: "ball 72 66 moving right 5 down 3", or "no ball"."""
+"""Request for one object: "ball 72 66 moving right 5 down 3", or "no ball"."""
 
 
 def embedded_prompt(observation: Observation, history: Sequence[Step], lessons: Lessons) -> Prompt:
-    """The frame of the last decision, the current one, and what to say about them.
+    """The frame of the last decision, the current frame, and the request `SEE`.
 
-    Lessons are left out: the model is too small to read them.
+    Lessons are ignored, because the model is too small to read them.
     """
     now = observation.frames[-1]
     before = observation.frames[-2] if len(observation.frames) > 1 else None

@@ -240,9 +240,7 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     plan = student.plan(motion(black, black), "pong", np.random.default_rng(0))
     assert plan in _every()
     with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
-        distill(
-            DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), lines.append
-        )
+        distill(DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), lines.append)
 
 
 def test_the_model_card_has_the_whole_command():

@@ -174,25 +174,25 @@ def _rms_norm(graph: Graph, x: str, name: str, epsilon: float) -> str:
 def _embeddings(graph: Graph, table: str, config: dict[str, Any]) -> str:
     """Embedding of each token; image tokens take the features, in order."""
     image = graph.constant(config["image_token_id"])
-    shown = graph.add("Equal", "ids", image)
-    nth = graph.add("CumSum", graph.cast(shown, np.int64), graph.constant(1))
+    is_image = graph.add("Equal", "ids", image)
+    nth = graph.add("CumSum", graph.cast(is_image, np.int64), graph.constant(1))
     # The features are appended to the embedding table, so the first follows the last token.
     below = graph.add("Add", nth, graph.constant(config["text_config"]["vocab_size"] - 1))
-    row = graph.add("Where", shown, below, "ids")
+    row = graph.add("Where", is_image, below, "ids")
     features = graph.add("Squeeze", "features", graph.constant([0]))
     return graph.add("Gather", graph.add("Concat", table, features, axis=0), row, axis=0)
 
 
 def _positions_and_mask(graph: Graph) -> tuple[str, str]:
     """Position of each token (1, n), and the causal mask (n, all)."""
-    known = graph.add("Shape", "past", start=2, end=3)
-    total = graph.add("Add", known, graph.add("Shape", "ids", start=1))
-    known, total = (graph.add("Squeeze", size, graph.constant([0])) for size in (known, total))
+    length = graph.add("Shape", "past", start=2, end=3)
+    total = graph.add("Add", length, graph.add("Shape", "ids", start=1))
+    length, total = (graph.add("Squeeze", size, graph.constant([0])) for size in (length, total))
     one = graph.constant(1)
-    new = graph.add("Range", known, total, one)
+    new = graph.add("Range", length, total, one)
     every = graph.add("Range", graph.constant(0), total, one)
-    seen = graph.add("LessOrEqual", every, graph.add("Unsqueeze", new, graph.constant([1])))
-    return graph.add("Unsqueeze", new, graph.constant([0])), seen
+    mask = graph.add("LessOrEqual", every, graph.add("Unsqueeze", new, graph.constant([1])))
+    return graph.add("Unsqueeze", new, graph.constant([0])), mask
 
 
 def _rotary_tables(graph: Graph, text: dict[str, Any]) -> tuple[str, str]:

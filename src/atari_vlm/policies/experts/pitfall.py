@@ -173,9 +173,8 @@ def _to_vine(seen: _Scene) -> str:
         return "left"
     if seen.x < _EDGE - 2:
         return "right"
-    held = (
-        seen.gap is not None and seen.gap < 8 and not seen.still
-    )  # no jump while a log touches Harry
+    # Harry cannot jump while a log touches him.
+    held = seen.gap is not None and seen.gap < 8 and not seen.still
     return "jump" if seen.swing < 0 and 57 <= vine <= 84 and not held else _dodge(seen)
 
 
