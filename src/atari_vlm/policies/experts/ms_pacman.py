@@ -35,7 +35,7 @@ class PacmanWeights:
     prey: float = 20.0
     """Value of a frightened ghost."""
     keep: float = 2.0
-    """Factor on the value of the direction she faces."""
+    """Factor on the value of every direction but that of turning round."""
     low: float = 0.4
     """A cell has no value if a ghost arrives at most this many steps after her."""
     high: float = 2.5
