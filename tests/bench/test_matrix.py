@@ -162,3 +162,8 @@ def test_numbers_stay_whole_on_a_narrow_screen():
     for part in ("montezuma_revenge", "29,196", "27,443 to 31,453", "0.42", "3 fallbacks"):
         assert part in shown
     assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+
+
+def test_a_bench_takes_no_key_that_would_reach_every_vendor_in_it():
+    with pytest.raises(InvalidSetting, match="takes no api_key, which would reach every vendor"):
+        BenchSettings(games=("pong",), players=("gpt-4o",), options=Options(api_key="sk-x"))

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.bench.results import Cell, write_results
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.options import part, values
@@ -67,6 +67,11 @@ class BenchSettings:
             raise InvalidSetting("A bench needs at least one game and one player.")
         if self.episodes < 1 or self.processes < 1:
             raise InvalidSetting("episodes and processes must be at least 1.")
+        if self.options.api_key is not None:
+            raise InvalidSetting(
+                f"A bench takes no {setting('api_key')}, which would reach every vendor in it: set "
+                "each vendor's environment variable."
+            )
         if all(_kind(player) in ("policy", "embedded") for player in self.players):
             hosted, spend = part(self.options, HostedOptions), part(self.options, SpendOptions)
             refuse_hosted("None of these players", hosted, spend)

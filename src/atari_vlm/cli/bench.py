@@ -11,7 +11,7 @@ from atari_vlm.cli.console import console, uninterrupted
 from atari_vlm.cli.flags import with_options
 
 
-@with_options(without={"run_folder", "save_dir"})
+@with_options(without={"api_key", "run_folder", "save_dir"})
 def bench(
     options: dict[str, Any],
     games: Annotated[str, typer.Option(help="Games, with commas between; or: all12.")] = "pong",

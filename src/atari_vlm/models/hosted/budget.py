@@ -184,8 +184,11 @@ class Budget:
         """Why the run may send no more requests; empty while it may."""
 
     def account(self, episode: int) -> Account:
-        """The account that the requests of an episode are charged to."""
-        cap = self._caps.episode_dollars
+        """The account that the requests of an episode are charged to.
+
+        Below 0 it is that of learning, which only the caps of the run limit.
+        """
+        cap = self._caps.episode_dollars if episode >= 0 else None
         spent = _dollars(self._spent_by(episode)) if cap is not None else 0.0
         own = Allowance(cap, "episode", "budget_episode", _format_dollars, _dollars, spent)
         return Account((*self._run, own), self, partial(self._write_off, episode))
