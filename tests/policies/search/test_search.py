@@ -68,7 +68,7 @@ def told(decision):
 class Nothing:
     """A log that forgets."""
 
-    def decided(self, observation, decision):
+    def decided(self, observation, decision, latency):
         pass
 
     def rewarded(self, step):
