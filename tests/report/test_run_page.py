@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from atari_vlm.atari import images
 from atari_vlm.atari.games import GAMES
-from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.errors import InvalidSetting, RunInvalid, StoreError
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.report.run_page import replay_of, write_replay
 from atari_vlm.runs.playback import observations, pictures
@@ -133,6 +135,22 @@ def test_a_decision_planned_before_names_the_answer_that_planned_it(tmp_path, br
     browser.settled(4)
     words = "LEFT was planned before. Plan 2 of 3, made at decision 3."
     assert words in browser.text("said")
+    assert browser.warnings == []
+
+
+@pytest.mark.browser
+def test_a_json_answer_that_plans_several_decisions_is_readable(tmp_path, browser):
+    answer = {"reasoning": "TEST", "actions": [{"action": name, "frames": 2} for name in "AB"]}
+    model = ScriptedModel(lambda prompt: json.dumps(answer))
+    trainer = VLMTrainer(
+        *("pong", "mine"), model=model, run_folder=tmp_path, max_decisions=2, prompt_type="cot"
+    )
+    with pytest.raises(RunInvalid):
+        trainer.train(1)
+    browser.open(write_replay(tmp_path), "#episode=0&decision=0")
+    browser.settled(0)
+    fields = "return [...document.querySelectorAll('#said dd')].map((field) => field.textContent)"
+    assert browser.run(fields)[:2] == ["TEST", "action A, frames 2\naction B, frames 2"]
     assert browser.warnings == []
 
 

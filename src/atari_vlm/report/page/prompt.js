@@ -162,21 +162,29 @@ function textOf(reply) {
   const fields = folding.exact ? null : jsonFields(reply);
   if (!fields) return make("div", { class: "words" }, reply);
   const rows = fields.map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", { class: "words" }, String(value))),
+    make("div", {}, make("dt", {}, name), make("dd", { class: "words" }, value)),
   );
   return make("dl", { class: "fields" }, ...rows);
 }
 
-/** (name, value) pairs of a reply that is one flat JSON object, fenced or not; null otherwise. */
+/** (name, value) pairs of a reply that is one JSON object, fenced or not; null otherwise. */
 function jsonFields(reply) {
   const bare = reply.trim().replace(/^```(?:json)?\s*|\s*```$/g, "");
   if (!bare.startsWith("{")) return null;
   try {
     const fields = Object.entries(JSON.parse(bare));
-    return fields.every(([, value]) => Object(value) !== value) ? fields : null;
+    return fields.map(([name, value]) => [name, readable(value)]);
   } catch {
     return null;
   }
+}
+
+/** A JSON value as text: a line for each item of a list, "name value, ..." for an object. */
+function readable(value) {
+  if (Array.isArray(value)) return value.map(readable).join("\n");
+  if (Object(value) !== value) return String(value);
+  const pairs = Object.entries(value);
+  return pairs.map(([name, inner]) => `${name} ${readable(inner)}`).join(", ");
 }
 
 function cost(call) {
