@@ -1,4 +1,4 @@
-"""What a run will cost is known before it is played, and held against its bill after."""
+"""The estimated cost of a run, and its comparison with the bill."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def no_keys(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("prompt", "settings"),
+    ("prompt_type", "settings"),
     [
         ("basic", {}),
         ("cot", {"frames_in_prompt": 3, "resize_shape": (112, 112)}),
@@ -50,28 +50,28 @@ def no_keys(monkeypatch):
         ("cot", {"history": 60, "decisions_per_call": 2, "full_action_space": True}),
     ],
 )
-def test_what_is_estimated_is_what_a_game_sends(prompt, settings, tmp_path):
-    """Every prompt of a real game, counted, comes to the estimate within a twentieth."""
+def test_an_estimate_counts_the_prompts_that_a_game_sends(prompt_type, settings, tmp_path):
+    """The tokens of every prompt of a real game sum to the estimate within 5%."""
     sent = []
 
-    def script(asked):
-        sent.append(count_tokens(asked, "anthropic"))
-        if asked.chunk_size == 1:
-            return '{"reasoning": "", "action": "FIRE"}' if asked.json else "FIRE"
-        plans = ["FIRE"] * asked.chunk_size
-        return json.dumps({"actions": plans}) if asked.json else f"ACTIONS: {', '.join(plans)}"
+    def script(prompt):
+        sent.append(count_tokens(prompt, "anthropic"))
+        if prompt.chunk_size == 1:
+            return '{"reasoning": "", "action": "FIRE"}' if prompt.json else "FIRE"
+        plans = ["FIRE"] * prompt.chunk_size
+        return json.dumps({"actions": plans}) if prompt.json else f"ACTIONS: {', '.join(plans)}"
 
     options = {**settings, "max_decisions": 60}
     trainer = VLMTrainer(
         "pong",
         "mine",
-        prompt_type=prompt,
+        prompt_type=prompt_type,
         model=ScriptedModel(script),
         save_dir=tmp_path,
         **options,
     )
     assert trainer.train(1).sources == {"parsed": 60}
-    made = estimate_run("pong", "claude", prompt_type=prompt, options=Options(**options))
+    made = estimate_run("pong", "claude", prompt_type=prompt_type, options=Options(**options))
     assert made.expected.decisions == 60
     assert made.expected.calls == len(sent)
     assert made.expected.input_tokens == pytest.approx(sum(sent), rel=0.05)
@@ -105,13 +105,13 @@ def test_the_price_is_that_of_the_day():
     assert after.expected.dollars == pytest.approx(2 * before.expected.dollars)
 
 
-def test_longer_decisions_and_plans_ahead_need_fewer_calls_and_a_limit_ends_the_worst():
-    usual, skip, ahead, cut = (
+def test_frame_skip_and_action_chunks_need_fewer_calls_and_a_limit_bounds_the_worst_case():
+    usual, skip, chunks, cut = (
         estimate_run("pong", "gpt-6-luna", options=Options(**options)).expected
         for options in ({}, {"frame_skip": 8}, {"decisions_per_call": 4}, {"max_decisions": 100})
     )
     assert skip.decisions == pytest.approx(usual.decisions / 2, abs=1)
-    assert (ahead.decisions, ahead.calls) == (usual.decisions, -(-usual.decisions // 4))
+    assert (chunks.decisions, chunks.calls) == (usual.decisions, -(-usual.decisions // 4))
     assert cut.calls == 100
     worst = estimate_run(
         "pong", "gpt-6-luna", options=Options(max_decisions=100, max_tokens=50)
@@ -137,7 +137,7 @@ def test_examples_cost_from_the_second_episode_on_and_adaptive_lies_between_its_
     assert per_call["basic"] < per_call["adaptive"] < per_call["expert"]
 
 
-def test_an_unknown_price_is_not_nothing():
+def test_an_unknown_price_is_not_zero():
     made = estimate_run("pong", "mine", base_url="http://127.0.0.1:9/v1")
     assert made.expected.input_tokens > 100_000
     assert made.expected.dollars is made.worst.dollars is None
@@ -153,17 +153,17 @@ def test_an_id_beyond_the_catalogue_has_the_price_of_the_public_list():
     assert made.price_source.startswith("genai-prices ")
     assert (made.price.input, made.price.output) == (1.25, 10)
     assert made.rule == "gpt-5"
-    assert any("whether it reasons; hidden" in words for words in made.assumptions)
+    assert any("whether the model reasons; hidden" in words for words in made.assumptions)
     assert estimate_run("pong", "openai:gpt-99-nothing").expected.dollars is None
 
 
 @pytest.mark.parametrize("name", ["random", "expert", "embedded", "iw-3000"])
-def test_what_nobody_bills_is_not_estimated(name):
+def test_players_that_are_not_billed_are_not_estimated(name):
     with pytest.raises(InvalidSetting, match="nothing to estimate"):
         estimate_run("pong", name)
 
 
-def test_what_a_run_would_refuse_an_estimate_refuses():
+def test_an_estimate_raises_the_errors_of_a_run():
     with pytest.raises(UnknownName, match="gpt-6-luna"):
         estimate_run("pong", "gpt-6-luna-x")
     with pytest.raises(UnknownName, match="Did you mean 'expert'"):
@@ -172,7 +172,7 @@ def test_what_a_run_would_refuse_an_estimate_refuses():
         estimate_run("pong", "gpt-6-luna", episodes=0)
 
 
-def test_reasoning_is_assumed_of_models_that_reason_and_said():
+def test_hidden_reasoning_is_assumed_of_models_that_reason():
     reasons, does_not = (estimate_run("pong", name) for name in ("gpt-6-luna", "gpt-4o"))
     assert reasons.output_per_call - does_not.output_per_call == 250
     assert any("an assumption, not a measurement" in words for words in reasons.assumptions)
@@ -190,15 +190,18 @@ def test_every_game_has_a_measured_length():
     assert episode_length("Pong-v5").at_frame_skip(8).mean == round(episode_length("pong").mean / 2)
 
 
-def test_a_game_that_nobody_measured_is_estimated_where_its_length_is_limited(monkeypatch):
+def test_a_game_without_a_measured_length_is_estimated_if_its_length_is_limited(monkeypatch):
     monkeypatch.setattr("atari_vlm.costs.episode_lengths._read", lambda: {"games": {}})
-    with pytest.raises(InvalidSetting, match="Nobody has measured how long an episode of pong"):
+    with pytest.raises(
+        InvalidSetting,
+        match=r"episode of pong has not been measured\. Limit it with max_decisions,",
+    ):
         estimate_run("pong", "gpt-6-luna")
     made = estimate_run("pong", "gpt-6-luna", options=Options(max_decisions=10))
     assert (made.low.decisions, made.expected.decisions, made.worst.decisions) == (10, 10, 10)
 
 
-def test_an_episode_of_random_play_is_as_long_as_the_file_says():
+def test_an_episode_of_random_play_is_within_the_measured_lengths():
     from benchmarks.episode_lengths import decisions
 
     for game in ("breakout", "qbert"):
@@ -208,15 +211,15 @@ def test_an_episode_of_random_play_is_as_long_as_the_file_says():
 # --- the bill ------------------------------------------------------------------------------------
 
 
-def bill(server, folder, **more):
+def billed_trainer(server, folder, **more):
     return VLMTrainer(
         "pong", "gpt-4o", base_url=server.base_url, max_decisions=20, run_folder=folder, **more
     )
 
 
-def test_a_run_keeps_its_estimate_and_holds_its_bill_against_it(tmp_path):
+def test_a_run_records_its_estimate_and_compares_its_bill_with_it(tmp_path):
     with Server(Answer(text="ACTION: RIGHT x2", tokens=(600, 0, 12))) as server:
-        summary = bill(server, tmp_path / "r").train(1)
+        summary = billed_trainer(server, tmp_path / "r").train(1)
     estimated = estimate_run(
         "pong", "gpt-4o", base_url="http://x", options=Options(max_decisions=20)
     ).expected
@@ -237,7 +240,7 @@ def test_a_run_keeps_its_estimate_and_holds_its_bill_against_it(tmp_path):
     assert "estimate" not in replay.settings
 
 
-def test_dollars_are_compared_where_the_price_is_known(tmp_path, monkeypatch):
+def test_dollars_are_compared_if_the_price_is_known(tmp_path, monkeypatch):
     with Server(Answer(text="ACTION: RIGHT x2", tokens=(600, 0, 12))) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         trainer = VLMTrainer("pong", "gpt-6.2-sol", "k", max_decisions=5, save_dir=tmp_path)
@@ -247,29 +250,29 @@ def test_dollars_are_compared_where_the_price_is_known(tmp_path, monkeypatch):
     assert estimated == pytest.approx(estimate_of(trainer.player, 1).expected.dollars)
 
 
-def test_an_estimate_is_no_part_of_what_a_run_is(tmp_path):
+def test_an_estimate_is_not_part_of_the_identity_of_a_run(tmp_path):
     with Server(Answer(text="ACTION: RIGHT")) as server:
-        trainer = bill(server, tmp_path / "r")
+        trainer = billed_trainer(server, tmp_path / "r")
         assert "estimate" not in trainer.settings
         trainer.train(1)
         run = Run.read(tmp_path / "r")
         with run.writing() as db:
             db.execute("UPDATE settings SET value = '{}' WHERE name = 'estimate'")
         run.close()
-        longer = bill(server, tmp_path / "r").train(2)
+        longer = billed_trainer(server, tmp_path / "r").train(2)
     assert len(longer.scores) == 2
     assert compare(longer.settings, 40, longer.usage) is None
 
 
-def test_tokens_that_a_server_does_not_count_are_not_called_none():
+def test_tokens_that_a_server_does_not_count_are_not_zero():
     settings = {
         "estimate": {
             "per_decision": {"calls": 1, "input_tokens": 300, "output_tokens": 9, "dollars": 0.01}
         }
     }
-    told = dict(compare(settings, 10, Usage(calls=10, dollars=None)).lines())
-    assert told["Tokens in"] == "3,000 estimated; the server did not count them"
-    assert told["Dollars"] == "$0.1000 estimated, unknown billed"
+    lines = dict(compare(settings, 10, Usage(calls=10, dollars=None)).lines())
+    assert lines["Tokens in"] == "3,000 estimated; the server did not count them"
+    assert lines["Dollars"] == "$0.1000 estimated, unknown billed"
     assert compare(settings, 10, Usage()) is None
 
 
@@ -278,11 +281,11 @@ def test_baselines_and_the_embedded_model_keep_no_estimate(tmp_path):
     assert summary.settings["estimate"] is None
 
 
-def test_a_model_that_is_estimated_is_never_asked():
+def test_a_model_that_is_estimated_is_never_called():
     import atari_vlm.advice.estimate as module
 
     prompt = Prompt(messages=(Message("user", ("Act.",)),), legal=("NOOP",), longest=4)
     with pytest.raises(Exception, match="is being estimated, not played"):
-        asyncio.run(module._Uncalled("x").answer(prompt, seed=0))
-    made = resolve("pong", "x", Options(base_url="http://x"), model=module._Uncalled("x"))
+        asyncio.run(module._UncalledModel("x").answer(prompt, seed=0))
+    made = resolve("pong", "x", Options(base_url="http://x"), model=module._UncalledModel("x"))
     assert estimate_of(made, 1).model == "x"

@@ -1,4 +1,4 @@
-"""One call says what works, asked of servers that see, that are blind, and that fail."""
+"""The check of a model with one call: servers that see the picture, ignore it, or fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.servers import Server
 from tests.vendor_apis import Answer
 
 ARROWS = ("UP", "LEFT", "DOWN", "RIGHT")
-NEEDED = {"server", "key", "sight", "legal answer"}
+REQUIRED = {"server", "key", "vision", "legal answer"}
 
 
 def seen(body) -> tuple[str, str]:
@@ -40,7 +40,7 @@ def seen(body) -> tuple[str, str]:
 
 
 def sees(number: int, body, **more) -> Answer:
-    """What a model that looks answers."""
+    """The answer of a model that sees the picture."""
     read, arrow = seen(body)
     text = json.dumps({"reasoning": read, "action": arrow})
     return Answer(**{"text": text, "tokens": (210, 0, 14), **more})
@@ -49,24 +49,24 @@ def sees(number: int, body, **more) -> Answer:
 def check(answers, name="x", **more):
     with Server(answers) as server:
         checked = check_model(name, base_url=server.base_url, **more)
-    return checked, {found.what: found for found in checked.findings}, server
+    return checked, {found.aspect: found for found in checked.findings}, server
 
 
-def test_a_model_that_sees_works_and_one_call_says_everything():
+def test_a_model_that_sees_passes_with_one_call():
     checked, found, server = check(sees)
     assert checked.works
     assert len(server.requests) == 1
-    assert {f.what for f in checked.findings if f.needed} == NEEDED
+    assert {f.aspect for f in checked.findings if f.required} == REQUIRED
     assert {f.state for f in checked.findings} == {"works", "unknown"}
-    assert found["model"].words == "x"
-    assert found["tokens"].words == "210 in, 14 out"
-    assert found["latency"].words.endswith(" s")
+    assert found["model"].text == "x"
+    assert found["tokens"].text == "210 in, 14 out"
+    assert found["latency"].text.endswith(" s")
     assert found["structured answer"].state == "works"
     assert found["price"].state == "unknown"
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "google"])
-def test_every_vendors_wire_is_checked_with_its_price_and_the_name_it_gives(provider, monkeypatch):
+def test_models_of_every_vendor_are_checked(provider, monkeypatch):
     pytest.importorskip({"google": "google.genai"}.get(provider, provider))
     names = {"openai": "gpt-6-luna", "anthropic": "claude", "google": "gemini"}
     variables = {
@@ -79,9 +79,9 @@ def test_every_vendors_wire_is_checked_with_its_price_and_the_name_it_gives(prov
         monkeypatch.setenv(variables[provider], address)
         checked = check_model(names[provider], api_key="k", seed=3)
     assert checked.works, checked
-    found = {f.what: f for f in checked.findings}
-    assert found["model"].words.startswith("newer-model, where ")
-    assert found["sight"].state == "works"
+    found = {f.aspect: f for f in checked.findings}
+    assert found["model"].text.startswith("newer-model, where ")
+    assert found["vision"].state == "works"
     assert found["structured answer"].state == "works"
 
 
@@ -89,11 +89,11 @@ def test_every_vendors_wire_is_checked_with_its_price_and_the_name_it_gives(prov
 def test_a_blind_model_does_not_work_however_well_it_answers(blind):
     checked, found, _ = check(Answer(text=blind), seed=1)
     assert not checked.works
-    assert found["sight"].state == "fails"
+    assert found["vision"].state == "fails"
     assert found["server"].state == found["key"].state == "works"
 
 
-def test_nothing_in_the_words_tells_what_the_picture_shows():
+def test_the_number_is_in_the_picture_only():
     numbers = set()
     for seed in range(20):
         with Server() as server:
@@ -106,7 +106,7 @@ def test_nothing_in_the_words_tells_what_the_picture_shows():
     assert len(numbers) == 20
 
 
-def test_a_server_without_schemas_is_asked_again_in_words():
+def test_a_server_without_schemas_is_called_again_without_one():
     def answer(number, body):
         if "response_format" in body:
             return Answer(status=400, message="response_format is not supported")
@@ -116,11 +116,11 @@ def test_a_server_without_schemas_is_asked_again_in_words():
     assert checked.works
     assert len(server.requests) == 2
     assert found["structured answer"].state == "fails"
-    assert "response_format is not supported" in found["structured answer"].words
-    assert "--prompt basic" in found["structured answer"].words
+    assert "response_format is not supported" in found["structured answer"].text
+    assert "Play with prompt_type='basic', " in found["structured answer"].text
 
 
-def test_a_server_that_ignores_the_schema_is_found_out_and_its_answer_read_anyway():
+def test_a_server_that_ignores_the_schema_fails_that_finding_only():
     def answer(number, body):
         read, arrow = seen(body)
         return Answer(text=f"The number is {' '.join(read)}.\nACTION: {arrow}")
@@ -128,27 +128,27 @@ def test_a_server_that_ignores_the_schema_is_found_out_and_its_answer_read_anywa
     checked, found, _ = check(answer)
     assert checked.works
     assert found["structured answer"].state == "fails"
-    assert "ignores" in found["structured answer"].words
+    assert "ignores" in found["structured answer"].text
 
 
-def test_a_wrong_key_an_unknown_model_and_an_unreachable_server_are_told_apart():
+def test_a_wrong_key_an_unknown_model_and_an_unreachable_server_fail_differently():
     _, wrong, _ = check(Answer(status=401, message="bad key"))
     assert (wrong["server"].state, wrong["key"].state) == ("works", "fails")
-    assert "refused the key (401)" in wrong["key"].words
+    assert "refused the key (401)" in wrong["key"].text
     _, missing, _ = check(Answer(status=404, message="no such model"))
     assert (missing["key"].state, missing["model"].state) == ("works", "fails")
     nowhere = check_model("x", base_url="http://127.0.0.1:9/v1")
-    found = {f.what: f for f in nowhere.findings}
+    found = {f.aspect: f for f in nowhere.findings}
     assert (found["server"].state, found["key"].state) == ("fails", "unknown")
-    assert "No server answers at" in found["server"].words
+    assert "No server answers at" in found["server"].text
     assert not nowhere.works
 
 
-def test_a_key_that_is_missing_fails_before_anything_is_asked(monkeypatch):
+def test_a_missing_key_fails_before_any_request(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     checked = check_model("gpt-4o")
     assert not checked.works
-    assert "Set OPENAI_API_KEY or pass api_key" in checked.findings[0].words
+    assert "Set OPENAI_API_KEY or pass api_key" in checked.findings[0].text
 
 
 def test_tokens_that_are_not_counted_are_unknown():
@@ -162,18 +162,18 @@ def test_the_answer_names_the_actions_of_a_game():
     assert checked.works
     schema = OPENAI.schema(server.requests[0].body)
     assert schema["properties"]["action"]["enum"] == list(Emulator(get_game("freeway")).legal)
-    assert found["legal answer"].words.split(",")[0] in ("UP", "DOWN")
+    assert found["legal answer"].text.split(",")[0] in ("UP", "DOWN")
     assert set(ARROWS) < set(LEGAL)
 
 
-def test_what_is_no_general_model_is_refused():
+def test_embedded_models_and_unknown_names_are_refused():
     with pytest.raises(InvalidSetting, match=r"bench --models embedded,embedded\+blank"):
         check_model("embedded")
     with pytest.raises(UnknownName):
         check_model("gpt-4p")
 
 
-def test_the_command_ends_with_1_where_a_needed_thing_fails(tmp_path):
+def test_the_command_exits_with_1_if_a_required_finding_fails(tmp_path):
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     outcomes = []
     for answers in (sees, Answer(text="LEFT")):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from atari_vlm.advice.estimate import estimate_run
 from atari_vlm.atari.games import GAMES, SUGGESTED
-from atari_vlm.cli.flags import flag_of
+from atari_vlm.cli.flags import flag_of, with_flags
 from atari_vlm.cli.listings import games_table, print_estimate, print_models, print_recommendations
 from atari_vlm.cli.train_atari_vlm import FLAGS as SEED_FLAGS
 from atari_vlm.errors import InvalidSetting, setting
@@ -99,10 +99,12 @@ def test_an_estimate_prints_its_three_cases_and_every_assumption():
     options = Options(max_decisions=50)
     made = estimate_run("pong", "gpt-6-luna", options=options)
     text = " ".join(" ".join(printed(lambda console: print_estimate(console, made))).split())
-    for assumption in made.assumptions:
-        assert assumption in text
+    assert any("(max_decisions)" in assumption for assumption in made.assumptions)
+    for assumption in made.marked_assumptions:
+        assert with_flags(assumption) in text
     for case in (made.low, made.expected, made.worst):
         assert f"{case.calls:,} {case.input_tokens:,} {case.output_tokens:,}" in text
+    assert "(--max-decisions)" in text
     assert "Price of 2026-11-22: $0.1 in, $0.5 out per million tokens." in text
 
 

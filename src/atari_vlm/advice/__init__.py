@@ -1,5 +1,5 @@
-"""Advice before anything is spent: what a run will cost, and whether a model works.
+"""Answers before a run: what it will cost (estimate), and whether a model works (model_check).
 
-It may import players and everything below; the trainer records an estimate with every run. Start
-reading at `estimate.py`, or at `model_check.py`.
+May import `players` and everything below it; `trainer` and `cli` import this package.
+Start with `estimate.estimate_run` or `model_check.check_model`.
 """

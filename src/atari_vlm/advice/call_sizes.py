@@ -1,7 +1,7 @@
-"""How many tokens one call of a player reads and writes, from prompts built and counted.
+"""Input and output tokens of one call of a player, counted on prompts that are built for it.
 
-Nothing is asked and nothing is played: the prompts are those of a moment in the middle of a game,
-with blank screens.
+No model is called and nothing is played: the prompts belong to a made-up step in the middle of a
+game, with blank screens.
 """
 
 from __future__ import annotations
@@ -19,78 +19,93 @@ from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Prompt, Step
 
 WORDS = 50
-"""Words of reasoning in a JSON answer: the most the prompts ask for."""
+"""Words of reasoning in a JSON answer; the prompts ask for at most this many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """Tokens of one call, from prompts that are built and counted."""
+class CallSizes:
+    """Tokens of one call. `adaptive` prompts use several styles; means are over the styles."""
 
-    opening: float
-    """Of a prompt before anything was played."""
-    full: float
-    """Of one whose list of recent actions is full, in the style that takes most."""
-    filled: float
-    """The same in the mean over styles."""
-    window: int
-    """Recent actions it then lists."""
+    first_prompt: float
+    """Mean size of the first prompt of an episode, whose history is empty."""
+    full_prompt: float
+    """Mean size of a prompt with a full history."""
+    largest_prompt: float
+    """Size of a prompt with a full history, in the largest style."""
+    history: int
+    """Recent actions in a full history."""
     examples: float
-    """Of the examples that in-context learning adds, frames included."""
+    """Size of the examples that in-context learning adds, frames included."""
     answer: float
-    """Of an answer as long as the prompt asks for, hidden reasoning excepted."""
-    shortest: float
-    """Of the shortest answer that can be played."""
+    """Mean size of an answer as long as the prompt asks for, without hidden reasoning."""
+    shortest_answer: float
+    """Size of the shortest answer that can be played."""
     reasons: bool
-    """Whether the answers hold reasoning in words."""
+    """Whether an answer includes reasoning in words."""
 
-    def read(self, calls: int, ahead: int) -> float:
-        """Mean input of the calls of one episode, whose list of recent actions fills up."""
-        if not self.window:
-            return self.opening
-        listed = sum(min(call * ahead, self.window) for call in range(calls)) / calls
-        return self.opening + (self.filled - self.opening) * listed / self.window
+    def mean_prompt(self, calls: int, chunk_size: int) -> float:
+        """Mean size of the prompts of an episode, in which the history fills up.
+
+        Args:
+            calls: of the episode.
+            chunk_size: decisions that one answer plans.
+        """
+        if not self.history:
+            return self.first_prompt
+        listed = sum(min(call * chunk_size, self.history) for call in range(calls)) / calls
+        return self.first_prompt + (self.full_prompt - self.first_prompt) * listed / self.history
 
     @classmethod
-    def of(cls, player: Player, rule: str) -> Sizes:
-        """Build and count the prompts of a player."""
+    def of(cls, player: Player, rule: str) -> CallSizes:
+        """Build and count the prompts of a player.
+
+        Args:
+            player: with one of the prompts of `prompts.strategies`.
+            rule: name of the rule that counts pictures; see `costs.picture_tokens`.
+        """
         settings = player.settings
-        ahead, interval = settings.get("decisions_per_call", 1), settings["frame_skip"]
-        shown = PromptSettings(
+        chunk_size, interval = settings.get("decisions_per_call", 1), settings["frame_skip"]
+        prompt_settings = PromptSettings(
             history=settings["history"],
             frames=settings["frames_in_prompt"],
             plans=settings["plans"],
             image_size=tuple(settings["resize_shape"]) if settings["resize_shape"] else None,
-            chunk_size=ahead,
+            chunk_size=chunk_size,
         )
         kind = player.prompt_type
         styles = ("basic", "cot", "expert") if kind == "adaptive" else (kind,)
-        now, past = _moment(player, min(shown.history, settings["max_frames"] // interval))
-        taught = Lessons(examples=_examples(settings["examples"] or 0, past, now))
-        strategies = [get_strategy(style, shown) for style in styles]
+        length = min(prompt_settings.history, settings["max_frames"] // interval)
+        now, past = _made_up_step(player, length)
+        lessons = Lessons(examples=_examples(settings["examples"] or 0, past, now))
+        strategies = [get_strategy(style, prompt_settings) for style in styles]
         prompts = [strategy(now, past, Lessons()) for strategy in strategies]
-        opening = [count_tokens(strategy(now, (), Lessons()), rule) for strategy in strategies]
-        filled = [count_tokens(prompt, rule) for prompt in prompts]
-        more = [count_tokens(strategy(now, past, taught), rule) for strategy in strategies]
-        answers = [_answer(prompt, "word " * WORDS, interval, ahead) for prompt in prompts]
+        first = [count_tokens(strategy(now, (), Lessons()), rule) for strategy in strategies]
+        full = [count_tokens(prompt, rule) for prompt in prompts]
+        taught = [count_tokens(strategy(now, past, lessons), rule) for strategy in strategies]
+        answers = [_answer(prompt, "word " * WORDS, interval, chunk_size) for prompt in prompts]
+        shortest = [_answer(prompt, "", interval, 1) for prompt in prompts]
         return cls(
-            opening=mean(opening),
-            full=max(filled),
-            filled=mean(filled),
-            window=len(past),
-            examples=max(b - a for a, b in zip(filled, more, strict=True)),
+            first_prompt=mean(first),
+            full_prompt=mean(full),
+            largest_prompt=max(full),
+            history=len(past),
+            examples=max(b - a for a, b in zip(full, taught, strict=True)),
             answer=mean(text_tokens(answer) for answer in answers),
-            shortest=min(text_tokens(_answer(prompt, "", interval, 1)) for prompt in prompts),
+            shortest_answer=min(text_tokens(answer) for answer in shortest),
             reasons=any(prompt.json for prompt in prompts),
         )
 
 
-def _moment(player: Player, listed: int) -> tuple[Observation, tuple[Step, ...]]:
-    """A moment in the middle of an episode; a blank screen costs what any screen costs."""
+def _made_up_step(player: Player, length: int) -> tuple[Observation, tuple[Step, ...]]:
+    """An observation in the middle of an episode, and the `length` steps before it.
+
+    Its screens are blank: every screen costs the same number of tokens.
+    """
     settings, game = player.settings, player.game
     emulator = Emulator(game, full_action_space=settings["full_action_space"])
     legal, interval = emulator.legal, settings["frame_skip"]
     blank = np.zeros((emulator.height, emulator.width), np.uint8)
-    start = max(listed, settings["frame_stack"])
+    start = max(length, settings["frame_stack"])
     frames = tuple(
         Frame(blank, step=step) for step in range(start - settings["frame_stack"] + 1, start + 1)
     )
@@ -105,17 +120,17 @@ def _moment(player: Player, listed: int) -> tuple[Observation, tuple[Step, ...]]
     )
     past = tuple(
         Step(
-            observation=replace(now, frames=(), step=start - listed + k),
+            observation=replace(now, frames=(), step=start - length + k),
             decision=Decision(action=legal[k % len(legal)], frames=interval, source="parsed"),
             reward=0.0,
         )
-        for k in range(listed)
+        for k in range(length)
     )
     return now, past
 
 
 def _examples(number: int, past: Sequence[Step], now: Observation) -> tuple[Example, ...]:
-    """Examples as long as `learning.examples` writes them: four plans and a frame each."""
+    """Examples of the length that `learning.examples` makes: four plans and a frame each."""
     plans = ", then ".join(f"{name} x{now.interval}" for name in (now.legal * 4)[:4])
     text = (
         f"From an earlier episode that scored 100: on this screen you played {plans}, and "
@@ -124,13 +139,13 @@ def _examples(number: int, past: Sequence[Step], now: Observation) -> tuple[Exam
     return (Example(text=text, frame=now.frames[-1]),) * number
 
 
-def _answer(prompt: Prompt, reasoning: str, frames: int, ahead: int) -> str:
+def _answer(prompt: Prompt, reasoning: str, frames: int, chunk_size: int) -> str:
     """A legal answer in the form the prompt asks for."""
-    names = [prompt.legal[k % len(prompt.legal)] for k in range(ahead)]
+    names = [prompt.legal[k % len(prompt.legal)] for k in range(chunk_size)]
     if prompt.json:
         held = f', "frames": {frames}' if prompt.plans else ""
         plans = ", ".join(f'{{"action": "{name}"{held}}}' for name in names)
         return f'{{"reasoning": "{reasoning}", "actions": [{plans}]}}'
     held = f" x{frames}" if prompt.plans else ""
     plain = ", ".join(name + held for name in names)
-    return f"ACTIONS: {plain}" if prompt.plans or ahead > 1 else plain
+    return f"ACTIONS: {plain}" if prompt.plans or chunk_size > 1 else plain

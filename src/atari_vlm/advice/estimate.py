@@ -1,10 +1,10 @@
-"""What a run will cost, before anything is asked: calls, tokens and dollars.
+"""The cost of a run before it is played: calls, tokens and dollars.
 
     python -c "from atari_vlm.advice.estimate import estimate_run
     print(estimate_run('pong', 'gpt-6-luna', episodes=10).expected)"
 
-Every assumption is a sentence of `Estimate.assumptions`. The same settings as a run's are resolved
-by the same code, so what is estimated is what would be played; only the model is never asked.
+Every assumption is a sentence of `Estimate.assumptions`. The player is resolved as for a run, but
+its model is never called.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from datetime import date
 from math import ceil
 from typing import Any
 
-from atari_vlm.advice.call_sizes import WORDS, Sizes
-from atari_vlm.advice.rates import longest_of, price_of, rule_of, spec_of
+from atari_vlm.advice.call_sizes import WORDS, CallSizes
+from atari_vlm.advice.rates import max_tokens_of, price_of, rule_of, spec_of
 from atari_vlm.costs.episode_lengths import EpisodeLength, episode_length
 from atari_vlm.costs.prices import Price
 from atari_vlm.costs.prompt_tokens import text_tokens
-from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.errors import (
+    AtariVLMError,
+    InvalidSetting,
+    ModelUnusable,
+    UnknownName,
+    setting,
+)
 from atari_vlm.models.catalogue import MODELS, ModelSpec
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
@@ -32,62 +38,68 @@ from atari_vlm.prompts.strategies import LONGEST_REPLY
 from atari_vlm.types import Prompt, Reply
 
 THINKING = 250
-"""Hidden reasoning tokens assumed of an answer where the model reasons (effort "low")."""
+"""Hidden reasoning tokens of an answer, assumed of models that reason (effort "low")."""
 
 REPAIR = text_tokens("word " * (LONGEST_REPLY // 5)) + 100
-"""Most tokens that a repair turn adds to its prompt: the reply it quotes, the fault, the form."""
+"""Most tokens a repair turn adds to the prompt: the quoted reply, its fault, the answer format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What some episodes come to."""
+    """Totals over the episodes of a run."""
 
     decisions: int
     calls: int
     input_tokens: int
     output_tokens: int
     dollars: float | None
-    """None when the price is unknown: unknown is not free."""
+    """None if the price is unknown, which does not mean free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a run will cost, in three cases."""
+    """The cost of a run in three cases."""
 
     game: str
     model: str
     prompt: str
     episodes: int
     low: Figures
-    """The shortest games of random play, and the shortest answers that can be played."""
+    """Games as short as the shortest of random play; the shortest answers that can be played."""
     expected: Figures
-    """Games as long as random play's, and answers as long as the prompt asks for."""
+    """Games as long as the mean of random play; answers as long as the prompt asks for."""
     worst: Figures
-    """Games to their limit; every answer as long as it may be, and repaired once."""
+    """Games played to their limit; answers of the greatest length, each repaired once."""
     input_per_call: int
     output_per_call: int
     """Expected tokens of one call."""
     price: Price | None
     price_source: str
     rule: str
-    """The rule by which a picture is counted; see `costs.picture_tokens`."""
-    assumptions: tuple[str, ...]
+    """Name of the rule that counts pictures; see `costs.picture_tokens`."""
+    marked_assumptions: tuple[str, ...]
+    """The assumptions in sentences, with settings marked as by `errors.setting`."""
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """The assumptions in sentences, with settings as Python arguments."""
+        return tuple(str(AtariVLMError(sentence)) for sentence in self.marked_assumptions)
 
     @property
     def line(self) -> str:
-        """What is expected, in one line."""
+        """The expected case in one line."""
         expected, worst = self.expected, self.worst
         dollars = "price unknown"
         if expected.dollars is not None and worst.dollars is not None:
             dollars = f"${expected.dollars:,.2f} (at the very worst ${worst.dollars:,.2f})"
         return (
             f"about {expected.calls:,} calls, {expected.input_tokens:,} tokens in, "
-            f"{expected.output_tokens:,} out, {dollars}; `atari-vlm estimate` says why"
+            f"{expected.output_tokens:,} out, {dollars}; see `atari-vlm estimate`"
         )
 
 
-class _Uncalled:
-    """Stands for a hosted model without its key: its prompts are counted and never sent."""
+class _UncalledModel:
+    """Stands in for a model, whose prompts are counted and never sent; it needs no key."""
 
     def __init__(self, name: str) -> None:
         self.name, self.prompt_type = name, "basic"
@@ -97,7 +109,7 @@ class _Uncalled:
         raise ModelUnusable(f"{self.name} is being estimated, not played.")
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
 
 def estimate_run(
@@ -111,21 +123,22 @@ def estimate_run(
     base_url: str | None = None,
     day: date | None = None,
 ) -> Estimate:
-    """What `VLMTrainer(game, model, ...).train(episodes)` will cost. Needs no key.
+    """Estimate the cost of `VLMTrainer(game, model, ...).train(episodes)`. Needs no key.
 
     Args:
         game: any spelling of a game.
         model: a model of the catalogue, PROVIDER:ID, or with `base_url` any name.
         episodes: of the run.
-        prompt_type: None for the model's own.
-        learn: in context.
-        options: how it is played; the defaults where None.
-        base_url: a server of your own, which sends no bill.
-        day: whose price; None for today's.
+        prompt_type: overrides that of `options`.
+        learn: whether to learn in context, likewise.
+        options: of the run; None for the defaults.
+        base_url: your own server, likewise; the price is then unknown.
+        day: day of the price; None for today.
 
     Raises:
-        InvalidSetting: nothing there is billed by tokens (a baseline, the embedded model).
-        UnknownName: nothing is called that.
+        InvalidSetting: the player is not billed by tokens (a baseline, the embedded model), or the
+            length of an episode is unknown.
+        UnknownName: no game, model or prompt has this name.
     """
     name = parse_name(model, known=lambda base: base.lower() in MODELS).base
     chosen: dict[str, Any] = {
@@ -141,32 +154,32 @@ def estimate_run(
     spec = None if is_policy(name) else spec_of(name, base_url)
     if is_policy(name) or (spec is not None and spec.provider == "embedded"):
         raise InvalidSetting(
-            f"{name!r} plays in this process and reads no tokens that anybody bills; there is "
-            "nothing to estimate."
+            f"{name!r} plays in this process and is not billed by tokens, so there is nothing to "
+            "estimate."
         )
-    # These change no token; only the model that stands in for the real one would refuse them.
+    # They do not change the number of tokens, and the model that stands in refuses them.
     hosted = values(HostedOptions(base_url=base_url))
     options = replace(options, **hosted, **values(SpendOptions()), **values(LocalOptions()))
-    player = resolve(game, model, options, model=_Uncalled(model))
+    player = resolve(game, model, options, model=_UncalledModel(model))
     return estimate_of(player, episodes, day=day)
 
 
 def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Estimate:
-    """What a resolved player will cost; see `estimate_run`."""
+    """Estimate the cost of a resolved player; see `estimate_run`."""
     check_number("episodes", episodes, 1, 10**6)
     settings, day = player.settings, day or date.today()
     spec = _spec(player)
-    rule, rule_told = rule_of(spec, settings)
+    rule, about_rule = rule_of(spec, settings)
     price, price_source = price_of(spec, settings, day)
     length = episode_length(player.game.name)
-    sizes = Sizes.of(player, rule)
-    ahead = settings.get("decisions_per_call", 1)
+    sizes = CallSizes.of(player, rule)
+    chunk_size = settings.get("decisions_per_call", 1)
     thinking = THINKING if spec is not None and spec.effort and not settings["base_url"] else 0
-    longest = settings["max_tokens"] or longest_of(spec, settings)
-    cut = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
+    longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
+    most = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
 
-    def figures(decisions: int, calls: int, read: float, written: float) -> Figures:
-        tokens = round(read * calls * episodes), round(written * calls * episodes)
+    def figures(decisions: int, calls: int, prompt: float, answer: float) -> Figures:
+        tokens = round(prompt * calls * episodes), round(answer * calls * episodes)
         return Figures(
             decisions=decisions * episodes,
             calls=calls * episodes,
@@ -177,36 +190,41 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
 
     if length is None and settings["max_decisions"] is None:
         raise InvalidSetting(
-            f"Nobody has measured how long an episode of {player.game.name} lasts. Say how "
-            "long it may (max_decisions), or run: python benchmarks/episode_lengths.py"
+            f"The length of an episode of {player.game.name} has not been measured. Limit it with "
+            f"{setting('max_decisions')}, or run: python benchmarks/episode_lengths.py"
         )
     length = length and length.at_frame_skip(settings["frame_skip"])
-    least, mean = (min(length.least, cut), min(length.mean, cut)) if length else (cut, cut)
-    few, many = ceil(least / ahead), ceil(mean / ahead)
-    seen = sizes.examples * (episodes - 1) / episodes
-    read, written = sizes.read(many, ahead) + seen, sizes.answer + thinking
-    repair = sizes.full + sizes.examples + REPAIR / 2
+    least, mean = (min(length.least, most), min(length.mean, most)) if length else (most, most)
+    least_calls, mean_calls = ceil(least / chunk_size), ceil(mean / chunk_size)
+    examples = sizes.examples * (episodes - 1) / episodes
+    prompt = sizes.mean_prompt(mean_calls, chunk_size) + examples
+    answer = sizes.answer + thinking
+    # In the worst case every second call is a repair.
+    largest_prompt = sizes.largest_prompt + sizes.examples + REPAIR / 2
+    shortest_prompt = sizes.mean_prompt(least_calls, chunk_size)
     return Estimate(
         game=player.game.name,
         model=settings["model"],
         prompt=player.prompt_type,
         episodes=episodes,
-        low=figures(least, few, sizes.read(few, ahead), sizes.shortest),
-        expected=figures(mean, many, read, written),
-        worst=figures(cut, 2 * cut, repair, longest),
-        input_per_call=round(read),
-        output_per_call=round(written),
+        low=figures(least, least_calls, shortest_prompt, sizes.shortest_answer),
+        expected=figures(mean, mean_calls, prompt, answer),
+        worst=figures(most, 2 * most, largest_prompt, longest_answer),
+        input_per_call=round(prompt),
+        output_per_call=round(answer),
         price=price,
         price_source=price_source,
         rule=rule,
-        assumptions=tuple(
-            _told(settings, length, sizes, thinking, longest, ahead, rule_told, bool(seen))
+        marked_assumptions=tuple(
+            _assumptions(
+                settings, length, sizes, thinking, longest_answer, about_rule, bool(examples)
+            )
         ),
     )
 
 
 def _spec(player: Player) -> ModelSpec | None:
-    """What the catalogue has of the model, or what a model of the caller's own says of itself."""
+    """The catalogue's row of the model; for a model of the caller's own, from its settings."""
     name = parse_name(str(player.settings["model"]), known=lambda base: base.lower() in MODELS).base
     try:
         return spec_of(name, player.settings["base_url"])
@@ -220,17 +238,13 @@ def _spec(player: Player) -> ModelSpec | None:
 
 
 def billed(player: Player) -> bool:
-    """Whether somebody counts its tokens, a vendor or a server of the user's, and we can too."""
+    """Whether a vendor or a server counts the player's tokens and an estimate is possible."""
     measured = episode_length(player.game.name) or player.settings["max_decisions"]
     return player.counted and isinstance(player.model, HostedModel) and bool(measured)
 
 
 def record_of(player: Player) -> dict[str, Any] | None:
-    """What the record of a run keeps, so that its bill can be held against it.
-
-    Returns:
-        None where nothing is billed by tokens.
-    """
+    """The estimate for the record of a run, to be compared with its bill; None if not billed."""
     if not billed(player):
         return None
     made = estimate_of(player, 1)
@@ -248,17 +262,16 @@ def record_of(player: Player) -> dict[str, Any] | None:
     }
 
 
-def _told(
+def _assumptions(
     settings: dict[str, Any],
     length: EpisodeLength | None,
-    sizes: Sizes,
+    sizes: CallSizes,
     thinking: int,
-    longest: int,
-    ahead: int,
-    rule: str,
-    taught: bool,
+    longest_answer: int,
+    about_rule: str,
+    with_examples: bool,
 ) -> Iterator[str]:
-    """The assumptions, in sentences."""
+    """The assumptions in sentences, with settings marked."""
     if length:
         yield (
             f"An episode of random play takes {length.mean:,} decisions of "
@@ -267,8 +280,9 @@ def _told(
             "benchmarks/episode_lengths.py); a better player plays longer in most games."
         )
     if settings["max_decisions"]:
-        yield f"Episodes end after {settings['max_decisions']:,} decisions (--max-decisions)."
-    yield rule + " Text is counted without a tokenizer, to about 5%."
+        limit = setting("max_decisions")
+        yield f"Episodes end after {settings['max_decisions']:,} decisions ({limit})."
+    yield about_rule + " Text is counted without a tokenizer, to within about 5%."
     form = (
         f"{WORDS} words of reasoning, the most the prompt asks for, and " if sizes.reasons else ""
     )
@@ -276,16 +290,19 @@ def _told(
     if thinking:
         yield (
             f"Hidden reasoning is taken to be {thinking} tokens an answer at effort low: an "
-            "assumption, not a measurement; where it is longer it soon dominates the price."
+            "assumption, not a measurement. Longer reasoning soon dominates the price."
         )
     elif settings["model"] not in MODELS:
-        yield "Nobody knows here whether it reasons; hidden reasoning is not counted."
-    if ahead > 1:
-        yield f"An answer plans {ahead} decisions; lost lives, which end a plan, are not counted."
-    if taught:
+        yield "It is not known whether the model reasons; hidden reasoning is not counted."
+    if (chunk_size := settings.get("decisions_per_call", 1)) > 1:
+        yield (
+            f"An answer plans {chunk_size} decisions; that a lost life ends a plan is not counted."
+        )
+    if with_examples:
         yield "Examples are shown from the second episode on."
     yield (
-        f"Worst: every game to its limit, every answer {longest:,} tokens long and repaired once, "
-        "one decision a call; --max-decisions and --max-tokens bound it. Retries after failures, "
-        "and cached input, are not counted."
+        f"Worst: every game is played to its limit, every answer is {longest_answer:,} tokens long "
+        f"and repaired once, and plans one decision; {setting('max_decisions')} and "
+        f"{setting('max_tokens')} bound it. Retries after failures and cached input are not "
+        "counted."
     )

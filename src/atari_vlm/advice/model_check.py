@@ -1,8 +1,7 @@
-"""One cheap call that says what works: the key, the server, sight, answers, tokens and price.
+"""Check a model with one cheap call: server, key, vision, answer format, tokens and price.
 
-The question can only be answered from the picture: a number and an arrow, drawn anew from a seed,
-neither of which is in the words. A model that is blind, or a server that drops pictures, guesses
-one number in nine thousand.
+The prompt asks for a random number and the direction of an arrow, which are in the picture only. A
+model that does not see the picture guesses the number right once in 9,000 tries.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.random import Generator, default_rng
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable
+from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelFault, ModelUnusable, setting
 from atari_vlm.players import Options, model_for
 from atari_vlm.prompts.parts import actions
 from atari_vlm.protocols import Model
@@ -29,10 +28,10 @@ from atari_vlm.types import Frame, Message, Pixels, Prompt, Reply
 State = Literal["works", "fails", "unknown"]
 
 LEGAL = ("NOOP", "UP", "RIGHT", "LEFT", "DOWN")
-"""What may be answered where no game is named."""
+"""The actions of an answer if no game is given."""
 
 _ARROWS = {"UP": 0, "LEFT": 1, "DOWN": 2, "RIGHT": 3}
-"""Action -> quarter turns of an arrow that points up."""
+"""Action -> quarter turns, counter-clockwise, of an arrow that points up."""
 
 _DIGITS = (
     "111101101101111",
@@ -49,31 +48,38 @@ _DIGITS = (
 """The digits 0 to 9 as 3 x 5 dots, row by row."""
 
 _DOT, _WHITE, _YELLOW = 8, 14, 28
-"""Pixels of a dot; palette indices."""
+"""Pixels of a dot; palette indices of two colours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result for one aspect of a model."""
 
-    what: str
+    aspect: str
+    """E.g. "server", "key", "vision"."""
     state: State
-    words: str
-    needed: bool = False
-    """Whether a model can play without it."""
+    message: str
+    """An explanation, with settings marked as by `errors.setting`."""
+    required: bool = False
+    """Whether a model must pass to play."""
+
+    @property
+    def text(self) -> str:
+        """The explanation, with settings as Python arguments."""
+        return str(AtariVLMError(self.message))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What one call found out about a model."""
+class ModelCheck:
+    """The findings about a model."""
 
     model: str
     findings: tuple[Finding, ...]
 
     @property
     def works(self) -> bool:
-        """Whether everything works that playing needs."""
-        return all(found.state == "works" for found in self.findings if found.needed)
+        """Whether the model can play: every required finding is "works"."""
+        return all(finding.state == "works" for finding in self.findings if finding.required)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +97,22 @@ def check_model(
     options: Options | None = None,
     game: str | None = None,
     seed: int | None = None,
-) -> Checked:
-    """Ask a model one question, or a second one where it takes no schema.
+) -> ModelCheck:
+    """Call a model once, or a second time if its server rejects a JSON schema.
 
     Args:
-        name: as `build_model` takes it.
+        name: as for `build_model`.
         api_key: None takes it from the vendor's environment variable.
-        base_url: an OpenAI-compatible server that has the model.
-        options: how it is asked or held, in place of the two before.
-        game: whose actions the answer may name; None for the four directions and NOOP.
-        seed: of the picture; None for another one every time.
+        base_url: an OpenAI-compatible server that serves the model.
+        options: of the model; replaces `api_key` and `base_url`.
+        game: the answer may use its actions; None for four directions and NOOP.
+        seed: of the picture; None for a new one every time.
 
     Raises:
-        UnknownName, MissingExtra: there is nothing to ask.
-        InvalidSetting: the model reads nothing but its own games.
+        UnknownName: there is no such model or game.
+        MissingExtra: a package that the model needs is not installed.
+        InvalidSetting: an embedded model, which only plays its own games; or an option that the
+            model does not support.
     """
     legal = Emulator(get_game(game)).legal if game else LEGAL
     question = _question(legal, default_rng(seed))
@@ -112,68 +120,68 @@ def check_model(
         options = options or Options(api_key=api_key, base_url=base_url)
         model = model_for(name, options)
     except ModelUnusable as error:
-        return Checked(model=name, findings=(Finding("set-up", "fails", str(error), True),))
+        return ModelCheck(model=name, findings=(Finding("set-up", "fails", error.message, True),))
     if model.prompt_type == "embedded":
         raise InvalidSetting(
-            f"{name} reads the screens of its games and nothing else. That it looks is shown by "
-            f"`atari-vlm bench --models {name},{name}+blank`."
+            f"{name} was trained on the screens of its games only and cannot answer the check. To "
+            f"see that it uses the screen: `atari-vlm bench --models {name},{name}+blank`."
         )
-    return Checked(model=name, findings=tuple(asyncio.run(_ask(model, question))))
+    return ModelCheck(model=name, findings=tuple(asyncio.run(_findings(model, question))))
 
 
-async def _ask(model: Model, question: _Question) -> list[Finding]:
+async def _findings(model: Model, question: _Question) -> list[Finding]:
     """The findings, in the order in which things can fail."""
-    refused = ""
+    rejected = ""
     try:
         try:
             reply = await model.answer(question.prompt, seed=0)
         except ModelUnusable as error:
             if error.what:
                 raise
-            # A server that takes no schema rejects the whole request: ask in words alone.
-            refused = str(error)
-            reply = await model.answer(_unstructured(question.prompt), seed=1)
+            # A server without support for schemas rejects the request: ask without one.
+            rejected = error.message
+            reply = await model.answer(_without_schema(question.prompt), seed=1)
     except (ModelUnusable, ModelFault) as error:
-        return _unanswered(error)
+        return _without_answer(error)
     finally:
         await model.close()
-    asked = getattr(getattr(model, "settings", None), "model_id", model.name)
-    return _answered(reply, question, refused, asked)
+    requested = getattr(getattr(model, "settings", None), "model_id", model.name)
+    return _with_answer(reply, question, rejected, requested)
 
 
-def _unanswered(error: ModelUnusable | ModelFault) -> list[Finding]:
-    what = error.what if isinstance(error, ModelUnusable) else error.kind
-    reached: State = "works" if what in ("key", "model", "quota", "rate limit") else "unknown"
-    key: State = "works" if what in ("model", "rate limit") else "unknown"
+def _without_answer(error: ModelUnusable | ModelFault) -> list[Finding]:
+    failed = error.what if isinstance(error, ModelUnusable) else error.kind
+    reached: State = "works" if failed in ("key", "model", "quota", "rate limit") else "unknown"
+    key: State = "works" if failed in ("model", "rate limit") else "unknown"
     rows = {
         "server": Finding("server", reached, "it was reached" if reached == "works" else "", True),
         "key": Finding("key", key, "it was accepted" if key == "works" else "", True),
     }
-    rows[what or "answer"] = Finding(what or "answer", "fails", str(error), True)
+    rows[failed or "answer"] = Finding(failed or "answer", "fails", error.message, True)
     return list(rows.values())
 
 
-def _served(said: str, asked: str) -> str:
-    """The name the server gives, and the one it was asked for where they differ."""
-    if not said:
-        return "the server does not say which answered"
-    return said if said == asked else f"{said}, where {asked} was asked for"
+def _names(answered: str, requested: str) -> str:
+    """The name of the model that answered, and the one requested if they differ."""
+    if not answered:
+        return "the server does not name the model that answered"
+    return answered if answered == requested else f"{answered}, where {requested} was requested"
 
 
-def _answered(reply: Reply, question: _Question, refused: str, asked: str) -> list[Finding]:
+def _with_answer(reply: Reply, question: _Question, rejected: str, requested: str) -> list[Finding]:
     legal, usage = question.prompt.legal, reply.usage
     parsed = parse_plan(reply.text, legal, question.prompt.longest)
     sees = question.number in re.findall(r"\d+", re.sub(r"(?<=\d)[ ,.](?=\d)", "", reply.text))
-    quoted = " ".join(reply.text.split())[:120] or "(no words)"
+    quoted = " ".join(reply.text.split())[:120] or "(nothing)"
     tokens = f"{usage.input_tokens:,} in, {usage.output_tokens:,} out"
     counted = bool(usage.input_tokens)
-    priced = usage.dollars is not None
+    price_known = usage.dollars is not None
     return [
         Finding("server", "works", "it was reached", True),
         Finding("key", "works", "it was accepted, or none is needed", True),
-        Finding("model", "works", _served(reply.model, asked)),
+        Finding("model", "works", _names(reply.model, requested)),
         Finding(
-            "sight",
+            "vision",
             "works" if sees else "fails",
             f"the picture shows {question.number}; it answered: {quoted}",
             True,
@@ -186,7 +194,7 @@ def _answered(reply: Reply, question: _Question, refused: str, asked: str) -> li
             else parsed.fault,
             True,
         ),
-        _structure(reply, question, refused),
+        _structured_answer(reply, question, rejected),
         Finding("latency", "works", f"{usage.seconds:.2f} s"),
         Finding(
             "tokens",
@@ -195,26 +203,29 @@ def _answered(reply: Reply, question: _Question, refused: str, asked: str) -> li
         ),
         Finding(
             "price",
-            "works" if priced else "unknown",
-            f"${usage.dollars:.6f} for this call" if priced else "unknown, which is not free",
+            "works" if price_known else "unknown",
+            f"${usage.dollars:.6f} for this call"
+            if price_known
+            else "unknown, which does not mean free",
         ),
     ]
 
 
-def _structure(reply: Reply, question: _Question, refused: str) -> Finding:
-    """Whether the answer is the JSON that was asked for; cot and expert prompts ask for it."""
-    if refused:
-        words = f"{refused} Play with --prompt basic, which asks for no schema."
-        return Finding("structured answer", "fails", words)
+def _structured_answer(reply: Reply, question: _Question, rejected: str) -> Finding:
+    """Whether the answer is JSON of the schema, as the prompts cot and expert need it."""
+    if rejected:
+        basic = setting("prompt_type", "basic")
+        message = f"{rejected} Play with {basic}, which uses no schema."
+        return Finding("structured answer", "fails", message)
     try:
         answer = json.loads(reply.text)
     except ValueError:
         answer = None
     follows = isinstance(answer, dict) and list(answer) == ["reasoning", "action"]
     if follows and answer["action"] in question.prompt.legal:
-        return Finding("structured answer", "works", "the schema was followed to the letter")
-    words = "the answer does not follow the schema, which this server ignores; it is read anyway"
-    return Finding("structured answer", "fails", words)
+        return Finding("structured answer", "works", "the answer follows the schema")
+    message = "the answer does not follow the schema, which this server ignores; it is read anyway"
+    return Finding("structured answer", "fails", message)
 
 
 # --- the question --------------------------------------------------------------------------------
@@ -227,9 +238,9 @@ def _question(legal: Sequence[str], rng: Generator) -> _Question:
         "Read the number, then choose the action that names the direction of the arrow. Answer "
         'with one JSON object only: {"reasoning": "<the number>", "action": "<name>"}'
     )
-    words = f"The picture shows a number of four digits, and an arrow below it. {actions(legal)}"
+    text = f"The picture shows a number of four digits, and an arrow below it. {actions(legal)}"
     prompt = Prompt(
-        messages=(Message("user", (words, Frame(draw(number, arrow)), ask)),),
+        messages=(Message("user", (text, Frame(draw(number, arrow)), ask)),),
         legal=tuple(legal),
         longest=1,
         plans=False,
@@ -238,15 +249,15 @@ def _question(legal: Sequence[str], rng: Generator) -> _Question:
     return _Question(prompt, number, arrow)
 
 
-def _unstructured(prompt: Prompt) -> Prompt:
+def _without_schema(prompt: Prompt) -> Prompt:
     return Prompt(messages=prompt.messages, legal=prompt.legal, longest=1, plans=False)
 
 
 def draw(number: str, arrow: str) -> Pixels:
-    """A screen with a number in white dots and, below it, a yellow arrow.
+    """A screen, shape (210, 160), with a number in white and a yellow arrow below it.
 
     Args:
-        number: of four digits.
+        number: four digits.
         arrow: "UP", "LEFT", "DOWN" or "RIGHT".
     """
     screen = np.zeros((210, 160), np.uint8)

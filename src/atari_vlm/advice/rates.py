@@ -1,4 +1,4 @@
-"""What is known of a model before it is asked: its picture rule, its price, its longest answer."""
+"""Rule for pictures, price and longest answer of a model, known before any call."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ _ASSUMED = (
     ("gpt", "openai"),
     ("", "qwen2-vl"),
 )
-"""Beginning of a model id -> the rule assumed for one that the catalogue lacks."""
+"""(prefix of a model id, rule for its pictures): assumed for models that the catalogue lacks."""
 
 
 def spec_of(name: str, base_url: str | None) -> ModelSpec | None:
-    """What the catalogue says of a model; None where it knows nothing of it."""
+    """The catalogue's row of a model; None for models of a server or a folder that it lacks.
+
+    Raises:
+        UnknownName: no model has this name.
+    """
     if base_url is not None:
         return MODELS.get(name.lower())
     try:
@@ -41,11 +45,11 @@ def spec_of(name: str, base_url: str | None) -> ModelSpec | None:
 
 
 def rule_of(spec: ModelSpec | None, settings: Mapping[str, Any]) -> tuple[str, str]:
-    """The rule that counts its pictures, and a sentence where it is assumed."""
+    """The rule that counts the model's pictures, and a sentence about it for the assumptions."""
     if spec is not None and spec.images:
         return spec.images, f"Pictures are counted by the rule {spec.images!r}."
     name = (spec.model_id if spec else str(settings["model"])).lower()
-    rule = next(rule for beginning, rule in _ASSUMED if name.startswith(beginning))
+    rule = next(rule for prefix, rule in _ASSUMED if name.startswith(prefix))
     return rule, (
         f"Pictures are counted by the rule {rule!r}, which is assumed: no rule is known for "
         f"{settings['model']}."
@@ -55,7 +59,7 @@ def rule_of(spec: ModelSpec | None, settings: Mapping[str, Any]) -> tuple[str, s
 def price_of(
     spec: ModelSpec | None, settings: Mapping[str, Any], day: date
 ) -> tuple[Price | None, str]:
-    """Its price on a day, and where that is from; None where it is unknown."""
+    """The price on a day and its source; the price is None if it is unknown or there is none."""
     if settings["base_url"] is not None:
         return None, "unknown: a server of your own"
     if spec is None or spec.provider in ("embedded", "local"):
@@ -63,28 +67,28 @@ def price_of(
     price, since = spec.price_on(day), spec.price_day(day)
     if price is not None:
         return price, f"of {since}"
-    return _listed(spec)
+    return _list_price(spec)
 
 
-def _listed(spec: ModelSpec) -> tuple[Price | None, str]:
-    """The price of the public list, for ids that the catalogue lacks."""
+def _list_price(spec: ModelSpec) -> tuple[Price | None, str]:
+    """The price in genai-prices, for ids that the catalogue lacks."""
     from genai_prices import Usage, calc_price
 
-    def of(**tokens: int) -> float:
+    def per_million(**tokens: int) -> float:
         found = calc_price(Usage(**tokens), spec.model_id, provider_id=spec.provider)
         return float(found.total_price) * 1000
 
     try:
-        fresh = of(input_tokens=1000)
-        cached = of(input_tokens=1000, cache_read_tokens=1000)
+        fresh = per_million(input_tokens=1000)
+        cached = per_million(input_tokens=1000, cache_read_tokens=1000)
         source = f"genai-prices {version('genai-prices')}"
-        return Price(fresh, cached, of(output_tokens=1000)), source
+        return Price(fresh, cached, per_million(output_tokens=1000)), source
     except (LookupError, ValueError):
         return None, "unknown"
 
 
-def longest_of(spec: ModelSpec | None, settings: Mapping[str, Any]) -> int:
-    """Longest answer where none is set: of a hosted model, or of one in this process."""
+def max_tokens_of(spec: ModelSpec | None, settings: Mapping[str, Any]) -> int:
+    """The default limit on the tokens of an answer, of a hosted model or one in this process."""
     if settings["base_url"] is None and (spec is None or spec.provider == "local"):
         return 512
     (default,) = (field.default for field in fields(HostedSettings) if field.name == "max_tokens")

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer
 
+from atari_vlm.errors import AtariVLMError
 from atari_vlm.options import About, abouts
 from atari_vlm.players import Options
 
@@ -37,6 +38,11 @@ def flag_of(name: str, value: str = "", own: Mapping[str, str] | None = None) ->
     if value == "False":
         return off or f"--no-{on.removeprefix('--')}"
     return f"{on} {value}" if value and value != "True" else on
+
+
+def with_flags(message: str) -> str:
+    """A message with the settings that `errors.setting` marked as flags."""
+    return AtariVLMError(message).worded(flag_of)
 
 
 def _default_flag(name: str) -> str:
@@ -63,7 +69,7 @@ def with_options(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def with_flags(**arguments: Any) -> None:
+        def with_keywords(**arguments: Any) -> None:
             options = {name: arguments.pop(name) for name in shared}
             for name, read in readers.items():
                 if options.get(name) is not None:
@@ -73,11 +79,11 @@ def with_options(
         own = _own_parameters(command)
         del own["options"]
         parameters = {**own, **shared}
-        with_flags.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        with_keywords.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             list(parameters.values())
         )
-        with_flags.__annotations__ = {name: p.annotation for name, p in parameters.items()}
-        return with_flags
+        with_keywords.__annotations__ = {name: p.annotation for name, p in parameters.items()}
+        return with_keywords
 
     return decorate
 

@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from atari_vlm.advice.estimate import Estimate, Figures
-from atari_vlm.advice.model_check import Checked
+from atari_vlm.advice.model_check import ModelCheck
 from atari_vlm.atari.games import SUGGESTED, Game
 from atari_vlm.cli.display import shown
+from atari_vlm.cli.flags import with_flags
 from atari_vlm.costs.picture_tokens import FAMILIES
 from atari_vlm.models.catalogue import (
     AS_OF,
@@ -204,8 +205,8 @@ def print_estimate(console: Console, estimate: Estimate) -> None:
         highlight=False,
     )
     console.print(_price(estimate), highlight=False)
-    for assumption in estimate.assumptions:
-        console.print(Text(f"- {assumption}"))
+    for assumption in estimate.marked_assumptions:
+        console.print(Text(f"- {with_flags(assumption)}"))
 
 
 def _price(estimate: Estimate) -> str:
@@ -221,12 +222,12 @@ def _price(estimate: Estimate) -> str:
 # --- checks --------------------------------------------------------------------------------------
 
 
-def print_check(console: Console, checked: Checked) -> None:
-    """What works and what does not, a line each; what playing needs is marked."""
+def print_check(console: Console, checked: ModelCheck) -> None:
+    """The findings about a model, one a line, and whether it can play."""
     table = _table(f"{shown(checked.model)}: one call", "", "", "")
-    for found in checked.findings:
-        style = {"works": "green", "fails": "red", "unknown": "yellow"}[found.state]
-        state = Text(found.state.upper() if found.state == "fails" else found.state, style)
-        table.add_row(found.what, state, Text(shown(found.words)))
+    for finding in checked.findings:
+        style = {"works": "green", "fails": "red", "unknown": "yellow"}[finding.state]
+        state = Text(finding.state.upper() if finding.state == "fails" else finding.state, style)
+        table.add_row(finding.aspect, state, Text(shown(with_flags(finding.message))))
     console.print(table)
     console.print("It can play." if checked.works else "It cannot play like this.")
