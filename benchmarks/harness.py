@@ -26,6 +26,7 @@ from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.rollout import steps
+from atari_vlm.runs.episode_log import EpisodeJournal, EpisodeLog
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Limits
@@ -67,17 +68,16 @@ async def decisions(base_url: str, folder: Path, profile: Profile) -> AsyncItera
     run = Run.play(folder, trainer.settings)
     model = build_model("any", base_url=base_url)
     model.answer = profile.awaited("model call, PNG included", model.answer)  # type: ignore
-    journal = JournaledModel(model, run)
-    journal_remember = profile.timed("store: answers", run.remember)
-    run.remember = journal_remember  # type: ignore[method-assign]
-    strategy = get_strategy("basic", PromptSettings(frames=1))
-    policy = VLMPolicy(journal, profile.timed("prompt", strategy))
+    remember = profile.timed("record: answers", run.remember)
+    run.remember = remember  # type: ignore[method-assign]
+    strategy = profile.timed("prompt", get_strategy("basic", PromptSettings(frames=1)))
     env = AtariVLMEnvironment("breakout", frame_stack=1, resize_shape=None)
     env.advance = profile.timed("emulator", env.advance)  # type: ignore[method-assign]
     number = 0
     for episode in range(1000):
-        log = run.log(episode, episode)
-        log.decided = profile.timed("store: decisions", log.decided)  # type: ignore[method-assign]
+        policy = VLMPolicy(JournaledModel(model, EpisodeJournal(run, episode)), strategy)
+        log = EpisodeLog(run, episode, episode)
+        log.decided = profile.timed("record: decisions", log.decided)  # type: ignore[method-assign]
         async for _ in steps(env, policy, log, seed=episode, episode=episode, limits=Limits()):
             number += 1
             yield number

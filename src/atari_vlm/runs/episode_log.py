@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from atari_vlm.errors import StoreError
 from atari_vlm.runs import records
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.totals import add_decisions
 from atari_vlm.types import Decision, Observation, Reply, Step
 
 
@@ -88,8 +89,7 @@ class EpisodeLog:
                     decision.considered, run.text_id, run.place_of
                 )
                 db.execute("INSERT INTO candidates VALUES(?, ?, ?)", (*place, considered))
-            run.running_totals(self.episode).add_decision(decision)
-            run.store_totals(db, self.episode)
+            add_decisions(db, self.episode, decision.source, 1)
 
     def rewarded(self, step: Step) -> None:
         """Keep the reward for the next commit; on a resume, compare it with the stored one."""

@@ -18,7 +18,7 @@ import numpy as np
 from atari_vlm.models.journal import reply_from_json
 from atari_vlm.runs import records
 from atari_vlm.runs.schema import FILE, FORMAT, explained
-from atari_vlm.runs.totals import Totals
+from atari_vlm.runs.totals import Totals, charged, totals_from_row
 from atari_vlm.types import (
     Call,
     Decision,
@@ -247,16 +247,18 @@ class RunReader:
         """Running sums of an episode; of the whole run, learning included, for None."""
         if int(self.settings.get("format", FORMAT)) < 4:  # type: ignore[arg-type]
             return self._computed_totals(episode)
-        where, values = ("", ()) if episode is None else (" WHERE episode = ?", (episode,))
-        rows = self._all(f"SELECT value FROM totals{where}", *values)
-        return sum((Totals.from_json(value) for (value,) in rows), Totals())
+        where, values = _where(episode)
+        rows = self._all(f"SELECT * FROM totals{where}", *values)
+        totals = sum(map(totals_from_row, rows), Totals())
+        query = f"SELECT source, sum(decisions) FROM sources{where} GROUP BY source"
+        totals.sources.update(dict(self._all(query, *values)))
+        return totals
 
     def _computed_totals(self, episode: int | None) -> Totals:
         """The sums of a run whose format does not store them."""
-        totals = Totals()
-        for reply in self._replies(episode):
-            totals.add_usage(reply.usage)
-        where, values = ("", ()) if episode is None else (" WHERE episode = ?", (episode,))
+        usages = [reply.usage for reply in self._replies(episode)]
+        totals = sum((Totals(usage, charged(usage)) for usage in usages), Totals())
+        where, values = _where(episode)
         query = f"SELECT source, count(*) FROM steps{where} GROUP BY source"
         totals.sources.update(dict(self._all(query, *values)))
         return totals
@@ -314,3 +316,8 @@ class RunReader:
     def _one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         rows = self._all(query, *values)
         return rows[0] if rows else None
+
+
+def _where(episode: int | None) -> tuple[str, tuple[int, ...]]:
+    """The condition for one episode, or for all."""
+    return ("", ()) if episode is None else (" WHERE episode = ?", (episode,))

@@ -22,7 +22,7 @@ from atari_vlm.runs import records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, locked
 from atari_vlm.runs.settings import must_match
-from atari_vlm.runs.totals import LEARNING, Totals
+from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged
 from atari_vlm.types import Call, Frame, Lessons, Reply
 
 FOREIGN = 1_000_000
@@ -37,7 +37,6 @@ class Run(RunReader):
         self._lock = lock
         self._texts: dict[str, int] = {}
         self._places: dict[int, tuple[Frame, records.Place]] = {}
-        self._totals: dict[int, Totals] = {}
 
     # -- opening --------------------------------------------------------------------------------
 
@@ -92,7 +91,9 @@ class Run(RunReader):
         with self.writing() as db:
             for row in self.episodes():
                 totals = self._computed_totals(row.episode)
-                db.execute("INSERT INTO totals VALUES(?, ?)", (row.episode, totals.to_json()))
+                add_usage(db, row.episode, totals.usage, totals.spent)
+                for source, count in totals.sources.items():
+                    add_decisions(db, row.episode, source, count)
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -114,7 +115,6 @@ class Run(RunReader):
         """Drop what is known of the file: a transaction was not committed."""
         self._texts.clear()
         self._places.clear()
-        self._totals.clear()
 
     def text_id(self, text: str) -> int:
         """The number of a text, stored once however often prompts repeat it."""
@@ -127,29 +127,16 @@ class Run(RunReader):
             self._texts[text] = row[0]
         return self._texts[text]
 
-    def running_totals(self, episode: int) -> Totals:
-        """The sums of an episode so far, to be added to and stored with `store_totals`."""
-        if episode not in self._totals:
-            self._totals[episode] = self.totals(episode)
-        return self._totals[episode]
-
-    def store_totals(self, db: sqlite3.Connection, episode: int) -> None:
-        """Write the sums of an episode within a transaction."""
-        values = (episode, self._totals[episode].to_json())
-        db.execute("INSERT OR REPLACE INTO totals VALUES(?, ?)", values)
-
     def remember(self, seed: int, reply: Reply, episode: int) -> None:
         """Commit an answer under its call's seed, and count it for an episode."""
         with self.writing() as db:
             self.add_reply(db, seed, reply, episode)
-            self.store_totals(db, episode)
 
     def add_reply(self, db: sqlite3.Connection, seed: int, reply: Reply, episode: int) -> None:
         """Write an answer within a transaction; one that is stored already is not counted again."""
-        totals = self.running_totals(episode)
         values = (seed, reply_to_json(reply))
         if db.execute("INSERT OR IGNORE INTO replies VALUES(?, ?)", values).rowcount:
-            totals.add_usage(reply.usage)
+            add_usage(db, episode, reply.usage, charged(reply.usage))
 
     def write_off(self, episode: int, lost: Lost) -> None:
         """Store what the unanswered requests of an episode may have cost."""
@@ -202,8 +189,6 @@ class Run(RunReader):
                     (LEARNING, episode, number, call.seed, prompt, fault),
                 )
                 self.add_reply(db, call.seed, call.reply, LEARNING)
-            if calls:
-                self.store_totals(db, LEARNING)
             value = records.lessons_to_json(lessons, self.place_of)
             db.execute("INSERT OR REPLACE INTO lessons VALUES(?, ?, ?)", (episode, learner, value))
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from atari_vlm.errors import StoreError
 from atari_vlm.runs.files import lock
+from atari_vlm.runs.totals import COLUMNS
 
 FILE = "run.sqlite"
 FORMAT = 4
@@ -41,16 +42,17 @@ _TABLES = {
     "calls": """episode INTEGER, step INTEGER, number INTEGER, seed INTEGER, prompt TEXT,
         fault TEXT, PRIMARY KEY(episode, step, number)""",
     "lost": "episode INTEGER, requests INTEGER, tokens INTEGER, dollars REAL",
-    "totals": "episode INTEGER PRIMARY KEY, value TEXT NOT NULL",
+    "totals": COLUMNS,
+    "sources": "episode INTEGER, source TEXT, decisions INTEGER, PRIMARY KEY(episode, source)",
     "lessons": "episode INTEGER PRIMARY KEY, learner TEXT NOT NULL, value TEXT NOT NULL",
     "parent": "folder TEXT NOT NULL, episode INTEGER NOT NULL, step INTEGER NOT NULL",
 }
-"""latency: seconds the decision took. waited: emulator frames that passed meanwhile. totals: sums
-of each episode so far, those of learning under episode -1. lessons: shown from an episode on; calls
-of learning are in `calls` under episode -1, with that episode as the step. parent: the run that
-this one was forked from. worker: the process that played an episode."""
+"""latency: seconds the decision took. waited: emulator frames that passed meanwhile. totals and
+sources: sums of each episode so far, those of learning under episode -1. lessons: shown from an
+episode on; calls of learning are in `calls` under episode -1, with that episode as the step. parent:
+the run that this one was forked from. worker: the process that played an episode."""
 
-_WITHOUT_ROWID = ("steps", "candidates", "pictures", "calls")
+_WITHOUT_ROWID = ("steps", "candidates", "pictures", "calls", "sources")
 
 
 def _definition(table: str) -> str:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import sqlite3
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from atari_vlm.types import Charge, Decision, Usage
+from atari_vlm.types import Charge, Source, Usage
 
 LEARNING = -1
 """The episode that what a learner asks is counted under."""
+
+_USAGE = tuple(each.name for each in fields(Usage))
+_SUMS = (*_USAGE, "spent_tokens", "spent_dollars")
+
+COLUMNS = ", ".join(("episode INTEGER PRIMARY KEY", *(f"{name} REAL" for name in _SUMS)))
+"""Of the table `totals`. An unknown price is NULL, which makes every later sum NULL too."""
+
+_ADD = (
+    f"INSERT INTO totals VALUES({', '.join('?' * (1 + len(_SUMS)))}) ON CONFLICT DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+)
 
 
 @dataclass(slots=True)
@@ -24,20 +37,6 @@ class Totals:
     sources: Counter[str] = field(default_factory=Counter)
     """How many decisions were chosen in which way."""
 
-    def add_usage(self, usage: Usage) -> None:
-        """Count an answer."""
-        self.usage += usage
-        if usage.replayed:
-            return
-        self.spent = Charge(
-            self.spent.tokens + usage.input_tokens + usage.output_tokens + usage.uncertain_tokens,
-            (self.spent.dollars or 0.0) + (usage.dollars or 0.0) + (usage.uncertain_dollars or 0.0),
-        )
-
-    def add_decision(self, decision: Decision) -> None:
-        """Count a decision; its answers are counted one by one."""
-        self.sources[decision.source] += 1
-
     def __add__(self, other: Totals) -> Totals:
         """The sums over both."""
         tokens = self.spent.tokens + other.spent.tokens
@@ -45,13 +44,36 @@ class Totals:
         sources = self.sources + other.sources
         return Totals(self.usage + other.usage, Charge(tokens, dollars), sources)
 
-    def to_json(self) -> str:
-        """For the run's file."""
-        values = [asdict(self.usage), [self.spent.tokens, self.spent.dollars], dict(self.sources)]
-        return json.dumps(values)
 
-    @staticmethod
-    def from_json(blob: str) -> Totals:
-        """The totals that `to_json` wrote."""
-        usage, (tokens, dollars), sources = json.loads(blob)
-        return Totals(Usage(**usage), Charge(tokens, dollars), Counter(sources))
+def charged(usage: Usage) -> Charge:
+    """What an answer counts for in a budget; see `Totals.spent`."""
+    if usage.replayed:
+        return Charge()
+    return Charge(
+        usage.input_tokens + usage.output_tokens + usage.uncertain_tokens,
+        (usage.dollars or 0.0) + (usage.uncertain_dollars or 0.0),
+    )
+
+
+def add_usage(db: sqlite3.Connection, episode: int, usage: Usage, spent: Charge) -> None:
+    """Add to the totals of an episode, within a transaction."""
+    values = [getattr(usage, name) for name in _USAGE]
+    db.execute(_ADD, (episode, *values, spent.tokens, spent.dollars))
+
+
+def add_decisions(db: sqlite3.Connection, episode: int, source: Source | str, count: int) -> None:
+    """Count decisions of an episode by how they were chosen, within a transaction."""
+    db.execute(
+        "INSERT INTO sources VALUES(?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET decisions = decisions + excluded.decisions",
+        (episode, source, count),
+    )
+
+
+def totals_from_row(row: Sequence[Any]) -> Totals:
+    """The totals of one row of the table, without its sources."""
+    _, *values, tokens, dollars = row
+    names = dict(zip(_USAGE, values, strict=True))
+    money = ("dollars", "uncertain_dollars", "seconds")
+    usage = Usage(**{name: v if name in money else int(v) for name, v in names.items()})
+    return Totals(usage, Charge(int(tokens), dollars))
