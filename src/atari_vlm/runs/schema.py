@@ -49,8 +49,8 @@ _TABLES = {
 }
 """latency: seconds the decision took. waited: emulator frames that passed meanwhile. totals and
 sources: sums of each episode so far, those of learning under episode -1. lessons: shown from an
-episode on; calls of learning are in `calls` under episode -1, with that episode as the step. parent:
-the run that this one was forked from. worker: the process that played an episode."""
+episode on; calls of learning are in `calls` under episode -1, with that episode as the step.
+parent: the run that this one was forked from. worker: the process that played an episode."""
 
 _WITHOUT_ROWID = ("steps", "candidates", "pictures", "calls", "sources")
 

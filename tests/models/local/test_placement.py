@@ -11,6 +11,7 @@ from atari_vlm.errors import InvalidSetting, MissingExtra
 from atari_vlm.models.build import build_model
 from atari_vlm.models.local import placement
 from atari_vlm.models.local.model import LocalModel, LocalSettings
+from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.local.placement import Placement
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt
@@ -67,9 +68,9 @@ def test_quantization_names_its_missing_package(built, monkeypatch, kind, packag
     gone = {package}
     monkeypatch.setattr(placement, "find_spec", lambda name: None if name in gone else object())
     with pytest.raises(MissingExtra, match=rf"quantize='{kind}' needs {package}. Run: pip install"):
-        build_model(str(built("idefics3")), local={"quantize": kind})
+        build_model(str(built("idefics3")), local=LocalOptions(quantize=kind))
     gone.clear()
-    model = build_model(str(built("idefics3")), local={"quantize": kind})
+    model = build_model(str(built("idefics3")), local=LocalOptions(quantize=kind))
     assert model.description.startswith(f"idefics3 ({kind}): ")
 
 
@@ -108,4 +109,4 @@ def test_an_unknown_setting_gets_a_suggestion(tmp_path):
     process = command("play", "--model", "local:x", "--quantise", "4bit", cwd=tmp_path)
     assert process.returncode == 2
     assert "No such option: --quantise" in process.stderr
-    assert "Did you mean --quantize?" in " ".join(process.stderr.split())
+    assert "Possible options: --quantize" in " ".join(process.stderr.split())
