@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.options import GameOptions
@@ -23,13 +22,13 @@ from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import (
     HostedOptions,
     SpendOptions,
-    hosted_only,
     refuse_hosted,
+    without_secrets,
 )
 from atari_vlm.models.local.options import LocalOptions, refuse_local
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import check_all, given, option, part, refuse
-from atari_vlm.policies.registry import PlayerName, get_policy, is_policy, parse_name
+from atari_vlm.policies.registry import get_policy, is_policy, parse_name
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.options import PromptOptions
@@ -43,6 +42,7 @@ from atari_vlm.protocols import (
     Specialised,
     identity_of,
     privileges_of,
+    settings_of,
     version_of,
 )
 from atari_vlm.runs.options import RunOptions
@@ -152,7 +152,7 @@ def resolve(
 
     Args:
         game_name: any spelling of a game.
-        name: MODEL+wrapper:argument+..., or the name of the model or policy that is given.
+        name: MODEL+wrapper:argument+...; MODEL may be the name of the model or policy given.
         options: how.
         model: a model of the caller's own.
         policy: a policy of the caller's own, played as it is.
@@ -163,10 +163,12 @@ def resolve(
         UnknownName, InvalidSetting, ModelUnusable, MissingExtra: the player cannot be built.
     """
     game = get_game(game_name)
-    if model is not None or policy is not None:
-        named = PlayerName(name)
-    else:
-        named = parse_name(name, known=lambda base: base.lower() in MODELS)
+    if model is not None and policy is not None:
+        raise InvalidSetting(f"{name} is played by a policy or by a model; leave one of them out.")
+    own = policy if model is None else model
+    named = parse_name(
+        name, lambda base: base.lower() in MODELS, own=None if own is None else own.name
+    )
     if policy is not None:
         base = _policy_base(policy, f"The policy {name!r}", options)
         base = replace(base, record={"policy": identity_of(policy, game.name)})
@@ -201,7 +203,7 @@ def resolve(
             "model": name,
             "version": version_of(built, game.name),
             "privileges": sorted(privileges_of(built)),
-            "base_url": host(options.base_url),
+            "base_url": without_secrets(options.base_url),
             "prompt": base.prompt_type,
             "learner": learner.name if learner else None,
             "examples": learner.examples if isinstance(learner, BestMoments) else None,
@@ -282,6 +284,7 @@ def _model_base(
         learner=None if own_learner else _learner(prompt, options),
         record={
             **({"local": description} if description else {}),
+            **_own_settings(own),
             **record,
             **({} if scorer is None else {"decide": options.decide}),
         },
@@ -315,6 +318,16 @@ def _checked(model: Model, name: str, options: Options) -> Model:
             f"The price of {name} is not known; cap it with {setting('budget_tokens')}."
         )
     return model
+
+
+def _own_settings(own: Model | None) -> dict[str, Any]:
+    """The settings of a model of the caller's own, for the record."""
+    if isinstance(own, HostedModel):
+        settings = own.settings.cache_fields()
+        del settings["base_url"]  # a server may move
+    else:
+        settings = settings_of(own)
+    return {"model_settings": settings} if settings else {}
 
 
 def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options) -> None:
@@ -382,15 +395,3 @@ def _scorer(name: str, model: Model, strategy: Strategy, options: Options) -> Sc
             f"{score} scores one decision; leave {setting('decisions_per_call')} out."
         )
     return ScoredPolicy(model, strategy, Lessons(), model.name, options.temperature or 0.0)
-
-
-def host(url: str | None) -> str | None:
-    """The server without the parts of an address that may be secret (user, password, query)."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
-
-
-__all__ = ["Options", "Player", "hosted_only", "resolve"]

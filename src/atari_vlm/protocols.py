@@ -156,11 +156,11 @@ class VersionedByGame(Protocol):
 
 @runtime_checkable
 class Configured(Protocol):
-    """A policy, strategy or learner with settings for the record of a run."""
+    """A policy, model, strategy or learner with settings for the record of a run."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Values that JSON can hold. A run is only continued with the same settings."""
+        """Values that JSON can hold, or a dataclass. A run only continues with the same ones."""
         ...
 
 
@@ -223,11 +223,12 @@ def version_of(thing: object, game: str) -> str | None:
 
 def settings_of(thing: object) -> dict[str, Any]:
     """The settings of anything: as declared, or the plain fields of a dataclass."""
-    if isinstance(thing, Configured):
-        return dict(thing.settings)
-    if not is_dataclass(thing):
+    declared = thing.settings if isinstance(thing, Configured) else thing
+    if isinstance(declared, Mapping):
+        return dict(declared)
+    if not is_dataclass(declared):
         return {}
-    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    values = {field.name: getattr(declared, field.name) for field in fields(declared)}
     return {name: value for name, value in values.items() if _plain(value)}
 
 

@@ -167,3 +167,11 @@ def test_numbers_stay_whole_on_a_narrow_screen():
 def test_a_bench_takes_no_key_that_would_reach_every_vendor_in_it():
     with pytest.raises(InvalidSetting, match="takes no api_key, which would reach every vendor"):
         BenchSettings(games=("pong",), players=("gpt-4o",), options=Options(api_key="sk-x"))
+
+
+def test_a_bench_in_processes_ends_when_a_cell_fails_while_others_wait(tmp_path):
+    players = ("always-DANCE", "random", "noop", "always-NOOP", "always-UP", "always-DOWN")
+    with pytest.raises(UnknownName, match="always-DANCE"):
+        bench(
+            settings(tmp_path, games=("freeway",), players=players, processes=2), lambda line: None
+        )

@@ -24,13 +24,20 @@ from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_
 from atari_vlm.options import part, values
 from atari_vlm.players import Options
 from atari_vlm.policies.experts.table import EXPERTS
-from atari_vlm.policies.registry import constants, is_policy, parse_name
-from atari_vlm.protocols import Model, Policy
+from atari_vlm.policies.registry import (
+    WRAPPERS,
+    Wrap,
+    added_wrappers,
+    constants,
+    is_policy,
+    parse_name,
+)
+from atari_vlm.protocols import Learner, Model, Policy
 from atari_vlm.runs.options import RunOptions
 from atari_vlm.runs.runner import Watcher
 from atari_vlm.runs.worker_processes import end_with
 from atari_vlm.trainer import VLMTrainer
-from atari_vlm.types import Step
+from atari_vlm.types import Step, Strategy
 
 BASELINES = ("random", "noop", "best-constant")
 """Played beside every model; `best-constant` holds the action that scores best throughout."""
@@ -52,11 +59,15 @@ class BenchSettings:
 
     games: tuple[str, ...]
     players: tuple[Player, ...]
-    """The columns. Policies and models of your own must be picklable with `processes` above 1."""
+    """The columns. With `processes` above 1, everything of your own must be picklable."""
     episodes: int = 10
     """Whole episodes of each cell."""
     out: Path = Path("bench")
     processes: int = 1
+    strategy: Strategy | None = None
+    """A prompt of your own for every model, but not for the embedded one."""
+    learner: Learner | None = None
+    """A learner of your own for the same players."""
     options: Options = field(default_factory=Options)
     """How it is played: every player follows the options that apply to it, caps hold for each cell.
     Episode k of every cell plays emulator seed 1,000,000 x `seed` + k: paired over players. Keys
@@ -119,7 +130,10 @@ def _in_processes(
     news: SimpleQueue[str] = context.SimpleQueue()
     futures: list[Future[Cell]] = []
     pool = ProcessPoolExecutor(
-        settings.processes, mp_context=context, initializer=_begin, initargs=(os.getpid(), news)
+        settings.processes,
+        mp_context=context,
+        initializer=_begin,
+        initargs=(os.getpid(), news, added_wrappers()),
     )
     try:
         futures = [pool.submit(_play_in_worker, settings, *job) for job in jobs]
@@ -127,7 +141,8 @@ def _in_processes(
             future.result()  # the first error ends the bench
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for _ in _done(futures, news, report):  # cells that were begun end, and are reported
+        begun = [future for future in futures if not future.cancelled()]
+        for _ in _done(begun, news, report):  # they end, and are reported
             pass
         pool.shutdown()
     return [future.result() for future in futures]
@@ -149,10 +164,11 @@ _NEWS: list[SimpleQueue[str]] = []
 """Where a worker process reports to."""
 
 
-def _begin(parent: int, news: SimpleQueue[str]) -> None:
+def _begin(parent: int, news: SimpleQueue[str], wrappers: dict[str, Wrap]) -> None:
     """Prepare a worker process."""
     end_with(parent)
     _NEWS.append(news)
+    WRAPPERS.update(wrappers)
 
 
 def _play_in_worker(settings: BenchSettings, game: str, player: Player) -> Cell:
@@ -236,6 +252,8 @@ def _trainer(
     own: dict[str, Any] = {}
     if not isinstance(player, str):
         own = {"policy" if isinstance(player, Policy) else "model": player}
+    if _kind(player) == "model":
+        own |= {"strategy": settings.strategy, "learner": settings.learner}
     return VLMTrainer(game, name, **values(options), **own, watch=watch)
 
 

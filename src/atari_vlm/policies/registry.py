@@ -108,6 +108,13 @@ def _ablation(name: str, policy: Policy, game: str) -> Policy:
 WRAPPERS: dict[str, Wrap] = {name: partial(_ablation, name) for name in ABLATIONS}
 """Name -> wraps a policy."""
 
+_BUILT_IN = frozenset(WRAPPERS)
+
+
+def added_wrappers() -> dict[str, Wrap]:
+    """The entries that were added since the import: another process has to add them too."""
+    return {name: wrap for name, wrap in WRAPPERS.items() if name not in _BUILT_IN}
+
 
 @dataclass(frozen=True, slots=True)
 class WrapperCall:
@@ -143,7 +150,9 @@ class PlayerName:
     """Applied left to right."""
 
 
-def parse_name(name: str, known: Callable[[str], bool] = lambda base: False) -> PlayerName:
+def parse_name(
+    name: str, known: Callable[[str], bool] = lambda base: False, *, own: str | None = None
+) -> PlayerName:
     """Split MODEL+wrapper:argument+... into its parts.
 
     The text after the last plus is a wrapper if `WRAPPERS` has it. Otherwise it is part of the name
@@ -158,19 +167,23 @@ def parse_name(name: str, known: Callable[[str], bool] = lambda base: False) -> 
     Args:
         name: of a player.
         known: whether a base name exists, for better errors.
+        own: name of the caller's own model or policy. Only wrappers behind it are split off.
 
     Raises:
         UnknownName: a misspelt wrapper.
     """
+    if own is not None and not name.startswith(f"{own}+"):
+        return PlayerName(name)
     wrappers: list[WrapperCall] = []
     base = name
-    while True:
+    while base != own:
         before, plus, last = base.rpartition("+")
         if not (plus and before and last):
             break
         word, *arguments = last.split(":")
         if word not in WRAPPERS:
-            if is_policy(before) or known(before) or get_close_matches(word, WRAPPERS, n=1):
+            exists = before == own or is_policy(before) or known(before)
+            if exists or get_close_matches(word, WRAPPERS, n=1):
                 raise unknown("wrapper", word, WRAPPERS)
             break
         wrappers.insert(0, WrapperCall(word, tuple(arguments)))

@@ -122,9 +122,9 @@ def _facts(
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))
     if compared := compare(run.settings, sum(run.sources().values()), run.usage()):
         facts += compared.lines()
-    if run.settings.get("prompt") == "none":
-        reads = ", ".join(_privileges(run)) or "nothing"
-        facts.append(("Reads beyond the screen", reads))
+    privileges = _privileges(run)
+    if privileges or run.settings.get("prompt") == "none":
+        facts.append(("Reads beyond the screen", ", ".join(privileges) or "nothing"))
     return facts
 
 

@@ -62,7 +62,7 @@ def pictures(run: RunReader) -> Callable[[int, int], Frame]:
     @lru_cache(maxsize=64)
     def frame(episode: int, step: int) -> Frame:
         if episode < 0:
-            return run.adopted()[episode, step]
+            return run.adopted_frame(episode, step)
         return next(islice(observations(run, episode), step, None)).frames[-1]
 
     return frame

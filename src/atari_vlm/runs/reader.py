@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from atari_vlm.errors import StoreError
 from atari_vlm.models.journal import reply_from_json
 from atari_vlm.runs import records
 from atari_vlm.runs.schema import FILE, FORMAT, explained
@@ -206,15 +207,18 @@ class RunReader:
 
     def adopted(self) -> dict[tuple[int, int], Frame]:
         """The frames that replaying the run cannot draw, by (episode, step), episodes below 0."""
-        return {
-            (episode, step): Frame(
-                np.frombuffer(zlib.decompress(blob), np.uint8).reshape(height, width),
-                episode,
-                step,
-                standard,
-            )
-            for episode, step, height, width, standard, blob in self._all("SELECT * FROM pictures")
-        }
+        return {(row[0], row[1]): _adopted(*row) for row in self._all("SELECT * FROM pictures")}
+
+    def adopted_frame(self, episode: int, step: int) -> Frame:
+        """One of the frames that replaying the run cannot draw.
+
+        Raises:
+            StoreError: the run has no such frame.
+        """
+        row = self._one("SELECT * FROM pictures WHERE episode = ? AND step = ?", episode, step)
+        if row is None:
+            raise StoreError(f"{self.folder} lacks the frame {step} of episode {episode}.")
+        return _adopted(*row)
 
     def lessons(self, episode: int, frame: Callable[[int, int], Frame]) -> Lessons | None:
         """The lessons that were made for an episode and those after it; None if there are none.
@@ -321,3 +325,9 @@ class RunReader:
 def _where(episode: int | None) -> tuple[str, tuple[int, ...]]:
     """The condition for one episode, or for all."""
     return ("", ()) if episode is None else (" WHERE episode = ?", (episode,))
+
+
+def _adopted(episode: int, step: int, height: int, width: int, standard: Any, blob: bytes) -> Frame:
+    """One row of `pictures`."""
+    pixels = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(height, width)
+    return Frame(pixels, episode, step, standard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.models.hosted.budget import Caps
@@ -137,3 +138,12 @@ def refuse_hosted(who: str, hosted: HostedOptions, spend: SpendOptions) -> None:
             f"{who} cannot follow {names}, which only hosted models do: leave it out, or choose "
             "one (`atari-vlm models`)."
         )
+
+
+def without_secrets(url: str | None) -> str | None:
+    """The address of a server without user, password and query, which may be secret."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
