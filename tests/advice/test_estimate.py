@@ -12,8 +12,8 @@ from rich.console import Console
 
 from atari_vlm.advice.estimate import estimate_of, estimate_run
 from atari_vlm.atari.games import GAMES, SUGGESTED
-from atari_vlm.cli.display import print_summary
 from atari_vlm.cli.listings import print_estimate
+from atari_vlm.cli.scores import print_summary
 from atari_vlm.costs.bill import compare
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.picture_tokens import FAMILIES

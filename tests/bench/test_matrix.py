@@ -14,7 +14,7 @@ from rich.console import Console
 
 from atari_vlm.bench.matrix import BenchSettings, bench, best_constant
 from atari_vlm.bench.results import Cell
-from atari_vlm.cli.display import bench_table
+from atari_vlm.cli.scores import bench_table
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
 from atari_vlm.players import Options
 from atari_vlm.runs.run import Run

@@ -62,7 +62,7 @@ def test_every_model_has_provider_context_rule_price_or_hardware_and_what_replac
         assert spec.status in text
         assert spec.successor in text
         if spec.provider != "embedded":
-            assert f"pictures by the rule '{spec.images}'" in text
+            assert f"pictures counted by the rule '{spec.images}'" in text
         if spec.provider == "local":
             assert spec.hardware in text
             assert spec.context

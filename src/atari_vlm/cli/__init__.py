@@ -1,5 +1,5 @@
-"""The command line: one file a group of commands; each parses, makes one call and prints.
+"""The command line `atari-vlm`, one file a group of commands, and `train_atari_vlm.py`.
 
-It may import everything; nothing imports it but the two entry points. Start reading at `app.py`;
-`flags.py` makes flags of the option groups.
+May import every other package; nothing imports it. Heavy packages load inside the commands.
+Start with app.py, then play.py; flags.py makes the flags from the option groups.
 """

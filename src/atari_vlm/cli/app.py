@@ -1,4 +1,4 @@
-"""The command `atari-vlm`: one file a group of commands; each parses, makes one call and prints."""
+"""The command `atari-vlm`. Each command parses its flags, makes one call and prints the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atari_vlm.cli import bench, distill, listing, models, play, report
+from atari_vlm.cli import bench, distill, games, models, play, report
 from atari_vlm.cli.console import run_app
 
 app = typer.Typer(
@@ -17,8 +17,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"atari-vlm {version('atari-vlm')}")
@@ -40,7 +40,7 @@ for command in (
     play.estimate,
     play.train,
     bench.bench,
-    listing.games,
+    games.games,
     report.report,
     distill.collect,
     distill.distill,

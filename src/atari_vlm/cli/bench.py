@@ -7,25 +7,29 @@ from typing import Annotated, Any
 
 import typer
 
-from atari_vlm.cli.console import console, uninterrupted
+from atari_vlm.cli.console import console, print_line, uninterrupted
 from atari_vlm.cli.flags import with_options
 
 
 @with_options(without={"api_key", "run_folder", "save_dir"})
 def bench(
     options: dict[str, Any],
-    games: Annotated[str, typer.Option(help="Games, with commas between; or: all12.")] = "pong",
-    models: Annotated[str, typer.Option(help="Models, with commas between.")] = "embedded",
-    episodes: Annotated[int, typer.Option(help="Whole games in each cell.", min=1)] = 10,
-    baselines: Annotated[bool, typer.Option(help="Add random, noop, best-constant.")] = True,
-    processes: Annotated[int, typer.Option(help="Cells played at the same time.", min=1)] = 1,
-    out: Annotated[Path, typer.Option(help="Folder of the runs and the results.")] = Path("bench"),
+    games: Annotated[str, typer.Option(help="Games, separated by commas; or all12.")] = "pong",
+    models: Annotated[
+        str, typer.Option(help="Players, separated by commas, as for `play --model`.")
+    ] = "embedded",
+    episodes: Annotated[
+        int, typer.Option(help="Whole games for each game and player.", min=1)
+    ] = 10,
+    baselines: Annotated[bool, typer.Option(help="Add random, noop and best-constant.")] = True,
+    processes: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the results.")] = Path("bench"),
 ) -> None:
-    """Play games x models with baselines in the same settings; the same command continues."""
+    """Play every game with every player in the same settings; the same command continues."""
     from atari_vlm.atari.games import SUGGESTED
     from atari_vlm.bench.matrix import BASELINES, BenchSettings
     from atari_vlm.bench.matrix import bench as run_bench
-    from atari_vlm.cli.display import bench_table, say
+    from atari_vlm.cli.scores import bench_table
     from atari_vlm.players import Options
 
     players = tuple(models.split(",")) + (BASELINES if baselines else ())
@@ -37,6 +41,6 @@ def bench(
         processes=processes,
         options=Options(**options),
     )
-    cells = uninterrupted(lambda: run_bench(settings, lambda line: say(console, line)))
+    cells = uninterrupted(lambda: run_bench(settings, lambda line: print_line(console, line)))
     console.print(bench_table(cells))
-    say(console, f"Results: {out / 'results.csv'}, {out / 'results.json'}")
+    print_line(console, f"Results: {out / 'results.csv'}, {out / 'results.json'}")

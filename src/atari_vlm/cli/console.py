@@ -1,4 +1,4 @@
-"""What every command shares: the console, Ctrl-C, and errors as one sentence."""
+"""Shared by all commands: the console, plain lines, Ctrl-C, and errors as one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def uninterrupted(work: Callable[[], Result]) -> Result:
-    """Do the work; Ctrl-C ends in a sentence and exit code 130."""
+    """Call `work`; Ctrl-C prints a line and exits with code 130."""
     try:
         return work()
     except KeyboardInterrupt:
@@ -30,19 +30,17 @@ def uninterrupted(work: Callable[[], Result]) -> Result:
 
 
 def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> None:
-    """Run a command line; an error of ours ends in one sentence and exit code 1.
+    """Run a command line; an AtariVLMError is printed in one line and exits with code 1.
 
     Args:
         command: the command line.
-        flags: settings that it calls otherwise than the other commands.
+        flags: its own flags, by setting, if they differ from those of `atari-vlm`.
     """
     try:
         command()
     except AtariVLMError as error:
-        words = " ".join(error.worded(partial(flag_of, own=flags)).split())
-        # They may quote a model: no terminal codes.
-        words = "".join(letter if letter.isprintable() else "?" for letter in words)
-        typer.echo(f"Error: {words}", err=True)
+        message = printable(error.worded(partial(flag_of, own=flags)))
+        typer.echo(f"Error: {message}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -51,9 +49,21 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
         sys.exit(141)
 
 
+def print_line(console: Console, text: str) -> None:
+    """Print a line without wrapping, highlighting or markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """A text on one line, without terminal codes; for text of models and servers."""
+    line = " ".join(text.split())
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line
+    )
+
+
 def write_replay_page(folder: Path, out: Path | None) -> None:
-    """Write the replay page of a run and print where it is."""
-    from atari_vlm.cli.display import say
+    """Write the replay page of a run and print its path."""
     from atari_vlm.report.run_page import write_replay
 
-    say(console, f"Replay: {write_replay(folder, out)}")
+    print_line(console, f"Replay: {write_replay(folder, out)}")

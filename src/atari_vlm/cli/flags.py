@@ -1,10 +1,10 @@
-"""Flags of the command line, made from the option groups.
+"""Makes the flags of the commands from the option groups.
 
     @app.command()
     @with_options()
     def play(options: dict[str, Any], game: GameOption = "pong", ...) -> None:
 
-`options` is a dict of keywords of `VLMTrainer`; the command line shows their flags one by one.
+The command gets a flag for each field of the groups, and `options` their values by field name.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from atari_vlm.players import Options
 
 
 def flag_of(name: str, value: str = "", own: Mapping[str, str] | None = None) -> str:
-    """A setting as it is typed, e.g. "--frames", "--no-plans", "--cache-mode replay".
+    """The flag of a setting, e.g. "--frames", "--no-plans", "--cache-mode replay".
 
     Args:
         name: keyword of `VLMTrainer`.
-        value: shown behind the flag; "False" gives the negative flag of a switch.
-        own: flags that a command calls otherwise.
+        value: shown after the flag; "False" gives the negative flag of a switch.
+        own: the command's own flags, by setting, if they differ from the usual ones.
     """
     about = abouts(Options).get(name)
     flags = (own or {}).get(name) or (about.flag if about else "") or _default_flag(name)
@@ -52,12 +52,12 @@ def _default_flag(name: str) -> str:
 def with_options(
     *groups: type, without: Collection[str] = (), flags: Mapping[str, str] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the flags of option groups in place of its argument `options`.
+    """Replace the argument `options` of a command with the flags of option groups.
 
     Args:
-        groups: all of `Options` if none is named.
-        without: settings that the command does not take, or declares itself.
-        flags: flags that this command calls otherwise.
+        groups: default: all of `Options`.
+        without: settings without a flag, or with a flag that the command declares itself.
+        flags: the command's own flags, by setting, if they differ from the usual ones.
     """
     shared = {
         name: parameter
@@ -89,7 +89,7 @@ def with_options(
 
 
 def _parameters(group: type, flags: Mapping[str, str]) -> dict[str, inspect.Parameter]:
-    """The settings of a group as parameters that typer reads."""
+    """The settings of a group as parameters for typer."""
     hints, known = get_type_hints(group), abouts(group)
     defaults = {field.name: field.default for field in fields(group)}
     return {
@@ -109,7 +109,7 @@ def _typer_option(name: str, about: About, flags: Mapping[str, str]) -> Any:
 
 
 def _typed(hint: Any, about: About) -> Any:
-    """The type that the command line reads: text where we read it, one type of several."""
+    """The type for typer, which takes no unions: str for values that `About.read` parses."""
     optional = type(None) in get_args(hint)
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     if get_origin(hint) not in (Union, UnionType):
@@ -123,7 +123,7 @@ def _typed(hint: Any, about: About) -> Any:
 
 
 def _own_parameters(function: Callable[..., None]) -> dict[str, inspect.Parameter]:
-    """The arguments of a command, all by keyword, with their annotations resolved."""
+    """The arguments of a command as keyword arguments with resolved annotations."""
     hints = get_type_hints(function, include_extras=True)
     return {
         name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])

@@ -1,4 +1,4 @@
-"""What the terminal lists: games, models, the comparison with its claims, estimates, checks.
+"""Listings: games, models, recommendations, estimates and model checks.
 
 Every table fits a terminal of 80 columns without cutting a cell.
 """
@@ -17,7 +17,7 @@ from rich.text import Text
 from atari_vlm.advice.estimate import Estimate, Figures
 from atari_vlm.advice.model_check import ModelCheck
 from atari_vlm.atari.games import SUGGESTED, Game
-from atari_vlm.cli.display import shown
+from atari_vlm.cli.console import printable
 from atari_vlm.cli.flags import with_flags
 from atari_vlm.costs.picture_tokens import FAMILIES
 from atari_vlm.models.catalogue import (
@@ -32,23 +32,23 @@ from atari_vlm.models.hosted.vendors import VENDORS
 
 
 def _table(title: str, *headings: str, right: Sequence[str] = ()) -> Table:
-    """A table whose last column takes what room is left; numbers stand to the right."""
+    """A table whose last column is folded; the headings in `right` are right-aligned."""
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for place, heading in enumerate(headings):
+    for index, heading in enumerate(headings):
         table.add_column(
             heading,
             justify="right" if heading in right else "left",
-            no_wrap=place < len(headings) - 1,
+            no_wrap=index < len(headings) - 1,
             overflow="fold",
         )
     return table
 
 
 def games_table(games: list[Game]) -> Table:
-    """The catalogue: suggested games first, with tier and reason."""
+    """Games with their scores, the suggested ones first with their tiers."""
     headings = ("game", "tier", "random", "human", "what it asks for, or what it is")
     table = _table("", *headings, right=("random", "human"))
-    order = {name: place for place, name in enumerate(SUGGESTED)}
+    order = {name: index for index, name in enumerate(SUGGESTED)}
     for game in sorted(games, key=lambda game: (order.get(game.name, 99), game.name)):
         table.add_row(
             game.name,
@@ -65,7 +65,7 @@ def _number(value: float | None) -> str:
 
 
 def print_models(console: Console) -> None:
-    """What `--model` may name: one table a provider, then what to know of each model."""
+    """The models of the catalogue: a table for each provider, then notes on each model."""
     console.print(f"Models, as of {AS_OF}", style="bold")
     console.print(
         "reads: tokens of context; screen: tokens of one native screen of 160 x 210; in, cached, "
@@ -78,7 +78,7 @@ def print_models(console: Console) -> None:
         console.print()
         console.print(_models_table(_title(specs[0]), specs))
         for spec in specs:
-            console.print(_known(spec))
+            console.print(_notes(spec))
 
 
 def _title(spec: ModelSpec) -> str:
@@ -112,39 +112,41 @@ def _context(spec: ModelSpec) -> str:
     return f"{round(spec.context / 1e6, 2):g}M" if spec.context >= 10**6 else f"{spec.context:,}"
 
 
-def _known(spec: ModelSpec) -> Padding:
-    asked = spec.model_id if spec.model_id != spec.name else ""
-    offered = spec.successor and spec.successor not in spec.status
-    known = (
-        f"asks {asked}" if asked and asked not in spec.status else "",
+def _notes(spec: ModelSpec) -> Padding:
+    model_id = spec.model_id if spec.model_id != spec.name else ""
+    has_successor = spec.successor and spec.successor not in spec.status
+    notes = (
+        f"its id is {model_id}" if model_id and model_id not in spec.status else "",
         spec.status,
-        f"its maker offers {spec.successor} in its place" if offered else "",
+        f"its vendor offers {spec.successor} in its place" if has_successor else "",
         f"for {spec.best_for}",
-        f"pictures by the rule {spec.images!r}" if spec.images else "",
+        f"pictures counted by the rule {spec.images!r}" if spec.images else "",
         spec.price_note,
     )
-    return _indented((spec.name, "bold"), ": " + "; ".join(part for part in known if part) + ".")
+    return _indented((spec.name, "bold"), ": " + "; ".join(note for note in notes if note) + ".")
 
 
 def print_recommendations(console: Console) -> None:
-    """The comparison the project was asked for with, and what is known of its claims today."""
+    """The model comparison of the seed document, and what is known of its claims today."""
     rows = recommendations()
     headings = ("model", "type", "stars", "speed", "cost", "hardware", "best for")
-    title = "The comparison this project was asked for with (its words and stars, not ours)"
+    title = "The comparison in the document this project began with (its words and stars)"
     table = _table(title, *headings)
     for row in rows:
         stars = "*" * row.performance
         facts = (row.kind, stars, row.speed, row.cost, row.hardware, row.best_for)
         table.add_row(row.model, *facts)
     console.print(table)
-    scores = _table("The scores it expects", "model", "Pong", "Breakout", "Space Invaders")
+    scores = _table(
+        "The scores that document expects", "model", "Pong", "Breakout", "Space Invaders"
+    )
     for row in rows:
         if row.scores:
             scores.add_row(row.model, *row.scores)
     console.print(scores)
-    console.print("What is known of it today. No score in its lists was measured by this project.")
+    console.print("What is known today. This project has measured no score in these lists.")
     for row in rows:
-        for part in _judged(row):
+        for part in _assessment(row):
             console.print(part)
     console.print("\nIts general claims, checked", style="bold")
     for claim in claims():
@@ -153,22 +155,22 @@ def print_recommendations(console: Console) -> None:
         )
 
 
-def _judged(row: Recommendation) -> Iterator[RenderableType]:
+def _assessment(row: Recommendation) -> Iterator[RenderableType]:
     spec = MODELS[row.ask]
     yield Text(f"\n{row.model} (--vlm {row.ask})", "bold")
     price = "nothing" if row.price == "free" else row.price
-    asked = f"costs {price}" + (f", answers in {row.latency}" if row.latency else "")
-    yield _indented(f"It says: {row.strengths}; for {row.use}; {asked}.")
+    cost = f"costs {price}" + (f", answers in {row.latency}" if row.latency else "")
+    yield _indented(f"Document: {row.strengths}; for {row.use}; {cost}.")
     yield _indented(f"Claim: {row.claim}: ", (row.verdict, "bold"), f". {row.evidence}")
     later = "" if not spec.successor or spec.successor in row.today else f"; then {spec.successor}"
-    yield _indented(f"Today: {row.today}{later}; {_bill(spec)}.")
+    yield _indented(f"Today: {row.today}{later}; {_price_or_hardware(spec)}.")
 
 
 def _indented(*parts: str | tuple[str, str]) -> Padding:
     return Padding(Text.assemble(*parts), (0, 0, 0, 2))
 
 
-def _bill(spec: ModelSpec) -> str:
+def _price_or_hardware(spec: ModelSpec) -> str:
     today = date.today()
     cost = spec.price_on(today)
     if cost is None:
@@ -182,7 +184,7 @@ def _bill(spec: ModelSpec) -> str:
 
 
 def print_estimate(console: Console, estimate: Estimate) -> None:
-    """Low, expected and worst, then every assumption."""
+    """The low, expected and worst case, then every assumption."""
     episodes = f"{estimate.episodes} episode{'s' if estimate.episodes > 1 else ''}"
     title = f"{estimate.game}, {estimate.model}, prompt {estimate.prompt}, {episodes}"
     headings = ("", "decisions", "calls", "tokens in", "tokens out", "dollars")
@@ -200,7 +202,7 @@ def print_estimate(console: Console, estimate: Estimate) -> None:
         )
     console.print(table)
     console.print(
-        f"Expected of one call: {estimate.input_per_call:,} tokens in, "
+        f"Expected for one call: {estimate.input_per_call:,} tokens in, "
         f"{estimate.output_per_call:,} out.",
         highlight=False,
     )
@@ -212,7 +214,7 @@ def print_estimate(console: Console, estimate: Estimate) -> None:
 def _price(estimate: Estimate) -> str:
     price = estimate.price
     if price is None:
-        return f"Price: {estimate.price_source}. Tokens only; unknown is not free."
+        return f"Price: {estimate.price_source}. Tokens only; unknown does not mean free."
     return (
         f"Price {estimate.price_source}: ${price.input:g} in, ${price.output:g} out per million "
         "tokens."
@@ -224,10 +226,10 @@ def _price(estimate: Estimate) -> str:
 
 def print_check(console: Console, checked: ModelCheck) -> None:
     """The findings about a model, one a line, and whether it can play."""
-    table = _table(f"{shown(checked.model)}: one call", "", "", "")
+    table = _table(f"{printable(checked.model)}: one call", "", "", "")
     for finding in checked.findings:
         style = {"works": "green", "fails": "red", "unknown": "yellow"}[finding.state]
         state = Text(finding.state.upper() if finding.state == "fails" else finding.state, style)
-        table.add_row(finding.aspect, state, Text(shown(with_flags(finding.message))))
+        table.add_row(finding.aspect, state, Text(printable(with_flags(finding.message))))
     console.print(table)
     console.print("It can play." if checked.works else "It cannot play like this.")

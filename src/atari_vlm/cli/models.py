@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atari_vlm.cli.console import console, uninterrupted
+from atari_vlm.cli.console import console, print_line, uninterrupted
 from atari_vlm.cli.flags import with_options
 from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.local.options import LocalOptions
@@ -20,17 +20,22 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """List the models: their names, what they need, what they cost."""
+    """List the models with their requirements and prices."""
     if context.invoked_subcommand is not None:
         return
-    from atari_vlm.cli.display import say
     from atari_vlm.cli.listings import print_models, print_recommendations
 
     print_models(console)
-    say(console, "\nBaselines: random, noop, expert (the 12 suggested games), always-ACTION;")
-    say(console, "searches, which use the emulator: iw, uct, with a budget of frames iw-12000.")
-    say(console, "Also: PROVIDER:ID, local:ORG/NAME, a folder, any name a --base-url server has.")
-    say(console, "Does one work? atari-vlm models check NAME\n")
+    print_line(
+        console, "\nBaselines: random, noop, expert (the 12 suggested games), always-ACTION;"
+    )
+    print_line(
+        console, "searches, which use the emulator: iw, uct; iw-12000 simulates 12,000 frames."
+    )
+    print_line(
+        console, "Also PROVIDER:ID, local:ORG/NAME, a folder, and any name on a --base-url server."
+    )
+    print_line(console, "Check a model: atari-vlm models check NAME\n")
     print_recommendations(console)
 
 
@@ -53,12 +58,13 @@ def models(context: typer.Context) -> None:
 )
 def check(
     options: dict[str, Any],
-    name: Annotated[str, typer.Argument(help="A model, as `play --model` takes it.")],
+    name: Annotated[str, typer.Argument(help="A model, as for `play --model`.")],
     game: Annotated[
-        str | None, typer.Option(help="Answer with this game's actions; default: directions.")
+        str | None,
+        typer.Option(help="The answer uses the actions of this game; default: directions."),
     ] = None,
 ) -> None:
-    """Ask a model one cheap question about a picture, and say what works; exit code 1 if not."""
+    """Check a model with one cheap call about a picture; exit code 1 if it cannot play."""
     from atari_vlm.advice.model_check import check_model
     from atari_vlm.cli.listings import print_check
     from atari_vlm.players import Options

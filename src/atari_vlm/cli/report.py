@@ -7,23 +7,26 @@ from typing import Annotated
 
 import typer
 
-from atari_vlm.cli.console import console, write_replay_page
+from atari_vlm.cli.console import console, print_line, write_replay_page
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Path | None, typer.Option(help="Default: replay.html in the run.")] = None,
-    gif: Annotated[Path | None, typer.Option(help="A moving picture instead of the page.")] = None,
-    episode: Annotated[int, typer.Option(help="Episode of the moving picture.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The file; default: replay.html in the run folder.")
+    ] = None,
+    gif: Annotated[
+        Path | None, typer.Option(help="Write this animated GIF instead of the page.")
+    ] = None,
+    episode: Annotated[int, typer.Option(help="Episode of the GIF.", min=0)] = 0,
     start: Annotated[int, typer.Option(help="Its first decision.", min=0)] = 0,
-    decisions: Annotated[int, typer.Option(help="How many decisions it shows.", min=1)] = 240,
+    decisions: Annotated[int, typer.Option(help="Most decisions in it.", min=1)] = 240,
 ) -> None:
-    """Write the replay page of a run, one HTML file; or a moving picture of a stretch of it."""
+    """Write the replay page of a run, one HTML file, or part of an episode as an animated GIF."""
     if gif is None:
         write_replay_page(run, out)
         return
-    from atari_vlm.cli.display import say
     from atari_vlm.report.film import write_film
 
-    film = write_film(run, gif, episode=episode, start=start, decisions=decisions)
-    say(console, f"Film: {film}")
+    path = write_film(run, gif, episode=episode, start=start, decisions=decisions)
+    print_line(console, f"Film: {path}")

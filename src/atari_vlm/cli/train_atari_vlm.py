@@ -1,4 +1,4 @@
-"""`python train_atari_vlm.py`: the command line of the document this project was asked for."""
+"""`python train_atari_vlm.py`: the command line of the seed document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.play import train_and_evaluate
 
 FLAGS = {"use_in_context_learning": "--use-icl", "prompt_type": "--prompt-type"}
-"""Settings that this command calls otherwise than `atari-vlm`."""
+"""Flags that differ from those of `atari-vlm`, by setting."""
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 
@@ -22,11 +22,13 @@ def train_atari_vlm(
     options: dict[str, Any],
     game: Annotated[str, typer.Option(help="e.g. Pong-v5")] = "Pong-v5",
     vlm: Annotated[str, typer.Option(help="e.g. embedded, gpt-4o, claude, qwen-vl")] = "embedded",
-    num_episodes: Annotated[int, typer.Option(help="Episodes to train on.", min=1)] = 10,
-    eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate, do not train.")] = False,
+    num_episodes: Annotated[int, typer.Option(help="Episodes of training.", min=1)] = 10,
+    eval_only: Annotated[
+        bool, typer.Option("--eval-only", help="Evaluate without training.")
+    ] = False,
     num_eval_episodes: Annotated[int, typer.Option(help="Episodes of evaluation.", min=1)] = 5,
     show_recommendations: Annotated[
-        bool, typer.Option("--show-recommendations", help="Compare the models, and stop.")
+        bool, typer.Option("--show-recommendations", help="Print a comparison of models and exit.")
     ] = False,
 ) -> None:
     """Train a vision-language model on an Atari game, then evaluate it on fresh seeds."""

@@ -18,7 +18,7 @@ from rich.console import Console
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
 from atari_vlm.bench.matrix import BenchSettings, bench
-from atari_vlm.cli.display import bench_table
+from atari_vlm.cli.scores import bench_table
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.players import Options

@@ -10,13 +10,15 @@ from atari_vlm.cli.console import console
 
 
 def games(
-    every: Annotated[bool, typer.Option("--all", help="All games, not only the 12.")] = False,
+    all_games: Annotated[
+        bool, typer.Option("--all", help="All games, not only the 12 suggested ones.")
+    ] = False,
 ) -> None:
-    """List the games, with random and human scores."""
+    """List the games with their random and human scores."""
     from atari_vlm.atari.games import GAMES, SUGGESTED
     from atari_vlm.cli.listings import games_table
 
-    chosen = list(GAMES) if every else list(SUGGESTED)
+    chosen = list(GAMES) if all_games else list(SUGGESTED)
     console.print(games_table([GAMES[name] for name in chosen]))
-    if not every:
+    if not all_games:
         console.print(f"{len(GAMES)} games in all: atari-vlm games --all", highlight=False)

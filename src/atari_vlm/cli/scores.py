@@ -1,0 +1,142 @@
+"""Tables of scores, of a run and of a bench, and the cost of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from atari_vlm.bench.results import Cell
+from atari_vlm.cli.console import print_line
+from atari_vlm.costs.bill import compare
+from atari_vlm.runs.results import Summary
+from atari_vlm.stats import Interval, format_score
+from atari_vlm.types import Usage
+
+
+def score_table(summary: Summary) -> Table:
+    """The score of a run beside the random and the human score, with the settings it depends on."""
+    game = summary.game
+    table = _new_table(escape(f"{game.title}: {summary.model}"), "player")
+    table.caption = escape(settings_line(summary))
+    table.caption_justify = "left"
+    if game.random_score is not None:
+        table.add_row("random (table)", format_score(game.random_score), "", "", "0")
+    uses = f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
+    table.add_row(
+        escape(summary.model + uses),
+        *_cells(summary.mean, len(summary.scores), summary.human_normalised),
+        style="bold",
+    )
+    if game.human_score is not None:
+        table.add_row("human (table)", format_score(game.human_score), "", "", "1")
+    return table
+
+
+def settings_line(summary: Summary) -> str:
+    """The settings that the score depends on, in one line."""
+    settings = summary.settings
+    seeds = [row.seed for row in summary.episodes]
+    parts = [
+        f"{settings['frame_skip']} frames a decision",
+        f"sticky {settings['repeat_action_probability']:g}",
+        f"prompt {summary.prompt}" if summary.prompt != "none" else "",
+        "" if settings.get("plans", True) else "no plans",
+        "all 18 actions" if settings["full_action_space"] else "",
+        f"{chunk_size} decisions planned a call"
+        if (chunk_size := settings.get("decisions_per_call"))
+        else "",
+        f"seeds {min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}",
+    ]
+    cut = settings.get("max_decisions")
+    warning = f" Cut short after {cut} decisions: not scores of whole games." if cut else ""
+    if summary.cut:
+        short = f"{summary.cut} of {len(summary.episodes)} episodes"
+        warning += f" The budget cut {short} short: not scores of whole games."
+    return ", ".join(part for part in parts if part) + "." + warning
+
+
+def _new_table(title: str, first_column: str) -> Table:
+    """A table of scores; on a narrow screen only its first column is folded."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, pad_edge=False)
+    table.add_column(first_column, overflow="fold")
+    for heading in ("mean", "95% interval", "episodes", "human-norm."):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(mean: Interval, episodes: int, normalised: float | None) -> tuple[str, str, str, str]:
+    interval = (
+        ""
+        if mean.low is None or mean.high is None
+        else f"{format_score(mean.low)} to {format_score(mean.high)}"
+    )
+    human = "" if normalised is None else f"{normalised:.2f}"
+    return format_score(mean.value), interval, str(episodes), human
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """Print the score table, the sources of the decisions and the cost of a run."""
+    console.print(score_table(summary))
+    if len(summary.scores) > 1:
+        scores = ", ".join(f"{score:g}" for score in summary.scores)
+        console.print(f"Scores: {scores}", highlight=False)
+    decisions = sum(row.decisions or 0 for row in summary.episodes)
+    sources = ", ".join(f"{count} {source}" for source, count in sorted(summary.sources.items()))
+    print_line(console, f"Decisions: {decisions} ({sources})")
+    if summary.played:
+        print_line(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
+    else:
+        print_line(
+            console,
+            "This run was complete: nothing was played now. Another --seed plays more.",
+        )
+    if summary.taught_by == 0:
+        print_line(console, "There is no training run yet, so no lessons were shown.")
+    usage = summary.usage
+    if usage.calls:
+        console.print(usage_line(usage), highlight=False)
+    if compared := compare(summary.settings, sum(summary.sources.values()), usage):
+        for name, words in compared.lines():
+            print_line(console, f"  {name}: {words}")
+    print_line(console, f"Run folder: {summary.folder}")
+
+
+def usage_line(usage: Usage) -> str:
+    """Calls, tokens and dollars in one line."""
+    reasoning = f" ({usage.reasoning_tokens} of them reasoning)" if usage.reasoning_tokens else ""
+    parts = [
+        f"Calls: {usage.calls}",
+        f"tokens {usage.input_tokens} in ({usage.cached_tokens} cached), "
+        f"{usage.output_tokens} out{reasoning}",
+        "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}",
+    ]
+    if usage.replayed:
+        parts.append(f"{usage.replayed} replayed from the cache, free")
+    if usage.uncertain:
+        known = usage.uncertain_dollars
+        most = "" if known is None else f", at most ${known:.4f} more"
+        parts.append(f"{usage.uncertain} requests failed and may have been charged{most}")
+    return "; ".join(parts)
+
+
+def bench_table(cells: Sequence[Cell]) -> Table:
+    """A row for each player of each game: raw score with interval, human-normalised score."""
+    table = _new_table("", "game and player")
+    game = ""
+    for cell in cells:
+        uses = f"uses {', '.join(cell.privileges)}" if cell.privileges else ""
+        fallbacks = f"{cell.fallbacks} fallbacks" if cell.fallbacks else ""
+        notes = ", ".join(part for part in (uses, fallbacks, cell.note) if part)
+        if cell.game != game:
+            table.add_row(cell.game, style="bold")
+        table.add_row(
+            Padding(escape(f"{cell.player} ({notes})" if notes else cell.player), (0, 0, 0, 2)),
+            *_cells(cell.mean, len(cell.scores), cell.normalised),
+        )
+        game = cell.game
+    return table
