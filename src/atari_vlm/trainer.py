@@ -317,7 +317,7 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
             name = "up"
 
             async def decide(self, observation, history, rng):
-                return Decision("UP", observation.interval)
+                return Decision(observation.legal[2], frames=observation.interval)
 
         play("pong", Up(), episodes=1, max_decisions=30)
 

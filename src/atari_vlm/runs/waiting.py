@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+
+POLL = 0.25
+"""Seconds between two looks for Ctrl-C on Windows, where it does not interrupt a wait."""
 
 
 def wait_for(work: Coroutine[Any, Any, None]) -> None:
@@ -22,7 +27,25 @@ def wait_for(work: Coroutine[Any, Any, None]) -> None:
     except RuntimeError:
         asyncio.run(work)
         return
-    _InThread(work).wait()
+    with _interruptible():
+        _InThread(work).wait()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in the main thread.
+
+    `asyncio.run` installs a handler that only cancels its task, which cannot end before the wait.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _InThread:
@@ -53,12 +76,17 @@ class _InThread:
     def wait(self) -> None:
         self._thread.start()
         try:
-            self._thread.join()
+            self._join()
         except KeyboardInterrupt:
             self._started.wait()
-            if self._task is not None and self._thread.is_alive():
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join()
+            if self._task is not None:
+                with suppress(RuntimeError):  # the loop has ended
+                    self._loop.call_soon_threadsafe(self._task.cancel)
+            self._join()
             raise
         if self._error is not None:
             raise self._error
+
+    def _join(self) -> None:
+        while self._thread.is_alive():
+            self._thread.join(POLL)
