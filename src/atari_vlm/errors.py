@@ -1,4 +1,4 @@
-"""Every error a user can meet, and the one function that words an unknown name.
+"""Every deliberate error, and how its message names settings.
 
     AtariVLMError
     ├── UnknownName      no game, model, prompt or policy is called that
@@ -27,7 +27,7 @@ class AtariVLMError(Exception):
     """Base class: catch this to catch everything the package raises on purpose.
 
     A message may name settings with `setting`. `str(error)` shows them as Python arguments
-    (`max_tokens`), `error.worded(...)` as whatever the caller's user typed.
+    (`max_tokens`); the command line shows them as flags with `error.worded(...)`.
     """
 
     @property
@@ -82,7 +82,7 @@ def setting(name: str, value: object = None) -> str:
 
 
 class UnknownName(AtariVLMError, LookupError):
-    """Nothing answers to this name."""
+    """No game, model, prompt, policy or wrapper has this name."""
 
 
 class InvalidSetting(AtariVLMError, ValueError):
@@ -104,7 +104,9 @@ class MissingExtra(AtariVLMError, ImportError):
 class ModelUnusable(AtariVLMError):
     """The model cannot answer at all: a wrong key, an unreachable server, missing weights.
 
-    `what` says which, where the server's answer tells: "key", "server", "model" or "quota".
+    Args:
+        message: what is wrong and what would help.
+        what: "key", "server", "model" or "quota", if the server's answer says so.
     """
 
     def __init__(self, message: str, what: str = "") -> None:
@@ -113,26 +115,33 @@ class ModelUnusable(AtariVLMError):
 
 
 class ModelFault(AtariVLMError):
-    """One answer failed after its retries; `kind` is what the report counts it under."""
+    """One answer failed after its retries.
+
+    Args:
+        kind: counted in reports, e.g. "timeout".
+        message: what went wrong.
+        lost: what its requests may have cost; None if they were not counted.
+    """
 
     def __init__(self, kind: str, message: str, lost: Lost | None = None) -> None:
         super().__init__(message)
-        self.kind = kind
-        self.lost = lost
-        """What the requests for it may have cost; None where nobody counted."""
+        self.kind, self.lost = kind, lost
+
+    def __reduce__(self) -> tuple[type[ModelFault], tuple[str, str, Lost | None]]:
+        return type(self), (self.kind, self.message, self.lost)
 
 
 class Lost(NamedTuple):
-    """Requests of which nobody knows whether they were charged: no answer came, or no count.
+    """Requests that may or may not have been charged: no answer came, or one without token counts.
 
-    Requests that were refused (429, 4xx, 5xx) are not among them: they cost nothing.
+    Requests that were refused (429, 4xx, 5xx) are not included: they cost nothing.
     """
 
     requests: int = 0
     tokens: int = 0
-    """What they may have cost, at most."""
+    """The most they may have used."""
     dollars: float | None = 0.0
-    """The same in US dollars; None where the price is unknown."""
+    """The most they may have cost, in US dollars; None if the price is unknown."""
 
 
 class BudgetExceeded(AtariVLMError):
@@ -141,11 +150,11 @@ class BudgetExceeded(AtariVLMError):
     def __init__(self, message: str, *, episode: bool = False) -> None:
         super().__init__(message)
         self.episode = episode
-        """Whether the cap is the episode's, which ends it; the run's cap stops the run."""
+        """Whether it is the cap of an episode, which ends the episode; that of a run stops it."""
 
 
 class RunInvalid(AtariVLMError):
-    """The model stopped naming legal actions, so what was played says nothing about it."""
+    """The model stopped naming legal actions, so the episode is no measure of it."""
 
 
 class StoreError(AtariVLMError):
@@ -153,7 +162,7 @@ class StoreError(AtariVLMError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> UnknownName:
-    """Word an UnknownName: what was asked for, the nearest match, and the choices.
+    """An UnknownName with the nearest match and the choices.
 
     >>> str(unknown("game", "pongg", ["pong", "breakout"]))
     "No game is called 'pongg'. Did you mean 'pong'? Choose from: breakout, pong."
@@ -168,5 +177,5 @@ def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> Un
 
 
 def missing_extra(what: str, package: str, extra: str) -> MissingExtra:
-    """Word a MissingExtra: what needs it, and the exact command that installs it."""
+    """A MissingExtra with the exact command that installs the package."""
     return MissingExtra(f"{what} needs {package}. Run: pip install 'atari-vlm[{extra}]'")

@@ -5,12 +5,13 @@
     Learner   name, learn
 
 Everything else is an optional capability, one small protocol each. A class that has the attribute
-has the capability; nothing needs to be inherited. `of` functions at the end read capabilities off a
-policy and off what it wraps.
+has the capability; nothing needs to be inherited. The functions at the end read capabilities off a
+policy and off the policies it wraps.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass
@@ -18,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from atari_vlm.errors import InvalidSetting
 from atari_vlm.types import (
     Charge,
     Decision,
@@ -156,11 +158,11 @@ class VersionedByGame(Protocol):
 
 @runtime_checkable
 class Configured(Protocol):
-    """A policy, model, strategy or learner with settings for the record of a run."""
+    """A policy, strategy or learner with settings for the record of a run."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Values that JSON can hold, or a dataclass. A run only continues with the same ones."""
+        """Values that JSON can hold. A run is only continued with the same settings."""
         ...
 
 
@@ -198,11 +200,12 @@ class Scorer(Protocol):
 
 def chain_of(policy: Policy) -> Iterator[Policy]:
     """The policy and those it wraps, outermost first."""
-    while True:
-        yield policy
-        if not isinstance(policy, Wrapper):
-            return
-        policy = policy.policy
+    seen: set[int] = set()
+    inner: object = policy
+    while isinstance(inner, Policy) and id(inner) not in seen:
+        seen.add(id(inner))
+        yield inner
+        inner = inner.policy if isinstance(inner, Wrapper) else None
 
 
 def privileges_of(policy: Policy) -> frozenset[Privilege]:
@@ -212,34 +215,58 @@ def privileges_of(policy: Policy) -> frozenset[Privilege]:
 
 
 def version_of(thing: object, game: str) -> str | None:
-    """The version of anything; of a policy, those of all it wraps. None where there is none."""
+    """The version of anything; of a policy, those of all it wraps. None if there is none."""
+    parts = chain_of(thing) if isinstance(thing, Policy) else [thing]
+    versions = [_own_version(each, game) for each in parts]
+    return " ".join(version for version in versions if version) or None
+
+
+def _own_version(thing: object, game: str) -> str | None:
     if isinstance(thing, VersionedByGame):
-        own = thing.version_for(game)
-    else:
-        own = thing.version if isinstance(thing, Versioned) else None
-    inner = version_of(thing.policy, game) if isinstance(thing, Wrapper) else None
-    return " ".join(filter(None, (own, inner))) or None
+        return thing.version_for(game)
+    return str(thing.version) if isinstance(thing, Versioned) else None
 
 
 def settings_of(thing: object) -> dict[str, Any]:
-    """The settings of anything: as declared, or the plain fields of a dataclass."""
-    declared = thing.settings if isinstance(thing, Configured) else thing
+    """The settings of anything: as declared, or the plain fields of a dataclass.
+
+    Raises:
+        InvalidSetting: declared settings that JSON cannot hold.
+    """
+    declared = thing.settings if isinstance(thing, Configured) else None
     if isinstance(declared, Mapping):
-        return dict(declared)
-    if not is_dataclass(declared):
+        try:
+            return dict(json.loads(json.dumps(dict(declared))))
+        except (TypeError, ValueError) as error:
+            raise InvalidSetting(
+                f"The settings of {_name(thing)} cannot be recorded, because JSON cannot hold them "
+                f"({error})."
+            ) from error
+    return _plain_fields(thing) | _plain_fields(declared)
+
+
+def _plain_fields(thing: object) -> dict[str, Any]:
+    if not is_dataclass(thing) or isinstance(thing, type):
         return {}
-    values = {field.name: getattr(declared, field.name) for field in fields(declared)}
-    return {name: value for name, value in values.items() if _plain(value)}
+    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is None or isinstance(value, bool | int | float | str)
+    }
 
 
-def _plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+def _name(thing: object) -> str:
+    name = getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
+    return str(name)
 
 
 def identity_of(thing: object, game: str) -> dict[str, Any]:
     """Name, version and settings of a user's own policy, strategy or learner, for the record."""
-    name = getattr(thing, "name", None) or getattr(thing, "__name__", type(thing).__name__)
-    known = {"name": name, "version": version_of(thing, game), "settings": settings_of(thing)}
-    if isinstance(thing, Wrapper):
-        known["policy"] = identity_of(thing.policy, game)
+    parts = list(chain_of(thing)) if isinstance(thing, Policy) else [thing]
+    known: dict[str, Any] = {}
+    for each in reversed(parts):
+        inner = {"policy": known} if known else {}
+        version = _own_version(each, game)
+        known = {"name": _name(each), "version": version, "settings": settings_of(each), **inner}
     return known

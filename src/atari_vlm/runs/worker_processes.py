@@ -1,4 +1,4 @@
-"""Worker processes that do not outlive whoever started them."""
+"""Worker processes that end with the process that started them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Thread
 
 
 def end_with(parent: int) -> None:
-    """End this process soon after its parent, which may be killed and then can end nothing.
+    """End this process within a second after its parent ends, also if the parent was killed.
 
     Args:
         parent: process id of the parent.

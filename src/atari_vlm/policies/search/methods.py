@@ -1,4 +1,4 @@
-"""Two ways to grow a search tree, and to judge by it: rollout IW(1) and UCT."""
+"""Two search methods: rollout IW(1) and UCT."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.policies.search.tree import Gain, Node, Tree, at_least_one
+from atari_vlm.options import check_number
+from atari_vlm.policies.search.tree import Gain, Node, Tree
 
 _BYTES = np.arange(128)
 
 
 class Search(Protocol):
-    """A way to grow a tree and to judge the root's actions by it."""
+    """Grows a tree and rates the root's actions."""
 
     name: ClassVar[str]
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
-        """Spend the budget, or as much of it as helps.
+        """Spend the budget, or as much of it as is useful.
 
         Args:
             tree: a root so far.
@@ -31,20 +32,20 @@ class Search(Protocol):
         """
         ...
 
-    def judge(self, tree: Tree) -> list[Judgement | None]:
-        """How good each action of the root is; None where it was not tried."""
+    def rate(self, tree: Tree) -> list[Rating | None]:
+        """The rating of each action of the root; None if it was not tried."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a search thinks of an action."""
+class Rating:
+    """The rating of an action."""
 
     rank: tuple[float, ...]
-    """The largest is played."""
+    """The action with the largest rank is played."""
     words: str
     branch: Sequence[Node] = ()
-    """The play that it promises, where it is one."""
+    """The best branch below the action, if the method finds one."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ class RolloutIW:
     """Emulator frames a rollout looks ahead."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        at_least_one("horizon", self.horizon)
+        check_number("horizon", self.horizon, 1)
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Roll out until the budget is spent or nothing new is left."""
@@ -81,7 +81,7 @@ class RolloutIW:
         rng: np.random.Generator,
         plan: Sequence[int],
     ) -> bool:
-        """Go down once; False when the budget does not reach any further."""
+        """Descend once; False if the budget does not suffice for another step."""
         node = tree.root
         while True:
             open_ = [k for k, child in enumerate(node.children) if not (child and child.solved)]
@@ -103,7 +103,7 @@ class RolloutIW:
                 return True
             node = child
 
-    def judge(self, tree: Tree) -> list[Judgement | None]:
+    def rate(self, tree: Tree) -> list[Rating | None]:
         """By the best return below each action, in points."""
         best: dict[Node, float] = {}
         for node in reversed(tree.nodes):
@@ -117,7 +117,7 @@ class RolloutIW:
                 yield node
 
         return [
-            Judgement((best[child],), f"worth {best[child]:.3g}", tuple(branch(child)))
+            Rating((best[child],), f"worth {best[child]:.3g}", tuple(branch(child)))
             if child
             else None
             for child in tree.root.children
@@ -125,7 +125,7 @@ class RolloutIW:
 
 
 def _solve(node: Node) -> None:
-    """Mark a node, and every parent whose children are all marked."""
+    """Mark a node as solved, and every parent whose children are all solved."""
     node.solved = True
     while node.parent and all(child and child.solved for child in node.parent.children):
         node = node.parent
@@ -148,8 +148,7 @@ class UCT:
     """Weight of the confidence bound; the returns of the actions to choose from span 0 to 1."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        at_least_one("horizon", self.horizon)
+        check_number("horizon", self.horizon, 1)
         if not 0 <= self.exploration < math.inf:
             raise InvalidSetting(f"exploration is 0 or more, not {self.exploration!r}.")
 
@@ -170,10 +169,10 @@ class UCT:
                 child = tree.grow(node, untried[int(rng.integers(len(untried)))])
                 if child is None:
                     return False
-                _note(child, tree.wander(self.horizon - child.elapsed))
+                _back_up(child, tree.wander(self.horizon - child.elapsed))
                 return True
             node = self._chosen(node, tree)
-        _note(node, Gain())
+        _back_up(node, Gain())
         return True
 
     def _chosen(self, node: Node, tree: Tree) -> Node:
@@ -188,19 +187,19 @@ class UCT:
 
         return children[max(range(len(children)), key=bound)]
 
-    def judge(self, tree: Tree) -> list[Judgement | None]:
+    def rate(self, tree: Tree) -> list[Rating | None]:
         """By visits, then by the mean return in points."""
 
-        def judged(child: Node) -> Judgement:
+        def rated(child: Node) -> Rating:
             mean = tree.worth(child.total) / child.visits
             words = f"worth {mean:.3g} on average over {child.visits} visits"
-            return Judgement((child.visits, mean), words)
+            return Rating((child.visits, mean), words)
 
-        return [judged(child) if child else None for child in tree.root.children]
+        return [rated(child) if child else None for child in tree.root.children]
 
 
-def _note(node: Node, rest: Gain) -> None:
-    """Add a simulation that ended with `rest` below the node to all it went through."""
+def _back_up(node: Node, rest: Gain) -> None:
+    """Back up a simulation that ended with `rest` below the node."""
     points, losses = rest.points, rest.losses
     while node.parent:
         points = node.gain.points + node.fade * points

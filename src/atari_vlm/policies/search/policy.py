@@ -1,8 +1,8 @@
-"""Search in a second emulator: planners without a model, as teachers and as labelled baselines.
+"""Search in a second emulator: planners without a model, as teachers and as baselines.
 
-They restore the state they are shown and try actions in it; a model that is given the same
-privilege should be held against them. The sticky dice of the real game are never seen: its noise
-affects a search like any other player. The best branch is queued for the next decision.
+A search restores the state of the game and tries actions in it; compare it with models that have
+the same privilege. It never sees the random numbers of the real game, so sticky actions affect it
+like any other player. The best branch is queued for the next decision.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from atari_vlm.types import Decision, Observation, Plan, Privilege, Step
 
 @dataclass(frozen=True)
 class SearchPolicy:
-    """Plays what a search judges best; ties are broken at random. "Uses emulator"."""
+    """Plays the action that a search ranks highest; ties are broken at random."""
 
     search: Search
     settings: SearchSettings = field(default_factory=SearchSettings)
@@ -32,22 +32,22 @@ class SearchPolicy:
 
     @property
     def version(self) -> str:
-        """Every setting that decides what is played, for the record of a run."""
+        """All settings of the search."""
         values = {**asdict(self.settings), **vars(self.search)}
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
-        """Search, and say of each action what was found."""
+        """Search; the candidates of the decision are all actions with their values."""
         plan = _planned(observation, history)
         with tree(observation, self.settings, rng) as grown:
             self.search.grow(grown, rng, plan)
-            judged = self.search.judge(grown)
-        best = max(judgement.rank for judgement in judged if judgement)
-        ties = [k for k, judgement in enumerate(judged) if judgement and judgement.rank == best]
+            rated = self.search.rate(grown)
+        best = max(rating.rank for rating in rated if rating)
+        ties = [k for k, rating in enumerate(rated) if rating and rating.rank == best]
         place = ties[int(rng.integers(len(ties)))]
-        chosen = judged[place]
+        chosen = rated[place]
         assert chosen is not None
         legal, interval = observation.legal, observation.interval
         among = f", one of {len(ties)} as good" if len(ties) > 1 else ""
@@ -62,9 +62,9 @@ class SearchPolicy:
                     action=action,
                     frames=interval,
                     source="searched",
-                    reason=judgement.words if judgement else "not tried",
+                    reason=rating.words if rating else "not tried",
                 )
-                for action, judgement in zip(legal, judged, strict=True)
+                for action, rating in zip(legal, rated, strict=True)
             ),
         )
 

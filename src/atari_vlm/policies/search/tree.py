@@ -1,4 +1,4 @@
-"""The tree a search grows in an emulator of its own, which never holds the real game's dice.
+"""The search tree, grown in an emulator of its own without the random generator of the real game.
 
 A node is a moment of the game, an edge an action held for some frames. Frames are counted, and the
 budget of a decision is never exceeded.
@@ -18,32 +18,32 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.options import check_number
 from atari_vlm.types import Observation, Pixels
 
 _ALONE = Lock()
-"""Searches in threads take turns: they share the emulators, and ALE never lets go of the GIL."""
+"""Searches in threads take turns: they share the emulators, and ALE never releases the GIL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """What a search may spend, and what it wants."""
+    """Budget and objective of a search."""
 
     budget: int = 3000
     """Most emulator frames simulated for one decision."""
     hold: int | None = None
     """Frames each action after the first is held; None for the interval between decisions."""
     discount: float = 0.999
-    """What a reward one emulator frame later is worth: 0.94 after a second."""
+    """Discount factor of a reward per emulator frame: 0.94 after a second."""
     life_penalty: float = 10.0
-    """A life lost costs this many times the largest reward met in the search (1 if none was)."""
+    """Cost of a lost life, as a multiple of the largest reward in the search (of 1 if none was)."""
     sticky: float = 0.0
-    """Probability that a simulated frame repeats the action before, by dice of the search's own."""
+    """Probability that a simulated frame repeats the action before, drawn by the search itself."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        at_least_one("budget", self.budget)
+        check_number("budget", self.budget, 1)
         if self.hold is not None:
-            at_least_one("hold", self.hold)
+            check_number("hold", self.hold, 1)
         if not 0 < self.discount <= 1:
             raise InvalidSetting(
                 f"The discount of a frame is above 0 and at most 1, not {self.discount!r}."
@@ -56,15 +56,9 @@ class SearchSettings:
             )
 
 
-def at_least_one(name: str, value: object) -> None:
-    """Raise InvalidSetting unless the value is a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidSetting(f"{name} must be a whole number of at least 1, not {value!r}.")
-
-
 @dataclass(slots=True, eq=False)
 class Gain:
-    """What a stretch of play brought: points, and lives, discounted to its start."""
+    """Points and lost lives of a stretch of play, discounted to its start."""
 
     points: float = 0.0
     losses: float = 0.0
@@ -76,7 +70,7 @@ class Node:
 
     parent: Node | None
     place: int
-    """The action that led here, by its place in the legal list."""
+    """Index of the action that led here, in the legal list."""
     depth: int
     """Actions from the root."""
     elapsed: int
@@ -85,22 +79,22 @@ class Node:
     memory: Pixels
     """The console's 128 bytes."""
     children: list[Node | None]
-    """By the action's place in the legal list; None where it was not tried."""
+    """By index of the action in the legal list; None if it was not tried."""
     gain: Gain = field(default_factory=Gain)
     """Of the edge that leads here."""
     fade: float = 1.0
-    """What a reward from here on is worth at the parent."""
+    """Discount factor from here to the parent."""
     over: bool = False
     solved: bool = False
-    """Rollout IW: nothing new is to be found below."""
+    """Rollout IW: nothing new can be found below."""
     visits: int = 0
-    """UCT: simulations that went through."""
+    """UCT: number of simulations through this node."""
     total: Gain = field(default_factory=Gain)
     """UCT: sum of the gains of those simulations, discounted to the parent."""
 
 
 class Tree:
-    """Grows by playing in the emulator, as long as the budget lasts.
+    """Grows by playing in the emulator, until the budget is spent.
 
     Args:
         emulator: plays for the search alone; offers all 18 actions.
@@ -124,7 +118,7 @@ class Tree:
         self.spent = 0
         """Frames simulated so far."""
         self.largest = 0.0
-        """The largest reward met so far, without its sign."""
+        """The largest absolute reward seen so far."""
         snapshot: Snapshot = observation.state
         self._go(snapshot)
         self.root = Node(None, 0, 0, 0, snapshot, emulator.ram, [None] * self.actions)
@@ -133,7 +127,7 @@ class Tree:
         self._at: Node | None = self.root
 
     def grow(self, node: Node, place: int) -> Node | None:
-        """Try an action at a node for the first time; None when the budget does not reach."""
+        """Try an action at a node for the first time; None if the budget does not suffice."""
         if self.settings.budget - self.spent < self._frames(node.depth):
             return None
         if self._at is not node:
@@ -171,7 +165,7 @@ class Tree:
         return total
 
     def worth(self, gain: Gain) -> float:
-        """Points, less what the lives lost are held to be worth."""
+        """Points minus the cost of the lost lives."""
         return gain.points - self.settings.life_penalty * (self.largest or 1.0) * gain.losses
 
     def _frames(self, depth: int) -> int:
@@ -194,7 +188,7 @@ class Tree:
 def tree(
     observation: Observation, settings: SearchSettings, rng: np.random.Generator
 ) -> Iterator[Tree]:
-    """A tree rooted at an observation, in an emulator that is this search's until the block ends.
+    """A tree rooted at an observation, in an emulator reserved for it until the block ends.
 
     Raises:
         InvalidSetting: the observation has no emulator state, or the budget is below one decision.
@@ -215,7 +209,7 @@ def tree(
 
 @lru_cache(maxsize=4)
 def _simulator(game: str, sticky: float) -> Emulator:
-    """An emulator to search in, 0.15 s to make; it knows no frame limit of episodes."""
+    """An emulator to search in, without a frame limit; it takes 0.15 s to create."""
     return Emulator(
         get_game(game), repeat_action_probability=sticky, full_action_space=True, max_frames=10**12
     )
