@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from itertools import islice
 from pathlib import Path
 from textwrap import wrap
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from atari_vlm.atari import images
 from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.runs.files import write_whole
 from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Decision, Frame
@@ -63,11 +63,8 @@ def write_film(
         duration=max(20, round(1000 * seconds / 10) * 10),
         loop=0,
     )
-    draft = out.with_name(out.name + ".new")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(blob.getvalue())
-        os.replace(draft, out)
+        write_whole(out, blob.getvalue())
     except OSError as error:
         raise StoreError(f"Cannot write {out}: {error.strerror or error}.") from error
     return out

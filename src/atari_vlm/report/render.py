@@ -9,7 +9,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.report.packing import pack
 from atari_vlm.report.replay import Replay
+from atari_vlm.runs.files import write_whole
 
 _SCRIPTS = (
     "data.js",
@@ -38,15 +38,8 @@ def write(replay: Replay, path: Path) -> None:
         StoreError: the file cannot be written.
     """
     page = render(replay)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(page, "utf-8")
-            os.replace(draft, path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        write_whole(path, page)
     except OSError as error:
         raise StoreError(
             f"The replay page cannot be written to {path}: {error.strerror}. "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -21,31 +22,35 @@ except ImportError:  # POSIX
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: after a failure it is as it was before.
-
-    The content is written to a new file with a random name in the same folder, which then replaces
-    `path`. A symbolic link at `path` is replaced, not followed.
+    """Write a file so that it is there whole or, after a failure, as it was before.
 
     Args:
-        path: its folder is created if it does not exist.
+        path: its folder is created if it is missing; a symbolic link is replaced, not followed.
         content: text is written as UTF-8.
 
     Raises:
-        OSError: the file cannot be written. No other file is left behind.
+        OSError: the file cannot be written; nothing is left behind.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
+    with drafted(path) as draft:
+        draft.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """A new file with a random name beside `path`, which takes its place if the block succeeds."""
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(number)
+    draft = Path(name)
     try:
-        with os.fdopen(number, "wb") as draft:
-            draft.write(data)
+        yield draft
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp makes it readable by the owner only
-        os.replace(name, path)
+        draft.chmod(0o666 & ~mask)  # mkstemp lets only the owner read
+        draft.replace(path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(name)
+            draft.unlink()
         raise
 
 

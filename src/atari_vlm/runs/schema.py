@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from atari_vlm.errors import StoreError
-from atari_vlm.runs.files import lock
+from atari_vlm.runs.files import drafted, lock
 from atari_vlm.runs.totals import COLUMNS
 
 FILE = "run.sqlite"
@@ -61,28 +59,14 @@ def _definition(table: str) -> str:
 
 
 def create(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write a new file whole: under a random name first."""
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(number)
-    try:
-        db = sqlite3.connect(name, isolation_level=None)
-        try:
-            tables = " ".join(f"CREATE TABLE {_definition(table)}" for table in _TABLES)
-            db.executescript(f"BEGIN; {tables} COMMIT;")
-            db.executemany(
-                "INSERT INTO settings VALUES(?, ?)",
-                [(k, json.dumps(value)) for k, value in {"format": FORMAT, **settings}.items()],
-            )
-        finally:
-            db.close()
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    """Write a new file whole or not at all."""
+    with drafted(path) as draft, closing(sqlite3.connect(draft, isolation_level=None)) as db:
+        tables = " ".join(f"CREATE TABLE {_definition(table)}" for table in _TABLES)
+        db.executescript(f"BEGIN; {tables} COMMIT;")
+        db.executemany(
+            "INSERT INTO settings VALUES(?, ?)",
+            [(k, json.dumps(value)) for k, value in {"format": FORMAT, **settings}.items()],
+        )
 
 
 def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:

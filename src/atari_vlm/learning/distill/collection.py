@@ -19,8 +19,9 @@ from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, colle
 from atari_vlm.learning.distill.dataset_card import write_dataset_card
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader
-from atari_vlm.learning.distill.shards import open_shard, write_shard, write_text
+from atari_vlm.learning.distill.shards import open_shard, write_shard
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
+from atari_vlm.runs.files import write_whole
 from atari_vlm.runs.schema import locked
 
 SETTINGS = "settings.json"
@@ -148,7 +149,7 @@ def _open_folder(settings: CollectSettings, digest: str) -> None:
     for part in settings.out.glob("*.part"):  # left by a killed process
         part.unlink()
     if not path.exists():
-        write_text(path, json.dumps(current, indent=1) + "\n")
+        write_whole(path, json.dumps(current, indent=1) + "\n")
 
 
 def _collect(settings: CollectSettings, digest: str, report: Report) -> Collected:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atari_vlm.learning.distill.shard_header import ShardHeader
-from atari_vlm.learning.distill.shards import Shard, open_shard, write_text
+from atari_vlm.learning.distill.shards import Shard, open_shard
+from atari_vlm.runs.files import write_whole
 
 _CARD = """---
 license: other
@@ -171,7 +172,7 @@ def write_dataset_card(folder: Path, command: str) -> None:
         labels="\n\n".join(_labels(game, tally) for game, tally in tallies.items()),
         example=paths[0].name,
     )
-    write_text(folder / "README.md", card)
+    write_whole(folder / "README.md", card)
 
 
 def _counts(game: str, tally: _Tally) -> str:

@@ -163,17 +163,6 @@ def write_shard(path: Path, rows: Iterable[Row], header: ShardHeader) -> Shard:
     return Shard(path, header, decisions)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def _write_rows(file: Any, rows: Iterator[Row], header: ShardHeader) -> int:
     arrow, parquet = _arrow()
     schema = _schema(header)
