@@ -23,7 +23,7 @@ from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import Learner, Model, Policy
 from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.options import MOST_SEEDS
-from atari_vlm.runs.playback import full_trajectory, pictures
+from atari_vlm.runs.playback import full_trajectory, pictures, trajectory_for_learner
 from atari_vlm.runs.progress import Progress
 from atari_vlm.runs.results import Summary, summarise
 from atari_vlm.runs.run import Run
@@ -274,7 +274,7 @@ class _Taught:
             run,
             0,
             learner,
-            lambda: [self._source.trajectory(k) for k in self._episodes],
+            lambda: [trajectory_for_learner(self._source, k) for k in self._episodes],
             frame,
             model=player.model,
             seed=seed,

@@ -68,6 +68,18 @@ def pictures(run: RunReader) -> Callable[[int, int], Frame]:
     return frame
 
 
+def trajectory_for_learner(run: RunReader, episode: int) -> Trajectory:
+    """An episode without frames and calls, as it is passed on from the session that plays it."""
+    bare = run.trajectory(episode)
+    legal = environment(run.settings).legal
+    return replace(
+        bare,
+        steps=tuple(
+            replace(step, observation=replace(step.observation, legal=legal)) for step in bare.steps
+        ),
+    )
+
+
 def full_trajectory(run: RunReader, episode: int) -> Trajectory:
     """An episode with everything: frames, legal actions, prompts with their pictures, replies.
 

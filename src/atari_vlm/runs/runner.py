@@ -15,7 +15,7 @@ from atari_vlm.protocols import Learner, Model, Policy
 from atari_vlm.rollout import steps
 from atari_vlm.runs.episode_log import EpisodeJournal, EpisodeLog
 from atari_vlm.runs.learning import lessons_for
-from atari_vlm.runs.playback import environment, pictures
+from atari_vlm.runs.playback import environment, pictures, trajectory_for_learner
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Lessons, Limits, Step, Trajectory
 
@@ -80,7 +80,7 @@ async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]
     def trajectories() -> list[Trajectory]:
         for episode in range(start):  # those of an earlier session are read once
             if episode not in played:
-                played[episode] = run.trajectory(episode)
+                played[episode] = trajectory_for_learner(run, episode)
         return [played[episode] for episode in range(start)]
 
     return await lessons_for(
