@@ -129,6 +129,7 @@ def test_the_record_names_them_with_version_settings_and_privileges(played):
     kept = summary.settings
     assert kept["model"] == "checksum+mine:3"
     assert kept["version"] == "1 1"  # of the wrapper and of the model
+    assert kept["wrappers"] == [{"every": 3, "version": "1"}]
     assert kept["model_settings"] == {"salt": 0}
     assert kept["strategy"] == {
         "name": "terse",
@@ -255,6 +256,19 @@ def test_a_registered_wrapper_is_played_by_its_name(tmp_path, mine):
         run("embedded+mine:x")
     with pytest.raises(InvalidSetting, match=r"The wrapper \+mine:1:2 cannot be built"):
         run("embedded+mine:1:2")
+
+
+def test_other_settings_of_a_registered_wrapper_do_not_continue_its_run(tmp_path, monkeypatch):
+    def run(wrap):
+        monkeypatch.setitem(WRAPPERS, "mine", wrap)
+        return play("pong", "embedded+mine", max_decisions=5, run_folder=tmp_path, progress=False)
+
+    run(mirror)
+    assert run(mirror).played == 0
+    with pytest.raises(StoreError, match="wrappers"):
+        run(lambda policy, game: Mirror(policy, 2))
+    with pytest.raises(StoreError, match="version"):
+        run(lambda policy, game: Mirror(policy, version="2"))
 
 
 def test_a_wrapper_behind_a_model_of_ones_own_is_checked(tmp_path, mine):

@@ -28,7 +28,7 @@ from atari_vlm.models.hosted.options import (
 from atari_vlm.models.local.options import LocalOptions, refuse_local
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import check_all, given, option, part, refuse
-from atari_vlm.policies.registry import get_policy, is_policy, parse_name
+from atari_vlm.policies.registry import get_policy, is_policy, parse_name, wrapper_settings
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.options import PromptOptions
@@ -187,6 +187,7 @@ def resolve(
         return built
 
     built = build(base.model, Lessons())
+    wrappers = wrapper_settings(built, named)
     learner = learner or base.learner
     return Player(
         game=game,
@@ -209,6 +210,7 @@ def resolve(
             "examples": learner.examples if isinstance(learner, BestMoments) else None,
             **({} if learner is base.learner else {"taught": identity_of(learner, game.name)}),
             **base.record,
+            **({"wrappers": wrappers} if wrappers else {}),
             "temperature": options.temperature,
             "max_tokens": options.max_tokens,
             **part(options, HostedOptions).deciding,

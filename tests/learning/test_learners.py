@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 import pytest
 
 from atari_vlm import Lessons, Message, Prompt, Run, VLMTrainer
-from atari_vlm.errors import BudgetExceeded, ModelUnusable
+from atari_vlm.errors import BudgetExceeded, ModelFault, ModelUnusable
+from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.reader import RunReader
 from atari_vlm.runs.totals import LEARNING
 from tests.extensions.my_learner import Reflect
+from tests.hosted import COMPATIBLE, make_settings
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
@@ -234,3 +237,52 @@ def test_evaluation_learns_from_the_training_run_and_pays_for_it_itself(server, 
         assert run.adopted()  # the screen it asked about is of another run
     one.evaluate(1)
     assert learned(server) == 2
+
+
+@dataclass(frozen=True)
+class Patient(Reflect):
+    """Learns nothing where the model does not answer; `stubborn` stops the run instead."""
+
+    stubborn: bool = False
+    settings = MappingProxyType({})
+
+    async def learn(self, trajectories, study):
+        try:
+            return await super().learn(trajectories, study)
+        except ModelFault:
+            if self.stubborn:
+                raise
+            return Lessons()
+
+
+def test_what_an_unanswered_question_may_have_cost_is_counted(tmp_path):
+    def one(stubborn):
+        model = HostedModel(make_settings(COMPATIBLE, server, tries=1, max_tokens=100))
+        return VLMTrainer(
+            "pong",
+            "mine",
+            model=model,
+            learner=Patient(stubborn=stubborn),
+            run_folder=tmp_path,
+            max_decisions=DECISIONS,
+        )
+
+    def drops(number, body):
+        return Answer(drop=True) if is_learning(body) else Answer(text="ACTION: NOOP")
+
+    with Server(drops) as server:
+        with pytest.raises(ModelFault, match="connection"):
+            one(True).train(2)
+        with closing(Run.read(tmp_path)) as run:
+            first = run.spent()[0] - TOKENS * DECISIONS
+            assert run.usage().uncertain == 1
+        summary = one(False).train(2)
+        asked = learned(server)
+        one(False).train(2)
+    assert first > 100
+    assert summary.usage.uncertain == 2
+    with closing(Run.read(tmp_path)) as run:
+        assert run.spent()[0] == TOKENS * 2 * DECISIONS + 2 * first
+        (call,) = run.learning_calls()
+        assert call.fault
+    assert asked == learned(server) == 2

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from typing import Any
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
@@ -24,7 +25,7 @@ from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.search.methods import UCT, RolloutIW, Search
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings
-from atari_vlm.protocols import Policy
+from atari_vlm.protocols import Policy, Wrapper, chain_of, settings_of
 
 ALWAYS = "always-"
 """`always-LEFT` holds LEFT throughout."""
@@ -148,6 +149,16 @@ class PlayerName:
     """A model, or a policy without one."""
     wrappers: tuple[WrapperCall, ...] = ()
     """Applied left to right."""
+
+
+def wrapper_settings(policy: Policy, named: PlayerName) -> list[dict[str, Any]]:
+    """Settings of a player's wrappers, outermost first; none if all are the package's own.
+
+    Those of the package have no settings beyond their arguments, which are in the player's name.
+    """
+    if not any(call.name in added_wrappers() for call in named.wrappers):
+        return []
+    return [settings_of(each) for each in chain_of(policy) if isinstance(each, Wrapper)]
 
 
 def parse_name(

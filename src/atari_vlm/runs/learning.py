@@ -14,7 +14,7 @@ from atari_vlm.protocols import Learner, Model, Study
 from atari_vlm.runs.episode_log import EpisodeJournal
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.totals import LEARNING
-from atari_vlm.types import Call, Frame, Lessons, Prompt, Reply, Trajectory
+from atari_vlm.types import Call, Frame, Lessons, Prompt, Reply, Trajectory, Usage
 
 LEARNER = 2
 """Separates a learner's randomness from the emulator's and the policy's."""
@@ -42,7 +42,11 @@ class _RecordedModel:
         try:
             reply = await self.model.answer(prompt, seed=seed)
         except ModelFault as fault:
-            self.calls.append(Call(prompt, Reply(text="", finish=fault.kind), seed, str(fault)))
+            if fault.lost is not None and fault.lost.requests:
+                ACCOUNT.get().write_off(fault.lost)  # stored even if the learner stops here
+            usage = Usage(calls=1, dollars=None if fault.lost is None else 0.0)
+            reply = Reply(text="", finish=fault.kind, usage=usage)
+            self.calls.append(Call(prompt, reply, seed, str(fault)))
             raise
         self.calls.append(Call(prompt, reply, seed))
         return reply
