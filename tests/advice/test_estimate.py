@@ -145,7 +145,7 @@ def test_an_unknown_price_is_not_zero():
     out = StringIO()
     print_estimate(Console(file=out, width=80), made)
     assert "$" not in out.getvalue()
-    assert "Tokens only; unknown is not free." in out.getvalue()
+    assert "Tokens only; unknown does not mean free." in out.getvalue()
 
 
 def test_an_id_beyond_the_catalogue_has_the_price_of_the_public_list():
