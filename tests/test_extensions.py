@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,23 @@ def test_it_is_reported_and_gives_training_samples(played):
     content = samples[0].messages[0]["content"]
     assert [part["type"] for part in content] == ["image", "text"]
     assert samples[0].answer.startswith("ACTION: ")
+
+
+@dataclass(frozen=True)
+class Keyed(Checksum):
+    """A model that declares no settings: its fields are recorded, but for its keys."""
+
+    settings = None
+    api_key: str = "planted-key"
+    base_url: str = "http://user:planted-key@localhost/v1?token=planted-key"
+    header: str = field(default="planted-key", repr=False)
+
+
+def test_no_key_of_a_model_of_ones_own_reaches_the_folder(tmp_path):
+    summary = play("pong", Keyed(), max_decisions=3, run_folder=tmp_path, progress=False)
+    assert summary.settings["model_settings"]["salt"] == 0
+    for file in tmp_path.iterdir():
+        assert b"planted" not in file.read_bytes()
 
 
 # --- a wrapper around a policy -------------------------------------------------------------------

@@ -12,6 +12,7 @@ policy and off the policies it wraps.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass
@@ -230,6 +231,9 @@ def _own_version(thing: object, game: str) -> str | None:
 def settings_of(thing: object) -> dict[str, Any]:
     """The settings of anything: as declared, or the plain fields of a dataclass.
 
+    Of a dataclass, fields without a repr and those that look like a key or an address are left out:
+    the record holds no secrets, and a server may move.
+
     Raises:
         InvalidSetting: declared settings that JSON cannot hold.
     """
@@ -245,10 +249,14 @@ def settings_of(thing: object) -> dict[str, Any]:
     return _plain_fields(thing) | _plain_fields(declared)
 
 
+_PRIVATE = re.compile("(^|_)(key|token|secret|password|url)$")
+
+
 def _plain_fields(thing: object) -> dict[str, Any]:
     if not is_dataclass(thing) or isinstance(thing, type):
         return {}
-    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    names = [f.name for f in fields(thing) if f.repr and not _PRIVATE.search(f.name)]
+    values = {name: getattr(thing, name) for name in names}
     return {
         name: value
         for name, value in values.items()
