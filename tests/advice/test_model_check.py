@@ -128,7 +128,7 @@ def test_a_server_that_ignores_the_schema_fails_that_finding_only():
     checked, found, _ = check(answer)
     assert checked.works
     assert found["structured answer"].state == "fails"
-    assert "ignores" in found["structured answer"].text
+    assert "schema is ignored" in found["structured answer"].text
 
 
 def test_a_wrong_key_an_unknown_model_and_an_unreachable_server_fail_differently():

@@ -1,4 +1,4 @@
-"""The matrix of games and players."""
+"""Benches: games x players, their files, and continuing them."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def settings(out, **more):
 
 
 def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
-    told = []
-    cells = bench(settings(tmp_path, processes=2), told.append)
+    lines = []
+    cells = bench(settings(tmp_path, processes=2), lines.append)
     assert [(c.game, c.player) for c in cells] == [
         (game, player)
         for game in ("freeway", "pong")
         for player in ("random", "noop", "best-constant", "expert")
     ]
-    assert len([line for line in told if " over 2 episodes" in line]) == 8
-    random = [line.partition(": ")[2] for line in told if line.startswith("pong, random: ")]
+    assert len([line for line in lines if " over 2 episodes" in line]) == 8
+    random = [line.partition(": ")[2] for line in lines if line.startswith("pong, random: ")]
     assert random[0] == "begins, 2 episodes"
     assert [line[:23] for line in random[1:3]] == [
         "episode 1 of 2 scored -",
@@ -46,7 +46,7 @@ def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
     ]
     assert random[1].endswith("in 120 decisions")
     assert "over 2 episodes" in random[3]
-    assert "pong, best-constant: trying each action" in told
+    assert "pong, best-constant: trying each action" in lines
     seeds = set()
     for place in ("random-s0", "noop-s0", "expert-s0"):
         run = Run.read(tmp_path / "freeway" / place)
@@ -62,7 +62,7 @@ def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
     assert document["overall"] == {}  # games cut short are not normalised
 
 
-def test_whole_games_are_normalised_and_summed_up_over_games(tmp_path):
+def test_whole_games_are_normalised_and_summarised_over_games(tmp_path):
     whole = settings(tmp_path, players=("noop",), episodes=1, max_decisions=None)
     cells = bench(whole, lambda line: None)
     assert [cell.normalised for cell in cells] == [0.0, pytest.approx(-0.3 / 35.3)]
@@ -104,7 +104,7 @@ def test_a_killed_bench_leaves_no_worker_behind_and_continues(tmp_path):
     process.kill()
     process.wait()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    for _ in range(20):  # the worker of the killed bench may need a moment to notice
+    for _ in range(20):  # the worker of the killed bench may need a moment to exit
         if "Another process" not in done.stderr:
             break
         time.sleep(0.25)
@@ -124,12 +124,12 @@ def test_a_killed_bench_leaves_no_worker_behind_and_continues(tmp_path):
         ({"players": ("always-DANCE",)}, UnknownName),
     ],
 )
-def test_a_bench_that_cannot_be_played_says_why(tmp_path, more, error):
+def test_a_bench_that_cannot_be_played_is_an_error(tmp_path, more, error):
     with pytest.raises(error):
         bench(settings(tmp_path, **more), lambda line: None)
 
 
-def test_a_bench_tells_hosted_players_how_to_ask_and_refuses_where_nobody_is_asked(tmp_path):
+def test_a_bench_passes_hosted_options_to_hosted_players_only(tmp_path):
     with pytest.raises(InvalidSetting, match="None of these players cannot follow budget,"):
         BenchSettings(games=("pong",), players=("random", "noop"), options=Options(budget=1.0))
     hosted = {"games": ("pong",), "players": ("any", "random"), "episodes": 1, "out": tmp_path}
@@ -145,7 +145,7 @@ def test_a_bench_tells_hosted_players_how_to_ask_and_refuses_where_nobody_is_ask
     assert 0 < asked < 8
 
 
-def test_numbers_stay_whole_on_a_narrow_screen():
+def test_numbers_are_not_wrapped_on_a_narrow_screen():
     cell = Cell(
         game="montezuma_revenge",
         player="iw-300",

@@ -1,4 +1,4 @@
-"""The two command lines, as a user meets them."""
+"""The two command lines in processes of their own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def play(*arguments, cwd, **environment):
     return command("play", *arguments, cwd=cwd, **environment)
 
 
-def test_play_names_score_random_human_and_a_replay_that_exists(tmp_path):
+def test_play_prints_the_score_beside_random_and_human_and_writes_the_replay(tmp_path):
     done = play("--game", "pong", "--model", "random", "--max-decisions", 30, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "random (table)" in done.stdout
@@ -49,7 +49,7 @@ def test_play_names_score_random_human_and_a_replay_that_exists(tmp_path):
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_play_asks_a_hosted_model_and_reports_its_tokens(tmp_path):
+def test_play_calls_a_hosted_model_and_prints_its_tokens(tmp_path):
     answer = Answer(text='{"reasoning": "go", "action": "FIRE", "frames": 2}')
     with Server(answer) as server:
         done = play(
@@ -66,7 +66,7 @@ def test_play_asks_a_hosted_model_and_reports_its_tokens(tmp_path):
     assert len(server.requests) == 8
 
 
-def test_a_key_is_in_nothing_a_run_leaves(tmp_path):
+def test_a_key_is_in_no_output_and_no_file(tmp_path):
     with Server(Answer(status=401, message=f"bad key {SECRET}")) as bad, Server() as good:
         for server in (bad, good):
             done = play(
@@ -110,23 +110,23 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), BAD)
-def test_bad_input_gets_one_sentence_and_a_failing_exit(arguments, sentence, tmp_path):
+@pytest.mark.parametrize(("arguments", "message"), BAD)
+def test_bad_input_gives_a_one_line_error(arguments, message, tmp_path):
     done = play(*arguments, "--max-decisions", 3, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
-    assert sentence in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_unknown_flag_names_the_nearest(tmp_path):
+def test_an_unknown_flag_gives_the_nearest_one(tmp_path):
     done = play("--gmae", "pong", cwd=tmp_path)
     assert done.returncode == 2
     assert "--game" in done.stderr
 
 
-def test_a_server_that_talks_garbage_stops_the_run_in_a_sentence(tmp_path):
+def test_a_server_that_answers_garbage_stops_the_run_with_an_error(tmp_path):
     with Server(Answer(raw="<html>It works!</html>")) as server:
         done = play("--model", "x", "--base-url", server.base_url, cwd=tmp_path)
     assert done.returncode == 1
@@ -134,7 +134,7 @@ def test_a_server_that_talks_garbage_stops_the_run_in_a_sentence(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_that_dies_loses_nothing_and_the_same_command_continues(tmp_path):
+def test_after_a_server_failure_the_same_command_continues(tmp_path):
     arguments = ["--model", "x", "--max-decisions", 12, "--run", "r", "--game", "breakout"]
     answers = [Answer(text="ACTION: FIRE x2")] * 5 + [Answer(status=401)]
     with Server(answers) as server:
@@ -153,7 +153,7 @@ def test_a_server_that_dies_loses_nothing_and_the_same_command_continues(tmp_pat
     run.close()
 
 
-def test_a_budget_stops_a_run_in_a_sentence_and_a_higher_one_continues_it(tmp_path):
+def test_a_budget_stops_a_run_and_a_higher_one_continues_it(tmp_path):
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
         arguments = ["--model", "any", "--base-url", server.base_url, "--max-tokens", 100]
         arguments += ["--max-decisions", 8, "--dialect", "vllm", "--cache", "c"]
@@ -179,13 +179,13 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     assert "r holds another run: it has game 'pong', not 'qbert'" in second.stderr
 
 
-def test_a_report_of_nothing_says_so(tmp_path):
+def test_a_report_of_no_run_is_an_error(tmp_path):
     done = command("report", "nowhere", cwd=tmp_path)
     assert done.returncode == 1
     assert "nowhere holds no run" in done.stderr
 
 
-def test_a_model_that_never_answers_legally_is_no_score(tmp_path):
+def test_a_model_without_legal_answers_gets_no_score(tmp_path):
     with Server(Answer(text="I would rather not say.")) as server:
         arguments = ["--model", "x", "--base-url", server.base_url, "--run", "r"]
         done = play(*arguments, cwd=tmp_path)
@@ -195,7 +195,7 @@ def test_a_model_that_never_answers_legally_is_no_score(tmp_path):
     assert "is invalid" in again.stderr
 
 
-def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
+def test_after_ctrl_c_the_same_command_continues(tmp_path):
     arguments = ["--model", "random", "--run", "r", "--no-replay", "--episodes", "12"]
     program = [sys.executable, "-m", "atari_vlm.cli.app", "play", *arguments]
     process = subprocess.Popen(
@@ -212,9 +212,9 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_continues(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_version_is_told_and_an_estimate_needs_no_key(tmp_path):
-    told = command("--version", cwd=tmp_path)
-    assert told.stdout == f"atari-vlm {version('atari-vlm')}\n"
+def test_the_version_is_printed_and_an_estimate_needs_no_key(tmp_path):
+    printed = command("--version", cwd=tmp_path)
+    assert printed.stdout == f"atari-vlm {version('atari-vlm')}\n"
     done = command(
         *("estimate", "--game", "pong", "--model", "gpt-6-luna", "--episodes", 3),
         *("--decisions-per-call", 4, "--image-size", "112x112"),
@@ -267,11 +267,11 @@ def test_the_seed_command_evaluates_only_and_recommends(tmp_path):
     assert "-22.5" in advice.stdout
 
 
-def test_a_film_shows_a_stretch_and_an_empty_one_says_so(tmp_path):
+def test_a_gif_shows_part_of_an_episode(tmp_path):
     first = play("--model", "random", "--max-decisions", 30, "--run", "r", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    stretch = ["--gif", "film.gif", "--start", 10, "--decisions", 12]
-    film = command("report", "r", *stretch, cwd=tmp_path)
+    part = ["--gif", "film.gif", "--start", 10, "--decisions", 12]
+    film = command("report", "r", *part, cwd=tmp_path)
     assert film.returncode == 0, film.stderr
     with Image.open(tmp_path / "film.gif") as picture:
         assert picture.n_frames == 12
@@ -283,7 +283,7 @@ def test_a_film_shows_a_stretch_and_an_empty_one_says_so(tmp_path):
     assert "has no episode 5" in missing.stderr
 
 
-def test_playing_again_plays_another_seed_and_a_named_seed_is_not_played_twice(tmp_path):
+def test_playing_again_plays_another_seed_unless_the_seed_is_given(tmp_path):
     arguments = ["--model", "random", "--max-decisions", 5, "--no-replay"]
     first, second = (play(*arguments, cwd=tmp_path) for _ in range(2))
     assert "Played now: 5 decisions" in first.stdout
@@ -298,7 +298,7 @@ def test_playing_again_plays_another_seed_and_a_named_seed_is_not_played_twice(t
     assert "nothing was played now" in named.stdout
 
 
-def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(tmp_path):
+def test_train_learns_in_context_if_the_prompt_supports_it(tmp_path):
     quick = ["--max-decisions", 4, "--episodes", 1, "--evaluations", 1]
     embedded = command("train", "--game", "pong", *quick, cwd=tmp_path)
     assert embedded.returncode == 0, embedded.stderr
@@ -307,7 +307,7 @@ def test_train_learns_in_context_where_the_prompt_can_and_says_where_it_cannot(t
     assert "'embedded' prompt cannot follow --icl" in refused.stderr
 
 
-def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):
+def test_an_output_that_is_closed_early_gives_no_traceback(tmp_path):
     program = f"{sys.executable} -m atari_vlm.cli.app games --all | head -1"
     done = subprocess.run(
         ["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -315,7 +315,7 @@ def test_an_output_that_is_closed_early_is_no_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_names_with_brackets_and_terminal_codes_are_shown_as_they_are(tmp_path):
+def test_brackets_are_printed_and_terminal_codes_are_not(tmp_path):
     words = "\x1b]0;owned\x07 [/b]\nACTION: FIRE"
     with Server(Answer(text=words)) as server:
         done = play(
@@ -332,7 +332,7 @@ def test_names_with_brackets_and_terminal_codes_are_shown_as_they_are(tmp_path):
     assert "\x1b" not in done.stderr
 
 
-def test_paths_that_cannot_be_are_sentences(tmp_path):
+def test_impossible_paths_give_no_traceback(tmp_path):
     long = "x" * 300
     for arguments in (("report", long), ("play", "--model", "random", "--save-dir", long)):
         done = command(

@@ -1,4 +1,4 @@
-"""What is listed can be read in a terminal of 80 columns, and says what is known."""
+"""Listings fit a terminal of 80 columns and are complete."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_listing_fits_80_columns_and_cuts_nothing(show):
     assert "…" not in "".join(lines)
 
 
-def test_no_name_and_no_number_of_the_model_tables_is_broken_over_lines():
+def test_no_name_or_price_in_the_model_tables_is_wrapped():
     lines = printed(print_models)
     for spec in MODELS.values():
         (row,) = [line for line in lines if line.split()[:1] == [spec.name] and ":" not in line]
@@ -54,7 +54,7 @@ def test_no_name_and_no_number_of_the_model_tables_is_broken_over_lines():
             assert row.split()[-4:] == [*costs, str(spec.price_day(today))]
 
 
-def test_every_model_has_provider_context_rule_price_or_hardware_and_what_replaced_it():
+def test_every_model_is_listed_with_all_of_its_catalogue_row():
     text = " ".join(" ".join(printed(print_models)).split())
     for vendor in ("openai", "anthropic", "google"):
         assert f"{VENDORS[vendor].label}: its key in {VENDORS[vendor].key_variables[0]}" in text
@@ -69,7 +69,7 @@ def test_every_model_has_provider_context_rule_price_or_hardware_and_what_replac
     assert MODELS["gpt-4o"].successor == "gpt-6-luna"
 
 
-def test_the_seeds_words_scores_and_claims_stand_beside_what_is_known():
+def test_the_claims_of_the_seed_document_are_listed_with_a_verdict():
     text = " ".join(" ".join(printed(print_recommendations)).split())
     rows = recommendations()
     for row in rows:
@@ -87,7 +87,7 @@ def test_the_seeds_words_scores_and_claims_stand_beside_what_is_known():
         assert f'"{claim.claim}": {claim.verdict}. {claim.evidence}' in text
 
 
-def test_what_is_called_measured_here_names_the_benchmark():
+def test_a_claim_measured_here_names_its_benchmark():
     verdicts = {claim.claim: claim.verdict for claim in claims()}
     assert verdicts["expert prompts improve scores by 30-50%"] == "unsupported"
     for claim in claims():
@@ -109,7 +109,7 @@ def test_an_estimate_prints_its_three_cases_and_every_assumption():
 
 
 @pytest.mark.parametrize(
-    ("sentence", "typed", "python"),
+    ("message", "typed", "python"),
     [
         (
             f"{setting('max_decisions')} must be at least 1, not 0.",
@@ -145,13 +145,13 @@ def test_an_estimate_prints_its_three_cases_and_every_assumption():
         ),
     ],
 )
-def test_errors_name_what_was_typed(sentence, typed, python):
-    error = InvalidSetting(sentence)
+def test_errors_name_settings_as_flags_or_arguments(message, typed, python):
+    error = InvalidSetting(message)
     assert error.worded(flag_of) == typed
     assert str(error) == python
 
 
-def test_a_command_may_call_a_flag_otherwise():
+def test_a_command_may_have_flags_of_its_own():
     error = InvalidSetting(f"leave out {setting('prompt_type')}")
     assert error.worded(partial(flag_of, own=SEED_FLAGS)) == "leave out --prompt-type"
     assert error.worded(flag_of) == "leave out --prompt"

@@ -177,7 +177,7 @@ def _with_answer(reply: Reply, question: _Question, rejected: str, requested: st
     counted = bool(usage.input_tokens)
     price_known = usage.dollars is not None
     return [
-        Finding("server", "works", "it was reached", True),
+        Finding("server", "works", "it was reached, or none is needed", True),
         Finding("key", "works", "it was accepted, or none is needed", True),
         Finding("model", "works", _names(reply.model, requested)),
         Finding(
@@ -224,7 +224,7 @@ def _structured_answer(reply: Reply, question: _Question, rejected: str) -> Find
     follows = isinstance(answer, dict) and list(answer) == ["reasoning", "action"]
     if follows and answer["action"] in question.prompt.legal:
         return Finding("structured answer", "works", "the answer follows the schema")
-    message = "the answer does not follow the schema, which this server ignores; it is read anyway"
+    message = "the schema is ignored by the model or its server; the answer is read anyway"
     return Finding("structured answer", "fails", message)
 
 

@@ -40,28 +40,28 @@ from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Step, Strategy
 
 BASELINES = ("random", "noop", "best-constant")
-"""Played beside every model; `best-constant` holds the action that scores best throughout."""
+"""Played beside every model; `best-constant` always plays the one action that scores best."""
 
-NEWS_EVERY = 0.25
-"""Most seconds before a line of a worker is reported; its queue holds thousands."""
+POLL_EVERY = 0.25
+"""Seconds between looks at the queue of the workers' lines, which holds thousands."""
 
 SELECTION, TRIALS = 900, 3
-"""Seed on which the best constant action is chosen, so that its score is not a maximum of noise,
-and the most episodes of each that are played for it."""
+"""Seed and most episodes with which the best constant action is chosen. The seed is not that of the
+bench, or the score would be a maximum over noise."""
 
 Player: TypeAlias = str | Policy | Model
-"""A name as `atari-vlm play --model` takes it, "best-constant", or a policy or model."""
+"""The name of a player as for `atari-vlm play --model`, "best-constant", a policy, or a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchSettings:
-    """What is played."""
+    """Settings of a bench."""
 
     games: tuple[str, ...]
     players: tuple[Player, ...]
-    """The columns. With `processes` above 1, everything of your own must be picklable."""
+    """With `processes` above 1, policies, models and other values must be picklable."""
     episodes: int = 10
-    """Whole episodes of each cell."""
+    """Episodes of each cell."""
     out: Path = Path("bench")
     processes: int = 1
     strategy: Strategy | None = None
@@ -69,15 +69,16 @@ class BenchSettings:
     learner: Learner | None = None
     """A learner of your own for the same players."""
     options: Options = field(default_factory=Options)
-    """How it is played: every player follows the options that apply to it, caps hold for each cell.
-    Episode k of every cell plays emulator seed 1,000,000 x `seed` + k: paired over players. Keys
-    come from the environment."""
+    """Each player follows the options that apply to it; caps on spending hold for each cell.
+    Episode k of every cell plays emulator seed 1,000,000 x `seed` + k, so scores are paired over
+    players. Keys come from the environment."""
 
     def __post_init__(self) -> None:
         if not self.games or not self.players:
             raise InvalidSetting("A bench needs at least one game and one player.")
         if self.episodes < 1 or self.processes < 1:
-            raise InvalidSetting("episodes and processes must be at least 1.")
+            names = f"{setting('episodes')} and {setting('processes')}"
+            raise InvalidSetting(f"{names} must be at least 1.")
         if self.options.api_key is not None:
             raise InvalidSetting(
                 f"A bench takes no {setting('api_key')}, which would reach every vendor in it: set "
@@ -89,7 +90,7 @@ class BenchSettings:
 
 
 def name_of(player: Player) -> str:
-    """The name of a column."""
+    """The name of a player in tables and folders."""
     return player if isinstance(player, str) else player.name
 
 
@@ -97,11 +98,11 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
     """Play every cell that is not finished, and write results.csv and results.json.
 
     Args:
-        settings: what is played.
-        report: called with a line when a cell begins, when an episode of it ends, and at its end.
+        settings: of the bench.
+        report: called with a line at the start and end of each cell and after each episode.
 
     Raises:
-        AtariVLMError: the first that any cell met; what was played is kept.
+        AtariVLMError: the first error of a cell; what was played is kept.
     """
     games = [get_game(name).name for name in settings.games]
     jobs = [
@@ -112,7 +113,7 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
     ]
     for game in games:
         if "expert" in settings.players and game not in EXPERTS:
-            report(f"{game} has no scripted expert; its row is left out")
+            report(f"{game} has no scripted expert; it is left out")
     if settings.processes == 1:
         cells = [play_cell(settings, *job, report) for job in jobs]
     else:
@@ -127,53 +128,53 @@ def _in_processes(
     report: Callable[[str], None],
 ) -> list[Cell]:
     context = get_context("spawn")
-    news: SimpleQueue[str] = context.SimpleQueue()
+    lines: SimpleQueue[str] = context.SimpleQueue()
     futures: list[Future[Cell]] = []
     pool = ProcessPoolExecutor(
         settings.processes,
         mp_context=context,
-        initializer=_begin,
-        initargs=(os.getpid(), news, added_wrappers()),
+        initializer=_init_worker,
+        initargs=(os.getpid(), lines, added_wrappers()),
     )
     try:
         futures = [pool.submit(_play_in_worker, settings, *job) for job in jobs]
-        for future in _done(futures, news, report):
+        for future in _as_completed(futures, lines, report):
             future.result()  # the first error ends the bench
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        begun = [future for future in futures if not future.cancelled()]
-        for _ in _done(begun, news, report):  # they end, and are reported
+        # shutdown(cancel_futures=True) cancels later, and `wait` never returns such futures.
+        running = [future for future in futures if not future.cancel()]
+        for _ in _as_completed(running, lines, report):  # wait for the cells that are running
             pass
         pool.shutdown()
     return [future.result() for future in futures]
 
 
-def _done(
-    futures: Sequence[Future[Cell]], news: SimpleQueue[str], report: Callable[[str], None]
+def _as_completed(
+    futures: Sequence[Future[Cell]], lines: SimpleQueue[str], report: Callable[[str], None]
 ) -> Iterator[Future[Cell]]:
-    """The futures as they end; the lines of their workers are reported before."""
+    """The futures as they end; lines of the workers are reported meanwhile."""
     left = set(futures)
     while left:
-        done, left = wait(left, timeout=NEWS_EVERY, return_when=FIRST_COMPLETED)
-        while not news.empty():
-            report(news.get())
+        done, left = wait(left, timeout=POLL_EVERY, return_when=FIRST_COMPLETED)
+        while not lines.empty():
+            report(lines.get())
         yield from done
 
 
-_NEWS: list[SimpleQueue[str]] = []
-"""Where a worker process reports to."""
+_LINES: list[SimpleQueue[str]] = []
+"""The queue for the lines of this worker process."""
 
 
-def _begin(parent: int, news: SimpleQueue[str], wrappers: dict[str, Wrap]) -> None:
+def _init_worker(parent: int, lines: SimpleQueue[str], wrappers: dict[str, Wrap]) -> None:
     """Prepare a worker process."""
     end_with(parent)
-    _NEWS.append(news)
+    _LINES.append(lines)
     WRAPPERS.update(wrappers)
 
 
 def _play_in_worker(settings: BenchSettings, game: str, player: Player) -> Cell:
     """Play a cell in a worker process."""
-    return play_cell(settings, game, player, _NEWS[0].put)
+    return play_cell(settings, game, player, _LINES[0].put)
 
 
 def play_cell(
@@ -182,13 +183,13 @@ def play_cell(
     player: Player,
     report: Callable[[str], None] = lambda line: None,
 ) -> Cell:
-    """Play one cell in this process, or read what is finished of it.
+    """Play one cell in this process; finished episodes are read from its run folder.
 
     Args:
         settings: of the bench.
         game: the cell's game.
         player: the cell's player.
-        report: called with a line when it begins, when an episode ends, and at its end.
+        report: called with a line at the start, after each episode, and at the end.
     """
     cell = f"{game}, {name_of(player)}"
     report(f"{cell}: begins, {settings.episodes} episodes")
@@ -197,7 +198,7 @@ def play_cell(
     if player == "best-constant":
         report(f"{cell}: trying each action")
         played = note = best_constant(settings, game)
-    watch = _reports_ends(cell, settings.episodes, report)
+    watch = _report_episodes(cell, settings.episodes, report)
     trainer = _trainer(settings, game, played, settings.options.seed, watch)
     summary = trainer.train(settings.episodes)
     if summary.cut:
@@ -216,7 +217,7 @@ def play_cell(
     )
 
 
-def _reports_ends(cell: str, episodes: int, report: Callable[[str], None]) -> Watcher:
+def _report_episodes(cell: str, episodes: int, report: Callable[[str], None]) -> Watcher:
     def watch(episode: int, step: Step) -> None:
         if step.terminated or step.truncated:
             score = step.observation.score + step.reward
@@ -229,7 +230,7 @@ def _reports_ends(cell: str, episodes: int, report: Callable[[str], None]) -> Wa
 
 
 def best_constant(settings: BenchSettings, game: str) -> str:
-    """The constant player with the best mean on the selection seed (ties: the first action)."""
+    """Name of the constant player with the best mean on the selection seed; ties: the first."""
     means = {
         name: _trainer(settings, game, name, SELECTION)
         .train(min(TRIALS, settings.episodes))
@@ -243,11 +244,11 @@ def _trainer(
     settings: BenchSettings, game: str, player: Player, seed: int, watch: Watcher | None = None
 ) -> VLMTrainer:
     name = name_of(player)
-    place = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
+    folder = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
     options = replace(
         _applicable(player, settings.options),
         seed=seed,
-        run_folder=settings.out / game / f"{place}-s{seed}",
+        run_folder=settings.out / game / f"{folder}-s{seed}",
     )
     own: dict[str, Any] = {}
     if not isinstance(player, str):
@@ -269,7 +270,7 @@ def _applicable(player: Player, options: Options) -> Options:
 
 
 def _kind(player: Player) -> str:
-    """Which options apply: those of a policy, of the embedded model, or of any model."""
+    """Whose options apply: "policy", "embedded", or "model" for any other model."""
     if not isinstance(player, str):
         return "policy" if isinstance(player, Policy) else "model"
     base = parse_name(player, known=lambda name: name.lower() in MODELS).base

@@ -1,4 +1,4 @@
-"""The results of a bench: one cell a game and player, and the two files they are written to."""
+"""The results of a bench: a cell for each game and player, and the two files with all cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from atari_vlm.runs.files import write_whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What one player scored in one game."""
+    """The result of one player in one game."""
 
     game: str
     player: str
@@ -30,17 +30,17 @@ class Cell:
     mean: stats.Interval
     """Mean score with its bootstrap 95% interval."""
     normalised: float | None
-    """Human-normalised mean; None if the table lacks the game or games were cut short."""
+    """Human-normalised mean; None if there is no human score or episodes were cut short."""
     privileges: tuple[str, ...]
     """What the player read beyond the screen."""
     fallbacks: int
     decisions: int
     note: str = ""
-    """The action of the best constant player, or what the budget cut short."""
+    """The action of the best constant player, or the number of episodes cut short by a budget."""
 
 
 def write_results(out: Path, episodes: int, options: Options, cells: Sequence[Cell]) -> None:
-    """Write results.csv and results.json into a folder, each whole or not at all.
+    """Write results.csv and results.json into a folder; each file is whole or absent.
 
     Raises:
         StoreError: a file cannot be written.
@@ -73,7 +73,7 @@ def write_results(out: Path, episodes: int, options: Options, cells: Sequence[Ce
 
 
 def overall(cells: Sequence[Cell]) -> dict[str, dict[str, float | int]]:
-    """For each player: median human-normalised mean and interquartile mean over its games."""
+    """For each player: median human-normalised mean of its games, and the IQM of all scores."""
     summary: dict[str, dict[str, float | int]] = {}
     for player in dict.fromkeys(cell.player for cell in cells):
         own = [cell for cell in cells if cell.player == player and cell.normalised is not None]
