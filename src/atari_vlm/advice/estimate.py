@@ -9,15 +9,15 @@ its model is never called.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from math import ceil
 from typing import Any
 
-from atari_vlm.advice.call_sizes import WORDS, CallSizes
+from atari_vlm.advice.assumptions import assumptions_of
+from atari_vlm.advice.call_sizes import CallSizes
 from atari_vlm.advice.rates import max_tokens_of, price_of, rule_of, spec_of
-from atari_vlm.costs.episode_lengths import EpisodeLength, episode_length
+from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.prices import Price
 from atari_vlm.costs.prompt_tokens import text_tokens
 from atari_vlm.errors import (
@@ -216,7 +216,7 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
         price_source=price_source,
         rule=rule,
         marked_assumptions=tuple(
-            _assumptions(
+            assumptions_of(
                 settings, length, sizes, thinking, longest_answer, about_rule, bool(examples)
             )
         ),
@@ -260,49 +260,3 @@ def record_of(player: Player) -> dict[str, Any] | None:
         "price": made.price_source,
         "per_decision": {"dollars": None, **shares},
     }
-
-
-def _assumptions(
-    settings: dict[str, Any],
-    length: EpisodeLength | None,
-    sizes: CallSizes,
-    thinking: int,
-    longest_answer: int,
-    about_rule: str,
-    with_examples: bool,
-) -> Iterator[str]:
-    """The assumptions in sentences, with settings marked."""
-    if length:
-        yield (
-            f"An episode of random play takes {length.mean:,} decisions of "
-            f"{settings['frame_skip']} frames ({length.least:,} to {length.most:,} over "
-            f"{length.episodes} episodes, measured {length.measured} by "
-            "benchmarks/episode_lengths.py); a better player plays longer in most games."
-        )
-    if settings["max_decisions"]:
-        limit = setting("max_decisions")
-        yield f"Episodes end after {settings['max_decisions']:,} decisions ({limit})."
-    yield about_rule + " Text is counted without a tokenizer, to within about 5%."
-    form = (
-        f"{WORDS} words of reasoning, the most the prompt asks for, and " if sizes.reasons else ""
-    )
-    yield f"An answer is {form}the plan in the form asked for: {sizes.answer:.0f} tokens."
-    if thinking:
-        yield (
-            f"Hidden reasoning is taken to be {thinking} tokens an answer at effort low: an "
-            "assumption, not a measurement. Longer reasoning soon dominates the price."
-        )
-    elif settings["model"] not in MODELS:
-        yield "It is not known whether the model reasons; hidden reasoning is not counted."
-    if (chunk_size := settings.get("decisions_per_call", 1)) > 1:
-        yield (
-            f"An answer plans {chunk_size} decisions; that a lost life ends a plan is not counted."
-        )
-    if with_examples:
-        yield "Examples are shown from the second episode on."
-    yield (
-        f"Worst: every game is played to its limit, every answer is {longest_answer:,} tokens long "
-        f"and repaired once, and plans one decision; {setting('max_decisions')} and "
-        f"{setting('max_tokens')} bound it. Retries after failures and cached input are not "
-        "counted."
-    )

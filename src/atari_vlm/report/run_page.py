@@ -27,7 +27,7 @@ from atari_vlm.stats import format_score
 from atari_vlm.types import Call, Decision, Frame, Message, Pixels, Step
 
 MOST_DECISIONS = 60_000
-"""Decisions in a page by default, about 20 MB. The page names the episodes that it leaves out."""
+"""Decisions in a page by default, about 20 MB. The page names the episodes it has."""
 
 
 def write_replay(
