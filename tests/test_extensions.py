@@ -24,7 +24,6 @@ from atari_vlm import (
     run_bench,
 )
 from atari_vlm.errors import InvalidSetting, StoreError, UnknownName
-from atari_vlm.players import Options
 from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.registry import WRAPPERS
 from atari_vlm.report.run_page import write_replay
@@ -309,7 +308,7 @@ def test_they_are_benched_from_python(tmp_path, mine, processes):
         processes=processes,
         strategy=Terse(),
         learner=Reflect(),
-        options=Options(max_decisions=20),
+        max_decisions=20,
     )
     cells = run_bench(settings, lambda line: None)
     names = ["random", "checksum", "expert+mine:1", "embedded+mine:3"]

@@ -16,7 +16,6 @@ from atari_vlm.bench.matrix import BenchSettings, bench, best_constant
 from atari_vlm.bench.results import Cell
 from atari_vlm.cli.scores import bench_table
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
-from atari_vlm.players import Options
 from atari_vlm.runs.run import Run
 from atari_vlm.stats import Interval
 from tests.servers import Server
@@ -25,8 +24,7 @@ from tests.vendor_apis import Answer
 
 def settings(out, **more):
     quick = {"games": ("freeway", "pong"), "players": ("random", "noop", "best-constant", "expert")}
-    options = Options(max_decisions=more.pop("max_decisions", 120))
-    return BenchSettings(**{**quick, "episodes": 2, "out": out, "options": options, **more})
+    return BenchSettings(**{**quick, "episodes": 2, "max_decisions": 120, "out": out, **more})
 
 
 def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
@@ -131,15 +129,15 @@ def test_a_bench_that_cannot_be_played_is_an_error(tmp_path, more, error):
 
 def test_a_bench_passes_hosted_options_to_hosted_players_only(tmp_path):
     with pytest.raises(InvalidSetting, match="None of these players cannot follow budget,"):
-        BenchSettings(games=("pong",), players=("random", "noop"), options=Options(budget=1.0))
+        BenchSettings(games=("pong",), players=("random", "noop"), budget=1.0)
     hosted = {"games": ("pong",), "players": ("any", "random"), "episodes": 1, "out": tmp_path}
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
         asks = {"base_url": server.base_url, "max_decisions": 8}
-        stopped = BenchSettings(**hosted, options=Options(**asks, budget_tokens=9000))
+        stopped = BenchSettings(**hosted, **asks, budget_tokens=9000)
         with pytest.raises(BudgetExceeded, match="higher budget_tokens"):
             bench(stopped, lambda line: None)
         asked = server.count
-        cached = BenchSettings(**hosted, options=Options(**asks, cache=tmp_path / "c"))
+        cached = BenchSettings(**hosted, **asks, cache=tmp_path / "c")
         cells = bench(cached, lambda line: None)
         assert (cells[0].decisions, server.count) == (8, 8)
     assert 0 < asked < 8
@@ -166,7 +164,7 @@ def test_numbers_are_not_wrapped_on_a_narrow_screen():
 
 def test_a_bench_takes_no_key_that_would_reach_every_vendor_in_it():
     with pytest.raises(InvalidSetting, match="takes no api_key, which would reach every vendor"):
-        BenchSettings(games=("pong",), players=("gpt-4o",), options=Options(api_key="sk-x"))
+        BenchSettings(games=("pong",), players=("gpt-4o",), api_key="sk-x")
 
 
 def test_a_bench_in_processes_ends_when_a_cell_fails_while_others_wait(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -53,9 +53,14 @@ Player: TypeAlias = str | Policy | Model
 """The name of a player as for `atari-vlm play --model`, "best-constant", a policy, or a model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchSettings:
-    """Settings of a bench."""
+@dataclass(frozen=True, kw_only=True)
+class BenchSettings(Options):
+    """Settings of a bench, and the keywords of `VLMTrainer`, except for keys.
+
+    Each player follows the options that apply to it; caps on spending hold for each cell. Episode
+    k of every cell plays emulator seed 1,000,000 x `seed` + k, so scores are paired over players.
+    Keys come from the environment.
+    """
 
     games: tuple[str, ...]
     players: tuple[Player, ...]
@@ -68,24 +73,21 @@ class BenchSettings:
     """A prompt of your own for every model, but not for the embedded one."""
     learner: Learner | None = None
     """A learner of your own for the same players."""
-    options: Options = field(default_factory=Options)
-    """Each player follows the options that apply to it; caps on spending hold for each cell.
-    Episode k of every cell plays emulator seed 1,000,000 x `seed` + k, so scores are paired over
-    players. Keys come from the environment."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.games or not self.players:
             raise InvalidSetting("A bench needs at least one game and one player.")
         if self.episodes < 1 or self.processes < 1:
             names = f"{setting('episodes')} and {setting('processes')}"
             raise InvalidSetting(f"{names} must be at least 1.")
-        if self.options.api_key is not None:
+        if self.api_key is not None:
             raise InvalidSetting(
                 f"A bench takes no {setting('api_key')}, which would reach every vendor in it: set "
                 "each vendor's environment variable."
             )
         if all(_kind(player) in ("policy", "embedded") for player in self.players):
-            hosted, spend = part(self.options, HostedOptions), part(self.options, SpendOptions)
+            hosted, spend = part(self, HostedOptions), part(self, SpendOptions)
             refuse_hosted("None of these players", hosted, spend)
 
 
@@ -118,7 +120,7 @@ def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
         cells = [play_cell(settings, *job, report) for job in jobs]
     else:
         cells = _in_processes(settings, jobs, report)
-    write_results(settings.out, settings.episodes, settings.options, cells)
+    write_results(settings.out, settings.episodes, settings, cells)
     return cells
 
 
@@ -199,7 +201,7 @@ def play_cell(
         report(f"{cell}: trying each action")
         played = note = best_constant(settings, game)
     watch = _report_episodes(cell, settings.episodes, report)
-    trainer = _trainer(settings, game, played, settings.options.seed, watch)
+    trainer = _trainer(settings, game, played, settings.seed, watch)
     summary = trainer.train(settings.episodes)
     if summary.cut:
         note = f"{summary.cut} cut short by the budget"
@@ -246,7 +248,7 @@ def _trainer(
     name = name_of(player)
     folder = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
     options = replace(
-        _applicable(player, settings.options),
+        _applicable(player, part(settings, Options)),
         seed=seed,
         run_folder=settings.out / game / f"{folder}-s{seed}",
     )

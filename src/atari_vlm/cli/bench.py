@@ -30,7 +30,6 @@ def bench(
     from atari_vlm.bench.matrix import BASELINES, BenchSettings
     from atari_vlm.bench.matrix import bench as run_bench
     from atari_vlm.cli.scores import bench_table
-    from atari_vlm.players import Options
 
     players = tuple(models.split(",")) + (BASELINES if baselines else ())
     settings = BenchSettings(
@@ -39,7 +38,7 @@ def bench(
         episodes=episodes,
         out=out,
         processes=processes,
-        options=Options(**options),
+        **options,
     )
     cells = uninterrupted(lambda: run_bench(settings, lambda line: print_line(console, line)))
     console.print(bench_table(cells))

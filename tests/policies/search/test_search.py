@@ -21,7 +21,6 @@ from atari_vlm.bench.matrix import BenchSettings, bench
 from atari_vlm.cli.scores import bench_table
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.players import Options
 from atari_vlm.policies.baselines import RandomPolicy
 from atari_vlm.policies.registry import get_policy
 from atari_vlm.policies.search.methods import UCT, RolloutIW
@@ -322,7 +321,7 @@ def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
         players=("iw-40", "uct-40"),
         episodes=1,
         out=tmp_path,
-        options=Options(max_decisions=3),
+        max_decisions=3,
     )
     cells = bench(settings, lambda line: None)
     console = Console(width=80, file=io.StringIO())
