@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from atari_vlm.errors import InvalidSetting, setting
@@ -106,11 +108,44 @@ def refuse(who: str, asked: Mapping[str, Any], advice: str) -> None:
         raise InvalidSetting(f"{who} cannot follow {marked}; leave it out, or {advice}.")
 
 
+_WORDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "True or False"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "text"),
+    "Path": ((Path,), "a path"),
+    "None": ((type(None),), "None"),
+}
+"""Annotation -> the types of its values, and their name in a message."""
+
+
+def check_types(group: object) -> None:
+    """Raise InvalidSetting for a value of another type than its field declares.
+
+    Only fields of numbers, text, paths, True, False and None are checked. The value is not shown:
+    it may be a key.
+    """
+    for each in fields(group):  # type: ignore[arg-type]
+        names = str(each.type).split(" | ")
+        if _KEY not in each.metadata or not _WORDS.keys() >= {*names}:
+            continue
+        value = getattr(group, each.name)
+        types = tuple(kind for name in names for kind in _WORDS[name][0])
+        stray = isinstance(value, bool) and "bool" not in names
+        if stray or not isinstance(value, types):
+            wanted = " or ".join(_WORDS[name][1] for name in names)
+            kind = type(value).__name__
+            raise InvalidSetting(f"{setting(each.name)} must be {wanted}, not of type {kind}.")
+
+
 def check_numbers(group: object) -> None:
     """Raise InvalidSetting for a number out of the range its field declares."""
+    optional = {f.name for f in fields(group) if f.default is None}  # type: ignore[arg-type]
     for name, about in abouts(type(group)).items():
         value = getattr(group, name)
-        if value is None or (about.least is None and about.most is None):
+        if about.least is None and about.most is None:
+            continue
+        if value is None and name in optional:
             continue
         whole = isinstance(about.least, int)
         check_number(name, value, about.least, about.most, whole=whole)
@@ -150,6 +185,14 @@ def check_all(group: object, kind: type) -> None:
             check(group)
 
 
+def _check_keywords(function: str, known: Sequence[str], given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" See help({function})."
+            raise TypeError(f"{function}() has no keyword {name!r}.{hint}")
+
+
 def takes(
     group: Callable[P, Group],
 ) -> Callable[[Callable[[A, B, Group], Result]], Callable[Concatenate[A, B, P], Result]]:
@@ -157,12 +200,14 @@ def takes(
 
     Type checkers and `inspect.signature` see every keyword.
     """
+    known = [each.name for each in inspect.signature(group).parameters.values()]
 
     def decorate(
         function: Callable[[A, B, Group], Result],
     ) -> Callable[Concatenate[A, B, P], Result]:
         @functools.wraps(function)
         def called(first: A, second: B, /, *args: P.args, **keywords: P.kwargs) -> Result:
+            _check_keywords(function.__name__, known, keywords)
             return function(first, second, group(*args, **keywords))
 
         own = list(inspect.signature(function).parameters.values())[:2]

@@ -14,20 +14,20 @@ from typing import Any
 
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.options import GameOptions
-from atari_vlm.errors import InvalidSetting, ModelUnusable, setting
+from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.build import build_model
 from atari_vlm.models.catalogue import MODELS
-from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.fit import check_game, check_own, own_settings
 from atari_vlm.models.hosted.options import (
     HostedOptions,
     SpendOptions,
     refuse_hosted,
     without_secrets,
 )
-from atari_vlm.models.local.options import LocalOptions, refuse_local
+from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
-from atari_vlm.options import check_all, given, option, part, refuse
+from atari_vlm.options import check_all, check_types, given, option, part, refuse
 from atari_vlm.policies.registry import get_policy, is_policy, parse_name, wrapper_settings
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
@@ -39,10 +39,9 @@ from atari_vlm.protocols import (
     Model,
     Policy,
     Scorer,
-    Specialised,
+    check_parts,
     identity_of,
     privileges_of,
-    settings_of,
     version_of,
 )
 from atari_vlm.runs.options import RunOptions
@@ -91,6 +90,7 @@ class Options(
     """Everything that may be chosen, beside the game and the player: see the groups."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_all(self, Options)
         self.prompt_settings(self.frame_stack)
 
@@ -140,7 +140,7 @@ class _Base:
 
 def resolve(
     game_name: str,
-    name: str,
+    name: str | None,
     options: Options,
     *,
     model: Model | None = None,
@@ -152,7 +152,8 @@ def resolve(
 
     Args:
         game_name: any spelling of a game.
-        name: MODEL+wrapper:argument+...; MODEL may be the name of the model or policy given.
+        name: MODEL+wrapper:argument+...; MODEL may be the name of the model or policy given. None
+            for the name of that one, or the embedded model.
         options: how.
         model: a model of the caller's own.
         policy: a policy of the caller's own, played as it is.
@@ -164,11 +165,21 @@ def resolve(
     """
     game = get_game(game_name)
     if model is not None and policy is not None:
-        raise InvalidSetting(f"{name} is played by a policy or by a model; leave one of them out.")
+        raise InvalidSetting("A policy or a model plays the game; leave one of them out.")
+    check_parts(model=model, policy=policy, strategy=strategy, learner=learner)
     own = policy if model is None else model
-    named = parse_name(
-        name, lambda base: base.lower() in MODELS, own=None if own is None else own.name
-    )
+    if name is None:
+        name = EMBEDDED if own is None else own.name
+    named = parse_name(name, _is_model, own=None if own is None else own.name)
+    if (
+        own is not None
+        and named.base != own.name
+        and (_is_model(named.base) or is_policy(named.base))
+    ):
+        raise InvalidSetting(
+            f"{name!r} is another player; the {'model' if model else 'policy'} of your own is "
+            f"called {own.name!r}. Leave one of them out."
+        )
     if policy is not None:
         base = _policy_base(policy, f"The policy {name!r}", options)
         base = replace(base, record={"policy": identity_of(policy, game.name)})
@@ -186,6 +197,7 @@ def resolve(
             built = wrapper(built, game.name)
         return built
 
+    _check_learner(name, learner, base, options)
     built = build(base.model, Lessons())
     wrappers = wrapper_settings(built, named)
     learner = learner or base.learner
@@ -227,6 +239,20 @@ def resolve(
     )
 
 
+def _is_model(name: str) -> bool:
+    return name.lower() in MODELS
+
+
+def _check_learner(name: str, own: Learner | None, base: _Base, options: Options) -> None:
+    if own is None:
+        return
+    if base.model is None:
+        raise InvalidSetting(f"{name} has no model, so it cannot use lessons; leave learner out.")
+    if options.use_in_context_learning:
+        icl = setting("use_in_context_learning")
+        raise InvalidSetting(f"{icl} is a learner too; leave it or learner out.")
+
+
 # --- policies without a model --------------------------------------------------------------------
 
 
@@ -256,7 +282,13 @@ def _model_base(
     own_strategy: Strategy | None,
     own_learner: Learner | None,
 ) -> _Base:
-    model = _checked(own, name, options) if own is not None else model_for(name, options)
+    if own is None:
+        model = model_for(name, options)
+    else:
+        model = own
+        hosted, spend = part(options, HostedOptions), part(options, SpendOptions)
+        check_own(model, name, hosted, spend, part(options, LocalOptions))
+    check_game(model, name, game.name)
     if own_strategy is not None:
         prompt = str(identity_of(own_strategy, game.name)["name"])
         refuse(
@@ -268,7 +300,7 @@ def _model_base(
         record = {"strategy": identity_of(own_strategy, game.name)}
     else:
         prompt = prompt_name(options.prompt_type or model.prompt_type)
-        _must_fit(model, name, prompt, game, options)
+        _must_fit(model, name, prompt, options)
         strategy, record = _strategy(prompt, options)
     scorer = _scorer(name, model, strategy, options)
 
@@ -286,7 +318,7 @@ def _model_base(
         learner=None if own_learner else _learner(prompt, options),
         record={
             **({"local": description} if description else {}),
-            **_own_settings(own),
+            **own_settings(own),
             **record,
             **({} if scorer is None else {"decide": options.decide}),
         },
@@ -307,44 +339,13 @@ def model_for(name: str, options: Options) -> Model:
     )
 
 
-def _checked(model: Model, name: str, options: Options) -> Model:
-    """A model of the caller's own, unless it cannot follow an option: all but caps, if hosted."""
-    refuse_local(name, part(options, LocalOptions))
-    hosted, spend = part(options, HostedOptions), part(options, SpendOptions)
-    if not isinstance(model, HostedModel):
-        refuse_hosted(name, hosted, spend)
-        return model
-    refuse_hosted(f"A model of your own ({name})", hosted, SpendOptions())
-    if spend.caps.in_dollars and model.price is None:
-        raise InvalidSetting(
-            f"The price of {name} is not known; cap it with {setting('budget_tokens')}."
-        )
-    return model
-
-
-def _own_settings(own: Model | None) -> dict[str, Any]:
-    """The settings of a model of the caller's own, for the record."""
-    if isinstance(own, HostedModel):
-        settings = own.settings.cache_fields()
-        del settings["base_url"]  # a server may move
-    else:
-        settings = settings_of(own)
-    return {"model_settings": settings} if settings else {}
-
-
-def _must_fit(model: Model, name: str, prompt: str, game: Game, options: Options) -> None:
-    """Refuse what a model was never trained for, before anything is played."""
+def _must_fit(model: Model, name: str, prompt: str, options: Options) -> None:
+    """Refuse a prompt that the model does not read, and options that the prompt cannot follow."""
     get_strategy(prompt)  # raises UnknownName
     if (prompt_name(model.prompt_type) == EMBEDDED) != (prompt == EMBEDDED):
         raise InvalidSetting(
             f"{name} does not read the prompt {prompt!r}. The prompt {EMBEDDED!r} and embedded "
             "models go together; all other models read basic, cot, expert and adaptive."
-        )
-    games = model.games if isinstance(model, Specialised) else None
-    if games is not None and game.name not in games:
-        raise ModelUnusable(
-            f"{name} was taught {', '.join(games)}, not {game.name}. Choose one of these games, "
-            "another model (`atari-vlm models`), or a baseline: random, noop."
         )
     if prompt != EMBEDDED:
         return

@@ -6,7 +6,7 @@
 
 Everything else is an optional capability, one small protocol each. A class that has the attribute
 has the capability; nothing needs to be inherited. The functions at the end read capabilities off a
-policy and off the policies it wraps.
+policy and off the policies it wraps; others check what a caller or a policy gave.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import IllegalAction, InvalidSetting
 from atari_vlm.types import (
     Charge,
     Decision,
@@ -52,6 +52,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class Model(Protocol):
     """Answers prompts."""
 
@@ -97,6 +98,7 @@ class Study:
     """Draws the screen that was shown at (episode, step)."""
 
 
+@runtime_checkable
 class Learner(Protocol):
     """Makes lessons from earlier episodes."""
 
@@ -194,6 +196,69 @@ class Scorer(Protocol):
     async def score(self, prompt: Prompt) -> dict[Plan, float]:
         """Probability of each plan; they sum to 1."""
         ...
+
+
+# --- checking what a caller gave -----------------------------------------------------------------
+
+_PARTS: dict[str, tuple[type, str]] = {
+    "policy": (Policy, "name and async decide(observation, history, rng)"),
+    "model": (Model, "name, prompt_type, async answer(prompt, *, seed) and async close()"),
+    "learner": (Learner, "name and async learn(trajectories, study)"),
+}
+
+
+def check_parts(**parts: object) -> None:
+    """Refuse a part of the caller's own that could not be used.
+
+    Args:
+        parts: "policy", "model", "learner" or "strategy" and the value; None where none was given.
+
+    Raises:
+        InvalidSetting: a class instead of an instance, or a value without the methods needed.
+    """
+    for kind, value in parts.items():
+        protocol, needs = _PARTS.get(kind, (object, "a call: (observation, history, lessons)"))
+        if isinstance(value, type):
+            raise InvalidSetting(
+                f"The {kind} is the class {value.__name__}; give an instance: {value.__name__}()."
+            )
+        usable = isinstance(value, protocol) if kind in _PARTS else callable(value)
+        if value is not None and not usable:
+            raise InvalidSetting(f"{value!r} is no {kind}: it needs {needs}.")
+
+
+def checked(decision: object, policy: Policy, observation: Observation) -> Decision:
+    """The decision of a policy, with `frames` and `waited` as Python integers.
+
+    Raises:
+        IllegalAction: it is no Decision, or its action or frames cannot be played.
+    """
+    if not isinstance(decision, Decision):
+        raise IllegalAction(f"{policy.name} returned {decision!r}, which is no Decision.")
+    legal = observation.legal
+    for action, frames in (decision.plan, *decision.queue):
+        if action not in legal:
+            choices = ", ".join(legal)
+            raise IllegalAction(f"{policy.name} chose {action!r}. Choose from: {choices}.")
+        if not _is_whole(frames):
+            raise IllegalAction(f"{policy.name} holds {action} for {frames!r} frames; give an int.")
+    if not 1 <= decision.frames <= observation.interval:
+        raise IllegalAction(
+            f"{policy.name} holds {decision.action} for {decision.frames} frames; a decision lasts "
+            f"1 to {observation.interval}."
+        )
+    if type(decision.frames) is int and type(decision.waited) is int and not decision.queue:
+        return decision
+    return replace(
+        decision,
+        frames=int(decision.frames),
+        waited=int(decision.waited),
+        queue=tuple(Plan(action, int(frames)) for action, frames in decision.queue),
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 # --- reading capabilities ------------------------------------------------------------------------

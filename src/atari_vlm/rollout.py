@@ -10,7 +10,7 @@ from numpy.random import default_rng
 
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import RunInvalid
-from atari_vlm.protocols import Policy, privileges_of
+from atari_vlm.protocols import Policy, checked, privileges_of
 from atari_vlm.types import Decision, Limits, Observation, Step
 
 PICTURES = 64
@@ -46,6 +46,7 @@ async def steps(
     Raises:
         RunInvalid: the model fell back `limits.fallbacks` times in a row, or in a whole episode.
         ModelUnusable: the model cannot answer at all; what was played is in the log.
+        IllegalAction: the policy returned something that cannot be played; it is not in the log.
     """
     env.begin(seed=seed, episode=episode)
     privileges = privileges_of(policy)
@@ -56,7 +57,7 @@ async def steps(
         observation = env.observe(privileges)
         rng = default_rng([seed, len(history), POLICY])
         start = time.perf_counter()
-        decision = await policy.decide(observation, history, rng)
+        decision = checked(await policy.decide(observation, history, rng), policy, observation)
         log.decided(observation, decision, time.perf_counter() - start)
         reward = env.advance(observation.legal.index(decision.action), decision.frames)
         terminated = env.emulator.terminated

@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.advice.estimate import record_of
+from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.budget import Budget, Caps
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import abouts, check_number, option, part, takes
 from atari_vlm.players import Options, Player, resolve
-from atari_vlm.protocols import Learner, Model, Policy
+from atari_vlm.protocols import Learner, Model, Policy, check_parts
 from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.options import MOST_SEEDS
 from atari_vlm.runs.playback import full_trajectory, pictures, trajectory_for_learner
@@ -42,22 +44,28 @@ class Matchup:
     """What plays what."""
 
     game_name: str
-    vlm_type: str = "embedded"
+    vlm_type: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """Parts of the caller's own, instead of those with a name."""
 
-    model: Model | None = None
-    policy: Policy | None = None
     strategy: Strategy | None = None
     learner: Learner | None = None
     watch: Watcher | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnPlayer:
+    """A player of the caller's own."""
+
+    model: Model | None = None
+    policy: Policy | None = None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class VLMTrainer(Options, Parts, Matchup):
+class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
     """Lets a player play a game, learn in context, and be evaluated.
 
     Everything played is in a run folder under `save_dir`, from which the same call continues after
@@ -67,8 +75,8 @@ class VLMTrainer(Options, Parts, Matchup):
         game_name: any spelling of a game, e.g. "Pong-v5".
         vlm_type: a player by name: a model of the catalogue (`atari-vlm models`), e.g. "embedded"
             or "gpt-4o"; a baseline ("random", "noop", "expert"); with `base_url` any name that the
-            server has; each with wrappers behind it ("embedded+blank"). The name of `model` or
-            `policy`, if one is given.
+            server has; each with wrappers behind it ("embedded+blank"). With `model` or `policy`,
+            a label of your own. None for the name of that one, or "embedded".
         model: a model of your own.
         policy: a policy of your own, played as it is.
         strategy: a prompt of your own, used in place of `prompt_type`.
@@ -82,7 +90,7 @@ class VLMTrainer(Options, Parts, Matchup):
         _ = self.player  # names and settings that cannot work raise here
 
     def __repr__(self) -> str:
-        return f"VLMTrainer({self.game_name!r}, {self.vlm_type!r}, seed={self.seed})"
+        return f"VLMTrainer({self.game_name!r}, {self.player.name!r}, seed={self.seed})"
 
     @cached_property
     def player(self) -> Player:
@@ -237,7 +245,15 @@ class VLMTrainer(Options, Parts, Matchup):
             await play_job(run, job, self.watch or (lambda episode, step: None))
         finally:
             if player.model:
-                await player.model.close()
+                await _close(player.model)
+
+
+async def _close(model: Model) -> None:
+    """Close a model; what was played stays good if that fails."""
+    try:
+        await model.close()
+    except Exception as error:
+        warnings.warn(f"{model.name} could not be closed: {error}", stacklevel=2)
 
 
 class _Nothing:
@@ -303,7 +319,7 @@ def _budget(caps: Caps, run: Run) -> Budget:
 class PlayOptions(Options, Parts):
     """Keywords of `play`."""
 
-    episodes: int = option(1, "Episodes of the run, in all.", flag="", least=1)
+    episodes: int = option(1, "Episodes of the run, in all.", flag="", least=1, most=EVALUATION)
     progress: bool = True
 
 
@@ -327,14 +343,22 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
     Args:
         game: any spelling of a game.
         player: a name such as "embedded" or "gpt-4o+blank", a policy, or a model.
-        options: keywords, those of `VLMTrainer`, `episodes` and `progress` (False prints nothing).
+        options: keywords: `episodes` of the run in all, `progress` (False prints nothing), and:
+        strategy: a prompt of your own, used in place of `prompt_type`.
+        learner: a learner of your own.
+        watch: called with (episode, step) during play.
+    {options}
     """
     parts: dict[str, Any] = {}
     if isinstance(player, str):
         name = player
     else:
+        kind = "model" if isinstance(player, Model) else "policy"
+        if player is None:
+            raise InvalidSetting("A game needs a player: a name, a policy or a model.")
+        check_parts(**{kind: player})
         name = player.name
-        parts["policy" if isinstance(player, Policy) else "model"] = player
+        parts[kind] = player
     chosen = {f: getattr(options, f) for f in options.__dataclass_fields__}
     episodes, shown = chosen.pop("episodes"), chosen.pop("progress")
     progress = Progress(f"{game}, {name}", episodes) if shown and not options.watch else None
@@ -351,4 +375,6 @@ def _documented(group: type) -> str:
 
 
 if VLMTrainer.__doc__:  # absent under python -OO
-    VLMTrainer.__doc__ = VLMTrainer.__doc__.replace("{options}", _documented(Options))
+    for documented in (VLMTrainer, play):
+        text = documented.__doc__ or ""
+        documented.__doc__ = text.replace("    {options}", _documented(Options))

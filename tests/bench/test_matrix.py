@@ -16,6 +16,7 @@ from atari_vlm.bench.matrix import BenchSettings, bench, best_constant
 from atari_vlm.bench.results import Cell
 from atari_vlm.cli.scores import bench_table
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
+from atari_vlm.policies.baselines import RandomPolicy
 from atari_vlm.runs.run import Run
 from atari_vlm.stats import Interval
 from tests.servers import Server
@@ -128,7 +129,7 @@ def test_a_bench_that_cannot_be_played_is_an_error(tmp_path, more, error):
 
 
 def test_a_bench_passes_hosted_options_to_hosted_players_only(tmp_path):
-    with pytest.raises(InvalidSetting, match="None of these players cannot follow budget,"):
+    with pytest.raises(InvalidSetting, match="These players cannot follow budget,"):
         BenchSettings(games=("pong",), players=("random", "noop"), budget=1.0)
     hosted = {"games": ("pong",), "players": ("any", "random"), "episodes": 1, "out": tmp_path}
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
@@ -173,3 +174,8 @@ def test_a_bench_in_processes_ends_when_a_cell_fails_while_others_wait(tmp_path)
         bench(
             settings(tmp_path, games=("freeway",), players=players, processes=2), lambda line: None
         )
+
+
+def test_two_columns_of_one_name_are_refused():
+    with pytest.raises(InvalidSetting, match="Two players are called 'random'"):
+        BenchSettings(games=("pong",), players=("random", RandomPolicy()))

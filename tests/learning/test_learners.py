@@ -6,10 +6,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
-from atari_vlm import Lessons, Message, Prompt, Run, VLMTrainer
-from atari_vlm.errors import BudgetExceeded, ModelFault, ModelUnusable
+from atari_vlm import Example, Frame, Lessons, Message, Prompt, Run, VLMTrainer
+from atari_vlm.errors import BudgetExceeded, InvalidSetting, ModelFault, ModelUnusable
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.reader import RunReader
@@ -286,3 +287,75 @@ def test_what_an_unanswered_question_may_have_cost_is_counted(tmp_path):
         (call,) = run.learning_calls()
         assert call.fault
     assert asked == learned(server) == 2
+
+
+@dataclass(frozen=True)
+class Gives:
+    """A learner that gives the same lessons always; with `asks`, what the model said."""
+
+    lessons: object
+    asks: bool = False
+    name: str = "gives"
+    settings = MappingProxyType({})
+
+    async def learn(self, trajectories, study):
+        if not self.asks:
+            return self.lessons
+        question = Prompt(
+            messages=(Message("user", (f"Advise on {len(trajectories)}.",)),),
+            legal=("NOOP",),
+            longest=1,
+        )
+        reply = await study.model.answer(question, seed=0)
+        return Lessons(advice=(reply.text,), episodes=len(trajectories))
+
+
+def test_a_screen_of_its_own_is_shown_alike_before_and_after_a_stop(server, tmp_path):
+    pixels = np.full((210, 160), 14, np.uint8)
+    given = Gives(Lessons(examples=(Example("Half \ud83d", Frame(pixels)),), episodes=1))
+    trainer(server, tmp_path, given).train(2)
+    with closing(Run.read(tmp_path)) as run:
+        seen = run.lessons(1, pictures(run)).examples
+    assert np.array_equal(seen[0].frame.pixels, pixels)
+    sent = [str(request.body) for request in server.requests if "Half" in str(request.body)]
+    assert len(sent) == 2 * DECISIONS
+    assert all(seen[0].text in words.replace("\\\\", "\\") for words in sent)
+
+
+@pytest.mark.parametrize(
+    ("lessons", "words"),
+    [
+        (None, "gives returned None, which is no Lessons"),
+        (Lessons(advice=(3,)), "gives gave 3; advice and examples are text"),
+        (
+            Lessons(examples=(Example("x", Frame(np.zeros((4, 4, 3), np.uint8))),)),
+            r"palette indices of shape \(height, width\), not uint8 of shape \(4, 4, 3\)",
+        ),
+    ],
+)
+def test_lessons_that_cannot_be_stored_are_refused_in_a_sentence(lessons, words, server, tmp_path):
+    with pytest.raises(InvalidSetting, match=words):
+        trainer(server, tmp_path, Gives(lessons)).train(2)
+
+
+def test_the_same_seed_in_two_waves_gives_each_its_own_answer(server, tmp_path):
+    trainer(server, tmp_path, Gives(None, asks=True)).train(3)
+    with closing(Run.read(tmp_path)) as run:
+        first, second = (run.lessons(k, pictures(run)).advice for k in (1, 2))
+    assert first != second
+    assert learned(server) == 3
+
+
+def test_a_learner_that_would_change_nothing_is_refused():
+    with pytest.raises(InvalidSetting, match="random has no model, so it cannot use lessons"):
+        VLMTrainer("pong", "random", learner=Gives(Lessons()))
+    with pytest.raises(InvalidSetting, match="use_in_context_learning is a learner too"):
+        VLMTrainer(
+            "pong",
+            "any",
+            base_url="http://127.0.0.1:9/v1",
+            learner=Gives(Lessons()),
+            use_in_context_learning=True,
+        )
+    with pytest.raises(InvalidSetting, match="The learner is the class Gives"):
+        VLMTrainer("pong", "any", base_url="http://127.0.0.1:9/v1", learner=Gives)

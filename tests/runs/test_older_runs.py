@@ -286,3 +286,21 @@ def test_an_older_checkpoint_plays_the_same_word_for_word(checkpoint, tmp_path):
         assert [list(plan) for plan in run.plans(0)] == expected["plans"]
         assert [made.reply for made in run.decisions(0)] == expected["replies"]
         assert run.settings["version"] == expected["version"]
+
+
+def test_an_answer_that_was_stored_before_its_decision_is_counted_once(tmp_path):
+    folder = copied("scripted", tmp_path)
+    with closing(sqlite3.connect(folder / FILE)) as db:
+        for table in ("steps", "calls"):  # as if it was killed between the two
+            db.execute(f"DELETE FROM {table} WHERE step >= 30")
+        db.execute("DELETE FROM replies WHERE seed NOT IN (SELECT seed FROM calls)")
+        db.execute("INSERT INTO replies SELECT 77, reply FROM replies LIMIT 1")
+        db.execute("UPDATE episodes SET status = 'playing', score = NULL, decisions = NULL")
+        db.commit()
+    with closing(Run.read(folder)) as run:
+        before = run.usage()
+    assert before.calls == 61  # 30 in each of two episodes, and one
+    trainer("scripted", folder).train(2)
+    with closing(Run.read(folder)) as run:
+        assert run.usage().calls == 61 + 60
+        assert run.sources() == {"parsed": 120}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
@@ -88,7 +89,10 @@ class BenchSettings(Options):
             )
         if all(_kind(player) in ("policy", "embedded") for player in self.players):
             hosted, spend = part(self, HostedOptions), part(self, SpendOptions)
-            refuse_hosted("None of these players", hosted, spend)
+            refuse_hosted("These players", hosted, spend)
+        columns = [name_of(player) for player in self.players]
+        if twice := [name for name in columns if columns.count(name) > 1]:
+            raise InvalidSetting(f"Two players are called {twice[0]!r}; every column needs a name.")
 
 
 def name_of(player: Player) -> str:
@@ -142,6 +146,12 @@ def _in_processes(
         futures = [pool.submit(_play_in_worker, settings, *job) for job in jobs]
         for future in _as_completed(futures, lines, report):
             future.result()  # the first error ends the bench
+    except BrokenProcessPool as error:
+        raise InvalidSetting(
+            f"A worker process of the bench ended ({error}). A script that starts one needs "
+            '`if __name__ == "__main__":`, and players in a module that can be imported; '
+            f"{setting('processes', 1)} needs neither. The same call continues."
+        ) from error
     finally:
         # shutdown(cancel_futures=True) cancels later, and `wait` never returns such futures.
         running = [future for future in futures if not future.cancel()]

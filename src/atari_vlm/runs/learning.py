@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from numpy.random import default_rng
 
-from atari_vlm.errors import ModelFault
+from atari_vlm.errors import InvalidSetting, ModelFault
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.protocols import Learner, Model, Study
@@ -25,6 +26,8 @@ class _RecordedModel:
     """The model of a learner; keeps every call."""
 
     model: Model
+    episode: int
+    """The first that is played with the lessons."""
     calls: list[Call] = field(default_factory=list)
 
     @property
@@ -38,7 +41,14 @@ class _RecordedModel:
         return self.model.prompt_type
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
-        """The answer of the model inside, recorded."""
+        """The answer of the model inside, recorded.
+
+        The seed of the call depends on the episode and the words too: answers are found again by
+        their seed, and a learner may give the same one for every question.
+        """
+        words = "".join(part for m in prompt.messages for part in m.parts if isinstance(part, str))
+        mixed = default_rng([seed, self.episode, zlib.crc32(words.encode(errors="replace"))])
+        seed = int(mixed.integers(2**62))
         try:
             reply = await self.model.answer(prompt, seed=seed)
         except ModelFault as fault:
@@ -80,23 +90,56 @@ async def lessons_for(
 
     Raises:
         ModelUnusable, BudgetExceeded: as for any call; the lessons can be made later.
+        InvalidSetting: the learner returned something else than lessons.
     """
     stored = run.lessons(episode, frame)
     if stored is not None:
         return stored
     account = budget.account(LEARNING)
     journaled = JournaledModel(model, EpisodeJournal(run, LEARNING)) if model else None
-    recorded = _RecordedModel(journaled) if journaled else None
+    recorded = _RecordedModel(journaled, episode) if journaled else None
+    drawn: dict[tuple[int, int], Frame] = {}
+
+    def draw(episode: int, step: int) -> Frame:
+        if (episode, step) not in drawn:
+            drawn[episode, step] = frame(episode, step)
+        return drawn[episode, step]
+
     token = ACCOUNT.set(account)
     try:
         study = Study(
             model=recorded,
             rng=default_rng([seed, episode, LEARNER]),
             account=account,
-            frame=frame,
+            frame=draw,
         )
         lessons = await learner.learn(trajectories(), study)
     finally:
         ACCOUNT.reset(token)
+    lessons = _checked(lessons, learner, [*drawn.values()])
     run.store_lessons(episode, learner.name, lessons, recorded.calls if recorded else ())
-    return lessons
+    places = {run.place_of(each): each for each in drawn.values()}
+    stored = run.lessons(episode, lambda *place: places.get(place) or frame(*place))
+    assert stored is not None
+    return stored  # as a resumed run will read them
+
+
+def _checked(lessons: object, learner: Learner, drawn: Sequence[Frame]) -> Lessons:
+    """The lessons of a learner; screens that were not drawn for it are stored with the run.
+
+    Raises:
+        InvalidSetting: they are no Lessons, or hold something else than words and screens.
+    """
+    if not isinstance(lessons, Lessons):
+        raise InvalidSetting(f"{learner.name} returned {lessons!r}, which is no Lessons.")
+    words = [*lessons.advice, *(example.text for example in lessons.examples)]
+    for each in words:
+        if not isinstance(each, str):
+            raise InvalidSetting(f"{learner.name} gave {each!r}; advice and examples are text.")
+    examples = [
+        replace(example, frame=example.frame.foreign())
+        if example.frame is not None and not any(example.frame is each for each in drawn)
+        else example
+        for example in lessons.examples
+    ]
+    return replace(lessons, examples=tuple(examples), episodes=int(lessons.episodes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -260,23 +260,31 @@ class RunReader:
 
     def _computed_totals(self, episode: int | None) -> Totals:
         """The sums of a run whose format does not store them."""
-        usages = [reply.usage for reply in self._replies(episode)]
+        if episode is None:
+            replies = [
+                reply_from_json(reply) for (reply,) in self._all("SELECT reply FROM replies")
+            ]
+        else:
+            replies = [*self._replies(self._reply_seeds(episode))]
+        usages = [reply.usage for reply in replies]
         totals = sum((Totals(usage, charged(usage)) for usage in usages), Totals())
-        where, values = _where(episode)
-        query = f"SELECT source, count(*) FROM steps{where} GROUP BY source"
-        totals.sources.update(dict(self._all(query, *values)))
+        totals.sources.update(self._computed_sources(episode))
         return totals
 
-    def _replies(self, episode: int | None) -> Iterator[Reply]:
-        if episode is None:
-            for (reply,) in self._all("SELECT reply FROM replies"):
-                yield reply_from_json(reply)
-            return
-        seeds = {
+    def _computed_sources(self, episode: int | None) -> dict[str, int]:
+        where, values = _where(episode)
+        query = f"SELECT source, count(*) FROM steps{where} GROUP BY source"
+        return dict(self._all(query, *values))
+
+    def _reply_seeds(self, episode: int) -> set[int]:
+        """Seeds of the calls of an episode's stored decisions."""
+        return {
             call.seed
             for decision in self.decisions(episode)
             for call in records.all_calls(decision)
         }
+
+    def _replies(self, seeds: Iterable[int]) -> Iterator[Reply]:
         for seed in seeds:
             if (reply := self.recall(seed)) is not None:
                 yield reply

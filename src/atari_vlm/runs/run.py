@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from atari_vlm.errors import Lost, StoreError
+from atari_vlm.errors import InvalidSetting, Lost, StoreError
 from atari_vlm.models.journal import reply_to_json
 from atari_vlm.runs import records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
@@ -41,13 +41,14 @@ class Run(RunReader):
     # -- opening --------------------------------------------------------------------------------
 
     @classmethod
-    def play(cls, folder: Path, settings: Mapping[str, Setting]) -> Run:
+    def play(cls, folder: str | Path, settings: Mapping[str, Setting]) -> Run:
         """Create the folder's run, or continue it.
 
         Raises:
             StoreError: the folder holds a run with other settings, a damaged file, or a run that
                 another process is playing now.
         """
+        folder = Path(folder)
         path = folder / FILE
         with explained(path):
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,8 +65,9 @@ class Run(RunReader):
             return run
 
     @classmethod
-    def read(cls, folder: Path) -> Run:
+    def read(cls, folder: str | Path) -> Run:
         """Open a run to look at it; also while it is being played."""
+        folder = Path(folder)
         path = folder / FILE
         with explained(path):
             if not path.is_file():
@@ -73,10 +75,11 @@ class Run(RunReader):
             return cls(folder, connect(path), None)
 
     @classmethod
-    def exists(cls, folder: Path) -> bool:
+    def exists(cls, folder: str | Path) -> bool:
         """Whether the folder holds a run."""
-        with explained(folder / FILE):
-            return (folder / FILE).is_file()
+        path = Path(folder) / FILE
+        with explained(path):
+            return path.is_file()
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -86,13 +89,24 @@ class Run(RunReader):
 
     def _store_totals_of_older_format(self) -> None:
         """Compute the totals of a run that was begun before they were stored."""
-        if self._one("SELECT 1 FROM totals") or not self._one("SELECT 1 FROM steps"):
+        if self._one("SELECT 1 FROM totals") or self._one("SELECT 1 FROM sources"):
             return
+        rows = self.episodes()
+        if not rows:
+            return
+        # An answer whose decision was not stored yet belongs to the episode that stopped.
+        stopped = next((row.episode for row in rows if row.status == "playing"), rows[-1].episode)
         with self.writing() as db:
-            for row in self.episodes():
-                totals = self._computed_totals(row.episode)
-                add_usage(db, row.episode, totals.usage, totals.spent)
-                for source, count in totals.sources.items():
+            unused = {seed for (seed,) in self._all("SELECT seed FROM replies")}
+            for row in rows:
+                unused -= self._reply_seeds(row.episode)
+            for row in rows:
+                seeds = self._reply_seeds(row.episode) | (
+                    unused if row.episode == stopped else set()
+                )
+                for reply in self._replies(seeds):
+                    add_usage(db, row.episode, reply.usage, charged(reply.usage))
+                for source, count in self._computed_sources(row.episode).items():
                     add_decisions(db, row.episode, source, count)
 
     # -- writing --------------------------------------------------------------------------------
@@ -161,6 +175,11 @@ class Run(RunReader):
     def _adopt(self, frame: Frame) -> records.Place:
         episode, step = records.own_place(frame)
         pixels = np.ascontiguousarray(frame.pixels)
+        if pixels.ndim != 2 or pixels.dtype != np.uint8:
+            raise InvalidSetting(
+                f"A Frame holds palette indices of shape (height, width), not {pixels.dtype} of "
+                f"shape {pixels.shape}."
+            )
         while True:
             found = self._db.execute(
                 "SELECT height, width, pixels FROM pictures WHERE episode = ? AND step = ?",

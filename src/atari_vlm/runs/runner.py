@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from atari_vlm.errors import AtariVLMError, BudgetExceeded, RunInvalid, StoreError
+from atari_vlm.errors import (
+    AtariVLMError,
+    BudgetExceeded,
+    ModelUnusable,
+    RunInvalid,
+    StoreError,
+)
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.recorded import Recorded
@@ -67,10 +73,14 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
         gate = asyncio.Semaphore(job.parallel)
         try:
             async with asyncio.TaskGroup() as group:
-                for episode in sorted(left):
+                tasks = [
                     group.create_task(_gated(gate, run, job, lessons, episode, watch, played))
+                    for episode in sorted(left)
+                ]
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
+        if any(task.cancelled() for task in tasks):  # a task group says nothing of it
+            raise ModelUnusable("The player cancelled its own episode; the same call continues it.")
 
 
 async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]) -> Lessons:

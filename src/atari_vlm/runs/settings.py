@@ -24,7 +24,9 @@ VERSIONS: dict[str, tuple[int, ...]] = {
 }
 """Versions that this package can still play, the newest last: of the words of the prompts, of
 reading replies, and of pooling screens (1: the brighter of the last two). A run that was recorded
-with another version opens, replays and reports; it cannot be continued."""
+with another version opens, replays and reports; it cannot be continued. One exception: with
+`decisions_per_call` above 1, prompts of settings version 1 could show the queued plans as a note.
+Such a run is continued, and its later prompts show no queue."""
 
 DEFAULTS: dict[str, Any] = {
     "settings_version": 1,

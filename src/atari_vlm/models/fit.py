@@ -1,0 +1,54 @@
+"""What a model can play and follow, and what the record says of one of the caller's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from atari_vlm.errors import InvalidSetting, ModelUnusable, setting
+from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
+from atari_vlm.models.local.options import LocalOptions, refuse_local
+from atari_vlm.protocols import Model, Specialised, settings_of
+
+
+def check_game(model: Model, name: str, game: str) -> None:
+    """Refuse a game that the model was never trained for.
+
+    Raises:
+        ModelUnusable: naming the games it knows.
+    """
+    games = model.games if isinstance(model, Specialised) else None
+    if games is not None and game not in games:
+        raise ModelUnusable(
+            f"{name} was taught {', '.join(games)}, not {game}. Choose one of these games, "
+            "another model (`atari-vlm models`), or a baseline: random, noop."
+        )
+
+
+def check_own(
+    model: Model, name: str, hosted: HostedOptions, spend: SpendOptions, local: LocalOptions
+) -> None:
+    """Refuse options that the model cannot follow: all but caps, if it is a hosted one.
+
+    Raises:
+        InvalidSetting: an option would change nothing, or a cap could not be kept.
+    """
+    refuse_local(name, local)
+    if not isinstance(model, HostedModel):
+        refuse_hosted(name, hosted, spend)
+        return
+    refuse_hosted(f"A model of your own ({name})", hosted, SpendOptions())
+    if spend.caps.in_dollars and model.price is None:
+        raise InvalidSetting(
+            f"The price of {name} is not known; cap it with {setting('budget_tokens')}."
+        )
+
+
+def own_settings(own: Model | None) -> dict[str, Any]:
+    """The settings of a model of the caller's own, for the record."""
+    if isinstance(own, HostedModel):
+        settings = own.settings.cache_fields()
+        del settings["base_url"]  # a server may move
+    else:
+        settings = settings_of(own)
+    return {"model_settings": settings} if settings else {}
