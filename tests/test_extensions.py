@@ -271,7 +271,9 @@ def test_a_registered_wrapper_is_played_by_its_name(tmp_path, mine):
         run("embedded+mien:3")
     with pytest.raises(InvalidSetting, match=r"The wrapper \+mine:x cannot be built"):
         run("embedded+mine:x")
-    with pytest.raises(InvalidSetting, match=r"The wrapper \+mine:1:2 cannot be built"):
+    with pytest.raises(
+        InvalidSetting, match=r"The wrapper \+mine:1:2 cannot be built: \+mine does not take 2"
+    ):
         run("embedded+mine:1:2")
 
 
@@ -291,7 +293,7 @@ def test_other_settings_of_a_registered_wrapper_do_not_continue_its_run(tmp_path
 def test_a_wrapper_behind_a_model_of_ones_own_is_checked(tmp_path, mine):
     with pytest.raises(UnknownName, match="Did you mean 'mine'"):
         VLMTrainer("pong", "checksum+mien", model=Checksum())
-    with pytest.raises(InvalidSetting, match="by a policy or by a model"):
+    with pytest.raises(InvalidSetting, match="A policy or a model plays the game"):
         VLMTrainer("pong", "x", model=Checksum(), policy=Peek(EXPERTS["pong"]))
 
 
@@ -338,3 +340,11 @@ def test_a_model_whose_name_holds_a_plus_plays(tmp_path):
         assert blind.model == "cohere/command-r++blank"
         assert {request.body["model"] for request in server.requests} == {"cohere/command-r+"}
     assert get_game("pong") is summary.game
+
+
+def test_a_wrapper_that_cannot_be_built_is_named_as_it_was_asked_for(monkeypatch):
+    with pytest.raises(InvalidSetting, match=r"\+blank:3 cannot be built: \+blank does not take 1"):
+        VLMTrainer("pong", "embedded+blank:3")
+    monkeypatch.setitem(WRAPPERS, "none", lambda policy, game: None)
+    with pytest.raises(InvalidSetting, match=r"The wrapper \+none returned no policy"):
+        VLMTrainer("pong", "random+none")

@@ -10,6 +10,7 @@ benched, recorded and labelled under its name.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,7 +26,7 @@ from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.search.methods import UCT, RolloutIW, Search
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings
-from atari_vlm.protocols import Policy, Wrapper, chain_of, settings_of
+from atari_vlm.protocols import Policy, Wrapper, chain_of, check_parts, settings_of
 
 ALWAYS = "always-"
 """`always-LEFT` holds LEFT throughout."""
@@ -133,12 +134,25 @@ class WrapperCall:
         Raises:
             InvalidSetting: the wrapper takes other arguments, or does not suit the policy.
         """
+        wrap = WRAPPERS[self.name]
         try:
-            return WRAPPERS[self.name](policy, game, *self.arguments)
-        except (TypeError, ValueError) as error:
+            inspect.signature(wrap).bind(policy, game, *self.arguments)
+        except TypeError:
+            count = len(self.arguments) or "no"
+            raise InvalidSetting(
+                f"The wrapper +{self} cannot be built: +{self.name} does not take {count} "
+                f"{'argument' if count == 1 else 'arguments'}."
+            ) from None
+        try:
+            built = wrap(policy, game, *self.arguments)
+        except ValueError as error:
             if isinstance(error, InvalidSetting):
                 raise
             raise InvalidSetting(f"The wrapper +{self} cannot be built: {error}.") from error
+        check_parts(policy=built)
+        if built is None:
+            raise InvalidSetting(f"The wrapper +{self} returned no policy.")
+        return built
 
 
 @dataclass(frozen=True, slots=True)
