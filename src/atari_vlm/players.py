@@ -171,14 +171,12 @@ def resolve(
     if name is None:
         name = EMBEDDED if own is None else own.name
     named = parse_name(name, _is_model, own=None if own is None else own.name)
-    if (
-        own is not None
-        and named.base != own.name
-        and (_is_model(named.base) or is_policy(named.base))
-    ):
+    # A model may have the label of a baseline: in tables its prompt stands beside it.
+    taken = _is_model(named.base) or (policy is not None and is_policy(named.base))
+    if own is not None and named.base != own.name and taken:
         raise InvalidSetting(
-            f"{name!r} is another player; the {'model' if model else 'policy'} of your own is "
-            f"called {own.name!r}. Leave one of them out."
+            f"{name!r} is another player; the one of your own is called {own.name!r}. Leave one of "
+            "them out."
         )
     if policy is not None:
         base = _policy_base(policy, f"The policy {name!r}", options)
