@@ -56,6 +56,7 @@ class _InThread:
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
         self._started = threading.Event()
+        self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -72,6 +73,7 @@ class _InThread:
             self._error = error
         finally:
             self._started.set()
+            self._ended.set()
 
     def wait(self) -> None:
         self._thread.start()
@@ -88,5 +90,6 @@ class _InThread:
             raise self._error
 
     def _join(self) -> None:
-        while self._thread.is_alive():
-            self._thread.join(POLL)
+        # Not `Thread.join`: KeyboardInterrupt in it makes Python 3.11 take the thread for ended.
+        while not self._ended.wait(POLL):
+            pass
