@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atari_vlm.cli.console import console, print_line, uninterrupted
+from atari_vlm.cli.console import comma_separated, console, print_line, uninterrupted
 from atari_vlm.cli.flags import with_options
 
 
@@ -31,9 +31,9 @@ def bench(
     from atari_vlm.bench.matrix import bench as run_bench
     from atari_vlm.cli.scores import bench_table
 
-    players = _names(models) + (BASELINES if baselines else ())
+    players = comma_separated(models) + (BASELINES if baselines else ())
     settings = BenchSettings(
-        games=SUGGESTED if games == "all12" else _names(games),
+        games=SUGGESTED if games == "all12" else comma_separated(games),
         players=tuple(dict.fromkeys(players)),
         episodes=episodes,
         out=out,
@@ -43,7 +43,3 @@ def bench(
     cells = uninterrupted(lambda: run_bench(settings, lambda line: print_line(console, line)))
     console.print(bench_table(cells))
     print_line(console, f"Results: {out / 'results.csv'}, {out / 'results.json'}")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))

@@ -49,6 +49,11 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
         sys.exit(141)
 
 
+def comma_separated(text: str) -> tuple[str, ...]:
+    """The names in the value of a flag such as `--games pong,breakout`."""
+    return tuple(name.strip() for name in text.split(","))
+
+
 def print_line(console: Console, text: str) -> None:
     """Print a line without wrapping, highlighting or markup."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)

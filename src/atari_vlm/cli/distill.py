@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from atari_vlm.cli.console import console, print_line, uninterrupted
+from atari_vlm.cli.console import comma_separated, console, print_line, uninterrupted
 
 
 def collect(
@@ -27,7 +27,7 @@ def collect(
     from atari_vlm.learning.distill.collection import CollectSettings, collect_dataset
 
     settings = CollectSettings(
-        games=tuple(get_game(name).name for name in games.split(",")),
+        games=tuple(get_game(name).name for name in comma_separated(games)),
         decisions=decisions,
         out=out,
         student=student,
@@ -84,7 +84,7 @@ def distill(
     from atari_vlm.learning.distill.settings import DistillSettings, Precision
 
     settings = DistillSettings(
-        games=tuple(get_game(name).name for name in games.split(",")),
+        games=tuple(get_game(name).name for name in comma_separated(games)),
         minutes=minutes,
         out=out,
         data=data,
