@@ -359,3 +359,21 @@ def test_a_learner_that_would_change_nothing_is_refused():
         )
     with pytest.raises(InvalidSetting, match="The learner is the class Gives"):
         VLMTrainer("pong", "any", base_url="http://127.0.0.1:9/v1", learner=Gives)
+
+
+class Looks:
+    """A learner that looks at a screen and shows none."""
+
+    name = "looks"
+
+    async def learn(self, trajectories, study):
+        seen = [study.frame(played.episode, 1) for played in trajectories]
+        return Lessons(advice=(f"{len(seen)} seen.",))
+
+
+def test_a_screen_that_is_looked_at_and_not_shown_is_not_stored(server, tmp_path):
+    one = trainer(server, tmp_path, Looks())
+    one.train(1)
+    with closing(Run.read(one.evaluate(1).folder)) as run:
+        assert run.lessons(0, pictures(run)).advice == ("1 seen.",)
+        assert run.adopted() == {}

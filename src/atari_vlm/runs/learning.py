@@ -118,8 +118,7 @@ async def lessons_for(
         ACCOUNT.reset(token)
     lessons = _checked(lessons, learner, [*drawn.values()])
     run.store_lessons(episode, learner.name, lessons, recorded.calls if recorded else ())
-    places = {run.place_of(each): each for each in drawn.values()}
-    stored = run.lessons(episode, lambda *place: places.get(place) or frame(*place))
+    stored = run.lessons(episode, draw)
     assert stored is not None
     return stored  # as a resumed run will read them
 
