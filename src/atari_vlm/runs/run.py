@@ -97,17 +97,14 @@ class Run(RunReader):
         # An answer whose decision was not stored yet belongs to the episode that stopped.
         stopped = next((row.episode for row in rows if row.status == "playing"), rows[-1].episode)
         with self.writing() as db:
-            unused = {seed for (seed,) in self._all("SELECT seed FROM replies")}
-            for row in rows:
-                unused -= self._reply_seeds(row.episode)
-            for row in rows:
-                seeds = self._reply_seeds(row.episode) | (
-                    unused if row.episode == stopped else set()
-                )
-                for reply in self._replies(seeds):
-                    add_usage(db, row.episode, reply.usage, charged(reply.usage))
-                for source, count in self._computed_sources(row.episode).items():
-                    add_decisions(db, row.episode, source, count)
+            seeds = {row.episode: self._reply_seeds(row.episode) for row in rows}
+            every = {seed for (seed,) in self._all("SELECT seed FROM replies")}
+            seeds[stopped] |= every.difference(*seeds.values())
+            for episode, used in seeds.items():
+                for reply in self._replies(used):
+                    add_usage(db, episode, reply.usage, charged(reply.usage))
+                for source, count in self._computed_sources(episode).items():
+                    add_decisions(db, episode, source, count)
 
     # -- writing --------------------------------------------------------------------------------
 
