@@ -158,7 +158,7 @@ def resolve(
         model: a model of the caller's own.
         policy: a policy of the caller's own, played as it is.
         strategy: a prompt of the caller's own, for any model.
-        learner: a learner of the caller's own, for any player.
+        learner: a learner of the caller's own, for any player with a model.
 
     Raises:
         UnknownName, InvalidSetting, ModelUnusable, MissingExtra: the player cannot be built.

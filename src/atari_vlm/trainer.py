@@ -20,7 +20,7 @@ from atari_vlm.advice.estimate import record_of
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.budget import Budget, Caps
 from atari_vlm.models.hosted.options import SpendOptions
-from atari_vlm.options import abouts, check_number, option, part, takes
+from atari_vlm.options import abouts, check_number, option, part, takes, values
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import Learner, Model, Policy, check_parts
 from atari_vlm.runs.learning import lessons_for
@@ -359,7 +359,7 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
         check_parts(**{kind: player})
         name = player.name
         parts[kind] = player
-    chosen = {f: getattr(options, f) for f in options.__dataclass_fields__}
+    chosen = values(options)
     episodes, shown = chosen.pop("episodes"), chosen.pop("progress")
     progress = Progress(f"{game}, {name}", episodes) if shown and not options.watch else None
     if progress is not None:
