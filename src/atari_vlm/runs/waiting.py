@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -27,21 +27,23 @@ def wait_for(work: Coroutine[Any, Any, None]) -> None:
     except RuntimeError:
         asyncio.run(work)
         return
-    with _interruptible():
-        _InThread(work).wait()
+    in_thread = _InThread(work)
+    with _on_ctrl_c(in_thread.cancel):
+        in_thread.wait()
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in the main thread.
+def _on_ctrl_c(call: Callable[[], None]) -> Iterator[None]:
+    """Call a function at Ctrl-C, instead of raising KeyboardInterrupt wherever the program is.
 
-    `asyncio.run` installs a handler that only cancels its task, which cannot end before the wait.
+    That would leave `Thread.start` and, in Python 3.11, `Thread.join` with a wrong idea of whether
+    the thread runs.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, lambda number, frame: call())
     try:
         yield
     finally:
@@ -55,7 +57,7 @@ class _InThread:
         self._work = work
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
-        self._started = threading.Event()
+        self._cancelled = False
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -63,7 +65,8 @@ class _InThread:
     def _run(self) -> None:
         async def main() -> None:
             self._task = asyncio.current_task()
-            self._started.set()
+            if self._cancelled:  # before there was a task
+                self.cancel()
             await self._work
 
         try:
@@ -72,24 +75,20 @@ class _InThread:
         except BaseException as error:
             self._error = error
         finally:
-            self._started.set()
             self._ended.set()
+
+    def cancel(self) -> None:
+        """Cancel the work; `wait` raises KeyboardInterrupt once it has ended."""
+        self._cancelled = True
+        if self._task is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
     def wait(self) -> None:
         self._thread.start()
-        try:
-            self._join()
-        except KeyboardInterrupt:
-            self._started.wait()
-            if self._task is not None:
-                with suppress(RuntimeError):  # the loop has ended
-                    self._loop.call_soon_threadsafe(self._task.cancel)
-            self._join()
-            raise
-        if self._error is not None:
-            raise self._error
-
-    def _join(self) -> None:
-        # Not `Thread.join`: KeyboardInterrupt in it makes Python 3.11 take the thread for ended.
         while not self._ended.wait(POLL):
             pass
+        if self._cancelled:
+            raise KeyboardInterrupt
+        if self._error is not None:
+            raise self._error
