@@ -1,6 +1,6 @@
 """Listings: games, models, recommendations, estimates and model checks.
 
-Every table fits a terminal of 80 columns without cutting a cell.
+Every listing fits 80 columns, and is readable on narrower screens (see `tables`).
 """
 
 from __future__ import annotations
@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from atari_vlm.advice.estimate import Estimate, Figures
@@ -19,6 +17,7 @@ from atari_vlm.advice.model_check import ModelCheck
 from atari_vlm.atari.games import SUGGESTED, Game
 from atari_vlm.cli.console import printable
 from atari_vlm.cli.flags import with_flags
+from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.picture_tokens import FAMILIES
 from atari_vlm.models.catalogue import (
     AS_OF,
@@ -31,23 +30,10 @@ from atari_vlm.models.catalogue import (
 from atari_vlm.models.hosted.vendors import VENDORS
 
 
-def _table(title: str, *headings: str, right: Sequence[str] = ()) -> Table:
-    """A table whose last column is folded; the headings in `right` are right-aligned."""
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for index, heading in enumerate(headings):
-        table.add_column(
-            heading,
-            justify="right" if heading in right else "left",
-            no_wrap=index < len(headings) - 1,
-            overflow="fold",
-        )
-    return table
-
-
-def games_table(games: list[Game]) -> Table:
+def games_table(games: list[Game]) -> Listing:
     """Games with their scores, the suggested ones first with their tiers."""
     headings = ("game", "tier", "random", "human", "what it asks for, or what it is")
-    table = _table("", *headings, right=("random", "human"))
+    table = Listing(*headings, right=("random", "human"))
     order = {name: index for index, name in enumerate(SUGGESTED)}
     for game in sorted(games, key=lambda game: (order.get(game.name, 99), game.name)):
         table.add_row(
@@ -89,11 +75,11 @@ def _title(spec: ModelSpec) -> str:
     return f"{VENDORS[spec.provider].label}: its key in {spec.key_variable}"
 
 
-def _models_table(title: str, specs: Sequence[ModelSpec]) -> Table:
+def _models_table(title: str, specs: Sequence[ModelSpec]) -> Listing:
     hosted = any(spec.prices for spec in specs)
     price = ("in", "cached", "out", "since") if hosted else ("hardware",)
     headings = ("name", "reads", "screen", *price)
-    table = _table(title, *headings, right=("reads", "screen", "in", "cached", "out"))
+    table = Listing(*headings, title=title, right=("reads", "screen", "in", "cached", "out"))
     today = date.today()
     for spec in specs:
         cost, since = spec.price_on(today), spec.price_day(today)
@@ -131,14 +117,14 @@ def print_recommendations(console: Console) -> None:
     rows = recommendations()
     headings = ("model", "type", "stars", "speed", "cost", "hardware", "best for")
     title = "The comparison in the document this project began with (its words and stars)"
-    table = _table(title, *headings)
+    table = Listing(*headings, title=title)
     for row in rows:
         stars = "*" * row.performance
         facts = (row.kind, stars, row.speed, row.cost, row.hardware, row.best_for)
         table.add_row(row.model, *facts)
     console.print(table)
-    scores = _table(
-        "The scores that document expects", "model", "Pong", "Breakout", "Space Invaders"
+    scores = Listing(
+        *("model", "Pong", "Breakout", "Space Invaders"), title="The scores that document expects"
     )
     for row in rows:
         if row.scores:
@@ -188,7 +174,7 @@ def print_estimate(console: Console, estimate: Estimate) -> None:
     episodes = f"{estimate.episodes} episode{'s' if estimate.episodes > 1 else ''}"
     title = f"{estimate.game}, {estimate.model}, prompt {estimate.prompt}, {episodes}"
     headings = ("", "decisions", "calls", "tokens in", "tokens out", "dollars")
-    table = _table(title, *headings, right=headings[1:])
+    table = Listing(*headings, title=title, right=headings[1:])
     for name in ("low", "expected", "worst"):
         figures: Figures = getattr(estimate, name)
         table.add_row(
@@ -226,7 +212,7 @@ def _price(estimate: Estimate) -> str:
 
 def print_check(console: Console, checked: ModelCheck) -> None:
     """The findings about a model, one a line, and whether it can play."""
-    table = _table(f"{printable(checked.model)}: one call", "", "", "")
+    table = Listing("", "", "", title=f"{printable(checked.model)}: one call")
     for finding in checked.findings:
         style = {"works": "green", "fails": "red", "unknown": "yellow"}[finding.state]
         state = Text(finding.state.upper() if finding.state == "fails" else finding.state, style)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 
 from atari_vlm.bench.results import Cell
 from atari_vlm.cli.console import print_line
+from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import compare
 from atari_vlm.runs.results import Summary
 from atari_vlm.stats import Interval, format_score
 from atari_vlm.types import Usage
 
 
-def score_table(summary: Summary) -> Table:
+def score_table(summary: Summary) -> Listing:
     """The score of a run beside the random and the human score, with the settings it depends on."""
     game = summary.game
-    table = _new_table(escape(f"{game.title}: {summary.model}"), "player")
+    table = _new_table(f"{game.title}: {summary.model}", "player")
     table.caption = escape(settings_line(summary))
     table.caption_justify = "left"
     if game.random_score is not None:
@@ -60,13 +59,10 @@ def settings_line(summary: Summary) -> str:
     return ", ".join(part for part in parts if part) + "." + warning
 
 
-def _new_table(title: str, first_column: str) -> Table:
-    """A table of scores; on a narrow screen only its first column is folded."""
-    table = Table(box=box.SIMPLE_HEAD, title=title, pad_edge=False)
-    table.add_column(first_column, overflow="fold")
-    for heading in ("mean", "95% interval", "episodes", "human-norm."):
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+def _new_table(title: str, first_column: str) -> Listing:
+    """A table of scores; its first column is folded where the screen is narrow."""
+    headings = ("mean", "95% interval", "episodes", "human-norm.")
+    return Listing(first_column, *headings, title=title, right=headings, fold=first_column)
 
 
 def _cells(mean: Interval, episodes: int, normalised: float | None) -> tuple[str, str, str, str]:
@@ -124,7 +120,7 @@ def usage_line(usage: Usage) -> str:
     return "; ".join(parts)
 
 
-def bench_table(cells: Sequence[Cell]) -> Table:
+def bench_table(cells: Sequence[Cell]) -> Listing:
     """A row for each player of each game: raw score with interval, human-normalised score."""
     table = _new_table("", "game and player")
     game = ""
