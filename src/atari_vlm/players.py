@@ -18,7 +18,7 @@ from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models.build import build_model
 from atari_vlm.models.catalogue import MODELS
-from atari_vlm.models.fit import check_game, check_own, own_settings
+from atari_vlm.models.fit import check_game, check_own, described, own_settings
 from atari_vlm.models.hosted.options import (
     HostedOptions,
     SpendOptions,
@@ -34,7 +34,6 @@ from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.prompts.strategies import get_strategy, prompt_name
 from atari_vlm.protocols import (
-    Described,
     Learner,
     Model,
     Policy,
@@ -308,14 +307,13 @@ def _model_base(
         assert model is not None
         return VLMPolicy(model, strategy, lessons)
 
-    description = model.description if isinstance(model, Described) else None
     return _Base(
         build=build,
         prompt_type=prompt,
         model=model,
         learner=None if own_learner else _learner(prompt, options),
         record={
-            **({"local": description} if description else {}),
+            **described(model, game.name),
             **own_settings(own),
             **record,
             **({} if scorer is None else {"decide": options.decide}),

@@ -180,6 +180,26 @@ class Described(Protocol):
 
 
 @runtime_checkable
+class Depicting(Protocol):
+    """A model that does not take each frame of a prompt as a picture of its own."""
+
+    def pictures_for(self, game: str) -> dict[str, Any]:
+        """How the frames of a prompt become the model's pictures, for the record of a run.
+
+        Returns:
+            "form", and what it needs:
+            "each": every frame is a picture, enlarged "scale" times (1 if absent);
+            "motion": the last two are one picture of "side" x "side" by `images.motion`;
+            "mosaic": more than "most" are one picture, in rows as near to a square as they
+            go, "gap" pixels apart, each enlarged "scale" times;
+            "video": several are one video, filled up to a multiple of "multiple" by repeating the
+            oldest, of the newest "most" (None for all), each enlarged "scale" times.
+            A size in the prompt replaces the scale.
+        """
+        ...
+
+
+@runtime_checkable
 class Specialised(Protocol):
     """A model that was trained for some games only."""
 

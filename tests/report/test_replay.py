@@ -15,7 +15,13 @@ import pytest
 from atari_vlm.atari import images
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.report.render import render, write
-from atari_vlm.report.replay import ReplayCall, ReplayDecision, ReplayEpisode, ReplayMessage
+from atari_vlm.report.replay import (
+    ReplayCall,
+    ReplayDecision,
+    ReplayEpisode,
+    ReplayMessage,
+    StoredScreen,
+)
 from atari_vlm.types import Frame
 from tests.recordings import FENCED, HOSTILE, SYSTEM, UNICODE, recording
 
@@ -174,7 +180,8 @@ def test_a_frame_of_another_run_is_shown_where_the_page_has_it_and_missing_where
     first = replace(episode.decisions[0], calls=(asked,))
     changed = replace(episode, decisions=[first, *episode.decisions[1:]])
     path = tmp_path / "taught.html"
-    write(replace(replay, episodes=[changed], stored_screens=[(shown, other[120])]), path)
+    stored = StoredScreen(frame=shown, pixels=other[120], name="training episode 3, decision 120")
+    write(replace(replay, episodes=[changed], stored_screens=[stored]), path)
     browser.open(path, "#episode=0&decision=0")
     browser.settled(0)
     place = '#saw canvas[data-episode="-4"]'
@@ -184,9 +191,9 @@ def test_a_frame_of_another_run_is_shown_where_the_page_has_it_and_missing_where
         "return [...document.querySelectorAll('#saw figure')].map((f) => f.textContent)"
     )
     assert captions == [
-        "training episode 3, decision 120",
-        "not in this pagetraining episode 3, decision 121",
         "now",
+        "training episode 3, decision 120",
+        "not in this pageanother screen",
     ]
 
 
@@ -272,7 +279,7 @@ def test_an_answer_in_json_is_readable_and_a_key_shows_it_exactly(browser, files
 
 @pytest.mark.browser
 def test_a_repair_shows_both_turns_and_a_fallback_its_reason(browser, files):
-    browser.open(files["pong"])
+    browser.open(files["pong"], "#episode=0&decision=0")
     browser.press("m")
     browser.settled(20)
     assert browser.text("source") == "repaired"
@@ -301,7 +308,7 @@ def test_keys_move_through_the_episode(browser, files, pong):
     decisions = pong[0].episodes[0].decisions
     events = _events(decisions)
     rewards = [k for k, decision in enumerate(decisions) if decision.reward]
-    browser.open(files["pong"])
+    browser.open(files["pong"], "#episode=0&decision=0")
     for keys, place in [
         ([Keys.ARROW_RIGHT], 1),
         ([Keys.SHIFT, Keys.ARROW_RIGHT], 11),
@@ -317,7 +324,7 @@ def test_keys_move_through_the_episode(browser, files, pong):
     ]:
         browser.press(*keys)
         browser.settled(place)
-    browser.press("]")
+    browser.press("]", Keys.HOME)
     browser.settled(0)
     assert browser.run("return document.getElementById('scrub').max") == "90"
     browser.press("3")
@@ -341,7 +348,7 @@ def test_lives_lost_are_found(browser, files, breakout):
     lives = [decision.lives for decision in breakout[0].episodes[0].decisions]
     lost = [k for k in range(len(lives) - 1) if lives[k + 1] < lives[k]]
     assert lost
-    browser.open(files["breakout"])
+    browser.open(files["breakout"], "#episode=0&decision=0")
     browser.press("l")
     browser.settled(lost[0])
     assert browser.text("lives") == str(lives[lost[0]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,15 @@ from atari_vlm.atari import images
 from atari_vlm.atari.games import GAMES
 from atari_vlm.errors import InvalidSetting, RunInvalid, StoreError
 from atari_vlm.models.scripted import ScriptedModel
-from atari_vlm.report.run_page import replay_of, write_replay
+from atari_vlm.report.run_page import evaluations_of, replay_of, write_replay
 from atari_vlm.runs.playback import observations, pictures
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Frame, Prompt
 
 pytest_plugins = ["tests.pages"]
+
+RUNS = Path(__file__).resolve().parents[1] / "fixtures" / "runs"
 
 
 def sweep(prompt: Prompt) -> str:
@@ -271,3 +274,117 @@ def test_a_pal_game_is_shown_in_its_own_colours_and_size(tmp_path, browser):
     browser.settled(70)
     assert last.frames[-1].standard == "pal"
     assert np.array_equal(browser.pixels("#screen"), images.rgb(last.frames[-1]))
+
+
+# -- training and evaluation --------------------------------------------------------------------
+
+
+def test_training_and_evaluation_are_shown_apart(taught):
+    training, evaluation = (Run.read(folder) for folder in taught)
+    replay = replay_of(training, evaluations=[evaluation])
+    training.close()
+    evaluation.close()
+    assert [(episode.name, episode.phase) for episode in replay.episodes] == [
+        ("0", "Training"),
+        ("1", "Training"),
+        ("evaluation 0", "Evaluation, after 2 training episodes"),
+    ]
+    assert len({episode.number for episode in replay.episodes}) == 3
+
+
+def test_the_page_of_a_training_run_holds_the_evaluations_in_its_folder(taught):
+    training, evaluation = (Run.read(folder) for folder in taught)
+    assert evaluations_of(training) == [taught[1]]
+    assert evaluations_of(evaluation) == []
+    training.close()
+    evaluation.close()
+
+
+def test_an_episode_names_what_had_been_learned_before_it(taught):
+    training, evaluation = (Run.read(folder) for folder in taught)
+    first, second, evaluated = replay_of(training, evaluations=[evaluation]).episodes
+    assert not first.lessons
+    assert all("From an earlier episode" in lesson.text for lesson in second.lessons)
+    prompt = training.decisions(1)[0].calls[0].prompt
+    assert [lesson.frame for lesson in second.lessons] == [
+        (frame.episode, frame.step) for frame in prompt.frames[:-1]
+    ]
+    assert len(evaluated.lessons) == 2
+    training.close()
+    evaluation.close()
+
+
+@pytest.mark.browser
+def test_a_page_of_training_and_evaluation_shows_phases_lessons_and_frames(
+    taught, tmp_path, browser
+):
+    path = write_replay(taught[0], tmp_path / "both.html")
+    _ = browser.warnings
+    browser.open(path, "#episode=evaluation-0&decision=100")
+    browser.settled(100)
+    assert browser.text("phase") == "Evaluation"
+    assert browser.text("lessons") == "2 lessons learned before"
+    groups = "return [...document.querySelectorAll('#episode optgroup')].map((g) => g.label)"
+    assert browser.run(groups) == ["Training", "Evaluation, after 2 training episodes"]
+    assert "not in this page" not in browser.text("saw")
+    run = Run.read(taught[0])
+    (shown, *_) = browser.run(
+        "return [...document.querySelectorAll('#saw .parts canvas')].map((c) => c.dataset.step)"
+    )
+    browser.painted(f'#saw .parts canvas[data-step="{shown}"]')
+    pixels = browser.pixels(f'#saw .parts canvas[data-step="{shown}"]')
+    drawn = [images.rgb(pictures(run)(episode, int(shown))) for episode in (0, 1)]
+    run.close()
+    assert any(np.array_equal(pixels, each) for each in drawn)
+    browser.run("document.getElementById('lessons').click()")
+    browser.wait("document.querySelectorAll('.lessons canvas').length === 2")
+    browser.painted(".lessons canvas")
+    assert "From an earlier episode that scored" in browser.text("about-body")
+    assert browser.warnings == []
+
+
+def test_a_run_that_only_plays_has_no_phase(tmp_path):
+    trainer = VLMTrainer("pong", "random", run_folder=tmp_path, max_decisions=3)
+    run = Run.read(trainer.train(1).folder)
+    (episode,) = replay_of(run).episodes
+    run.close()
+    assert (episode.name, episode.phase, episode.lessons) == ("0", "", ())
+
+
+# -- what the model was shown -------------------------------------------------------------------
+
+
+def test_a_run_records_how_its_frames_become_pictures(tmp_path):
+    trainer = VLMTrainer("pong", "embedded", run_folder=tmp_path, max_decisions=3)
+    run = Run.read(trainer.train(1).folder)
+    assert run.settings["pictures"] == {"form": "motion", "side": 160}
+    assert replay_of(run).pictures == run.settings["pictures"]
+    run.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("embedded", "motion"), ("scored", "motion"), ("scripted", "each")]
+)
+def test_an_older_run_is_shown_as_the_pictures_of_its_time(name, form):
+    run = Run.read(RUNS / name)
+    assert replay_of(run).pictures["form"] == form
+    run.close()
+
+
+@pytest.mark.browser
+def test_screens_of_an_ablation_are_named_as_what_they_are(tmp_path, browser):
+    path = write_replay(RUNS / "blank", tmp_path / "blank.html")
+    browser.open(path, "#episode=0&decision=9")
+    browser.settled(9)
+    assert "shown in place of the screen" in browser.text("saw")
+    assert "training" not in browser.text("saw")
+    browser.painted("#saw canvas.motion")
+    assert not browser.pixels("#saw canvas.motion").any()
+
+
+@pytest.mark.browser
+def test_answers_rated_without_words_are_not_called_empty(tmp_path, browser):
+    path = write_replay(RUNS / "scored", tmp_path / "scored.html")
+    browser.open(path, "#episode=0&decision=9")
+    browser.settled(9)
+    assert "No words: the model rated every legal answer in one pass." in browser.text("said")

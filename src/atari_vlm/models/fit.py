@@ -8,7 +8,7 @@ from atari_vlm.errors import InvalidSetting, ModelUnusable, setting
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.local.options import LocalOptions, refuse_local
-from atari_vlm.protocols import Model, Specialised, settings_of
+from atari_vlm.protocols import Depicting, Described, Model, Specialised, settings_of
 
 
 def check_game(model: Model, name: str, game: str) -> None:
@@ -42,6 +42,15 @@ def check_own(
         raise InvalidSetting(
             f"The price of {name} is not known; cap it with {setting('budget_tokens')}."
         )
+
+
+def described(model: Model, game: str) -> dict[str, Any]:
+    """What a model says of itself, for the record: how it is held, and what it is shown."""
+    description = model.description if isinstance(model, Described) else None
+    return {
+        **({"local": description} if description else {}),
+        **({"pictures": model.pictures_for(game)} if isinstance(model, Depicting) else {}),
+    }
 
 
 def own_settings(own: Model | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any, get_args
 import numpy as np
 
 from atari_vlm.atari.images import PALETTES
+from atari_vlm.report.opening import last_reply, opening
 from atari_vlm.report.replay import (
     FrameRef,
     Replay,
@@ -58,9 +59,15 @@ def pack(replay: Replay) -> dict[str, Any]:
         "sources": get_args(Source),
         "texts": list(shared),
         "stored": [
-            {"frame": frame, "shape": screen.shape, "screen": _deflate(screen.tobytes())}
-            for frame, screen in replay.stored_screens
+            {
+                "frame": stored.frame,
+                "name": stored.name,
+                "shape": stored.pixels.shape,
+                "screen": _deflate(stored.pixels.tobytes()),
+            }
+            for stored in replay.stored_screens
         ],
+        "pictures": dict(replay.pictures),
         "episodes": [
             _episode(episode, chunks, shared)
             for episode, chunks in zip(replay.episodes, packed, strict=True)
@@ -80,6 +87,12 @@ def _episode(
         chunk["texts"] = [shared.get(text, text) for text in chunk["texts"]]
     return {
         "number": episode.number,
+        "name": episode.name or str(episode.number),
+        "phase": episode.phase,
+        "lessons": [{"text": lesson.text, "frame": lesson.frame} for lesson in episode.lessons],
+        "invalid": episode.invalid,
+        "quote": last_reply(decisions) if episode.invalid else "",
+        "opening": opening(decisions, invalid=bool(episode.invalid)),
         "seed": episode.seed,
         "status": episode.status,
         "whole": episode.whole,

@@ -22,6 +22,7 @@ from atari_vlm.runs.files import write_whole
 _SCRIPTS = (
     "data.js",
     "picture.js",
+    "shown.js",
     "prompt.js",
     "timeline.js",
     "page.js",

@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from atari_vlm.types import Pixels, Source
 
 FrameRef: TypeAlias = tuple[int, int]
 """(episode, step): the screen before that decision of that episode.
 
-An episode below 0 refers to one of `Replay.stored_screens`: -1 - k for episode k of the training
-run.
+An episode below 0 refers to one of `Replay.stored_screens`.
 """
 
 
@@ -88,10 +87,39 @@ class ReplayDecision(ReplayChoice):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredScreen:
+    """A screen in prompts that replaying the page's episodes does not show."""
+
+    frame: FrameRef
+    pixels: Pixels
+    """Palette indices of the replay's television standard."""
+    name: str
+    """What it is, e.g. "training episode 3, decision 120"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayLesson:
+    """Something learned from earlier episodes and shown to the model."""
+
+    text: str
+    frame: FrameRef | None = None
+    """The screen shown with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReplayEpisode:
     """One episode: its decisions and screens."""
 
     number: int
+    """Unique in the page; the number in the run, except for an evaluation beside its training."""
+    name: str = ""
+    """What people call it and links contain; empty for the number."""
+    phase: str = ""
+    """"Training", "Evaluation", or empty for any other run."""
+    lessons: Sequence[ReplayLesson] = ()
+    """What had been learned when it was played; empty if nothing was recorded."""
+    invalid: str = ""
+    """Why the episode has no score, as a sentence; empty if it has one."""
     seed: int
     status: str
     """How it ended, in a few words: "game over", "interrupted", ..."""
@@ -125,6 +153,6 @@ class Replay:
     standard: Literal["ntsc", "pal"] = "ntsc"
     """Television standard of the game, which decides the colours of the indices."""
     episodes: Sequence[ReplayEpisode]
-    stored_screens: Sequence[tuple[FrameRef, Pixels]] = ()
-    """Screens in prompts that this run did not show itself, e.g. those of its training run; palette
-    indices of `standard`."""
+    stored_screens: Sequence[StoredScreen] = ()
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    """How the frames of a prompt became the model's pictures; see `protocols.Depicting`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,23 @@ from atari_vlm.costs.bill import compare
 from atari_vlm.errors import StoreError
 from atari_vlm.policies.registry import get_policy, is_policy
 from atari_vlm.protocols import privileges_of
+from atari_vlm.report.played import PlayedRun
 from atari_vlm.report.render import write
-from atari_vlm.report.replay import (
-    Replay,
-    ReplayCall,
-    ReplayChoice,
-    ReplayDecision,
-    ReplayEpisode,
-    ReplayMessage,
-)
-from atari_vlm.runs.playback import observations
+from atari_vlm.report.replay import Replay
 from atari_vlm.runs.run import EpisodeRow, Run
+from atari_vlm.runs.settings import completed
 from atari_vlm.stats import format_score
-from atari_vlm.types import Call, Decision, Frame, Message, Pixels, Step
 
 MOST_DECISIONS = 60_000
 """Decisions in a page by default, about 20 MB. The page names the episodes it has."""
 
 
 def write_replay(
-    folder: Path, out: Path | None = None, *, episodes: Sequence[int] | None = None
+    folder: Path,
+    out: Path | None = None,
+    *,
+    episodes: Sequence[int] | None = None,
+    evaluations: Sequence[Path] | None = None,
 ) -> Path:
     """Write the replay page of a run, which may still be playing.
 
@@ -39,6 +36,8 @@ def write_replay(
         folder: the run.
         out: the file, replaced whole; None for replay.html in the run's folder.
         episodes: numbers of the episodes to show; None for all, up to `MOST_DECISIONS`.
+        evaluations: run folders whose episodes are shown too, as the evaluation of this run; None
+            for those that lie in its folder.
 
     Returns:
         The file.
@@ -49,28 +48,55 @@ def write_replay(
         InvalidSetting: nothing has been played yet.
     """
     path = out or folder / "replay.html"
-    run = Run.read(folder)
-    try:
-        write(replay_of(run, episodes=episodes), path)
-    finally:
-        run.close()
+    with ExitStack() as opened:
+        run = opened.enter_context(closing(Run.read(folder)))
+        beside = evaluations_of(run) if evaluations is None else evaluations
+        if episodes is not None:
+            beside = ()
+        runs = [opened.enter_context(closing(Run.read(each))) for each in beside]
+        write(replay_of(run, episodes=episodes, evaluations=runs), path)
     return path
 
 
+def evaluations_of(run: Run) -> list[Path]:
+    """The evaluations in the folder of a training run, by the training they came after."""
+    found = []
+    for folder in run.folder.glob("evaluate*"):
+        if Run.exists(folder):
+            with closing(Run.read(folder)) as other:
+                if all(
+                    other.settings.get(name) == run.settings.get(name) for name in ("game", "model")
+                ):
+                    found.append((_taught_by(other), folder.name, folder))
+    return [folder for *_, folder in sorted(found)]
+
+
+def _taught_by(run: Run) -> int:
+    taught = run.settings.get("taught_by_episodes")
+    return taught if isinstance(taught, int) else 0
+
+
 def replay_of(
-    run: Run, *, episodes: Sequence[int] | None = None, most: int = MOST_DECISIONS
+    run: Run,
+    *,
+    episodes: Sequence[int] | None = None,
+    evaluations: Sequence[Run] = (),
+    most: int = MOST_DECISIONS,
 ) -> Replay:
     """What a page shows of a run. Its screens are drawn when the page is rendered.
 
     Args:
         run: an open run.
         episodes: numbers of the episodes to show; None for all.
+        evaluations: open runs, shown as its evaluations.
         most: without `episodes`, further episodes are left out after this many decisions.
     """
     game, model = get_game(str(run.settings["game"])), str(run.settings["model"])
-    prompt = run.settings.get("prompt")
+    prompt = completed(run.settings).get("prompt")
     begun = run.episodes()
     rows = _chosen(run, begun, episodes, most)
+    played = [_placed(run, evaluations), *_evaluations(evaluations)]
+    shown = [(each, each.run.episodes() if each.place else rows) for each in played]
     return Replay(
         title=f"{game.cartridge} · {model}",
         game=game.cartridge,
@@ -79,15 +105,55 @@ def replay_of(
         settings={
             name: str(value)
             for name, value in run.settings.items()
-            if value not in (None, "") and name != "estimate"
+            if value not in (None, "") and name not in ("estimate", "pictures")
         },
         facts=_facts(run, begun, rows),
         random_score=game.random_score,
         human_score=game.human_score,
         standard=game.standard,
-        episodes=[_episode(run, row) for row in rows],
-        stored_screens=[(key, frame.pixels) for key, frame in run.adopted().items()],
+        episodes=[each.episode(row) for each, rows in shown for row in rows],
+        stored_screens=[screen for each in played for screen in each.stored_screens()],
+        pictures=_pictures(run.settings),
     )
+
+
+def _placed(run: Run, evaluations: Sequence[Run]) -> PlayedRun:
+    """The run of the page, with a heading if it is one part of training and evaluation."""
+    purpose, learns = run.settings.get("purpose"), run.settings.get("learner")
+    if purpose == "evaluate":
+        return PlayedRun(run, phase=_evaluation(run))
+    return PlayedRun(run, phase="Training" if evaluations or learns else "")
+
+
+def _evaluations(runs: Sequence[Run]) -> list[PlayedRun]:
+    several = len(runs) > 1
+    return [
+        PlayedRun(
+            run,
+            place=place,
+            phase=_evaluation(run),
+            title=f"evaluation {place}," if several else "evaluation",
+        )
+        for place, run in enumerate(runs, 1)
+    ]
+
+
+def _evaluation(run: Run) -> str:
+    taught = run.settings.get("taught_by_episodes")
+    if not isinstance(taught, int):
+        return "Evaluation"
+    return f"Evaluation, after {taught} training episode{'s' * (taught != 1)}"
+
+
+def _pictures(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How the frames of its prompts became pictures; see `protocols.Depicting`."""
+    recorded = settings.get("pictures")
+    if isinstance(recorded, dict):
+        return recorded
+    if completed(settings).get("prompt") == "embedded":
+        return {"form": "motion", "side": 160}  # every checkpoint before this was recorded
+    said = settings.get("local")
+    return {"form": "each", **({"said": said} if said else {})}
 
 
 def _chosen(
@@ -136,105 +202,3 @@ def _privileges(run: Run) -> list[str]:
     if not is_policy(name):
         return []
     return sorted(privileges_of(get_policy(name, str(run.settings["game"]))))
-
-
-def _episode(run: Run, row: EpisodeRow) -> ReplayEpisode:
-    # A run that is still playing grows between these reads; the shortest list is complete.
-    decided, rewards = run.decisions(row.episode), run.rewards(row.episode)
-    steps = run.trajectory(row.episode).steps
-    decisions = [
-        _decision(decision, reward, step)
-        for decision, reward, step in zip(decided, rewards, steps, strict=False)
-    ]
-    stopped = bool(decisions) and decisions[-1].reward is None
-    places = len(decisions) + (not stopped)
-
-    def screens() -> Iterator[Pixels]:
-        seen = islice(observations(run, row.episode), places)
-        return (observation.frames[-1].pixels for observation in seen)
-
-    last = steps[len(decisions) - 1] if decisions else None
-    return ReplayEpisode(
-        number=row.episode,
-        seed=row.seed,
-        status=_status(row, last, run.settings),
-        whole=bool(
-            last
-            and not row.cut
-            and (last.terminated or (last.truncated and not _capped(run.settings)))
-        ),
-        score=sum(decision.reward or 0.0 for decision in decisions),
-        decisions=decisions,
-        screens=screens,
-    )
-
-
-def _capped(settings: dict[str, Any]) -> bool:
-    return settings.get("max_decisions") is not None
-
-
-def _status(row: EpisodeRow, last: Step | None, settings: dict[str, Any]) -> str:
-    if row.status == "invalid":
-        return f"invalid: {row.message}"
-    if row.status != "finished" or last is None:
-        return "not finished"
-    if last.terminated:
-        return "game over"
-    if row.cut:
-        return f"cut short: {row.message}"
-    return (
-        f"cut short after {settings['max_decisions']} decisions"
-        if _capped(settings)
-        else (f"time limit of {settings['max_frames']} frames")
-    )
-
-
-def _decision(decision: Decision, reward: float | None, step: Step) -> ReplayDecision:
-    seen = step.observation
-    return ReplayDecision(
-        **vars(_choice(decision)),
-        interval=seen.interval,
-        reward=reward,
-        score=seen.score,
-        lives=seen.lives,
-    )
-
-
-def _choice(decision: Decision) -> ReplayChoice:
-    return ReplayChoice(
-        action=decision.action,
-        frames=decision.frames,
-        source=decision.source,
-        reason=decision.reason,
-        memory=decision.memory,
-        queue=", ".join(f"{plan.action} x{plan.frames}" for plan in decision.queue),
-        calls=tuple(_call(call) for call in decision.calls),
-        considered=tuple(_choice(other) for other in decision.considered),
-    )
-
-
-def _call(call: Call) -> ReplayCall:
-    reply, usage = call.reply, call.reply.usage
-    return ReplayCall(
-        messages=tuple(_message(message) for message in call.prompt.messages),
-        image_size=call.prompt.image_size,
-        reply=reply.text,
-        thinking=reply.thinking,
-        model=reply.model,
-        request_id=reply.request_id,
-        fault=call.fault,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        dollars=usage.dollars,
-        uncertain_dollars=usage.uncertain_dollars if usage.uncertain else 0.0,
-        replayed=bool(usage.replayed),
-        seconds=usage.seconds,
-    )
-
-
-def _message(message: Message) -> ReplayMessage:
-    parts = tuple(
-        (part.episode, part.step) if isinstance(part, Frame) else part for part in message.parts
-    )
-    return ReplayMessage(role=message.role, parts=parts)

@@ -57,6 +57,7 @@ IDENTITY_FREE = frozenset(
         "python",
         "base_url",
         "estimate",
+        "pictures",
     }
 )
 """Settings that may differ when a run is continued: a server may have moved since."""
@@ -116,7 +117,7 @@ def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in settings.items()
         if name not in added or completed(settings)[name] != DEFAULTS[name]
     }
-    for name in ("settings_version", "privileges"):
+    for name in ("settings_version", "privileges", "pictures"):
         kept.pop(name, None)
     if kept.get("prompt") == "embedded":
         kept["prompt"] = "specialist"

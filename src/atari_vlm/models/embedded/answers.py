@@ -96,6 +96,11 @@ class AnswerRules:
         )
 
     @property
+    def pictures(self) -> dict[str, Any]:
+        """How frames become the picture of `image`, for the record of a run."""
+        return {"form": "motion", "side": self.image_size}
+
+    @property
     def games(self) -> tuple[str, ...]:
         """The games that the checkpoint was trained on."""
         return tuple(self._games)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,10 @@ class EmbeddedModel:
     def version_for(self, game: str) -> str:
         """Digest of the checkpoint that plays a game; other checkpoints may change beside it."""
         return self._runtimes[game].digest
+
+    def pictures_for(self, game: str) -> dict[str, Any]:
+        """The last two frames as one picture of motion."""
+        return self._runtimes[game].answers.pictures
 
     @property
     def games(self) -> tuple[str, ...]:

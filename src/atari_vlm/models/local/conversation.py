@@ -75,6 +75,16 @@ def build_conversation(
     return conversation
 
 
+def pictures_of(policy: FramePolicy) -> dict[str, Any]:
+    """What `build_conversation` makes of several frames, as `protocols.Depicting` has it."""
+    scale = {"scale": policy.scale}
+    if policy.video and (video := policy.video_format):
+        return {"form": "video", "multiple": video.multiple, "most": video.max_frames, **scale}
+    if policy.max_images is not None:
+        return {"form": "mosaic", "most": policy.max_images, "gap": GAP, **scale}
+    return {"form": "each", **scale}
+
+
 def images_of(conversation: Conversation) -> list[Image.Image]:
     """The images of a conversation, in order, without those of videos."""
     content = [part for message in conversation for part in message["content"]]

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelFault, ModelUnusable, setting
 from atari_vlm.models.embedded import answers
@@ -143,6 +143,10 @@ class LocalModel:
         family = f"{self._checkpoint.model_type}{f' ({placement})' if placement else ''}"
         code = ", by Python code of its own" if self._checkpoint.remote_code else ""
         return f"{family}{code}: {self._format.description}"
+
+    def pictures_for(self, game: str) -> dict[str, Any]:
+        """How frames become pictures, in every game the same."""
+        return self._format.pictures
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """Generate an answer.

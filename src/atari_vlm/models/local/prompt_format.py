@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from atari_vlm.models.embedded.answers import AnswerRules, request_of
 from atari_vlm.models.local.backend import LocalBackend
-from atari_vlm.models.local.conversation import Conversation, build_conversation
+from atari_vlm.models.local.conversation import Conversation, build_conversation, pictures_of
 from atari_vlm.models.local.families import EMBEDDED, FramePolicy
 from atari_vlm.models.local.generation import GenerationRequest
 from atari_vlm.models.local.json_constraint import JSONConstraint
@@ -49,6 +49,11 @@ class PromptFormat(Protocol):
     @property
     def description(self) -> str:
         """What the model is shown, for the record of a run."""
+        ...
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """How frames become pictures, as `protocols.Depicting` has it."""
         ...
 
     def scoring_key(self, prompt: Prompt) -> Hashable:
@@ -100,6 +105,11 @@ class InstructionFormat:
     def description(self) -> str:
         """The frame policy, and that JSON answers are constrained."""
         return f"{self.policy.description}; answers in JSON are held to their form"
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """The frame policy."""
+        return pictures_of(self.policy)
 
     def scoring_key(self, prompt: Prompt) -> Hashable:
         """The legal answers and their form."""
@@ -164,6 +174,11 @@ class EmbeddedFormat:
     def description(self) -> str:
         """The frame policy."""
         return self.policy.description
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """The last two frames as one picture of motion."""
+        return self._rules.pictures
 
     def scoring_key(self, prompt: Prompt) -> Hashable:
         """The legal answers, and the text, which names the game."""

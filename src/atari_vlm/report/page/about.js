@@ -6,7 +6,8 @@ function openAbout() {
   const actions = episode.names.map((name, k) => [name, occurrences(episode.actions, k), "plain"]);
   $("about-body").replaceChildren(
     ...section("Run", runFacts()),
-    ...section(`Episode ${episode.number}`, episodeFacts(episode)),
+    ...section(`Episode: ${episode.name}`, episodeFacts(episode)),
+    ...lessonsView(episode),
     ...section("Settings", replay.settings),
     make("h3", {}, "Sources of its decisions"),
     shares(sources),
@@ -33,6 +34,7 @@ function runFacts() {
 function episodeFacts(episode) {
   const { calls, input, output, dollars: price, seconds: wait } = episode.usage;
   const rows = [
+    ...(episode.phase ? [["Phase", episode.phase]] : []),
     ["Seed", String(episode.seed)],
     ["Ended", episode.status],
     ["Score", number(episode.score)],
@@ -44,6 +46,22 @@ function episodeFacts(episode) {
   if (price !== 0) rows.push(["Price", price === null ? "unknown" : dollars(price)]);
   if (calls) rows.push(["Waited", `${seconds(wait)}, ${seconds(wait / calls)} a call`]);
   return rows;
+}
+
+/** What had been learned before the episode: advice in words, and examples with their screens. */
+function lessonsView({ phase, lessons }) {
+  if (!lessons.length) return [];
+  const items = lessons.map(({ text, frame }) => {
+    const item = make("li", {}, make("span", { class: "words" }, text));
+    const found = frame && findFrame(...frame);
+    if (!found) return item;
+    const canvas = make("canvas", { role: "img", "aria-label": "The screen shown with it" });
+    found.open().then((pixels) => paint(canvas, pixels, found.shape)).catch(fail);
+    item.prepend(canvas);
+    return item;
+  });
+  const title = `Learned from earlier episodes, and shown in this one (${phase || "play"})`;
+  return [make("h3", {}, title), make("ol", { class: "lessons" }, ...items)];
 }
 
 /** A heading and (name, value) pairs; empty without pairs. */

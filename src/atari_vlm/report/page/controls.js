@@ -109,7 +109,12 @@ function addListeners() {
   onClick("aspect", KEYS.a);
   onClick("theme", switchTheme);
   onClick("about", openAbout);
+  onClick("lessons", openAbout);
   onClick("help", KEYS["?"]);
+  onClick("banner-go", () => {
+    pause();
+    goTo(now().opening);
+  });
   $("speeds").append(
     ...SPEEDS.map((speed, k) => {
       const name = speed < 1 ? "¼×" : `${speed}×`;
@@ -143,14 +148,28 @@ function addListeners() {
   addEventListener("hashchange", openAddress);
 }
 
+/** The list of episodes, under the headings of their phases. */
+function fillEpisodes() {
+  const groups = new Map();
+  for (const { name, phase, score, invalid } of replay.episodes) {
+    if (!groups.has(phase)) {
+      groups.set(phase, phase ? make("optgroup", { label: phase }) : $("episode"));
+      if (phase) $("episode").append(groups.get(phase));
+    }
+    const result = invalid ? "invalid" : `score ${number(score)}`;
+    groups.get(phase).append(make("option", {}, `${name}, ${result}`));
+  }
+  $("pick").hidden = replay.episodes.length < 2;
+}
+
 function start() {
   document.title = replay.title;
   $("game").textContent = replay.game;
   $("player").textContent = [replay.model, replay.policy].filter(Boolean).join(" · ");
-  for (const { number: name, score } of replay.episodes) {
-    $("episode").append(make("option", {}, `${name}, score ${number(score)}`));
-  }
-  $("pick").hidden = replay.episodes.length < 2;
+  fillEpisodes();
+  const silent = !replay.episodes.some(({ usage }) => usage.calls);
+  document.body.classList.toggle("silent", silent);
+  if (silent) $("said-title").textContent = "Why it was played";
   addListeners();
   setSpeed(1);
   openAddress();

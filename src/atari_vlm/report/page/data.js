@@ -81,9 +81,9 @@ async function entryAt(cache, episode, at) {
 
 /** Screens in prompts that are not of this run, by "episode/step"; each is unpacked once. */
 const storedScreens = new Map(
-  replay.stored.map(({ frame, shape, screen }) => {
+  replay.stored.map(({ frame, name, shape, screen }) => {
     let opened;
-    return [frame.join("/"), { shape, open: () => (opened ??= inflate(screen)) }];
+    return [frame.join("/"), { name, shape, open: () => (opened ??= inflate(screen)) }];
   }),
 );
 

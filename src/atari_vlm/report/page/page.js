@@ -19,7 +19,8 @@ const scoreAt = (at) => (ended(at) ? now().score : now().scores[at]);
 
 /* Moving ------------------------------------------------------------------------------------ */
 
-function openEpisode(index, at = 0) {
+/** Open an episode, at the decision its data names if not told another. */
+function openEpisode(index, at) {
   here.episode = Math.min(Math.max(index, 0), replay.episodes.length - 1);
   events = findEvents(now());
   times = framesBefore(now());
@@ -27,9 +28,10 @@ function openEpisode(index, at = 0) {
   $("scrub").max = last();
   $("lives-cell").hidden = now().lives.every((lives) => !lives);
   showResult();
+  showBanner();
   showEvents();
   redraw();
-  goTo(at);
+  goTo(at ?? now().opening);
 }
 
 function goTo(at) {
@@ -122,6 +124,7 @@ function show() {
   $("scrub").setAttribute("aria-valuetext", `Decision ${at} of ${total}, score ${score}`);
   const share = at / Math.max(last(), 1);
   $("head").style.left = `calc(${MARGIN}px + ${share} * (100% - ${2 * MARGIN}px))`;
+  $("banner-go").hidden = at === now().opening;
   showScreen();
   showPlan();
   showCalls();
@@ -169,15 +172,18 @@ let saving = 0;
 function saveAddress() {
   clearTimeout(saving);
   saving = setTimeout(() => {
-    const place = `#episode=${now().number}&decision=${here.at}`;
+    const name = now().name.replaceAll(" ", "-");
+    const place = `#episode=${encodeURIComponent(name)}&decision=${here.at}`;
     if (!here.playing) history.replaceState(null, "", place);
   }, 300);
 }
 
-/** Open the place in the address. */
+/** Open the place in the address; without one, the episode that failed, or else the first. */
 function openAddress() {
   const wanted = new URLSearchParams(location.hash.slice(1));
-  const number = wanted.get("episode");
-  const index = replay.episodes.findIndex((episode) => String(episode.number) === number);
-  openEpisode(Math.max(index, 0), Number(wanted.get("decision")) || 0);
+  const name = wanted.get("episode");
+  const named = replay.episodes.findIndex((episode) => episode.name.replaceAll(" ", "-") === name);
+  const failed = replay.episodes.findIndex((episode) => episode.invalid);
+  const decision = wanted.has("decision") ? Number(wanted.get("decision")) || 0 : undefined;
+  openEpisode(named >= 0 ? named : name === null ? failed : 0, decision);
 }

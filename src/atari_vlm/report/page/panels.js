@@ -7,6 +7,15 @@ const EVENT_ICONS = {
   life: "M3.5 3.5h9V8L8 13 3.5 8z",
 };
 
+const SOURCES = {
+  parsed: "Read from the model's answer",
+  repaired: "Read from the model's second answer, after the first named no legal action",
+  fallback: "Played because the model named no legal action",
+  searched: "Chosen by a search among the candidates",
+  scored: "Chosen by the probabilities the model gave",
+  scripted: "Chosen by a program, without a model",
+};
+
 function showPlan() {
   const { at } = here;
   const over = ended(at);
@@ -26,6 +35,7 @@ function showPlan() {
   $("held").textContent = heldText(frames, interval);
   $("hold").replaceChildren(...holdCells(frames, interval));
   $("source").textContent = $("source").dataset.source = source;
+  $("source").title = SOURCES[source];
   showEarned(now().rewards[at]);
 }
 
@@ -122,16 +132,17 @@ function fillPrompt(candidate, earlier, at) {
 function fillReply(candidate, candidates, row) {
   const views = candidate.calls.flatMap((call, k) => [
     candidate.calls.length > 1 ? make("h3", { class: "turn" }, `Turn ${k + 1}`) : null,
-    replyView(call),
+    replyView(call, row.source),
   ]);
-  if (!views.length) views.push(empty(withoutCall(row)));
-  fill("said", [candidates.length > 1 ? candidateButtons(candidates, row) : null, ...views]);
+  const buttons = candidates.length > 1 ? candidateButtons(candidates, row) : null;
+  fill("said", views.length ? [buttons, ...views] : [...withoutCall(row), buttons]);
 }
 
 /** Why no model was called: an earlier answer planned this decision, or no model plays. */
 function withoutCall(row) {
-  if (row.source === "parsed") return `${row.action} was planned before. ${row.reason}`;
-  return `${row.action} was ${row.source}, without a model.`;
+  if (row.source === "parsed") return [empty(`${row.action} was planned before. ${row.reason}`)];
+  const reason = row.reason ? make("div", { class: "reply" }, make("p", { class: "words" }, row.reason)) : null;
+  return [reason, empty(`${SOURCES[row.source]}.`)].filter(Boolean);
 }
 
 /** Buttons of the candidates of a vote or a search; each shows its prompt and reply. */
@@ -154,9 +165,24 @@ function candidateButtons(candidates, row) {
   return make("div", { class: "candidates", role: "group" }, title, ...buttons);
 }
 
+/** Say at the top why an invalid episode has no score, and what the model said last. */
+function showBanner() {
+  const { invalid, quote } = now();
+  $("banner").hidden = !invalid;
+  $("banner-title").textContent = "This run is invalid: it has no score.";
+  $("banner-reason").textContent = invalid;
+  $("banner-quote").hidden = !quote || invalid.includes(quote.slice(0, 60));
+  $("banner-quote").textContent = `Its last reply: “${quote}”`;
+}
+
 function showResult() {
+  const learned = now().lessons.length;
+  $("phase").textContent = now().phase.split(",")[0] || "Episode";
+  $("lessons").hidden = !learned;
+  $("lessons").textContent = `${count(learned, "lesson")} learned before`;
   const { random, human } = replay;
   const parts = [make("b", {}, number(now().score)), ` ${now().status}`];
+  if (now().invalid) parts.splice(0, 2, make("b", {}, "no score"), " invalid");
   if (random !== null && human !== null && human !== random) {
     const share = number(Math.round((100 * (now().score - random)) / (human - random)));
     const [low, high] = [`random ${number(random)}`, `human ${number(human)}`];

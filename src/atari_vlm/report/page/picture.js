@@ -21,6 +21,43 @@ function paint(canvas, pixels, [height, width], size) {
   canvas.getContext("2d").putImageData(new ImageData(data, toWidth, toHeight), 0, 0);
 }
 
+/** Draw two screens as `images.motion` does: now in red, before in green, what changed in blue. */
+function paintMotion(canvas, before, after, shape, side) {
+  const [newer, older] = [luminance(after, shape, side), luminance(before, shape, side)];
+  const changed = spread(newer.map((value, k) => Math.abs(value - older[k])), side);
+  const data = new Uint8ClampedArray(4 * side * side);
+  for (let k = 0; k < side * side; k++) {
+    data.set([newer[k], older[k], 2 * Math.min(changed[k], 127), 255], 4 * k);
+  }
+  canvas.getContext("2d").putImageData(new ImageData(data, side, side), 0, 0);
+}
+
+/** Luminance of every pixel, scaled to a square by averaging areas. */
+function luminance(pixels, [height, width], side) {
+  const gray = new Uint8ClampedArray(4 * pixels.length);
+  pixels.forEach((index, k) => {
+    const [red, green, blue] = palette.subarray(3 * index, 3 * index + 3);
+    gray[4 * k] = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16; // as in Pillow
+  });
+  const across = filtered(gray, height, box(width, side), 4, 4 * width, 4, 4 * side);
+  const scaled = filtered(across, side, box(height, side), 4 * side, 4, 4 * side, 4);
+  return scaled.filter((_, k) => k % 4 === 0);
+}
+
+/** The largest of each value and all within 3 rows and 3 columns of it. */
+function spread(values, side) {
+  const within = (source, stride) =>
+    source.map((_, k) => {
+      const at = Math.floor(k / stride) % side;
+      let most = 0;
+      for (let by = Math.max(-3, -at); by <= Math.min(3, side - 1 - at); by++) {
+        most = Math.max(most, source[k + by * stride]);
+      }
+      return most;
+    });
+  return within(within(values, 1), side);
+}
+
 /** Scale as Pillow does for the model: enlarging repeats pixels, shrinking averages them. */
 function scaled(data, from, to) {
   if (from[0] === to[0] && from[1] === to[1]) return data;

@@ -15,39 +15,43 @@ function make(tag, attributes = {}, ...children) {
 const folding = { whole: false, exact: false, open: new Set() };
 const SHORT = 3; // this many unchanged lines in a row are not folded
 
-/** The messages of a call; lines that `before`, an earlier call or null, lacks are marked. */
+/** Pictures and messages of a call; lines that `before`, an earlier call or null, lacks are marked. */
 function promptView(call, before, here) {
   const repeated = before && here.repair ? sameStart(before.messages, call.messages) : 0;
   const known = before && lineCounts(repeated ? [] : before.messages);
+  const pictures = picturesOf(call, here);
   const view = make("div", { class: "prompt" });
+  if (!repeated) view.append(picturesView(call, pictures, here) ?? "");
   if (repeated) {
     const note = `${count(repeated, "message")} as above, then:`;
     view.append(make("p", { class: "again" }, note));
   }
   for (const [role, parts] of call.messages.slice(repeated)) {
-    const body = partsView(parts, known, call.size, here);
+    const body = partsView(parts, known, call, pictures, here);
     const message = make("section", { class: "message" }, make("h3", {}, role), body);
     message.dataset.role = role;
     view.append(message);
   }
-  const [height, width] = now().shape;
-  const sent = `sent at ${(call.size ?? [width, height]).join(" × ")}`;
-  view.querySelector(".strip")?.append(make("p", { class: "sent" }, sent));
   return view;
 }
 
-/** Texts and frames in reading order; consecutive frames share a row. */
-function partsView(parts, known, size, here) {
+/** Texts and frames in reading order; a frame that is shown above is only named. */
+function partsView(parts, known, call, pictures, here) {
   const body = make("div", { class: "parts" });
   for (const part of parts) {
-    if (typeof part === "string") {
-      body.append(textView(part, known));
-      continue;
-    }
-    if (body.lastChild?.className !== "strip") body.append(make("div", { class: "strip" }));
-    body.lastChild.append(frameView(part, size, here));
+    const place = pictures.frames.indexOf(part);
+    if (typeof part === "string") body.append(textView(part, known));
+    else if (place < 0 && pictures.form === "each") body.append(frameView(part, call, here));
+    else body.append(make("p", { class: "ref" }, referenceName(place, pictures)));
   }
   return body;
+}
+
+/** What stands in the text for a frame that is shown above it. */
+function referenceName(place, { form, frames }) {
+  if (place < 0) return "[screen left out]";
+  if (form === "motion") return place ? "[the picture above]" : "";
+  return frames.length > 1 ? `[${form === "each" ? "picture" : "screen"} ${place + 1}]` : "[picture]";
 }
 
 function sameStart(before, messages) {
@@ -103,58 +107,24 @@ function unchangedView(lines, compared) {
   return [views[0], more];
 }
 
-/** A frame of the prompt at the size it was sent; a click enlarges it. */
-function frameView([number, step], size, here) {
-  const found = findFrame(number, step);
-  const name = frameName(number, step, here);
-  const caption = make("figcaption", {}, name);
-  if (!found) {
-    const missing = make("div", { class: "missing" }, "not in this page");
-    return make("figure", { class: "frame" }, missing, caption);
-  }
-  const { shape } = found;
-  const [width, height] = size ?? [shape[1], shape[0]];
-  const canvas = make("canvas", { width, height, "data-step": step, "data-episode": number });
-  const attributes = {
-    type: "button",
-    "aria-label": `Enlarge: ${name}, ${width} by ${height} pixels`,
-    onclick: () => enlarge(canvas, `${name}, as sent: ${width} × ${height}`),
-  };
-  const painted = found.open().then((pixels) => paint(canvas, pixels, shape, size));
-  here.frames.push(painted);
-  const kind = number === here.number ? "frame" : "frame aside";
-  return make("figure", { class: kind }, make("button", attributes, canvas), caption);
-}
-
-function frameName(number, step, here) {
-  if (number < 0) return `training episode ${-1 - number}, decision ${step}`;
-  if (number !== here.number) return `episode ${number}, decision ${step}`;
-  if (step === here.at) return "now";
-  return step < here.at ? `${count(here.at - step, "decision")} ago` : `decision ${step}`;
-}
-
-function enlarge(canvas, name) {
-  const large = document.getElementById("frame-canvas");
-  [large.width, large.height] = [canvas.width, canvas.height];
-  large.getContext("2d").drawImage(canvas, 0, 0);
-  document.getElementById("frame-title").textContent = name;
-  document.getElementById("frame-dialog").showModal();
-}
-
 /** The answer to a call: reasoning, text, fault and cost. */
-function replyView(call) {
+function replyView(call, source) {
   const view = make("div", { class: "reply" });
   if (call.thinking) {
     const title = make("summary", {}, "Reasoning");
     const thoughts = make("div", { class: "words" }, call.thinking);
     view.append(make("details", { class: "thinking", open: "" }, title, thoughts));
   }
-  const none = call.thinking ? "No answer after the reasoning." : "The answer is empty.";
   if (call.reply) view.append(textOf(call.reply));
-  else view.append(make("p", { class: "nothing" }, none));
+  else view.append(make("p", { class: "nothing" }, withoutWords(call, source)));
   if (call.fault) view.append(make("p", { class: "fault" }, call.fault));
   view.append(make("p", { class: "cost" }, ...cost(call)));
   return view;
+}
+
+function withoutWords(call, source) {
+  if (source === "scored") return "No words: the model rated every legal answer in one pass.";
+  return call.thinking ? "No answer after the reasoning." : "The answer is empty.";
 }
 
 /** The exact reply, or the fields of its JSON one below the other. */

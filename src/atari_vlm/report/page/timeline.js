@@ -20,6 +20,9 @@ const TINTS = ["muted", "line", "accent", "life", "gain", ...SEVERITY];
 
 function drawTimeline(canvas, episode, events) {
   const ratio = window.devicePixelRatio || 1;
+  const values = scoreLine(episode);
+  const labels = axisLabels(values);
+  setAxisWidths(labels); // before measuring: the labels decide how wide the curve is
   const { width, height } = canvas.getBoundingClientRect();
   if (!width) return;
   canvas.width = Math.round(width * ratio);
@@ -29,19 +32,20 @@ function drawTimeline(canvas, episode, events) {
   const paper = {
     pen,
     width,
-    top: 16,
+    top: 8,
     floor: height - LANE - 6,
     height,
     tints: themeTints(),
     across: (at) => MARGIN + (at / Math.max(episode.count - 1, 1)) * (width - 2 * MARGIN),
   };
-  const values = scoreLine(episode);
   paper.up = scale(values, paper);
   references(paper, values);
   curve(paper, values);
   rewards(paper, values, events.reward, episode);
   sources(paper, episode);
   marks(paper, events);
+  fillAxis($("values"), labels.values, paper);
+  fillAxis($("references"), labels.references, paper);
 }
 
 /** The score at every position of the slider, the end included. */
@@ -51,15 +55,68 @@ function scoreLine(episode) {
   return values;
 }
 
-/** Random and human score, unless they would flatten the curve. */
+/** Random and human score that can be drawn without flattening the curve. */
 function referenceScores(values) {
   const [low, high] = bounds(values);
   const reach = Math.max(high - low, 1);
-  return [
-    ["random", replay.random],
+  return knownScores().filter(
+    ([, value]) => value > low - 2.5 * reach && value < high + 2.5 * reach,
+  );
+}
+
+function knownScores() {
+  const known = [
     ["human", replay.human],
-  ].filter(
-    ([, value]) => value !== null && value > low - 2.5 * reach && value < high + 2.5 * reach,
+    ["random", replay.random],
+  ];
+  return known.filter(([, value]) => value !== null);
+}
+
+/** What is written left and right of the curve, as (text, score). */
+function axisLabels(values) {
+  const [low, high] = bounds(values);
+  const drawn = new Set(referenceScores(values).map(([name]) => name));
+  const arrow = (name, value) => (drawn.has(name) ? "" : value > high ? "↑ " : "↓ ");
+  return {
+    values: [...new Set([high, 0, low])].map((value) => [number(value), value]),
+    references: knownScores().map(([name, value]) => [
+      `${arrow(name, value)}${name} ${number(value)}`,
+      value,
+    ]),
+  };
+}
+
+/** Make both axes as wide as their labels, which stand in them a second time, unseen. */
+function setAxisWidths(labels) {
+  for (const [id, list] of Object.entries(labels)) {
+    const widths = list.map(([text]) => make("div", {}, text));
+    $(id).replaceChildren(make("div", { class: "widths" }, ...widths));
+  }
+}
+
+/** Write labels at their scores, moved apart so that none touches another. */
+function fillAxis(axis, labels, { up, top, floor }) {
+  const half = 7; // half the height of a label
+  const clamp = (y) => Math.min(Math.max(y, top), floor);
+  const placed = labels.map(([text, value]) => ({ text, y: clamp(up(value)) }));
+  placed.sort((a, b) => a.y - b.y);
+  let kept = placed;
+  if (axis.id === "values") {
+    // Zero gives way to the scores above and below it.
+    const near = (other, one) => other !== one && Math.abs(other.y - one.y) < 2 * half;
+    kept = placed.filter((one) => one.text !== "0" || !placed.some((other) => near(other, one)));
+    if (!kept.length) kept = placed.slice(-1);
+  }
+  kept.forEach((one, k) => (one.y = Math.max(one.y, k ? kept[k - 1].y + 2 * half : one.y)));
+  for (let k = kept.length - 1, most = floor; k >= 0; k--, most = kept[k + 1].y - 2 * half) {
+    kept[k].y = Math.min(kept[k].y, most);
+  }
+  axis.append(
+    ...kept.map(({ text, y }) => {
+      const label = make("span", {}, text);
+      label.style.top = `${y - half}px`;
+      return label;
+    }),
   );
 }
 
@@ -74,8 +131,6 @@ function scale(values, { top, floor }) {
 }
 
 function references({ pen, width, up, tints }, values) {
-  pen.font = "11px system-ui, sans-serif";
-  pen.textBaseline = "bottom";
   for (const [name, value] of [["", 0], ...referenceScores(values)]) {
     const y = Math.round(up(value)) + 0.5;
     pen.strokeStyle = tints.line;
@@ -84,24 +139,8 @@ function references({ pen, width, up, tints }, values) {
     pen.moveTo(MARGIN, y);
     pen.lineTo(width - MARGIN, y);
     pen.stroke();
-    if (!name) continue;
-    pen.fillStyle = tints.muted;
-    pen.textAlign = "right";
-    pen.fillText(`${name} ${number(value)}`, width - MARGIN, y > 14 ? y - 1 : y + 13);
   }
   pen.setLineDash([]);
-  extremes(pen, up, values, tints);
-}
-
-/** The highest and the lowest score, written beside the curve. */
-function extremes(pen, up, values, tints) {
-  const [low, high] = bounds(values);
-  pen.fillStyle = tints.muted;
-  pen.textAlign = "left";
-  for (const value of new Set([high, low])) {
-    const y = up(value);
-    if (Math.abs(y - up(0)) > 14) pen.fillText(number(value), MARGIN, y > 14 ? y - 1 : y + 12);
-  }
 }
 
 function curve({ pen, across, up, tints }, values) {
