@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
-from atari_vlm.atari import images
+from atari_vlm.atari import ale_names, images
+from atari_vlm.atari.ale_names import AleView, ObsType
 from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.film import last_screens
 from atari_vlm.atari.games import get_game
-from atari_vlm.atari.snapshot import Snapshot
+from atari_vlm.atari.snapshot import EnvironmentSnapshot, check_fits
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.types import Frame, Observation, Pixels
 
@@ -26,6 +28,8 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
 
     Observations are the screens before the last `frame_stack` decisions, oldest first: uint8 of
     shape (frame_stack, height, width, 3), or (frame_stack, height, width) in grayscale.
+
+    It can be copied, pickled, saved and restored in the middle of an episode.
 
     Args:
         game_name: any spelling that `get_game` accepts, e.g. "Pong-v5".
@@ -40,19 +44,28 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         plans: make the action space (action, frames - 1): the action is held for `frames` emulator
             frames, followed by NOOP until the next decision.
         full_action_space: use all 18 actions instead of the game's minimal set.
-        max_frames: emulator frames after which an episode is truncated.
+        max_frames: emulator frames after which an episode is truncated; None for no limit.
         mode: ALE game mode; None for the default.
         difficulty: ALE difficulty switch; None for the default.
+        obs_type: "rgb", "grayscale" or "ram": observations are those of `ALE/<Game>-v5` instead,
+            one native screen of shape (height, width, 3) or (height, width), or the console's
+            memory of shape (128,). `frame_stack`, `resize_shape` and `grayscale` then do not apply.
+        keep_screens: emulator frames whose screens are kept for `last_screens`, 34 kB each;
+            60 are a second. The default keeps none and costs nothing.
         render_mode: "rgb_array", with which `render()` returns the native screen in colour, or
             None.
+        ale_keywords: `frameskip` and `max_num_frames_per_episode`, ALE's names of `frame_skip` and
+            `max_frames`.
 
     Raises:
         UnknownName: there is no such game; the message suggests the nearest name.
         UnsafeGame: loading the ROM would end the process.
         InvalidSetting: a value is out of range, or the game does not offer it.
+        TypeError: there is no such keyword; the message suggests the nearest name.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
+    """Of an environment: `render_fps` is its decisions a second, 60 / frame_skip."""
 
     def __init__(
         self,
@@ -66,17 +79,27 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         pool_frames: bool = True,
         plans: bool = False,
         full_action_space: bool = False,
-        max_frames: int = 108_000,
+        max_frames: int | None = 108_000,
         mode: int | None = None,
         difficulty: int | None = None,
+        obs_type: ObsType | None = None,
+        keep_screens: int = 0,
         render_mode: Literal["rgb_array"] | None = "rgb_array",
+        **ale_keywords: Any,
     ) -> None:
+        if ale_keywords:
+            ours = ale_names.renamed(ale_keywords, inspect.signature(type(self)).parameters)
+            frame_skip = ours.get("frame_skip", frame_skip)
+            max_frames = ours.get("max_frames", max_frames)
         _check_range("frame_stack", frame_stack)
         _check_range("frame_skip", frame_skip)
+        _check_range("keep_screens", keep_screens, least=0)
         if resize_shape is not None:
             images.check_size(resize_shape)
-        if render_mode not in (None, "rgb_array"):
-            raise InvalidSetting(f"render_mode must be 'rgb_array' or None, not {render_mode!r}.")
+        ale_names.check_render_mode(render_mode)
+        if obs_type is not None:
+            ale_names.check_obs_type(obs_type, frame_stack, resize_shape, grayscale)
+            frame_stack, resize_shape = 1, None
         self.game = get_game(game_name)
         self.emulator = Emulator(
             self.game,
@@ -88,14 +111,15 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         )
         self.frame_skip, self.pool_frames, self.plans = frame_skip, pool_frames, plans
         self.grayscale, self.resize_shape, self.render_mode = grayscale, resize_shape, render_mode
+        self.obs_type, self.keep_screens = obs_type, keep_screens
+        self.metadata = {**self.metadata, "render_fps": 60 / frame_skip}
         self.legal = self.emulator.legal
         self._frames: deque[Frame] = deque(maxlen=frame_stack)
-        self._images: deque[Pixels] = deque(maxlen=frame_stack)
+        self._arrays: dict[Frame, Pixels] = {}
+        self._moment: Pixels | None = None
         self._episode = self._step = 0
         self._score = 0.0
-        width, height = resize_shape or (self.emulator.width, self.emulator.height)
-        colour = () if grayscale else (3,)
-        shape = (frame_stack, height, width, *colour)
+        shape = self._shape(frame_stack)
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
         count = len(self.legal)
         self.action_space = (
@@ -108,9 +132,11 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         """Start an episode; see `Emulator.reset`."""
         self.emulator.reset(seed=seed, power_cycle=power_cycle)
         self._episode, self._step, self._score = episode, 0, 0.0
+        if self.keep_screens:
+            first = self.emulator.screen(pooled=False)
+            self.emulator.film = deque([first], maxlen=self.keep_screens)
         frame = self._current_frame()
         self._frames.extend([frame] * (self._frames.maxlen or 1))
-        self._images.clear()
 
     def observe(self, privileges: frozenset[str] = frozenset()) -> Observation:
         """The Observation for the next decision.
@@ -119,6 +145,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
             privileges: "ram" adds the console's memory, "emulator" a Snapshot without its random
                 generator.
         """
+        self._check_moment()
         return Observation(
             game=self.game.name,
             frames=tuple(self._frames),
@@ -133,19 +160,76 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
 
     def advance(self, action: int, frames: int) -> float:
         """Play one decision and return its raw reward; see `Emulator.play`."""
+        self._check_moment()
         reward = self.emulator.play(action, frames, self.frame_skip)
         self._step += 1
         self._score += reward
         self._frames.append(self._current_frame())
         return reward
 
-    def save(self) -> Snapshot:
-        """The exact state of the emulator; see `Emulator.restore`."""
-        return self.emulator.save()
+    def save(self) -> EnvironmentSnapshot:
+        """The whole state: emulator, stacked screens, score, counters and random generators.
+
+        `restore` continues from it exactly, in this environment or in another one of the same game
+        and settings, in any process: it can be pickled.
+
+        Raises:
+            InvalidSetting: there is no episode yet.
+        """
+        self._check_moment()
+        rng = self._np_random
+        return EnvironmentSnapshot(
+            emulator=self.emulator.save(),
+            frames=tuple(self._frames),
+            film=tuple(self.emulator.film or ()),
+            episode=self._episode,
+            step=self._step,
+            score=self._score,
+            seed=self._np_random_seed,
+            rng=None if rng is None else dict(rng.bit_generator.state),
+        )
+
+    def restore(
+        self, saved: EnvironmentSnapshot, *, seed: int | None = None
+    ) -> tuple[Pixels, dict[str, Any]]:
+        """Continue from what `save` returned; returns (observation, info) of that moment.
+
+        Args:
+            saved: of the same game and `frame_stack`.
+            seed: seeds new sticky actions, so that a search cannot foresee those of the game; None
+                for the actions that would have followed.
+
+        Raises:
+            InvalidSetting: `saved` does not come from `save`.
+            StoreError: it is of another game, or of another `frame_stack` or `keep_screens`.
+        """
+        check_fits(saved, self._frames.maxlen, self.keep_screens)
+        self.emulator.restore(saved.emulator, seed=seed)
+        if self.keep_screens:
+            self.emulator.film = deque(saved.film, maxlen=self.keep_screens)
+        self._moment = self.emulator.screen(pooled=False)
+        self._frames.extend(saved.frames)
+        self._episode, self._step, self._score = saved.episode, saved.step, saved.score
+        self._np_random_seed = saved.seed
+        self._np_random = saved.generator()
+        return self._array(), self._info()
 
     def _current_frame(self) -> Frame:
+        self._moment = self.emulator.screen(pooled=False)
         pixels = self.emulator.screen(pooled=self.pool_frames)
         return Frame(pixels, self._episode, self._step, self.game.standard)
+
+    def _check_moment(self) -> None:
+        """Raise unless the emulator is where the last decision left it."""
+        if self._moment is self.emulator.screen(pooled=False):
+            return
+        if self._moment is None:
+            raise InvalidSetting("There is no episode and no screen yet. Call reset() first.")
+        raise InvalidSetting(
+            "The emulator was moved without the environment, whose screens and score are now those "
+            "of another moment. Use env.save() and env.restore() instead of the emulator's, or "
+            "call reset()."
+        )
 
     # --- interface of Gymnasium: arrays -----------------------------------------------------------
 
@@ -157,39 +241,85 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         With a seed, the episode depends only on the seed. Without one, as in `ALE/<Game>-v5`, the
         console's reset button is pressed, which is ten times faster but may keep some memory of the
         last episode.
+
+        Args:
+            seed: of the episode, and of all that follow until the next seed.
+            options: {"power_cycle": True} lets an episode without a seed start from a new console
+                too; {"power_cycle": False} one with a seed from the reset button.
+
+        Raises:
+            InvalidSetting: there is no such option.
         """
+        power_cycle = ale_names.power_cycle(options, seed is not None)
         super().reset(seed=seed, options=options)
         episode_seed = int(self.np_random.integers(2**63))
-        self.begin(seed=episode_seed, episode=self._episode + 1, power_cycle=seed is not None)
-        return self._stack_images(), self._info()
+        self.begin(seed=episode_seed, episode=self._episode + 1, power_cycle=power_cycle)
+        return self._array(), self._info()
 
     def step(self, action: Any) -> tuple[Pixels, float, bool, bool, dict[str, Any]]:
         """Play one decision.
 
         Args:
-            action: index of the action in `legal`; with `plans`, (index, frames - 1).
+            action: a member of `action_space`: the index of the action in `legal`; with `plans`,
+                (index, frames - 1).
 
         Returns:
             Observation, raw reward, terminated (game over), truncated (frame limit), info.
 
         Raises:
-            IllegalAction: the action is out of range, or the episode is over.
+            IllegalAction: the action is not in `action_space`, or the episode is over.
         """
-        index, frames = (action[0], action[1] + 1) if self.plans else (action, self.frame_skip)
+        ale_names.check_action(action, self.action_space, self.game.title, self.legal)
+        if self.plans:
+            index, frames = int(action[0]), int(action[1]) + 1
+        else:
+            index, frames = int(action), self.frame_skip
         reward = self.advance(index, frames)
         terminated, truncated = self.emulator.terminated, self.emulator.truncated
-        return self._stack_images(), reward, terminated, truncated, self._info()
+        return self._array(), reward, terminated, truncated, self._info()
 
     def render(self) -> Pixels | None:
-        """The native screen in colour, shape (height, width, 3), uint8.
+        """The current native screen in colour, shape (height, width, 3), uint8.
 
-        None if `render_mode` is None.
+        It stays the same until the next `step`: for several screens in a prompt, set `frame_stack`
+        (`frames` in `play` and `VLMTrainer`), and for a film call `last_screens`. None if
+        `render_mode` is None.
+
+        Raises:
+            InvalidSetting: there is no episode yet.
         """
         if self.render_mode is None:
             return None
-        if not self._frames:
-            raise InvalidSetting("There is no screen yet. Call reset() before render().")
+        self._check_moment()
         return images.rgb(self._frames[-1])
+
+    def last_screens(self, n: int = 30, *, fps: int = 30) -> Pixels:
+        """The last `n` native screens in colour, oldest first, as a video model reads them.
+
+        They are `60 / fps` emulator frames apart, across decisions: the default is the last second
+        at 30 a second. Each is pooled from the frames since the one before, if `pool_frames` is on.
+        Before the episode's first screen, that one is repeated.
+
+        Args:
+            n: number of screens.
+            fps: screens a second of play; a divisor of 60.
+
+        Returns:
+            Shape (n, height, width, 3), uint8.
+
+        Raises:
+            InvalidSetting: `keep_screens` is less than the n * 60 / fps frames needed.
+        """
+        self._check_moment()
+        _check_range("n", n)
+        return last_screens(
+            self.emulator.film or (),
+            n,
+            fps=fps,
+            kept=self.keep_screens,
+            table=images.PALETTES[self.game.standard],
+            pooled=self.pool_frames,
+        )
 
     def get_vlm_prompt(self, kind: str = "basic") -> str:
         """The text of a prompt, to send together with the current screens.
@@ -203,18 +333,46 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
             self.game.name, kind, self.legal, interval=self.frame_skip, plans=self.plans
         )
 
-    def _stack_images(self) -> NDArray[np.uint8]:
-        newest = self._to_array(self._frames[-1])
-        if not self._images:
-            self._images.extend([newest] * (self._images.maxlen or 1))
-        else:
-            self._images.append(newest)
-        return np.stack(self._images) if len(self._images) > 1 else newest[None]
+    # --- what wrappers written for ALE read -------------------------------------------------------
+
+    @property
+    def ale(self) -> AleView:
+        """Lives, screens and memory under ALE's names, for wrappers."""
+        return AleView(self.emulator)
+
+    @property
+    def _frameskip(self) -> int:
+        return self.frame_skip
+
+    def get_action_meanings(self) -> list[str]:
+        """The names of the actions, in the order of `action_space`."""
+        return list(self.legal)
+
+    # --- how --------------------------------------------------------------------------------------
+
+    def _shape(self, frame_stack: int) -> tuple[int, ...]:
+        native = self.emulator.height, self.emulator.width
+        if self.obs_type is not None:
+            return {"ram": (128,), "grayscale": native, "rgb": (*native, 3)}[self.obs_type]
+        height, width = self.resize_shape[::-1] if self.resize_shape else native
+        return (frame_stack, height, width) if self.grayscale else (frame_stack, height, width, 3)
+
+    def _array(self) -> Pixels:
+        if self.obs_type is not None:
+            return ale_names.observation(self.emulator, self.obs_type, pooled=self.pool_frames)
+        before = self._arrays
+        self._arrays = {}
+        for frame in self._frames:
+            if frame not in self._arrays:
+                known = before.get(frame)
+                self._arrays[frame] = self._to_array(frame) if known is None else known
+        arrays = [self._arrays[frame] for frame in self._frames]
+        return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
 
     def _to_array(self, frame: Frame) -> Pixels:
         if self.grayscale:
             return images.grayscale(frame, self.resize_shape)
-        if self.resize_shape is None:
+        if self.resize_shape is None and frame is self._frames[-1]:
             return self.emulator.screen_rgb(pooled=self.pool_frames)
         return images.rgb(frame, self.resize_shape)
 
@@ -226,10 +384,10 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         }
 
 
-def _check_range(name: str, value: int) -> None:
+def _check_range(name: str, value: int, least: int = 1) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not 1 <= value <= MOST:
+    if not whole or not least <= value <= MOST:
         raise InvalidSetting(
-            f"{setting(name)} must be a whole number of at least 1 and at most {MOST}, "
+            f"{setting(name)} must be a whole number of at least {least} and at most {MOST}, "
             f"not {value!r}."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -95,6 +96,79 @@ def test_without_a_power_cycle_the_reset_button_keeps_memory():
     assert any(differs(name) for name in CARRY_OVER)
 
 
+PRESSED = ["assault", "beam_rider", "berzerk", "elevator_action", "solaris", "space_war"]
+"""Games that go on differently after one press of the reset button on a new console."""
+
+
+@pytest.mark.parametrize("name", ["pong", *PRESSED])
+@pytest.mark.parametrize("before", ["reset button", "set_ram"])
+def test_a_seeded_reset_is_the_game_of_that_seed_whatever_came_before(name, before):
+    emulator = Emulator(get_game(name))
+    choices = plans(40, len(emulator.legal), seed=2)
+    emulator.reset(seed=3)
+    first = play_on(emulator, choices)
+    emulator = Emulator(get_game(name))
+    if before == "set_ram":
+        for address in range(0, 128, 3):
+            emulator.set_ram(address, 77)
+    else:
+        emulator.reset(seed=9, power_cycle=False)
+    emulator.reset(seed=3)
+    assert play_on(emulator, choices) == first
+
+
+@pytest.mark.parametrize(
+    "name", ["pong", "qbert", "tetris", "amidar", "freeway", "private_eye", "berzerk", *CARRY_OVER]
+)
+def test_a_snapshot_of_the_first_frame_holds_what_the_reset_button_left(name):
+    emulator = Emulator(get_game(name))
+    choices = plans(60, len(emulator.legal), seed=2)
+    emulator.reset(seed=4)
+    play_on(emulator, choices)
+    emulator.reset(seed=5, power_cycle=False)
+    emulator.set_ram(9, 3)
+    at_the_start = emulator.save()
+    first = play_on(emulator, choices)
+    emulator.restore(at_the_start)
+    assert play_on(emulator, choices) == first
+    other = Emulator(get_game(name))
+    other.restore(Snapshot.from_bytes(at_the_start.to_bytes()))
+    assert play_on(other, choices) == first
+
+
+@pytest.mark.parametrize("name", ["qbert", "tetris", "tic_tac_toe_3d"])
+def test_a_snapshot_goes_into_an_emulator_whose_first_screen_is_unfinished(name):
+    emulator = Emulator(get_game(name))
+    choices = plans(25, len(emulator.legal), seed=2)
+    emulator.reset(seed=4)
+    play_on(emulator, choices[:11])
+    middle = emulator.save()
+    first = play_on(emulator, choices)
+    for power_cycle in (True, False):
+        emulator.reset(seed=8, power_cycle=power_cycle)
+        emulator.restore(middle)
+        assert play_on(emulator, choices) == first
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize("decisions", [0, 20])
+def test_a_copy_plays_on_alike_and_apart(copied, decisions):
+    one = Emulator(get_game("seaquest"), full_action_space=True, max_frames=200)
+    one.reset(seed=5)
+    choices = plans(60, 18)
+    play_on(one, choices[:decisions])
+    two = copied(one)
+    assert (two.legal, two.max_frames, two.frame) == (one.legal, 200, 4 * decisions)
+    assert np.array_equal(two.screen_rgb(), one.screen_rgb())
+    first = play_on(one, choices[decisions:])
+    assert play_on(two, choices[decisions:]) == first
+    assert two.truncated
+
+
+def test_without_a_limit_no_episode_is_truncated():
+    assert Emulator(get_game("pong"), max_frames=None).max_frames > 10**9
+
+
 def test_a_missing_rom_folder_raises_unknown_name(monkeypatch, tmp_path):
     monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(UnknownName, match="Unset ALE_ROMS_DIR"):
@@ -176,7 +250,9 @@ def test_equal_seeds_give_equal_games_and_others_do_not():
     assert play(7) != play(8)
 
 
-@pytest.mark.parametrize("action", [-1, 6, 99, True])
+@pytest.mark.parametrize(
+    "action", [-1, 6, 99, True, 1.0, "UP", None, np.array(6), np.array([1]), np.array(1.0)]
+)
 def test_an_action_outside_the_legal_list_never_reaches_ale(action):
     emulator = Emulator(get_game("pong"))
     before = emulator.save()
@@ -186,7 +262,16 @@ def test_an_action_outside_the_legal_list_never_reaches_ale(action):
     assert emulator.frame == 0
 
 
-@pytest.mark.parametrize("frames", [0, 5, -1])
+@pytest.mark.parametrize("action", [np.int8(2), np.uint64(2), np.array(2), np.array(2, np.uint8)])
+def test_numpy_numbers_play_like_pythons(action):
+    one, two = Emulator(get_game("pong")), Emulator(get_game("pong"))
+    one.play(2, 3, 4)
+    two.play(action, np.array(3), 4)
+    assert np.array_equal(one.ram, two.ram)
+    assert one.save().last_action == two.save().last_action
+
+
+@pytest.mark.parametrize("frames", [0, 5, -1, 1.5, None])
 def test_a_plan_longer_than_its_interval_is_refused(frames):
     with pytest.raises(IllegalAction, match="1 to 4 frames"):
         Emulator(get_game("pong")).play(0, frames, 4)
@@ -235,6 +320,11 @@ def test_the_colours_of_ale_are_those_of_the_table(name):
         assert np.array_equal(emulator.screen_rgb(), table[emulator.screen()])
     emulator.restore(emulator.save())
     assert np.array_equal(emulator.screen_rgb(), table[emulator.screen()])
+
+
+def test_only_snapshots_are_restored():
+    with pytest.raises(InvalidSetting, match=r"Emulator.save\(\) returned, not"):
+        Emulator(get_game("pong")).restore("breakout")
 
 
 def test_a_snapshot_of_another_game_is_refused():

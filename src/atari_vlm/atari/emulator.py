@@ -8,7 +8,9 @@ a whole episode bit for bit.
 
 from __future__ import annotations
 
+import operator
 import os
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,13 +19,20 @@ import numpy as np
 from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
-from atari_vlm.atari.games import Game
+from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.images import PALETTES, pool
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName, setting
 from atari_vlm.types import Pixels
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+
+NO_LIMIT = 10**12
+"""Emulator frames that no episode reaches: 500 years of play."""
+
+LONG_SCREENS = frozenset({"tic_tac_toe_3d"})
+"""Games that compute for several emulator frames without finishing a screen. In the middle of it
+their states restore except for the next screens; measured over 8,000 frames of every game."""
 
 
 class Emulator:
@@ -34,7 +43,7 @@ class Emulator:
         repeat_action_probability: sticky actions: how likely an emulator frame repeats the action
             of the frame before (Machado et al. 2018, arXiv:1709.06009).
         full_action_space: use all 18 actions instead of the game's minimal set.
-        max_frames: emulator frames after which an episode is truncated.
+        max_frames: emulator frames after which an episode is truncated; None for no limit.
         mode: ALE game mode; None for the default.
         difficulty: ALE difficulty switch; None for the default.
 
@@ -49,7 +58,7 @@ class Emulator:
         *,
         repeat_action_probability: float = 0.25,
         full_action_space: bool = False,
-        max_frames: int = 108_000,
+        max_frames: int | None = 108_000,
         mode: int | None = None,
         difficulty: int | None = None,
     ) -> None:
@@ -58,8 +67,17 @@ class Emulator:
                 f"{setting('repeat_action_probability')} must be within 0 and 1, "
                 f"not {repeat_action_probability}."
             )
+        if max_frames is None:
+            max_frames = NO_LIMIT
         if max_frames < 1:
             raise InvalidSetting(f"{setting('max_frames')} must be at least 1, not {max_frames}.")
+        self._settings = {
+            "repeat_action_probability": repeat_action_probability,
+            "full_action_space": full_action_space,
+            "max_frames": max_frames,
+            "mode": mode,
+            "difficulty": difficulty,
+        }
         self.game, self.max_frames = game, max_frames
         self.repeat_action_probability = repeat_action_probability
         self._ale = ale = ale_py.ALEInterface()
@@ -73,6 +91,8 @@ class Emulator:
         self._codes: list[int] = [action.value for action in actions]
         self._noop = 0
         self._pool: tuple[Pixels, NDArray[np.intp]] | None = None
+        self.film: deque[Pixels] | None = None
+        """Where `play` puts every raw screen; None for nowhere."""
         self.height, self.width = ale.getScreenDims()
         self.reset(seed=0)
 
@@ -84,7 +104,7 @@ class Emulator:
         _choose("mode", mode, ale.getAvailableModes(), ale.setMode)
         _choose("difficulty", difficulty, ale.getAvailableDifficulties(), ale.setDifficulty)
         ale.reset_game()
-        self._fresh, self._warm = True, False
+        self._fresh = True
 
     def reset(self, *, seed: int, power_cycle: bool = True) -> None:
         """Start an episode.
@@ -97,6 +117,7 @@ class Emulator:
         """
         if not power_cycle:
             self._ale.reset_game()
+            self._fresh = False
         elif not self._fresh:
             self._power_on()
         self._rng = Generator(PCG64(seed))
@@ -122,13 +143,15 @@ class Emulator:
         """
         codes = self._codes_of(action, frames, interval)
         ale, rng, last, older = self._ale, self._rng, self._last_action, None
-        reward = 0.0
+        reward, film = 0.0, self.film
         repeats = (rng.random(interval) < self.repeat_action_probability).tolist()
         ends = min(interval, self.max_frames - self.frame)
         for k in range(ends):
             if not repeats[k]:
                 last = codes[k]
             reward += ale.act(last)
+            if film is not None:
+                film.append(ale.getScreen())
             if k == ends - 2:
                 older = ale.getScreen()
             if ale.game_over(with_truncation=False):
@@ -146,17 +169,17 @@ class Emulator:
         if self.terminated or self.frame >= self.max_frames:
             raise IllegalAction("The episode is over. Call reset() first.")
         # ALE accepts any number without an error, so the range is checked here.
-        whole = isinstance(action, int | np.integer) and not isinstance(action, bool)
-        if not whole or not 0 <= action < len(self._codes):
+        index, held = _whole(action), _whole(frames)
+        if not 0 <= index < len(self._codes):
             choices = ", ".join(f"{i} {name}" for i, name in enumerate(self.legal))
             raise IllegalAction(
                 f"{self.game.title} has no action {action!r}. Choose from: {choices}."
             )
-        if not 1 <= frames <= interval:
+        if not 1 <= held <= interval:
             raise IllegalAction(
-                f"A plan holds its action for 1 to {interval} frames, not {frames}."
+                f"A plan holds its action for 1 to {interval} frames, not {frames!r}."
             )
-        return [self._codes[action]] * frames + [self._noop] * (interval - frames)
+        return [self._codes[index]] * held + [self._noop] * (interval - held)
 
     @property
     def terminated(self) -> bool:
@@ -181,15 +204,6 @@ class Emulator:
     def set_ram(self, address: int, value: int) -> None:
         """Write one byte of memory, for training on rare states. A replay cannot repeat it."""
         self._ale.setRAM(address, value)
-
-    def _restore_state(self, state: Any) -> None:
-        if not self._warm:
-            # The first restore of ALE 0.12.1 omits part of the cartridge in Qbert and Tetris (fixed
-            # upstream in PR #732). A second restore after one frame is complete.
-            self._ale.restoreState(state)
-            self._ale.act(self._noop)
-            self._warm = True
-        self._ale.restoreState(state)
         self._fresh = False
 
     def screen(self, *, pooled: bool = True) -> Pixels:
@@ -251,14 +265,16 @@ class Emulator:
             StoreError: the snapshot is of another game.
             InvalidSetting: neither the snapshot nor `seed` determines the sticky actions.
         """
+        if not isinstance(snapshot, Snapshot):
+            raise InvalidSetting(
+                "An emulator restores what Emulator.save() returned, not a value of type "
+                f"{type(snapshot).__name__}."
+            )
         if snapshot.game != self.game.name:
             raise StoreError(f"A snapshot of {snapshot.game!r} cannot go into {self.game.name!r}.")
         if snapshot.rng is None and seed is None:
             raise InvalidSetting("A snapshot without its random generator needs a seed.")
-        if snapshot.frame == 0:  # ALE 0.12.1's state at frame 0 is incomplete in some games
-            self.reset(seed=0)
-        else:
-            self._restore_state(ale_py.ALEState(snapshot.state))
+        self._restore_state(ale_py.ALEState(snapshot.state), at_start=snapshot.frame == 0)
         self._last_action = snapshot.last_action
         self._set_screens(*snapshot.screens)
         self.frame, self._terminated = snapshot.frame, snapshot.terminated
@@ -266,6 +282,43 @@ class Emulator:
         self._rng = Generator(PCG64(seed))
         if seed is None and snapshot.rng is not None:
             self._rng.bit_generator.state = snapshot.rng
+
+    def _restore_state(self, state: Any, *, at_start: bool) -> None:
+        # The states of ALE 0.12.1 hold neither the screen that is being drawn nor whether it is
+        # finished (upstream PRs #732 and #739). Both must be as they were when the state was saved,
+        # or the game goes on differently in Qbert and Tetris, whose first screen is unfinished.
+        ale = self._ale
+        if at_start or self.game.name in LONG_SCREENS:
+            ale.reset_game()
+        elif self.frame == 0:
+            ale.restoreState(state)
+            ale.act(self._noop)
+        ale.restoreState(state)
+        self._fresh = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy as settings and a Snapshot."""
+        return _restored, (self.game.name, self._settings, self.save(), self.film)
+
+
+def _restored(
+    game: str, settings: dict[str, Any], snapshot: Snapshot, film: deque[Pixels] | None
+) -> Emulator:
+    emulator = Emulator(get_game(game), **settings)
+    emulator.restore(snapshot)
+    emulator.film = film
+    return emulator
+
+
+def _whole(value: Any) -> int:
+    """A whole number of any kind as an int, a NumPy scalar or 0-d array too; -1 for anything else.
+
+    True and False are no numbers here.
+    """
+    try:
+        return -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return -1
 
 
 def _rom(name: str) -> os.PathLike[Any]:

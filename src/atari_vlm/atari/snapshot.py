@@ -1,4 +1,4 @@
-"""The state of an emulator as a value."""
+"""The state of an emulator, and of an environment, as a value."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import pickle
 from dataclasses import dataclass, replace
 from typing import Any
 
-from atari_vlm.types import Pixels
+from numpy.random import PCG64, Generator
+
+from atari_vlm.errors import InvalidSetting, StoreError, setting
+from atari_vlm.types import Frame, Pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,3 +41,53 @@ class Snapshot:
     def from_bytes(blob: bytes) -> Snapshot:
         """Read the output of `to_bytes`. It is a pickle: read only files that you trust."""
         return Snapshot(*pickle.loads(blob))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EnvironmentSnapshot:
+    """The whole state of an AtariVLMEnvironment; it can be pickled, and holds no settings."""
+
+    emulator: Snapshot
+    frames: tuple[Frame, ...]
+    """The stacked screens, oldest first."""
+    film: tuple[Pixels, ...]
+    """The raw screens kept for `last_screens`, oldest first."""
+    episode: int
+    step: int
+    score: float
+    seed: int | None
+    """The seed that Gymnasium's generator was made from."""
+    rng: dict[str, Any] | None
+    """State of Gymnasium's generator, which seeds episodes; None if it was never used."""
+
+    def generator(self) -> Generator | None:
+        """Gymnasium's generator as it was."""
+        if self.rng is None:
+            return None
+        generator = Generator(PCG64())
+        generator.bit_generator.state = self.rng
+        return generator
+
+
+def check_fits(saved: object, frame_stack: int | None, keep_screens: int) -> None:
+    """Raise unless an environment of these settings can continue from `saved`.
+
+    Raises:
+        InvalidSetting: `saved` does not come from `save`.
+        StoreError: it was saved with another `frame_stack`, or without the screens to keep.
+    """
+    if not isinstance(saved, EnvironmentSnapshot):
+        raise InvalidSetting(
+            "env.restore() takes what env.save() returned, which holds screens and score too, "
+            f"not a value of type {type(saved).__name__}."
+        )
+    if len(saved.frames) != frame_stack:
+        raise StoreError(
+            f"A state saved with {setting('frame_stack', len(saved.frames))} cannot go into an "
+            f"environment with {setting('frame_stack', frame_stack)}."
+        )
+    if keep_screens and not saved.film:
+        raise StoreError(
+            f"A state saved without {setting('keep_screens')} cannot go into an environment that "
+            "keeps screens."
+        )

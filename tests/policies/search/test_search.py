@@ -95,7 +95,7 @@ def test_the_dice_of_the_real_game_change_nothing_about_a_decision(search):
     seeing = object.__new__(type(blind))
     for name in blind.__slots__:
         object.__setattr__(seeing, name, getattr(blind, name))
-    object.__setattr__(seeing, "state", env.save())
+    object.__setattr__(seeing, "state", env.emulator.save())
     assert seeing.state.rng is not None
     policy = small(search, sticky=0.25)
     for seed in range(4):
@@ -112,7 +112,7 @@ def futures(sticky, moments=120, ahead=6):
     settings = SearchSettings(budget=10_000, sticky=sticky)
     other = Emulator(get_game("seaquest"))
     for _ in range(moments):
-        observation, now = env.observe(PRIVILEGES), env.save()
+        observation, now = env.observe(PRIVILEGES), env.emulator.save()
         plan = rng.permutation(len(env.legal))[:ahead]
         with tree(observation, settings, rng) as grown:
             node = grown.root

@@ -1,0 +1,202 @@
+"""What users of ALE's own environment write: its keywords, its observations, and `env.ale`.
+
+Wrappers of Gymnasium and Stable-Baselines3 read lives and screens from `env.unwrapped.ale`.
+`AleView` answers them from an Emulator. It cannot act or restore, because the Emulator also keeps
+what ALE's state does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from gymnasium import spaces
+
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.images import PALETTES
+from atari_vlm.errors import IllegalAction, InvalidSetting, setting
+from atari_vlm.types import Pixels
+
+ObsType: TypeAlias = Literal["rgb", "grayscale", "ram"]
+"""ALE's kinds of observation: shapes (height, width, 3), (height, width) and (128,), uint8."""
+
+GRAYS: dict[str, Pixels] = {
+    name: np.rint(table @ np.array([0.2989, 0.587, 0.114])).astype(np.uint8)
+    for name, table in PALETTES.items()
+}
+"""Television standard -> luminance of every palette index, as `getScreenGrayscale` has it for even
+indices; for the odd ones, of PAL games, ALE returns values that are not their luminance."""
+
+_RENAMED = {"frameskip": "frame_skip", "max_num_frames_per_episode": "max_frames"}
+
+_ABSENT = {
+    "game": "The game is the first argument, game_name.",
+    "continuous": "Actions are discrete here; ALE/<Game>-v5 has continuous ones.",
+    "continuous_action_threshold": "Actions are discrete here; ALE/<Game>-v5 has continuous ones.",
+    "sound_obs": "There is no sound here; ALE/<Game>-v5 has it.",
+}
+
+
+def renamed(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of ALE's environment as those of ours.
+
+    Args:
+        given: keywords that our environment does not have.
+        known: our own keywords and their values or defaults.
+
+    Raises:
+        InvalidSetting: ours cannot do that, or the setting is given under both names.
+        TypeError: neither environment has the keyword; names the nearest one.
+    """
+    out = {}
+    for name, value in given.items():
+        if ours := _RENAMED.get(name):
+            if name == "frameskip" and isinstance(value, tuple | list):
+                raise InvalidSetting(
+                    f"frameskip={value!r} draws the length of each decision at random. Here it is "
+                    f"fixed: {setting('frame_skip', 4)}, with randomness from sticky actions."
+                )
+            out[ours] = value
+        elif name in _ABSENT:
+            if value is not False:
+                raise InvalidSetting(f"{name} is not offered. {_ABSENT[name]}")
+        else:
+            close = get_close_matches(name, [*known, *_RENAMED], n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else "See help(AtariVLMEnvironment)."
+            raise TypeError(f"AtariVLMEnvironment() has no keyword {name!r}. {hint}")
+    return out
+
+
+def observation(emulator: Emulator, kind: ObsType, *, pooled: bool) -> Pixels:
+    """ALE's observation of a kind; see `ObsType`."""
+    if kind == "ram":
+        return emulator.ram
+    if kind == "rgb":
+        return emulator.screen_rgb(pooled=pooled)
+    gray: Pixels = GRAYS[emulator.game.standard][emulator.screen(pooled=pooled)]
+    return gray
+
+
+def check_render_mode(mode: str | None) -> None:
+    """Raise InvalidSetting for a render mode that Gymnasium has and this environment has not."""
+    if mode == "human":
+        raise InvalidSetting(
+            "render_mode='human' is Gymnasium's: gymnasium.make('AtariVLM/Pong-v5', "
+            "render_mode='human') opens a window (with pygame). Here it is 'rgb_array' or None."
+        )
+    if mode not in (None, "rgb_array"):
+        raise InvalidSetting(f"render_mode must be 'rgb_array' or None, not {mode!r}.")
+
+
+def check_obs_type(
+    obs_type: str, frame_stack: int, resize_shape: tuple[int, int] | None, grayscale: bool
+) -> None:
+    """Raise InvalidSetting unless `obs_type` is one of ALE's and the rest leaves it alone."""
+    if obs_type not in ("rgb", "grayscale", "ram"):
+        raise InvalidSetting(f"obs_type must be 'rgb', 'grayscale' or 'ram', not {obs_type!r}.")
+    native = resize_shape is None or tuple(resize_shape) == (224, 224)
+    if frame_stack not in (1, 4) or not native or grayscale:
+        raise InvalidSetting(
+            f"obs_type={obs_type!r} is ALE's observation, one native screen or the memory; leave "
+            f"out {setting('frame_stack')}, {setting('resize_shape')} and {setting('grayscale')}, "
+            "or leave out obs_type."
+        )
+
+
+def power_cycle(options: Mapping[str, Any] | None, default: bool) -> bool:
+    """The option of `reset`: whether to start from a new console.
+
+    Raises:
+        InvalidSetting: there is no such option.
+    """
+    if unknown := set(options or {}) - {"power_cycle"}:
+        raise InvalidSetting(
+            f"reset() has no option {min(unknown, key=str)!r}; it knows 'power_cycle'. Settings of "
+            "the game are arguments of the environment."
+        )
+    return bool((options or {}).get("power_cycle", default))
+
+
+def check_action(action: Any, space: spaces.Space[Any], title: str, legal: Sequence[str]) -> None:
+    """Raise IllegalAction, which says what may be played, unless `action` is in `space`.
+
+    Args:
+        action: to play.
+        space: Discrete, or MultiDiscrete of (action, frames - 1).
+        title: of the game.
+        legal: names of its actions.
+    """
+    try:
+        if space.contains(action):
+            return
+    except (ValueError, TypeError, OverflowError):  # a ragged list
+        pass
+    text = f"{title} has no action {action!r}. "
+    if isinstance(space, spaces.MultiDiscrete):
+        text += f"Give (action, frames - 1), with frames from 1 to {space.nvec[1]}. "
+    elif isinstance(action, np.ndarray) and action.size == 1:
+        text += "An action is one number: take action.item(). "
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(legal))
+    raise IllegalAction(f"{text}Choose from: {names}.")
+
+
+class AleView:
+    """The part of `ale_py.ALEInterface` that only looks.
+
+    Args:
+        emulator: to look at.
+    """
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def lives(self) -> int:
+        """Lives left; 0 in games that do not count them."""
+        return self._emulator.lives
+
+    def game_over(self, *, with_truncation: bool = True) -> bool:
+        """Whether the game has ended, or, with truncation, the frame limit was reached."""
+        return self._emulator.terminated or (with_truncation and self._emulator.truncated)
+
+    def game_truncated(self) -> bool:
+        """Whether the frame limit ended the episode."""
+        return self._emulator.truncated
+
+    def getEpisodeFrameNumber(self) -> int:
+        """Emulator frames since the start of the episode."""
+        return self._emulator.frame
+
+    def getScreenDims(self) -> tuple[int, int]:
+        """(height, width) of the screen."""
+        return self._emulator.height, self._emulator.width
+
+    def getRAM(self) -> Pixels:
+        """The console's memory, shape (128,), uint8."""
+        return self._emulator.ram
+
+    def getScreen(self) -> Pixels:
+        """The last raw screen as palette indices, shape (height, width), read-only."""
+        return self._emulator.screen(pooled=False)
+
+    def getScreenRGB(self, screen: Pixels | None = None) -> Pixels:
+        """The last raw screen in colour, shape (height, width, 3), into `screen` if given."""
+        return _into(screen, observation(self._emulator, "rgb", pooled=False))
+
+    def getScreenGrayscale(self, screen: Pixels | None = None) -> Pixels:
+        """The luminance of the last raw screen, shape (height, width), into `screen` if given."""
+        return _into(screen, observation(self._emulator, "grayscale", pooled=False))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"The environment's ale has no {name!r}: it only looks. Play with env.step(), start "
+            "over with env.reset(), and use env.save() and env.restore() for states."
+        )
+
+
+def _into(out: Pixels | None, pixels: Pixels) -> Pixels:
+    if out is None:
+        return pixels
+    np.copyto(out, pixels)
+    return out
