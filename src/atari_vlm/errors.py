@@ -161,14 +161,16 @@ class StoreError(AtariVLMError):
     """The run folder cannot be read, written or continued."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, more: str = "") -> UnknownName:
-    """An UnknownName with the nearest match and the choices.
+def unknown(
+    kind: str, name: str, known: Iterable[str], *, more: str = "", cutoff: float = 0.6
+) -> UnknownName:
+    """An UnknownName with the nearest match, if it is at least `cutoff` (0 to 1), and the choices.
 
     >>> str(unknown("game", "pongg", ["pong", "breakout"]))
     "No game is called 'pongg'. Did you mean 'pong'? Choose from: breakout, pong."
     """
     choices = sorted(known)
-    near = get_close_matches(str(name).lower(), [choice.lower() for choice in choices], n=1)
+    near = get_close_matches(str(name).lower(), [c.lower() for c in choices], 1, cutoff)
     hint = "".join(
         f" Did you mean {choice!r}?" for choice in choices if near and choice.lower() == near[0]
     )

@@ -53,7 +53,7 @@ NO_PROMPT = "none"
 EMBEDDED = "embedded"
 """The prompt that embedded models read, and no other model."""
 
-_OTHER_MODEL = "choose a model that reads the prompts basic, cot, expert or adaptive"
+_OTHER_MODEL = "choose a model that can, such as gpt-4o, claude or qwen-vl (`atari-vlm models`)"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Options(
     def __post_init__(self) -> None:
         check_types(self)
         check_all(self, Options)
-        self.prompt_settings(self.frame_stack)
+        object.__setattr__(self, "frame_stack", max(self.frame_stack, self.frames_in_prompt or 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +166,7 @@ def resolve(
     if model is not None and policy is not None:
         raise InvalidSetting("A policy or a model plays the game; leave one of them out.")
     check_parts(model=model, policy=policy, strategy=strategy, learner=learner)
+    options.check_cartridge(game)
     own = policy if model is None else model
     if name is None:
         name = EMBEDDED if own is None else own.name
@@ -353,7 +354,8 @@ def _must_fit(model: Model, name: str, prompt: str, options: Options) -> None:
         "use_in_context_learning": options.use_in_context_learning or None,
         **options.general_only,
     }
-    refuse(f"The {EMBEDDED!r} prompt", asked, _OTHER_MODEL)
+    who = "The embedded model" if name == EMBEDDED else f"{name}, an embedded model,"
+    refuse(who, asked, _OTHER_MODEL)
 
 
 def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:

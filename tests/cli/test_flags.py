@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -11,6 +12,7 @@ import typer
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.cli.app import app
 from atari_vlm.cli.flags import flag_of
+from atari_vlm.cli.help import PANELS
 from atari_vlm.cli.train_atari_vlm import FLAGS
 from atari_vlm.cli.train_atari_vlm import app as seed_app
 from atari_vlm.models.hosted.options import HostedOptions
@@ -180,6 +182,19 @@ def test_every_command_that_plays_follows_the_same_flags(name, tmp_path):
         assert request.body["reasoning_effort"] == "low"
 
 
+def test_the_stack_grows_with_the_frames_that_the_prompt_shows(tmp_path):
+    with Server(Answer(text="ACTION: RIGHT")) as server:
+        done = command(
+            *("play", "--model", "x", "--base-url", server.base_url, "--frames", 6, "--run", "r"),
+            *("--max-decisions", 2, "--no-replay"),
+            cwd=tmp_path,
+        )
+    assert done.returncode == 0, done.stderr
+    with closing(Run.read(tmp_path / "r")) as run:
+        assert (run.settings["frame_stack"], run.settings["frames_in_prompt"]) == (6, 6)
+        assert len(run.decisions(0)[0].calls[0].prompt.frames) == 6
+
+
 def test_an_estimate_follows_the_flags_of_the_run(tmp_path):
     flags = [*FLAGS_PLAYED[: FLAGS_PLAYED.index("--parallel")], "--icl", "--prompt", "cot"]
     done = command(
@@ -213,3 +228,33 @@ def test_a_check_names_flags_in_its_findings(tmp_path):
     assert done.returncode == 1
     assert "--api-key" in done.stdout
     assert "api_key" not in done.stdout
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [80, 60, 40])
+@pytest.mark.parametrize("name", ["play", "bench", "train", "estimate", "models check", "distill"])
+def test_help_lists_every_option_whole_under_its_heading(name, columns, tmp_path):
+    done = command(*name.split(), "--help", cwd=tmp_path, COLUMNS=str(columns))
+    assert max(map(len, done.stdout.splitlines()[1:])) <= columns  # after the program's name
+    found, heading = {}, ""
+    for line in done.stdout.splitlines():
+        if line and line[0] != " ":
+            heading = line.rstrip(":")
+        for word in line.split():
+            if word.startswith("--") and line.startswith("  --"):
+                found.setdefault(word.rstrip("].,"), heading)
+    text = " ".join(done.stdout.split())
+    for key, param in offered(name.split()[-1]).items() if name != "distill" else ():
+        assert " ".join(param.help.split()) in text
+        if key not in ("icl", "seed"):
+            assert found[param.opts[0]] == param.rich_help_panel
+
+
+def test_every_setting_has_a_heading_and_the_own_options_of_play_come_first():
+    for key, param in offered("play").items():
+        assert (param.rich_help_panel in PANELS) or key == "seed"
+    assert offered("play")["repeat_action_probability"].rich_help_panel == "Game"
+    assert offered("play")["api_key"].rich_help_panel == "Hosted models and servers"
+    assert offered("play")["prompt_type"].rich_help_panel == "Prompt and learning"

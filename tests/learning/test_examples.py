@@ -217,7 +217,7 @@ def test_what_cannot_be_followed_is_refused_and_not_recorded():
             VLMTrainer("pong", vlm, **more)
         return str(caught.value)
 
-    assert "'embedded' prompt cannot follow plans=False" in with_options("embedded", plans=False)
+    assert "The embedded model cannot follow plans=False" in with_options("embedded", plans=False)
     assert "cannot follow resize_shape" in with_options("embedded", resize_shape=(84, 84))
     assert "cannot follow temperature" in with_options("random", temperature=0.5)
     assert "cannot follow prompt_type" in with_options("random", prompt_type="cot")

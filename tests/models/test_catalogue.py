@@ -191,3 +191,28 @@ def test_no_claim_of_the_specification_is_shown_as_measured():
     assert verdicts.pop("GPT-4o") == "contradicted"
     assert set(verdicts.values()) == {"unsupported"}
     assert "-22.5" in recommendations()[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("gpt-5", "openai:gpt-5"),
+        ("GPT-5-mini", "openai:gpt-5-mini"),
+        ("o3", "openai:o3"),
+        ("o4-mini", "openai:o4-mini"),
+        ("claude-opus-9", "anthropic:claude-opus-9"),
+        ("gemini-2.5-pro", "google:gemini-2.5-pro"),
+        ("openai/gpt-5", "openai:gpt-5"),
+        ("llava-hf/llava-1.5-7b-hf", "local:llava-hf/llava-1.5-7b-hf"),
+    ],
+)
+def test_a_name_that_a_vendor_may_have_is_answered_with_how_to_ask_for_it(name, asked):
+    with pytest.raises(UnknownName) as caught:
+        get_model_spec(name)
+    assert f"is asked for as {asked}" in str(caught.value)
+
+
+def test_a_name_of_no_vendor_gets_no_vendor():
+    with pytest.raises(UnknownName) as caught:
+        get_model_spec("gptx")
+    assert "asked for" not in str(caught.value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import Game
 from atari_vlm.options import check_numbers, option
 
 
@@ -33,3 +35,8 @@ class GameOptions:
 
     def __post_init__(self) -> None:
         check_numbers(self)
+
+    def check_cartridge(self, game: Game) -> None:
+        """Raise InvalidSetting unless the game has this mode and this difficulty."""
+        if self.mode is not None or self.difficulty is not None:
+            Emulator(game, mode=self.mode, difficulty=self.difficulty)

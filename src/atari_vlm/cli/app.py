@@ -8,8 +8,10 @@ import typer
 
 from atari_vlm.cli import bench, distill, games, models, play, report
 from atari_vlm.cli.console import run_app
+from atari_vlm.cli.help import Command, Group
 
 app = typer.Typer(
+    cls=Group,
     help="Pretrained vision-language models play Atari games, and get better at it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,7 +47,7 @@ for command in (
     distill.collect,
     distill.distill,
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(models.app, name="models")
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from atari_vlm.cli.flags import flag_of
-from atari_vlm.errors import AtariVLMError
+from atari_vlm.errors import AtariVLMError, InvalidSetting, UnknownName
 
 console = Console()
 
@@ -30,7 +30,10 @@ def uninterrupted(work: Callable[[], Result]) -> Result:
 
 
 def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> None:
-    """Run a command line; an AtariVLMError is printed in one line and exits with code 1.
+    """Run a command line; an AtariVLMError is printed in one line.
+
+    Exit codes: 2 for names and settings that cannot work, as for unknown flags; 1 for what was
+    tried and failed; 130 for Ctrl-C.
 
     Args:
         command: the command line.
@@ -41,7 +44,7 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
     except AtariVLMError as error:
         message = printable(error.worded(partial(flag_of, own=flags)))
         typer.echo(f"Error: {message}", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, InvalidSetting | UnknownName) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe, e.g. `head`, has closed it

@@ -19,9 +19,33 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typer
 
+from atari_vlm.atari.options import GameOptions
+from atari_vlm.cli import help as panels
 from atari_vlm.errors import AtariVLMError
+from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
+from atari_vlm.models.local.options import LocalOptions
+from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import About, abouts
-from atari_vlm.players import Options
+from atari_vlm.players import Options, PlayerOptions
+from atari_vlm.prompts.options import PromptOptions
+from atari_vlm.runs.options import RunOptions
+
+_GROUPS: dict[type, str] = {
+    GameOptions: panels.GAME,
+    PlayerOptions: panels.PROMPT,
+    PromptOptions: panels.PROMPT,
+    AnswerOptions: panels.ANSWERS,
+    HostedOptions: panels.HOSTED,
+    SpendOptions: panels.SPENDING,
+    LocalOptions: panels.LOCAL,
+    RunOptions: panels.RUN,
+}
+"""Option group -> its heading in `--help`."""
+
+_PANELS = {name: panel for group, panel in _GROUPS.items() for name in abouts(group)} | {
+    "api_key": panels.HOSTED
+}
+"""Setting -> its heading in `--help`."""
 
 
 def flag_of(name: str, value: str = "", own: Mapping[str, str] | None = None) -> str:
@@ -105,7 +129,9 @@ def _parameters(group: type, flags: Mapping[str, str]) -> dict[str, inspect.Para
 
 def _typer_option(name: str, about: About, flags: Mapping[str, str]) -> Any:
     flag = flags.get(name) or about.flag
-    return typer.Option(*([flag] if flag else []), help=about.help)
+    return typer.Option(
+        *([flag] if flag else []), help=about.help, rich_help_panel=_PANELS.get(name)
+    )
 
 
 def _typed(hint: Any, about: About) -> Any:

@@ -8,13 +8,17 @@ import typer
 
 from atari_vlm.cli.console import console, print_line, uninterrupted
 from atari_vlm.cli.flags import with_options
+from atari_vlm.cli.help import Command, Group
 from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.players import PlayerOptions
 
 app = typer.Typer(
-    help="List the models, or check one of them.", rich_markup_mode=None, add_completion=False
+    cls=Group,
+    help="List the models, or check one of them.",
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 
@@ -39,7 +43,7 @@ def models(context: typer.Context) -> None:
     print_recommendations(console)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(
     PlayerOptions,
     HostedOptions,

@@ -8,6 +8,7 @@ import typer
 
 from atari_vlm.cli.console import console, run_app
 from atari_vlm.cli.flags import with_options
+from atari_vlm.cli.help import Command
 from atari_vlm.cli.play import train_and_evaluate
 
 FLAGS = {"use_in_context_learning": "--use-icl", "prompt_type": "--prompt-type"}
@@ -16,7 +17,7 @@ FLAGS = {"use_in_context_learning": "--use-icl", "prompt_type": "--prompt-type"}
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(without={"run_folder"}, flags=FLAGS)
 def train_atari_vlm(
     options: dict[str, Any],

@@ -5,6 +5,7 @@ The data is in models.toml; to add a model, add a table there. `build` builds a 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date
@@ -181,11 +182,40 @@ def get_model_spec(name: str) -> ModelSpec:
             if known is not None and (known.provider, known.model_id) == (provider, model_id):
                 return known
             return ModelSpec(name=name, provider=provider, model_id=model_id, title=model_id)
+    hint = _likely(name)
     raise unknown(
         "model",
         name,
         MODELS,
-        more=f"Choose from: {', '.join(MODELS)}. Others: PROVIDER:ID (openai, anthropic, google), "
-        "a folder of weights (./NAME), local:ORG/NAME of huggingface.co, or, with "
+        more=f"{hint}Choose from: {', '.join(MODELS)}. Others: PROVIDER:ID (openai, anthropic, "
+        "google), a folder of weights (./NAME), local:ORG/NAME of huggingface.co, or, with "
         f"{setting('base_url')}, any name that your server knows.",
+        cutoff=0.8 if hint else 0.6,
     )
+
+
+_FAMILIES: tuple[tuple[str, Provider], ...] = (
+    (r"(gpt|chatgpt|o[1-9])(-|$)", "openai"),
+    (r"claude(-|$)", "anthropic"),
+    (r"gemini(-|$)", "google"),
+)
+"""How the ids of a vendor's models begin."""
+
+
+def _likely(name: str) -> str:
+    """How to ask for a model that a vendor or huggingface.co has by this name, as a sentence.
+
+    >>> _likely("GPT-5")
+    "OpenAI's model of that id is asked for as openai:gpt-5. "
+    """
+    owner, slash, last = name.rpartition("/")
+    for pattern, provider in _FAMILIES:
+        if re.match(pattern, last.lower()) and owner.lower() in ("", provider):
+            asked = f"{provider}:{last.lower()}"
+            return f"{VENDORS[provider].label}'s model of that id is asked for as {asked}. "
+    if slash and owner and last:
+        return (
+            f"A model of huggingface.co is asked for as local:{name}; one that a server has as "
+            f"{name} with {setting('base_url')}. "
+        )
+    return ""
