@@ -186,13 +186,13 @@ def test_the_stack_grows_with_the_frames_that_the_prompt_shows(tmp_path):
     with Server(Answer(text="ACTION: RIGHT")) as server:
         done = command(
             *("play", "--model", "x", "--base-url", server.base_url, "--frames", 6, "--run", "r"),
-            *("--max-decisions", 2, "--no-replay"),
+            *("--max-decisions", 7, "--no-replay"),
             cwd=tmp_path,
         )
     assert done.returncode == 0, done.stderr
     with closing(Run.read(tmp_path / "r")) as run:
         assert (run.settings["frame_stack"], run.settings["frames_in_prompt"]) == (6, 6)
-        assert len(run.decisions(0)[0].calls[0].prompt.frames) == 6
+        assert len(run.decisions(0)[6].calls[0].prompt.frames) == 6
 
 
 def test_an_estimate_follows_the_flags_of_the_run(tmp_path):
