@@ -274,6 +274,10 @@ def test_the_seed_command_trains_and_evaluates(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Training" in done.stdout
     assert "Evaluation, on fresh seeds" in done.stdout
+    (page,) = (tmp_path / "out").rglob("replay.html")
+    assert str(page.relative_to(tmp_path)) in done.stdout.replace("\n", "")
+    phases = set(re.findall(r'"phase":"([^",]+)', page.read_text("utf-8")))
+    assert phases == {"Training", "Evaluation"}
     assert len(list((tmp_path / "out").glob("freeway-gpt-4o-cot-*"))) == 2
     assert SECRET not in done.stdout
 

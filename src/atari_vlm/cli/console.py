@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -70,8 +70,10 @@ def printable(text: str) -> str:
     )
 
 
-def write_replay_page(folder: Path, out: Path | None) -> None:
-    """Write the replay page of a run and print its path."""
+def write_replay_page(
+    folder: Path, out: Path | None, *, evaluations: Sequence[Path] | None = None
+) -> None:
+    """Write the replay page of a run, and of its evaluations, and print its path."""
     from atari_vlm.report.run_page import write_replay
 
-    print_line(console, f"Replay: {write_replay(folder, out)}")
+    print_line(console, f"Replay: {write_replay(folder, out, evaluations=evaluations)}")

@@ -112,7 +112,7 @@ def train(
 def train_and_evaluate(
     game: str, model: str, episodes: int, evaluations: int, options: dict[str, Any]
 ) -> None:
-    """Train unless `episodes` is 0, evaluate on fresh seeds, and print the results.
+    """Train unless `episodes` is 0, evaluate on fresh seeds, print the results, write the page.
 
     Args:
         game: any spelling of a game.
@@ -137,3 +137,7 @@ def train_and_evaluate(
         print_summary(console, trained)
     console.print("Evaluation, on fresh seeds", style="bold")
     print_summary(console, evaluated)
+    if trained:
+        write_replay_page(trained.folder, None, evaluations=[evaluated.folder])
+    else:
+        write_replay_page(evaluated.folder, None)

@@ -89,14 +89,16 @@ def replay_of(
         run: an open run.
         episodes: numbers of the episodes to show; None for all.
         evaluations: open runs, shown as its evaluations.
-        most: without `episodes`, further episodes are left out after this many decisions.
+        most: without `episodes`, further episodes of a run are left out after this many decisions.
     """
     game, model = get_game(str(run.settings["game"])), str(run.settings["model"])
     prompt = completed(run.settings).get("prompt")
     begun = run.episodes()
     rows = _chosen(run, begun, episodes, most)
-    played = [_placed(run, evaluations), *_evaluations(evaluations)]
-    shown = [(each, each.run.episodes() if each.place else rows) for each in played]
+    placed = _evaluations(evaluations)
+    played = [_placed(run, evaluations), *placed]
+    evaluated = [_chosen(each.run, each.run.episodes(), None, most) for each in placed]
+    shown = zip(played, [rows, *evaluated], strict=True)
     return Replay(
         title=f"{game.cartridge} · {model}",
         game=game.cartridge,
@@ -107,7 +109,7 @@ def replay_of(
             for name, value in run.settings.items()
             if value not in (None, "") and name not in ("estimate", "pictures")
         },
-        facts=_facts(run, begun, rows),
+        facts=[*_facts(run, begun, rows), *(_mean(each) for each in evaluations)],
         random_score=game.random_score,
         human_score=game.human_score,
         standard=game.standard,
@@ -178,11 +180,7 @@ def _chosen(
 def _facts(
     run: Run, begun: Sequence[EpisodeRow], shown: Sequence[EpisodeRow]
 ) -> list[tuple[str, str]]:
-    scores = [row.score for row in begun if row.status == "finished" and row.score is not None]
-    facts = [("Folder", run.folder.name)]
-    if scores:
-        mean = sum(scores) / len(scores)
-        facts.append(("Mean score", f"{format_score(mean)} over {len(scores)} finished episodes"))
+    facts = [("Folder", run.folder.name), ("Mean score", _mean_score(begun))]
     if len(shown) < len(begun):
         numbers = ", ".join(str(row.episode) for row in shown)
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))
@@ -192,6 +190,18 @@ def _facts(
     if privileges or run.settings.get("prompt") == "none":
         facts.append(("Reads beyond the screen", ", ".join(privileges) or "nothing"))
     return facts
+
+
+def _mean_score(rows: Sequence[EpisodeRow]) -> str:
+    scores = [row.score for row in rows if row.status == "finished" and row.score is not None]
+    if not scores:
+        return "none, as no episode is finished"
+    episodes = f"{len(scores)} finished episode{'s' * (len(scores) != 1)}"
+    return f"{format_score(sum(scores) / len(scores))} over {episodes}"
+
+
+def _mean(evaluation: Run) -> tuple[str, str]:
+    return (_evaluation(evaluation), f"mean score {_mean_score(evaluation.episodes())}")
 
 
 def _privileges(run: Run) -> list[str]:

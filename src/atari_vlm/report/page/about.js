@@ -44,12 +44,12 @@ function episodeFacts(episode) {
   ];
   if (input || output) rows.push(["Tokens", `${number(input)} in, ${number(output)} out`]);
   if (price !== 0) rows.push(["Price", price === null ? "unknown" : dollars(price)]);
-  if (calls) rows.push(["Waited", `${seconds(wait)}, ${seconds(wait / calls)} a call`]);
+  if (wait) rows.push(["Waited", `${seconds(wait)}, ${seconds(wait / calls)} a call`]);
   return rows;
 }
 
 /** What had been learned before the episode: advice in words, and examples with their screens. */
-function lessonsView({ phase, lessons }) {
+function lessonsView({ lessons }) {
   if (!lessons.length) return [];
   const items = lessons.map(({ text, frame }) => {
     const item = make("li", {}, make("span", { class: "words" }, text));
@@ -60,8 +60,8 @@ function lessonsView({ phase, lessons }) {
     item.prepend(canvas);
     return item;
   });
-  const title = `Learned from earlier episodes, and shown in this one (${phase || "play"})`;
-  return [make("h3", {}, title), make("ol", { class: "lessons" }, ...items)];
+  const title = "Learned from earlier episodes, and shown in this one";
+  return [make("h3", { id: "learned" }, title), make("ol", { class: "lessons" }, ...items)];
 }
 
 /** A heading and (name, value) pairs; empty without pairs. */

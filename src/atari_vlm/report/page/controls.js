@@ -109,7 +109,10 @@ function addListeners() {
   onClick("aspect", KEYS.a);
   onClick("theme", switchTheme);
   onClick("about", openAbout);
-  onClick("lessons", openAbout);
+  onClick("lessons", () => {
+    openAbout();
+    $("learned").scrollIntoView({ block: "center" });
+  });
   onClick("help", KEYS["?"]);
   onClick("banner-go", () => {
     pause();

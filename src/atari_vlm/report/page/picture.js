@@ -7,6 +7,12 @@ const colours = new Uint32Array(256);
   for (let k = 0; k < 256; k++) channels.set([...palette.subarray(3 * k, 3 * k + 3), 255], 4 * k);
 }
 
+/** Luminance of each palette index, as Pillow computes it. */
+const grays = Uint8Array.from({ length: 256 }, (_, k) => {
+  const [red, green, blue] = palette.subarray(3 * k, 3 * k + 3);
+  return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16;
+});
+
 /** RGBA pixels of a screen. */
 function coloured(pixels) {
   return new Uint8ClampedArray(Uint32Array.from(pixels, (index) => colours[index]).buffer);
@@ -35,10 +41,7 @@ function paintMotion(canvas, before, after, shape, side) {
 /** Luminance of every pixel, scaled to a square by averaging areas. */
 function luminance(pixels, [height, width], side) {
   const gray = new Uint8ClampedArray(4 * pixels.length);
-  pixels.forEach((index, k) => {
-    const [red, green, blue] = palette.subarray(3 * index, 3 * index + 3);
-    gray[4 * k] = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16; // as in Pillow
-  });
+  pixels.forEach((index, k) => (gray[4 * k] = grays[index]));
   const across = filtered(gray, height, box(width, side), 4, 4 * width, 4, 4 * side);
   const scaled = filtered(across, side, box(height, side), 4 * side, 4, 4 * side, 4);
   return scaled.filter((_, k) => k % 4 === 0);

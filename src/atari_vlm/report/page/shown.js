@@ -195,6 +195,7 @@ function episodeName(number) {
 function enlarge(canvas, name) {
   const large = document.getElementById("frame-canvas");
   [large.width, large.height] = [canvas.width, canvas.height];
+  large.style.setProperty("--shape", canvas.width / canvas.height);
   large.getContext("2d").drawImage(canvas, 0, 0);
   document.getElementById("frame-title").textContent = name;
   document.getElementById("frame-dialog").showModal();
