@@ -113,7 +113,7 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         self.grayscale, self.resize_shape, self.render_mode = grayscale, resize_shape, render_mode
         self.obs_type, self.keep_screens = obs_type, keep_screens
         self.metadata = {**self.metadata, "render_fps": 60 / frame_skip}
-        self.legal = self.emulator.legal
+        self.legal, self.mode = self.emulator.legal, mode
         self._frames: deque[Frame] = deque(maxlen=frame_stack)
         self._arrays: dict[Frame, Pixels] = {}
         self._moment: Pixels | None = None
@@ -330,7 +330,12 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
         from atari_vlm.prompts.strategies import prompt_text
 
         return prompt_text(
-            self.game.name, kind, self.legal, interval=self.frame_skip, plans=self.plans
+            self.game.name,
+            kind,
+            self.legal,
+            interval=self.frame_skip,
+            plans=self.plans,
+            mode=self.mode,
         )
 
     # --- what wrappers written for ALE read -------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.options import GameOptions
@@ -32,7 +32,7 @@ from atari_vlm.policies.registry import get_policy, is_policy, parse_name, wrapp
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.options import PromptOptions
-from atari_vlm.prompts.strategies import get_strategy, prompt_name
+from atari_vlm.prompts.strategies import VERSIONS, PromptSettings, get_strategy, prompt_name
 from atari_vlm.protocols import (
     Learner,
     Model,
@@ -52,6 +52,9 @@ NO_PROMPT = "none"
 
 EMBEDDED = "embedded"
 """The prompt that embedded models read, and no other model."""
+
+Build: TypeAlias = Callable[[Model | None, Lessons, int], Policy]
+"""(model, lessons, version of the words of the prompts) -> the policy."""
 
 _OTHER_MODEL = "choose a model that can, such as gpt-4o, claude or qwen-vl (`atari-vlm models`)"
 
@@ -109,7 +112,7 @@ class Player:
     limits: Limits
     policy: Policy
     """As built, without lessons; its name, version and privileges are the player's."""
-    build: Callable[[Model | None, Lessons], Policy]
+    build: Build
     """Builds it anew with a model (`model`, or that in a journal) and lessons."""
     settings: dict[str, Any]
     """Everything that decides what is played, for the record of a run; never a key."""
@@ -129,7 +132,7 @@ class Player:
 class _Base:
     """A player without its wrappers."""
 
-    build: Callable[[Model | None, Lessons], Policy]
+    build: Build
     prompt_type: str = NO_PROMPT
     model: Model | None = None
     learner: Learner | None = None
@@ -189,14 +192,14 @@ def resolve(
     if base.model is None and strategy is not None:
         raise InvalidSetting(f"{name} has no model, so it cannot use a strategy; leave it out.")
 
-    def build(model: Model | None, lessons: Lessons) -> Policy:
-        built = base.build(model, lessons)
+    def build(model: Model | None, lessons: Lessons, words: int) -> Policy:
+        built = base.build(model, lessons, words)
         for wrapper in named.wrappers:
             built = wrapper(built, game.name)
         return built
 
     _check_learner(name, learner, base, options)
-    built = build(base.model, Lessons())
+    built = build(base.model, Lessons(), VERSIONS[-1])
     wrappers = wrapper_settings(built, named)
     learner = learner or base.learner
     return Player(
@@ -266,7 +269,7 @@ def _policy_base(policy: Policy, who: str, options: Options) -> _Base:
         **options.general_only,
     }
     refuse(who, asked, _OTHER_MODEL)
-    return _Base(build=lambda model, lessons: policy)
+    return _Base(build=lambda model, lessons, words: policy)
 
 
 # --- models --------------------------------------------------------------------------------------
@@ -294,17 +297,21 @@ def _model_base(
             {"prompt_type": options.prompt_type, **options.general_only},
             "use one of the prompts that it is for",
         )
-        strategy = own_strategy
-        record = {"strategy": identity_of(own_strategy, game.name)}
+        settings, record = PromptSettings(), {"strategy": identity_of(own_strategy, game.name)}
     else:
         prompt = prompt_name(options.prompt_type or model.prompt_type)
         _must_fit(model, name, prompt, options)
-        strategy, record = _strategy(prompt, options)
-    scorer = _scorer(name, model, strategy, options)
+        settings, record = _settings(prompt, options)
 
-    def build(model: Model | None, lessons: Lessons) -> Policy:
+    def strategy_in(words: int) -> Strategy:
+        return own_strategy or get_strategy(prompt, replace(settings, version=words))
+
+    scorer = _scorer(name, model, strategy_in(VERSIONS[-1]), options)
+
+    def build(model: Model | None, lessons: Lessons, words: int) -> Policy:
+        strategy = strategy_in(words)
         if scorer is not None:
-            return replace(scorer, lessons=lessons)
+            return replace(scorer, strategy=strategy, lessons=lessons)
         assert model is not None
         return VLMPolicy(model, strategy, lessons)
 
@@ -358,18 +365,12 @@ def _must_fit(model: Model, name: str, prompt: str, options: Options) -> None:
     refuse(who, asked, _OTHER_MODEL)
 
 
-def _strategy(prompt: str, options: Options) -> tuple[Strategy, dict[str, Any]]:
-    """The strategy, and its part of the record."""
+def _settings(prompt: str, options: Options) -> tuple[PromptSettings, dict[str, Any]]:
+    """The settings of a prompt, and their part of the record."""
     if prompt == EMBEDDED:
-        return get_strategy(prompt), {"plans": True, "frames_in_prompt": 2}
-    settings = options.prompt_settings(options.frame_stack)
-    return get_strategy(prompt, settings), {
-        "plans": options.plans,
-        "frames_in_prompt": settings.frames,
-        "history": settings.history,
-        "resize_shape": list(options.resize_shape) if options.resize_shape else None,
-        **({"decisions_per_call": settings.chunk_size} if settings.chunk_size > 1 else {}),
-    }
+        return PromptSettings(), {"plans": True, "frames_in_prompt": 2}
+    settings = replace(options.prompt_settings(options.frame_stack), mode=options.mode)
+    return settings, settings.record
 
 
 def _learner(prompt: str, options: Options) -> Learner | None:

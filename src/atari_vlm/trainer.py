@@ -31,7 +31,7 @@ from atari_vlm.runs.results import Summary, summarise
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.runner import Job, Watcher
 from atari_vlm.runs.runner import play as play_job
-from atari_vlm.runs.settings import folder_identity
+from atari_vlm.runs.settings import completed, folder_identity
 from atari_vlm.runs.waiting import wait_for
 from atari_vlm.types import Charge, Frame, Lessons, Strategy, Trajectory
 
@@ -214,6 +214,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             "python": platform.python_version(),
             "estimate": record_of(self.player),
         }
+        if taught is not None and taught.words is not None:
+            settings["prompt_version"] = taught.words
         with closing(Run.play(folder, settings)) as run:
             before = sum(run.sources().values())
             wait_for(self._until_done(run, purpose, seeds, taught))
@@ -232,8 +234,9 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             lessons = None
             if taught is not None and player.learner is not None:
                 lessons = await taught.lessons(run, player, player.learner, seeds[0], budget)
+            words = completed(run.settings)["prompt_version"]
             job = Job(
-                policy=player.build,
+                policy=lambda model, lessons: player.build(model, lessons, words),
                 model=player.model,
                 seeds=seeds,
                 limits=player.limits,
@@ -259,6 +262,8 @@ async def _close(model: Model) -> None:
 class _Nothing:
     """Lessons where nothing was trained."""
 
+    words: int | None = None
+
     def __len__(self) -> int:
         return 0
 
@@ -276,6 +281,11 @@ class _Taught:
 
     def __len__(self) -> int:
         return len(self._episodes)
+
+    @property
+    def words(self) -> int:
+        """Version of the words of the training run's prompts."""
+        return int(completed(self._source.settings)["prompt_version"])
 
     async def lessons(
         self, run: Run, player: Player, learner: Learner, seed: int, budget: Budget

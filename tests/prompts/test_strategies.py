@@ -1,12 +1,13 @@
 """Strategies are pure, give exactly the expected text and name only legal actions.
 
-The expected texts are in tests/prompts/golden. After an intended change, update them with
-UPDATE_GOLDEN=1 and review the difference.
+The expected texts are in tests/prompts/golden, by version of the prompts. After an intended change
+there is a new version; UPDATE_GOLDEN=1 writes its texts, and those of older versions stay.
 """
 
 import os
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from atari_vlm.prompts.adaptive import DOING_WELL, LEARNING_EPISODES, adaptive_s
 from atari_vlm.prompts.strategies import (
     LONGEST_REPLY,
     STRATEGIES,
+    VERSIONS,
     PromptSettings,
     get_strategy,
     prompt_text,
@@ -62,17 +64,21 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("game", "style", "parts"), CASES)
-def test_a_prompt_is_exactly_its_golden_file(game, style, parts):
-    golden = GOLDEN / f"{game}-{style}-{parts}.txt"
-    text = rendered(get_strategy(style, PARTS[parts])(*moment(game)))
-    if os.environ.get("UPDATE_GOLDEN") == "1":
+def test_a_prompt_is_exactly_its_golden_file(game, style, parts, version):
+    golden = GOLDEN / str(version) / f"{game}-{style}-{parts}.txt"
+    settings = replace(PARTS[parts], version=version)
+    text = rendered(get_strategy(style, settings)(*moment(game)))
+    if os.environ.get("UPDATE_GOLDEN") == "1" and version == VERSIONS[-1]:
         golden.write_text(text, encoding="utf-8")
     assert text == golden.read_text(encoding="utf-8")
 
 
-def test_every_golden_file_belongs_to_a_case():
-    assert {f"{'-'.join(case)}.txt" for case in CASES} == {path.name for path in GOLDEN.iterdir()}
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_golden_file_belongs_to_a_case(version):
+    files = {path.name for path in (GOLDEN / str(version)).iterdir()}
+    assert {f"{'-'.join(case)}.txt" for case in CASES} == files
 
 
 # --- every game and strategy ---------------------------------------------------------------------

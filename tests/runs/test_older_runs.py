@@ -113,7 +113,11 @@ def test_an_older_run_opens_replays_and_is_reported_as_it_is(name, tmp_path):
     assert (folder / FILE).read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [name for name in COMPLETE if "/" not in name])
+WORDED = ["scripted", "ahead"]
+"""Fixtures whose scripted model answers by the length of its prompt."""
+
+
+@pytest.mark.parametrize("name", [n for n in COMPLETE if "/" not in n and n not in WORDED])
 def test_the_same_settings_still_give_the_same_decisions(name, tmp_path):
     episodes = len(EXPECTED[name]["episodes"])
     trainer(name, tmp_path).train(episodes)
@@ -174,6 +178,29 @@ def test_plans_in_the_notes_of_an_older_run_are_played_on(name, step, tmp_path):
     cut(folder, step)
     trainer(name, folder).train(1)
     assert plays(folder) == EXPECTED[name]["plans"]
+
+
+@pytest.mark.parametrize("name", WORDED)
+def test_an_older_run_is_continued_with_the_words_of_its_own_prompts(name, tmp_path):
+    folder, expected = copied(name, tmp_path), EXPECTED[name]
+    cut(folder, 0)
+    with closing(sqlite3.connect(folder / FILE)) as db:
+        db.execute("DELETE FROM replies")
+        db.commit()
+    trainer(name, folder).train(len(expected["episodes"]))
+    assert plays(folder) == expected["plans"]
+    with closing(Run.read(folder)) as run:
+        prompts = [[call.prompt.text for call in made.calls] for made in run.decisions(0)]
+    assert prompts[: len(expected["prompts"])] == expected["prompts"]
+
+
+def test_a_new_run_says_what_the_actions_do_and_an_older_one_does_not(tmp_path):
+    trainer("scripted", tmp_path).train(1)
+    with closing(Run.read(tmp_path)) as run:
+        assert run.settings["prompt_version"] == 2
+        said = run.decisions(0)[0].calls[0].prompt.text
+    assert "RIGHT: paddle up; LEFT: paddle down" in said
+    assert "paddle up" not in EXPECTED["scripted"]["prompts"][0][0]
 
 
 def test_notes_of_an_older_run_are_split_into_queue_and_memory(tmp_path):

@@ -65,13 +65,7 @@ class CallSizes:
         """
         settings = player.settings
         chunk_size, interval = settings.get("decisions_per_call", 1), settings["frame_skip"]
-        prompt_settings = PromptSettings(
-            history=settings["history"],
-            frames=settings["frames_in_prompt"],
-            plans=settings["plans"],
-            image_size=tuple(settings["resize_shape"]) if settings["resize_shape"] else None,
-            chunk_size=chunk_size,
-        )
+        prompt_settings = PromptSettings.recorded(settings)
         kind = player.prompt_type
         styles = ("basic", "cot", "expert") if kind == "adaptive" else (kind,)
         length = min(prompt_settings.history, settings["max_frames"] // interval)

@@ -7,8 +7,8 @@ emulator; this module does not import it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,17 @@ SCORE_SOURCE = (
 UNSAFE: tuple[str, ...] = ("combat", "joust", "maze_craze", "warlords")
 """ROMs of ale-py that end the process when loaded; `get_game` refuses them."""
 
+_DIRECTIONS = (*("UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT"),)
+
+ACTIONS: tuple[str, ...] = ("NOOP", "FIRE", *_DIRECTIONS, *(f"{way}FIRE" for way in _DIRECTIONS))
+"""The 18 actions of the console, in the order of ALE. Those of a game are in this order too."""
+
+NOTHING = "nothing"
+"""Meaning of an action that does nothing."""
+
+BOTH = "both at once"
+"""What a joint action does with its buttons in most games."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
@@ -93,6 +104,13 @@ class Game:
     tier_reason: str = ""
     """What the game requires of a model, or why it is hard."""
     hints: Hints | None = None
+    actions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What each button does, e.g. {"RIGHT": "paddle up"}; empty if it is not on record. A joint
+    action is listed if it does something else than its buttons; see `meaning`."""
+    joint: str = BOTH
+    """What a joint action that is not listed does with its buttons."""
+    action_modes: tuple[int, ...] = ()
+    """Game modes in which `actions` holds; empty if it holds in all."""
     random_score: float | None = None
     """Mean score of uniformly random play; None if the table does not list the game."""
     human_score: float | None = None
@@ -113,6 +131,47 @@ class Game:
     def env_id(self) -> str:
         """Id of the original environment in the Gymnasium registry."""
         return f"ALE/{self.title}-v5"
+
+    def meaning(self, action: str) -> str:
+        """What an action does, in a few words; "" if it is not on record.
+
+        >>> get_game("pong").meaning("RIGHT"), get_game("seaquest").meaning("UPFIRE")
+        ('paddle up', 'rise + torpedo the way you face')
+        """
+        if action in self.actions or not self.actions or action == "NOOP":
+            return self.actions.get(action, "")
+        buttons = _buttons(action)
+        if len(buttons) < 2:
+            return NOTHING
+        done = [self.meaning(button) for button in buttons]
+        return " + ".join(each for each in done if each != NOTHING) or NOTHING
+
+    def meanings(self, legal: Sequence[str], mode: int | None = None) -> dict[str, str]:
+        """What a player has to be told about the legal actions: name -> what it does.
+
+        Joint actions that do what their buttons do are left out. Empty if nothing is on record, or
+        if these are not actions as the console names them: a wrapper may have renamed them.
+
+        Args:
+            legal: the game's minimal actions or some of them, or all 18.
+            mode: ALE game mode; None for the default.
+        """
+        if mode and self.action_modes and mode not in self.action_modes:
+            return {}
+        offered = iter([name for name in ACTIONS if self._offers(name)])
+        if not self.actions or not (
+            tuple(legal) == ACTIONS or all(name in offered for name in legal)
+        ):
+            return {}
+        told = [name for name in legal if name in self.actions or len(_buttons(name)) == 1]
+        return {name: done for name in told if (done := self.meaning(name))}
+
+    def _offers(self, action: str) -> bool:
+        """Whether an action, or each of its buttons, is listed."""
+        buttons = _buttons(action)
+        return action in ("NOOP", *self.actions) or (
+            len(buttons) > 1 and all(self._offers(button) for button in buttons)
+        )
 
     def normalise(self, score: float) -> float | None:
         """Human-normalised score: 0 plays like random, 1 like the human tester.
@@ -191,12 +250,41 @@ def _spellings() -> dict[str, str]:
     }
 
 
+def _buttons(action: str) -> tuple[str, ...]:
+    """What a joint action is made of: a direction and FIRE, or two directions.
+
+    >>> _buttons("UPRIGHTFIRE"), _buttons("UPRIGHT"), _buttons("UP")
+    (('UPRIGHT', 'FIRE'), ('UP', 'RIGHT'), ('UP',))
+    """
+    way, fire, _ = action.partition("FIRE")
+    if way and fire:
+        return way, fire
+    for vertical in ("UP", "DOWN"):
+        if way.startswith(vertical) and way != vertical:
+            return vertical, way.removeprefix(vertical)
+    return (action,)
+
+
 @cache
 def _read() -> dict[str, Game]:
     import tomllib
 
     with (Path(__file__).parent / "games.toml").open("rb") as file:
         return {name: _game(name, entry) for name, entry in tomllib.load(file).items()}
+
+
+def _checked(game: str, actions: Mapping[str, str]) -> Mapping[str, str]:
+    """The meanings of a game's actions.
+
+    Raises:
+        ValueError: there is no such action, or its meaning is empty or no phrase.
+    """
+    for action, done in actions.items():
+        if action not in ACTIONS:
+            raise ValueError(f"games.toml, {game}: the console has no action {action!r}.")
+        if not done or done != done.strip(" .") or set(";:\n") & set(done):
+            raise ValueError(f"games.toml, {game}: {done!r} cannot be read in a list of meanings.")
+    return dict(actions)
 
 
 def _game(name: str, entry: dict[str, Any]) -> Game:
@@ -209,6 +297,9 @@ def _game(name: str, entry: dict[str, Any]) -> Game:
         fire=entry["fire"],
         tier=entry.get("tier"),
         tier_reason=entry.get("reason", ""),
+        actions=_checked(name, entry.get("actions", {})),
+        joint=entry.get("joint", BOTH),
+        action_modes=tuple(entry.get("action_modes", ())),
         hints=Hints(**{part: tuple(lines) for part, lines in hints.items()}) if hints else None,
         random_score=entry.get("random"),
         human_score=entry.get("human"),

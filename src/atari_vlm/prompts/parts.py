@@ -55,6 +55,18 @@ def actions(legal: Sequence[str]) -> str:
     return "Actions: " + ", ".join(f"{number} {name}" for number, name in enumerate(legal))
 
 
+def meanings(game: Game, legal: Sequence[str], mode: int | None) -> str:
+    """What the legal actions do in this game; empty if it is not on record."""
+    told = game.meanings(legal, mode)
+    names: dict[str, list[str]] = {}
+    for name, done in told.items():
+        names.setdefault(done, []).append(name)
+    each = [f"{', '.join(alike)}: {done}" for done, alike in names.items()]
+    if told and set(legal) - {"NOOP", *told}:
+        each.append(f"joint names: {game.joint}")
+    return f"What they do: {'; '.join(each)}." if each else ""
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
     """The form of the answer that a prompt asks for."""

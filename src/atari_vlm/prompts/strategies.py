@@ -7,9 +7,10 @@ lessons, screens, score, recent actions and, last, the question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import check_size
@@ -21,6 +22,10 @@ from atari_vlm.types import Frame, Lessons, Message, Observation, Prompt, Step, 
 
 LONGEST_REPLY = 2_000
 """Characters from the end of a faulty reply that the repair prompt quotes."""
+
+
+VERSIONS = (1, 2)
+"""Versions of the words of the prompts, the newest last. 1 does not say what the actions do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,10 @@ class PromptSettings:
     """(width, height) to scale frames to; None keeps the native size."""
     chunk_size: int = 1
     """Decisions planned in one answer."""
+    mode: int | None = None
+    """ALE game mode, in which actions may do something else; None for the default."""
+    version: int = VERSIONS[-1]
+    """Of the words: a run is continued with those that it was begun with."""
 
     def __post_init__(self) -> None:
         if self.history < 0:
@@ -59,6 +68,31 @@ class PromptSettings:
             raise InvalidSetting(f"{name} must be at least 1, not {self.chunk_size}.")
         if self.image_size is not None:
             check_size(self.image_size)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the user chose of it, for the record of a run."""
+        return {
+            "plans": self.plans,
+            "frames_in_prompt": self.frames,
+            "history": self.history,
+            "resize_shape": list(self.image_size) if self.image_size else None,
+            **({"decisions_per_call": self.chunk_size} if self.chunk_size > 1 else {}),
+        }
+
+    @classmethod
+    def recorded(cls, settings: Mapping[str, Any]) -> PromptSettings:
+        """The settings of the prompts of a run, from its record."""
+        size = settings["resize_shape"]
+        return cls(
+            history=settings["history"],
+            frames=settings["frames_in_prompt"],
+            plans=settings["plans"],
+            image_size=tuple(size) if size else None,
+            chunk_size=settings.get("decisions_per_call", 1),
+            mode=settings.get("mode"),
+            version=settings.get("prompt_version", VERSIONS[0]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +160,8 @@ def _styled(
 ) -> Prompt:
     plans = settings.plans and observation.interval > 1
     form = parts.AnswerFormat(observation.interval, plans, settings.chunk_size)
-    constant = _system(style, observation.game, observation.legal, form, settings.rules)
+    told = settings.version > 1, settings.mode
+    constant = _system(style, observation.game, observation.legal, form, settings.rules, told)
     changing = (
         *(parts.examples(lessons.examples) if settings.examples else ()),
         parts.bullets("Lessons from earlier games", lessons.advice if settings.lessons else ()),
@@ -152,15 +187,24 @@ def _styled(
 
 @lru_cache(maxsize=512)
 def _system(
-    style: str, game: str, legal: tuple[str, ...], form: parts.AnswerFormat, rules: bool
+    style: str,
+    game: str,
+    legal: tuple[str, ...],
+    form: parts.AnswerFormat,
+    rules: bool,
+    told: tuple[bool, int | None],
 ) -> tuple[str, str]:
-    """The system message: all that is known before the first screen, and the answer format."""
+    """The system message: all that is known before the first screen, and the answer format.
+
+    `told` is whether to say what the actions do, and in which game mode.
+    """
     text, entry = _STYLES[style], get_game(game)
     known = (
         text.role.format(game=entry.cartridge),
         parts.rules(entry, legal) if rules else "",
         parts.advice(entry) if text.advice else "",
         parts.actions(legal),
+        parts.meanings(entry, legal, told[1]) if told[0] else "",
         parts.timing(form),
         text.thinking,
     )
@@ -202,7 +246,13 @@ def prompt_name(name: str) -> str:
 
 
 def prompt_text(
-    game: str, kind: str, legal: Sequence[str], *, interval: int = 4, plans: bool = False
+    game: str,
+    kind: str,
+    legal: Sequence[str],
+    *,
+    interval: int = 4,
+    plans: bool = False,
+    mode: int | None = None,
 ) -> str:
     """The text of a prompt, for callers that add the screens themselves.
 
@@ -212,13 +262,14 @@ def prompt_text(
         legal: legal action names; the answer may be an index into them.
         interval: emulator frames per decision.
         plans: ask for (action, frames) instead of an action.
+        mode: ALE game mode; None for the default.
 
     Raises:
         UnknownName: there is no such prompt or game.
     """
     if kind not in STRATEGIES or kind == "embedded":
         raise unknown("prompt", kind, [name for name in STRATEGIES if name != "embedded"])
-    settings = PromptSettings(plans=plans, status=False)
+    settings = PromptSettings(plans=plans, status=False, mode=mode)
     name = get_game(game).name
     observation = Observation(game=name, frames=(), legal=tuple(legal), interval=interval)
     return text_without_frames(get_strategy(kind, settings)(observation, (), Lessons()))

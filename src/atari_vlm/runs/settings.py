@@ -13,18 +13,20 @@ from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
 from atari_vlm.prompts.options import PromptOptions
+from atari_vlm.prompts.strategies import VERSIONS as PROMPTS
 
 SETTINGS_VERSION = 2
 """1: without the keys below. Recorded as "settings_version"."""
 
 VERSIONS: dict[str, tuple[int, ...]] = {
-    "prompt_version": (1,),
+    "prompt_version": PROMPTS,
     "reply_version": (1,),
     "pooling_version": (1,),
 }
 """Versions that this package can still play, the newest last: of the words of the prompts, of
 reading replies, and of pooling screens (1: the brighter of the last two). A run that was recorded
-with another version opens, replays and reports; it cannot be continued. One exception: with
+with another version opens, replays and reports; it cannot be continued. A run is continued with the
+words of its own prompts, and a training run is evaluated with them. One exception: with
 `decisions_per_call` above 1, prompts of settings version 1 could show the queued plans as a note.
 Such a run is continued, and its later prompts show no queue."""
 
@@ -117,7 +119,8 @@ def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in settings.items()
         if name not in added or completed(settings)[name] != DEFAULTS[name]
     }
-    for name in ("settings_version", "privileges", "pictures"):
+    # A run is continued with the words of its prompts, so it is looked for in the same folder.
+    for name in ("settings_version", "privileges", "pictures", "prompt_version"):
         kept.pop(name, None)
     if kept.get("prompt") == "embedded":
         kept["prompt"] = "specialist"
