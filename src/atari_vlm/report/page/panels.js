@@ -22,6 +22,7 @@ function showPlan() {
   const action = over ? "" : now().names[now().actions[at]];
   $("played").classList.toggle("ended", over);
   $("action").textContent = over ? now().status : action;
+  $("does").textContent = replay.meanings[action] ?? "";
   for (const arm of $("pad").children) {
     arm.classList.toggle("lit", action.includes(arm.dataset.arm));
   }
