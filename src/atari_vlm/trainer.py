@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from atari_vlm.advice.estimate import record_of
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.models.hosted.budget import Budget, Caps
+from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import abouts, check_number, option, part, takes, values
 from atari_vlm.players import Options, Player, resolve
@@ -82,8 +82,12 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         strategy: a prompt of your own, used in place of `prompt_type`.
         learner: a learner of your own.
         watch: called with (episode, step) during play.
+        shared_budget: what this and other trainers may spend together, in place of `budget` and
+            `budget_tokens`; earlier sessions are counted in it already.
     {options}
     """
+
+    shared_budget: SharedBudget | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -229,7 +233,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
     async def _until_done(
         self, run: Run, purpose: str, seeds: Sequence[int], taught: _Nothing | _Taught | None
     ) -> None:
-        player, budget = self.player, _budget(part(self, SpendOptions).caps, run)
+        player = self.player
+        budget = _budget(part(self, SpendOptions).caps, run, self.shared_budget)
         try:
             lessons = None
             if taught is not None and player.learner is not None:
@@ -316,10 +321,10 @@ def _ended(folder: Path, num_episodes: int) -> bool:
     return status.count("finished") >= num_episodes or "invalid" in status
 
 
-def _budget(caps: Caps, run: Run) -> Budget:
+def _budget(caps: Caps, run: Run, shared: SharedBudget | None) -> Budget:
     """The caps, with what the run has spent already."""
     spent = Charge(*run.spent()) if caps else Charge()
-    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off)
+    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off, shared)
 
 
 # --- play ----------------------------------------------------------------------------------------
