@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import platform
 import time
 import warnings
@@ -31,7 +29,7 @@ from atari_vlm.runs.results import Summary, summarise
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.runner import Job, Watcher
 from atari_vlm.runs.runner import play as play_job
-from atari_vlm.runs.settings import completed, folder_identity
+from atari_vlm.runs.settings import completed, folder_identity, settings_digest
 from atari_vlm.runs.waiting import wait_for
 from atari_vlm.types import Charge, Frame, Lessons, Strategy, Trajectory
 
@@ -175,8 +173,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             name = f"episode-{first_seed}" if purpose == "episode" else purpose
             base = Path(self.run_folder)
             return base if purpose == "train" else base / (name + after)
-        identity = json.dumps([folder_identity(self.settings), purpose, first_seed], sort_keys=True)
-        tail = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        tail = settings_digest(self.settings, purpose, first_seed)
         name = "".join(c if c.isalnum() or c in "-._" else "-" for c in self.settings["model"])
         prompt = f"-{folder_identity(self.settings)['prompt']}" if self.player.model else ""
         parts = f"{self.settings['game']}-{name[-60:]}{prompt}-{purpose}{after}"

@@ -105,7 +105,8 @@ def _tokens(charge: Charge) -> float:
     return charge.tokens
 
 
-def _format_dollars(value: float) -> str:
+def format_dollars(value: float) -> str:
+    """An amount of US dollars; small ones with more digits."""
     return f"${value:.4f}" if value < 1 else f"${value:,.2f}"
 
 
@@ -155,9 +156,10 @@ class Allowance:
             else f"Everything played is kept: give the same command with a higher {name} to "
             "continue."
         )
+        spent, most = self.format(self.tally.spent), self.format(self.amount(charge))
         return BudgetExceeded(
-            f"This {self.scope} has spent {self.format(self.tally.spent)} of "
-            f"{self.format(self.cap)}, and the next request may cost {self.format(self.amount(charge))}. {advice}",
+            f"This {self.scope} has spent {spent} of {self.format(self.cap)}, and the next request "
+            f"may cost {most}. {advice}",
             episode=episode,
         )
 
@@ -167,7 +169,7 @@ def _allowances(
 ) -> tuple[Allowance, Allowance]:
     """The allowances of a run, or of several together."""
     return (
-        Allowance(caps.dollars, scope, "budget", _format_dollars, _dollars, dollars),
+        Allowance(caps.dollars, scope, "budget", format_dollars, _dollars, dollars),
         Allowance(caps.tokens, scope, "budget_tokens", _format_tokens, _tokens, tokens),
     )
 
@@ -238,7 +240,7 @@ class Budget:
         """
         cap = self._caps.episode_dollars if episode >= 0 else None
         spent = _dollars(self._spent_by(episode)) if cap is not None else 0.0
-        own = Allowance(cap, "episode", "budget_episode", _format_dollars, _dollars)
+        own = Allowance(cap, "episode", "budget_episode", format_dollars, _dollars)
         own.tally.add(spent)
         return Account((*self._run, own), self, partial(self._write_off, episode))
 
