@@ -7,7 +7,6 @@
     ├── UnsafeGame       a ROM that would end the whole process
     ├── MissingExtra     an optional package is not installed
     ├── ModelUnusable    the model cannot answer at all: stops the run, which can be resumed
-    │   └── CannotPlay   the player knows other games, not this one (an UnknownName too)
     ├── ModelFault       one answer failed after its retries: counted, the run goes on
     ├── BudgetExceeded   a cap on spending ends an episode, or stops the run, which can be resumed
     ├── RunInvalid       too many fallbacks in a row: the model is dead, this is no score
@@ -21,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -115,10 +115,6 @@ class ModelUnusable(AtariVLMError):
         self.what = what
 
 
-class CannotPlay(ModelUnusable, UnknownName):
-    """The player can play other games, but not this one."""
-
-
 class ModelFault(AtariVLMError):
     """One answer failed after its retries.
 
@@ -159,7 +155,17 @@ class BudgetExceeded(AtariVLMError):
 
 
 class RunInvalid(AtariVLMError):
-    """The model stopped naming legal actions, so the episode is no measure of it."""
+    """The model stopped naming legal actions, so the episode is no measure of it.
+
+    Args:
+        message: what happened, with the last answer.
+        reply: the last answer, unedited.
+        folder: the run, with all answers; None before it is known.
+    """
+
+    def __init__(self, message: str, *, reply: str = "", folder: Path | None = None) -> None:
+        super().__init__(message)
+        self.reply, self.folder = reply, folder
 
 
 class StoreError(AtariVLMError):

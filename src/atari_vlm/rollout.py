@@ -79,5 +79,6 @@ async def steps(
         if fallbacks >= limits.fallbacks or (done and fallbacks == len(history)):
             raise RunInvalid(
                 f"The model named no legal action {fallbacks} times in a row, so this is not its "
-                f"score. The last reason: {decision.reason}"
+                f"score. The last reason: {decision.reason}",
+                reply=decision.reply,
             )

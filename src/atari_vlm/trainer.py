@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import platform
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,25 +18,26 @@ from typing import Any
 
 from atari_vlm.advice.estimate import record_of
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
+from atari_vlm.models.hosted.budget import Budget, Caps
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import abouts, check_number, option, part, takes, values
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import Learner, Model, Policy, check_parts
-from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.options import MOST_SEEDS
-from atari_vlm.runs.playback import full_trajectory, pictures, trajectory_for_learner
+from atari_vlm.runs.playback import full_trajectory
 from atari_vlm.runs.progress import Progress
 from atari_vlm.runs.results import Summary, summarise
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.runner import Job, Watcher
 from atari_vlm.runs.runner import play as play_job
-from atari_vlm.runs.settings import completed, folder_identity, settings_digest
+from atari_vlm.runs.seeds import EPISODES, EVALUATION, emulator_seeds
+from atari_vlm.runs.settings import completed, folder_identity
+from atari_vlm.runs.taught import Taught
 from atari_vlm.runs.waiting import wait_for
-from atari_vlm.types import Charge, Frame, Lessons, Strategy, Trajectory
+from atari_vlm.types import Charge, Step, Strategy, Trajectory
 
-EVALUATION = 500_000
-"""Offset that separates the seeds of evaluation from those of training."""
+_PHASES = {"train": "learning", "evaluate": "evaluation", "episode": "one episode"}
+"""The phase that progress names, by the purpose of the run."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Parts:
     strategy: Strategy | None = None
     learner: Learner | None = None
     watch: Watcher | None = None
+    progress: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +84,10 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         strategy: a prompt of your own, used in place of `prompt_type`.
         learner: a learner of your own.
         watch: called with (episode, step) during play.
-        shared_budget: what this and other trainers may spend together, in place of `budget` and
-            `budget_tokens`; earlier sessions are counted in it already.
+        progress: a line of progress on standard error; None for one on a terminal and in a
+            notebook, unless `watch` is given.
     {options}
     """
-
-    shared_budget: SharedBudget | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -132,13 +134,17 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         seeds = self._seeds(0, num_episodes)
         return self._play(self.folder("train", seeds[0]), "train", seeds)
 
-    def evaluate(self, num_episodes: int = 5) -> Summary:
+    def evaluate(self, num_episodes: int = 5, *, lessons: bool = True) -> Summary:
         """Play `num_episodes` on seeds never trained on, with what training taught, unchanged.
 
         If there is a learner and nothing was trained yet, there are no lessons, and
         `Summary.taught_by` is 0.
+
+        Args:
+            num_episodes: of the run, in all.
+            lessons: False shows none, so that the score is that of before training.
         """
-        return self._play_taught("evaluate", self._seeds(EVALUATION, num_episodes))
+        return self._play_taught("evaluate", self._seeds(EVALUATION, num_episodes), lessons)
 
     def run_episode(self, seed: int | None = None) -> Trajectory:
         """Play one episode and return its record: frames, legal actions, prompts, replies, costs.
@@ -156,7 +162,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
     def unplayed_seed(self, num_episodes: int) -> int:
         """The first seed, from the trainer's own on, whose training run can still be played."""
         seed = self.seed
-        while _ended(self.folder("train", seed * 1_000_000), num_episodes):
+        while _ended(self.folder("train", seed * EPISODES), num_episodes):
             seed += 1
         return seed
 
@@ -173,7 +179,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             name = f"episode-{first_seed}" if purpose == "episode" else purpose
             base = Path(self.run_folder)
             return base if purpose == "train" else base / (name + after)
-        tail = settings_digest(self.settings, purpose, first_seed)
+        identity = json.dumps([folder_identity(self.settings), purpose, first_seed], sort_keys=True)
+        tail = hashlib.sha256(identity.encode()).hexdigest()[:8]
         name = "".join(c if c.isalnum() or c in "-._" else "-" for c in self.settings["model"])
         prompt = f"-{folder_identity(self.settings)['prompt']}" if self.player.model else ""
         parts = f"{self.settings['game']}-{name[-60:]}{prompt}-{purpose}{after}"
@@ -183,17 +190,17 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
 
     def _seeds(self, offset: int, count: int) -> list[int]:
         check_number("num_episodes", count, 1, EVALUATION)
-        return [self.seed * 1_000_000 + offset + k for k in range(count)]
+        return emulator_seeds(self.seed, offset, count)
 
-    def _play_taught(self, purpose: str, seeds: Sequence[int]) -> Summary:
+    def _play_taught(self, purpose: str, seeds: Sequence[int], lessons: bool = True) -> Summary:
         """Play with the lessons of the training run, which stay as they are."""
         if self.player.learner is None:
             return self._play(self.folder(purpose, seeds[0]), purpose, seeds)
-        source = self.folder("train", self.seed * 1_000_000)
-        if not Run.exists(source):
-            return self._play(self.folder(purpose, seeds[0], 0), purpose, seeds, _Nothing())
+        source = self.folder("train", self.seed * EPISODES)
+        if not (lessons and Run.exists(source)):
+            return self._play(self.folder(purpose, seeds[0], 0), purpose, seeds, Taught())
         with closing(Run.read(source)) as run:
-            taught = _Taught(run, [r.episode for r in run.episodes() if r.status == "finished"])
+            taught = Taught(run, [r.episode for r in run.episodes() if r.status == "finished"])
             folder = self.folder(purpose, seeds[0], len(taught))
             return self._play(folder, purpose, seeds, taught)
 
@@ -202,7 +209,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         folder: Path,
         purpose: str,
         seeds: Sequence[int],
-        taught: _Nothing | _Taught | None = None,
+        taught: Taught | None = None,
     ) -> Summary:
         start = time.monotonic()
         settings = {
@@ -219,7 +226,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             settings["prompt_version"] = taught.words
         with closing(Run.play(folder, settings)) as run:
             before = sum(run.sources().values())
-            wait_for(self._until_done(run, purpose, seeds, taught))
+            with self._progress(run, purpose, len(seeds)) as shown:
+                wait_for(self._until_done(run, purpose, seeds, taught, self._watcher(shown)))
             return summarise(
                 run,
                 before=before,
@@ -227,15 +235,42 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
                 privileges=self.player.privileges,
             )
 
+    def _watcher(self, shown: Progress) -> Watcher:
+        watch = self.watch
+        if watch is None:
+            return shown.watch
+        if not self.progress:
+            return watch
+
+        def both(episode: int, step: Step) -> None:
+            watch(episode, step)
+            shown.watch(episode, step)
+
+        return both
+
+    def _progress(self, run: Run, purpose: str, episodes: int) -> Progress:
+        phase = f", {_PHASES[purpose]}" if self.player.learner else ""
+        return Progress(
+            f"{self.player.game.name}, {self.player.name}{phase}",
+            episodes,
+            wanted=self.progress,
+            done=sum(row.status == "finished" for row in run.episodes()),
+            longest=self.max_decisions,
+        )
+
     async def _until_done(
-        self, run: Run, purpose: str, seeds: Sequence[int], taught: _Nothing | _Taught | None
+        self,
+        run: Run,
+        purpose: str,
+        seeds: Sequence[int],
+        taught: Taught | None,
+        watch: Watcher,
     ) -> None:
-        player = self.player
-        budget = _budget(part(self, SpendOptions).caps, run, self.shared_budget)
+        player, budget = self.player, _budget(part(self, SpendOptions).caps, run)
         try:
             lessons = None
             if taught is not None and player.learner is not None:
-                lessons = await taught.lessons(run, player, player.learner, seeds[0], budget)
+                lessons = await taught.lessons(run, player.learner, player.model, seeds[0], budget)
             words = completed(run.settings)["prompt_version"]
             job = Job(
                 policy=lambda model, lessons: player.build(model, lessons, words),
@@ -247,7 +282,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
                 parallel=self.parallel,
                 budget=budget,
             )
-            await play_job(run, job, self.watch or (lambda episode, step: None))
+            await play_job(run, job, watch)
         finally:
             if player.model:
                 await _close(player.model)
@@ -261,55 +296,6 @@ async def _close(model: Model) -> None:
         warnings.warn(f"{model.name} could not be closed: {error}", stacklevel=2)
 
 
-class _Nothing:
-    """Lessons where nothing was trained."""
-
-    words: int | None = None
-
-    def __len__(self) -> int:
-        return 0
-
-    async def lessons(
-        self, run: Run, player: Player, learner: Learner, seed: int, budget: Budget
-    ) -> Lessons:
-        return Lessons()
-
-
-class _Taught:
-    """Lessons of the finished episodes of a training run, shown in another run."""
-
-    def __init__(self, source: Run, episodes: Sequence[int]) -> None:
-        self._source, self._episodes = source, episodes
-
-    def __len__(self) -> int:
-        return len(self._episodes)
-
-    @property
-    def words(self) -> int:
-        """Version of the words of the training run's prompts."""
-        return int(completed(self._source.settings)["prompt_version"])
-
-    async def lessons(
-        self, run: Run, player: Player, learner: Learner, seed: int, budget: Budget
-    ) -> Lessons:
-        draw, own = pictures(self._source), pictures(run)
-
-        def frame(episode: int, step: int) -> Frame:
-            # Stored lessons name their frames by their place in this run's record.
-            return own(episode, step) if episode < 0 else draw(episode, step).foreign()
-
-        return await lessons_for(
-            run,
-            0,
-            learner,
-            lambda: [trajectory_for_learner(self._source, k) for k in self._episodes],
-            frame,
-            model=player.model,
-            seed=seed,
-            budget=budget,
-        )
-
-
 def _ended(folder: Path, num_episodes: int) -> bool:
     if not Run.exists(folder):
         return False
@@ -318,10 +304,10 @@ def _ended(folder: Path, num_episodes: int) -> bool:
     return status.count("finished") >= num_episodes or "invalid" in status
 
 
-def _budget(caps: Caps, run: Run, shared: SharedBudget | None) -> Budget:
+def _budget(caps: Caps, run: Run) -> Budget:
     """The caps, with what the run has spent already."""
     spent = Charge(*run.spent()) if caps else Charge()
-    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off, shared)
+    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off)
 
 
 # --- play ----------------------------------------------------------------------------------------
@@ -332,7 +318,6 @@ class PlayOptions(Options, Parts):
     """Keywords of `play`."""
 
     episodes: int = option(1, "Episodes of the run, in all.", flag="", least=1, most=EVALUATION)
-    progress: bool = True
 
 
 @takes(PlayOptions)
@@ -355,10 +340,12 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
     Args:
         game: any spelling of a game.
         player: a name such as "embedded" or "gpt-4o+blank", a policy, or a model.
-        options: keywords: `episodes` of the run in all, `progress` (False prints nothing), and:
+        options: keywords: `episodes` of the run in all, and:
         strategy: a prompt of your own, used in place of `prompt_type`.
         learner: a learner of your own.
         watch: called with (episode, step) during play.
+        progress: a line of progress on standard error; None for one on a terminal and in a
+            notebook, unless `watch` is given.
     {options}
     """
     parts: dict[str, Any] = {}
@@ -372,12 +359,8 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
         name = player.name
         parts[kind] = player
     chosen = values(options)
-    episodes, shown = chosen.pop("episodes"), chosen.pop("progress")
-    progress = Progress(f"{game}, {name}", episodes) if shown and not options.watch else None
-    if progress is not None:
-        chosen["watch"] = progress.watch
-    with progress or nullcontext():
-        return VLMTrainer(game, name, **{**chosen, **parts}).train(episodes)
+    episodes = chosen.pop("episodes")
+    return VLMTrainer(game, name, **{**chosen, **parts}).train(episodes)
 
 
 def _documented(group: type) -> str:

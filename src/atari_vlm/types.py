@@ -48,6 +48,10 @@ class Frame:
     standard: Literal["ntsc", "pal"] = "ntsc"
     """Television standard of the game, which decides the colours of the indices."""
 
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.pixels.shape[:2]))
+        return f"Frame({size}, episode {self.episode}, step {self.step})"
+
     def foreign(self) -> Frame:
         """The same screen as one of another run."""
         return self if self.episode < 0 else replace(self, episode=-1 - self.episode)
@@ -75,6 +79,12 @@ class Observation:
     """The console's 128 bytes, only for policies with the "ram" privilege."""
     state: Any = None
     """A Snapshot without its random generator, only for policies with the "emulator" privilege."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Observation({self.game}, step {self.step}, score {self.score:g}, lives {self.lives}, "
+            f"{_count(self.frames, 'frame')}, {_count(self.legal, 'legal action')})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,14 @@ class Usage:
         )
 
 
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things):,} {name}{'s' * (len(things) != 1)}"
+
+
+def _quote(text: str, length: int = 60) -> str:
+    return repr(text if len(text) <= length else text[:length] + "...")
+
+
 def _both(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
 
@@ -142,6 +160,11 @@ class Message:
     role: Literal["system", "user", "assistant"]
     parts: tuple[str | Frame, ...]
 
+    def __repr__(self) -> str:
+        texts = [part for part in self.parts if not isinstance(part, Frame)]
+        frames = len(self.parts) - len(texts)
+        return f"Message({self.role}, {_count(''.join(texts), 'character')}, {frames} frames)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prompt:
@@ -161,6 +184,12 @@ class Prompt:
     enforce a schema are asked to."""
     chunk_size: int = 1
     """Most plans the answer may list: the first for this decision, the rest for the next ones."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Prompt({_count(self.messages, 'message')}, {_count(self.text, 'character')}, "
+            f"{_count(self.frames, 'frame')}, {_count(self.legal, 'legal action')})"
+        )
 
     @property
     def text(self) -> str:
@@ -198,6 +227,10 @@ class Reply:
     log_probabilities: tuple[float, ...] = ()
     """Natural logarithm of the probability of each of `token_ids`; empty if not known."""
 
+    def __repr__(self) -> str:
+        tokens = f"{self.usage.input_tokens:,} tokens in, {self.usage.output_tokens:,} out"
+        return f"Reply({_quote(self.text)}, {tokens})"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
@@ -209,6 +242,10 @@ class Call:
     """Drawn from the episode's seed and the step, so that a resumed run finds the call again."""
     fault: str = ""
     """Why there is no usable answer; empty if there is one."""
+
+    def __repr__(self) -> str:
+        fault = f", fault={_quote(self.fault)}" if self.fault else ""
+        return f"Call({self.reply!r}{fault})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,6 +270,10 @@ class Decision:
     """The candidates of a vote or a search; empty for a single answer."""
     waited: int = 0
     """Emulator frames that passed while the decision was made; 0 where the game waits for it."""
+
+    def __repr__(self) -> str:
+        calls = f", {_count(self.calls, 'call')}" if self.calls else ""
+        return f"Decision({self.action!r}, frames={self.frames}, source={self.source!r}{calls})"
 
     @property
     def plan(self) -> Plan:
@@ -264,6 +305,10 @@ class Step:
     truncated: bool = False
     """A limit ended the episode before the game did."""
 
+    def __repr__(self) -> str:
+        ended = ", terminated" * self.terminated + ", truncated" * self.truncated
+        return f"Step({self.observation.step}: {self.decision!r}, reward {self.reward:g}{ended})"
+
     def without_frames(self) -> Step:
         """The same step without frames and prompts, which the run's record can restore."""
         return replace(
@@ -282,6 +327,12 @@ class Trajectory:
     seed: int
     policy: str
     steps: tuple[Step, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"Trajectory({self.game}, {self.policy}: score {self.score:g} over "
+            f"{_count(self.steps, 'decision')}, seed={self.seed})"
+        )
 
     @property
     def score(self) -> float:
@@ -307,6 +358,9 @@ class Example:
     """What was on the screen, what was played and what it earned."""
     frame: Frame | None = None
 
+    def __repr__(self) -> str:
+        return f"Example({_quote(self.text)}, {self.frame!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
@@ -319,6 +373,12 @@ class Lessons:
     """Number of earlier episodes."""
     mean_score: float | None = None
     """Mean score of the whole games among them; None if there is none."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Lessons({_count(self.examples, 'example')}, {_count(self.advice, 'insight')}, of "
+            f"{self.episodes} episodes)"
+        )
 
 
 Strategy: TypeAlias = Callable[[Observation, Sequence[Step], Lessons], Prompt]

@@ -211,10 +211,47 @@ def test_a_report_of_no_run_is_an_error(tmp_path):
     assert "nowhere holds no run" in done.stderr
 
 
+def test_a_player_that_learns_is_evaluated_before_and_after(tmp_path):
+    with Server(Answer(text="ACTION: UP")) as server:
+        arguments = ("--model", "x", "--base-url", server.base_url, "--game", "freeway", "--icl")
+        quick = ("--max-decisions", 4, "--episodes", 1, "--evaluations", 1)
+        done = command("train", *arguments, *quick, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        phases = ["Evaluation before learning", "Training", "Evaluation, on fresh seeds"]
+        starts = [done.stdout.index(f"{phase} ...") for phase in phases]
+        assert starts == sorted(starts)
+        assert "seed 0, evaluation episode 0" in " ".join(done.stdout.split())
+        (page,) = tmp_path.rglob("replay.html")
+        assert f"Replay: {page.relative_to(tmp_path)}" in done.stdout
+        assert len(list((tmp_path / "runs").iterdir())) == 3
+        assert server.count == 12
+        again = command("train", *arguments, *quick, cwd=tmp_path)
+        assert again.stdout.count("nothing was played now") == 3
+        assert server.count == 12
+
+
+def test_the_seed_that_was_given_is_the_seed_that_is_printed(tmp_path):
+    arguments = ("--model", "random", "--max-decisions", 3, "--seed", 9)
+    one = play(*arguments, "--run", "one", cwd=tmp_path)
+    assert "seed 9." in one.stdout
+    three = play(*arguments, "--episodes", 3, "--run", "three", cwd=tmp_path)
+    assert "seed 9, episodes 0 to 2." in three.stdout
+    for done in (one, three):
+        assert "9000000" not in done.stdout + done.stderr
+    other = play(*arguments[:-1], 4, "--run", "one", cwd=tmp_path)
+    assert "it has seed 9, not 4" in other.stderr
+
+
 def test_a_model_without_legal_answers_gets_no_score(tmp_path):
-    with Server(Answer(text="I would rather not say.")) as server:
+    words = f"I would rather not say. {SECRET}"
+    with Server(Answer(text=words)) as server:
         arguments = ["--model", "x", "--base-url", server.base_url, "--run", "r"]
-        done = play(*arguments, cwd=tmp_path)
+        done = play(*arguments, "--api-key", SECRET, cwd=tmp_path)
+        assert done.stderr.splitlines()[0] == "Replay: r/replay.html"
+        assert (tmp_path / "r" / "replay.html").exists()
+        assert 'The last answer: "I would rather not say. [key]"' in done.stderr
+        assert "in r; its page: atari-vlm report r" in done.stderr
+        assert SECRET not in done.stdout + done.stderr
         again = play(*arguments, cwd=tmp_path)
     assert done.returncode == again.returncode == 1
     assert "20 times in a row" in done.stderr
@@ -260,6 +297,13 @@ def test_games_and_models_are_listed(tmp_path):
     models = command("models", cwd=tmp_path)
     for name in ("embedded", "gpt-4o", "claude", "gemini", "qwen-vl", "video-llava", "idefics2"):
         assert name in models.stdout
+    shown = command("models", "gpt-4o", cwd=tmp_path)
+    assert shown.stdout == command("models", "show", "gpt-4o", cwd=tmp_path).stdout
+    assert "for: comparison with published results" in shown.stdout
+    assert "0.075" in command("models", "prices", cwd=tmp_path).stdout
+    unknown = command("models", "gpt-4p", cwd=tmp_path)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "asked for as openai:gpt-4p" in unknown.stderr
 
 
 def test_the_seed_command_trains_and_evaluates(tmp_path):
@@ -332,6 +376,9 @@ def test_train_learns_in_context_if_the_prompt_supports_it(tmp_path):
     quick = ["--max-decisions", 4, "--episodes", 1, "--evaluations", 1]
     embedded = command("train", "--game", "pong", *quick, cwd=tmp_path)
     assert embedded.returncode == 0, embedded.stderr
+    assert embedded.stdout.startswith("embedded learns nothing from what it plays (`atari-vlm dist")
+    assert "before learning" not in embedded.stdout
+    assert len(list((tmp_path / "runs").iterdir())) == 2
     refused = command("train", "--game", "pong", "--icl", *quick, cwd=tmp_path)
     assert refused.returncode == 2
     assert "The embedded model cannot follow --icl" in refused.stderr

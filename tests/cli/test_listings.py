@@ -12,7 +12,8 @@ from rich.console import Console
 from atari_vlm.advice.estimate import estimate_run
 from atari_vlm.atari.games import GAMES, SUGGESTED
 from atari_vlm.cli.flags import flag_of, with_flags
-from atari_vlm.cli.listings import games_table, print_estimate, print_models, print_recommendations
+from atari_vlm.cli.listings import games_table, print_estimate, print_recommendations
+from atari_vlm.cli.model_listings import print_model, print_models, print_prices
 from atari_vlm.cli.train_atari_vlm import FLAGS as SEED_FLAGS
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.models.catalogue import MODELS, claims, recommendations
@@ -20,9 +21,9 @@ from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.players import Options
 
 
-def printed(show) -> list[str]:
+def printed(show, width: int = 80) -> list[str]:
     out = StringIO()
-    show(Console(file=out, width=80))
+    show(Console(file=out, width=width))
     return out.getvalue().splitlines()
 
 
@@ -30,6 +31,8 @@ LISTINGS = {
     "games": lambda console: console.print(games_table([GAMES[name] for name in SUGGESTED])),
     "all games": lambda console: console.print(games_table(list(GAMES.values()))),
     "models": print_models,
+    "prices": print_prices,
+    "model": lambda console: print_model(console, MODELS["gemini-4-argon"]),
     "recommendations": print_recommendations,
     "estimate": lambda console: print_estimate(
         console, estimate_run("montezuma_revenge", "gemini-3.5-flash-lite", episodes=30)
@@ -37,15 +40,30 @@ LISTINGS = {
 }
 
 
+@pytest.mark.parametrize("width", [80, 60, 40])
 @pytest.mark.parametrize("show", LISTINGS.values(), ids=LISTINGS)
-def test_a_listing_fits_80_columns_and_cuts_nothing(show):
-    lines = printed(show)
-    assert max(map(len, lines)) <= 80
+def test_a_listing_fits_any_screen_and_cuts_nothing(show, width):
+    lines = printed(show, width)
+    assert max(map(len, lines)) <= width or width < 80  # a command is not wrapped
     assert "…" not in "".join(lines)
+    cut = "".join("".join(lines).split())
+    words = {word for line in printed(show, 200) for word in line.split() if word.isalnum()}
+    first = {"game", "name", "model"}  # headings of first columns are not part of lists
+    assert [word for word in words - first if word not in cut] == []
+    assert not [line for line in lines if len(line.strip()) == 1]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 30), (40, 40)])
+def test_the_names_of_all_models_are_on_one_screen(width, height):
+    lines = printed(print_models, width)
+    assert len(lines) < height
+    words = {word.strip(",;") for line in lines for word in line.split()}
+    assert words >= {*MODELS, "random", "noop", "iw", "uct"}
+    assert "unsupported" not in " ".join(lines)
 
 
 def test_no_name_or_price_in_the_model_tables_is_wrapped():
-    lines = printed(print_models)
+    lines = printed(print_prices)
     for spec in MODELS.values():
         (row,) = [line for line in lines if line.split()[:1] == [spec.name] and ":" not in line]
         if spec.prices:
@@ -54,19 +72,25 @@ def test_no_name_or_price_in_the_model_tables_is_wrapped():
             assert row.split()[-4:] == [*costs, str(spec.price_day(today))]
 
 
-def test_every_model_is_listed_with_all_of_its_catalogue_row():
-    text = " ".join(" ".join(printed(print_models)).split())
-    for vendor in ("openai", "anthropic", "google"):
-        assert f"{VENDORS[vendor].label}: its key in {VENDORS[vendor].key_variables[0]}" in text
+def test_a_model_is_shown_with_all_of_its_catalogue_row():
     for spec in MODELS.values():
-        assert spec.status in text
-        assert spec.successor in text
+        text = " ".join(
+            " ".join(printed(lambda console, spec=spec: print_model(console, spec))).split()
+        )
+        for known in (spec.status, spec.successor, spec.best_for, spec.price_note, spec.serve):
+            assert known in text
         if spec.provider != "embedded":
-            assert f"pictures counted by the rule '{spec.images}'" in text
+            assert f"counted by the rule '{spec.images}'" in text
         if spec.provider == "local":
             assert spec.hardware in text
             assert spec.context
+        if spec.price:
+            assert f"${spec.price.input:g} in" in text
+        assert "specialist" not in text
     assert MODELS["gpt-4o"].successor == "gpt-6-luna"
+    names = " ".join(printed(print_models))
+    for vendor in ("openai", "anthropic", "google"):
+        assert f"{VENDORS[vendor].label} (key in {VENDORS[vendor].key_variables[0]})" in names
 
 
 def test_the_claims_of_the_seed_document_are_listed_with_a_verdict():

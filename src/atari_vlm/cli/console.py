@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 
 from atari_vlm.cli.flags import flag_of
-from atari_vlm.errors import AtariVLMError, InvalidSetting, UnknownName
+from atari_vlm.errors import AtariVLMError, InvalidSetting, RunInvalid, UnknownName
 
 console = Console()
 
@@ -27,6 +28,20 @@ def uninterrupted(work: Callable[[], Result]) -> Result:
     except KeyboardInterrupt:
         typer.echo("Stopped. What was done is kept; the same command continues.", err=True)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def page_of_an_invalid_run(wanted: bool = True) -> Iterator[None]:
+    """Write the replay page of a run that turns out to be invalid, and say where it is."""
+    try:
+        yield
+    except RunInvalid as error:
+        if wanted and error.folder is not None:
+            from atari_vlm.report.run_page import write_replay
+
+            with suppress(AtariVLMError):  # the run's own error is the one to print
+                typer.echo(f"Replay: {write_replay(error.folder)}", err=True)
+        raise
 
 
 def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> None:

@@ -1,11 +1,11 @@
-"""Listings: games, models, recommendations, estimates and model checks.
+"""Listings: games, recommendations, estimates and model checks.
 
 Every listing fits 80 columns, and is readable on narrower screens (see `tables`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 
 from rich.console import Console, RenderableType
@@ -18,16 +18,13 @@ from atari_vlm.atari.games import SUGGESTED, Game
 from atari_vlm.cli.console import printable
 from atari_vlm.cli.flags import with_flags
 from atari_vlm.cli.tables import Listing
-from atari_vlm.costs.picture_tokens import FAMILIES
 from atari_vlm.models.catalogue import (
-    AS_OF,
     MODELS,
     ModelSpec,
     Recommendation,
     claims,
     recommendations,
 )
-from atari_vlm.models.hosted.vendors import VENDORS
 
 
 def games_table(games: list[Game]) -> Listing:
@@ -48,68 +45,6 @@ def games_table(games: list[Game]) -> Listing:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
-
-
-def print_models(console: Console) -> None:
-    """The models of the catalogue: a table for each provider, then notes on each model."""
-    console.print(f"Models, as of {AS_OF}", style="bold")
-    console.print(
-        "reads: tokens of context; screen: tokens of one native screen of 160 x 210; in, cached, "
-        "out: US dollars per million tokens since that day.",
-        highlight=False,
-    )
-    providers = dict.fromkeys(spec.provider for spec in MODELS.values())
-    for provider in providers:
-        specs = [spec for spec in MODELS.values() if spec.provider == provider]
-        console.print()
-        console.print(_models_table(_title(specs[0]), specs))
-        for spec in specs:
-            console.print(_notes(spec))
-
-
-def _title(spec: ModelSpec) -> str:
-    if spec.provider == "embedded":
-        return "Embedded: in the package"
-    if spec.provider == "local":
-        return "Open weights: in this process (extra 'local'), or on a server (--base-url)"
-    return f"{VENDORS[spec.provider].label}: its key in {spec.key_variable}"
-
-
-def _models_table(title: str, specs: Sequence[ModelSpec]) -> Listing:
-    hosted = any(spec.prices for spec in specs)
-    price = ("in", "cached", "out", "since") if hosted else ("hardware",)
-    headings = ("name", "reads", "screen", *price)
-    table = Listing(*headings, title=title, right=("reads", "screen", "in", "cached", "out"))
-    today = date.today()
-    for spec in specs:
-        cost, since = spec.price_on(today), spec.price_day(today)
-        last = [spec.hardware]
-        if hosted:
-            costs = (cost.input, cost.cached, cost.output) if cost else ()
-            last = [*(f"{dollars:g}" for dollars in costs), str(since or "")]
-        screen = f"{FAMILIES[spec.images](160, 210):,}" if spec.images else ""
-        table.add_row(spec.name, _context(spec), screen, *last)
-    return table
-
-
-def _context(spec: ModelSpec) -> str:
-    if spec.context is None:
-        return "" if spec.provider == "embedded" else "unknown"
-    return f"{round(spec.context / 1e6, 2):g}M" if spec.context >= 10**6 else f"{spec.context:,}"
-
-
-def _notes(spec: ModelSpec) -> Padding:
-    model_id = spec.model_id if spec.model_id != spec.name else ""
-    has_successor = spec.successor and spec.successor not in spec.status
-    notes = (
-        f"its id is {model_id}" if model_id and model_id not in spec.status else "",
-        spec.status,
-        f"its vendor offers {spec.successor} in its place" if has_successor else "",
-        f"for {spec.best_for}",
-        f"pictures counted by the rule {spec.images!r}" if spec.images else "",
-        spec.price_note,
-    )
-    return _indented((spec.name, "bold"), ": " + "; ".join(note for note in notes if note) + ".")
 
 
 def print_recommendations(console: Console) -> None:

@@ -18,34 +18,44 @@ from rich.text import Text
 
 from atari_vlm.atari import images
 from atari_vlm.cli.console import print_line, printable
+from atari_vlm.runs.progress import Tally
 from atari_vlm.types import Frame, Step
 
 LINE_EVERY = 5.0
 """Seconds between progress lines if the output is not a terminal."""
 
+WIDEST, LEAST_ROWS, MOST_ROWS = 84, 10, 26
+"""Columns of the panel; rows of the screen, which is left out where there is less room."""
+
+_AROUND, _ANSWER = 4, 4
+"""Rows of the panel beside screen and answer (frame, numbers, decision), and of the answer."""
+
 
 class LiveView:
     """Live progress of a run; use as a context manager and pass `watch` to the trainer.
 
-    A terminal shows screen, last answer and score, at most ten times a second. Other outputs get a
-    line every few seconds and at the end of each episode.
+    A terminal shows screen, score, decision and last answer, at most ten times a second. Other
+    outputs, and terminals that cannot redraw, get a line every few seconds and at the end of each
+    episode.
 
     Args:
         console: where to print.
         title: of the panel.
-        screen: whether to draw the screen of the game.
+        screen: whether to draw the screen of the game, if the console has colours.
     """
 
     def __init__(self, console: Console, title: str, *, screen: bool = True) -> None:
-        self.console, self.title, self.screen = console, title, screen
+        self.console, self.title = console, title
+        self.screen = screen and console.color_system is not None and not console.no_color
+        self._redraws = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._drawn = self._started = time.monotonic()
+        self._drawn = time.monotonic()
+        self._tally = Tally()
         self._scores: dict[int, float] = {}
         self._sources: Counter[str] = Counter()
-        self._decisions = 0
 
     def __enter__(self) -> LiveView:
-        if self.console.is_terminal:
+        if self._redraws:
             self._live.start()
         return self
 
@@ -55,49 +65,77 @@ class LiveView:
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        if self.console.is_terminal:
+        if self._redraws:
             self._live.stop()
 
     def watch(self, episode: int, step: Step) -> None:
         """Count a step, and print or redraw if it is time."""
-        if not self._decisions and step.observation.step:
+        if not self._tally.decisions and step.observation.step:
             print_line(
                 self.console, f"episode {episode} continues at decision {step.observation.step}"
             )
-        self._decisions += 1
+        first = not self._tally.decisions
+        self._tally.add(step)
         self._sources[step.decision.source] += 1
         self._scores[episode] = step.observation.score + step.reward
         now, ended = time.monotonic(), step.terminated or step.truncated
-        if self.console.is_terminal:
-            if ended or now - self._drawn > 0.1:
+        if self._redraws:
+            if first or ended or now - self._drawn > 0.1:
                 self._drawn = now
                 self._live.update(self._panel(episode, step), refresh=True)
         elif ended or now - self._drawn > LINE_EVERY:
             self._drawn = now
-            self.console.print(
-                f"episode {episode}: {self._numbers(episode, step)}", highlight=False
-            )
+            print_line(self.console, f"{self.title}, {self._numbers(episode, step)}")
 
     def _numbers(self, episode: int, step: Step) -> str:
-        rate = self._decisions / max(1e-9, time.monotonic() - self._started)
         fallbacks = self._sources["fallback"]
         return (
-            f"score {self._scores[episode]:g} after {step.observation.step + 1} decisions "
-            f"({rate:.0f}/s{f', {fallbacks} fallbacks' if fallbacks else ''})"
+            f"episode {episode}: score {self._scores[episode]:g} after {step.observation.step + 1} "
+            f"decisions ({self._tally.pace}{f', {fallbacks} fallbacks' if fallbacks else ''})"
         )
 
     def _panel(self, episode: int, step: Step) -> RenderableType:
+        """Screen, numbers and decision; the answer has what room is left."""
         decision = step.decision
-        lines = Text()
-        lines.append(f"episode {episode}: {self._numbers(episode, step)}\n", "bold")
-        lines.append(f"{decision.action} x{decision.frames}", "bold cyan")
-        lines.append(f"  ({decision.source})\n", "dim")
-        lines.append(printable(decision.reply or decision.reason)[:300])
-        parts: list[RenderableType] = [lines]
-        rows = min(26, self.console.height - 9)
-        if self.screen and rows >= 10 and step.observation.frames:
+        width = min(WIDEST, self.console.width) - 4
+        top = Text.assemble((self._numbers(episode, step), "bold"), overflow="fold")
+        played = Text.assemble(
+            (f"{decision.action} x{decision.frames}", "bold cyan"),
+            (f"  ({decision.source})", "dim"),
+        )
+        above = len(top.wrap(self.console, width)) - 1
+        room = self.console.height - _AROUND - above - 1
+        parts: list[RenderableType] = [top, played]
+        rows = min(MOST_ROWS, room - _ANSWER, (width - 2) // 3)
+        if self.screen and rows >= LEAST_ROWS and step.observation.frames:
             parts.insert(0, half_blocks(step.observation.frames[-1], 3 * rows + 2, rows))
-        return Panel(Group(*parts), title=Text(self.title), box=box.ROUNDED, width=84)
+            room -= rows
+        answer = printable(decision.reply or decision.reason)
+        if answer and room > 0:
+            parts.append(self._fitted(answer, width, min(_ANSWER, room)))
+        return Panel(
+            Group(*parts), title=Text(self.title), box=box.ROUNDED, width=min(WIDEST, width + 4)
+        )
+
+    def _fitted(self, answer: str, width: int, rows: int) -> Text:
+        """An answer of at most so many rows."""
+        length = rows * width
+        while True:
+            text = Text(shortened(answer, length), overflow="fold")
+            if length <= 10 or len(text.wrap(self.console, width)) <= rows:
+                return text
+            length -= max(1, width // 8)
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of at most `length` characters: the middle of a longer one is left out.
+
+    The end of an answer stays, because that is where it names its action.
+    """
+    if len(text) <= length:
+        return text
+    head = max(0, length // 3 - 5)
+    return f"{text[:head]} ... {text[len(text) - (length - head - 5) :]}"
 
 
 def half_blocks(frame: Frame, columns: int, rows: int) -> Text:
@@ -109,6 +147,7 @@ def half_blocks(frame: Frame, columns: int, rows: int) -> Text:
         for (upper, lower), run in groupby(pairs):
             text.append("▀" * len(list(run)), _two_colours(upper, lower))
         text.append("\n")
+    text.right_crop(1)
     return text
 
 

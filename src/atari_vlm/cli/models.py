@@ -1,4 +1,4 @@
-"""`atari-vlm models` and `atari-vlm models check`."""
+"""`atari-vlm models`: the names, the prices, one model, and `check`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atari_vlm.cli.console import console, print_line, uninterrupted
+from atari_vlm.cli.console import console, uninterrupted
 from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.help import Command, Group
 from atari_vlm.models.hosted.options import HostedOptions
@@ -14,9 +14,19 @@ from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.players import PlayerOptions
 
+
+class _Names(Group):
+    """`atari-vlm models NAME` is `atari-vlm models show NAME`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command; a word that names none is the name of a model."""
+        known = args[0] in self.commands or args[0].startswith("-")
+        return super().resolve_command(ctx, args if known else ["show", *args])
+
+
 app = typer.Typer(
-    cls=Group,
-    help="List the models, or check one of them.",
+    cls=_Names,
+    help="List the models, show one of them, or check one.",
     rich_markup_mode=None,
     add_completion=False,
 )
@@ -24,23 +34,31 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """List the models with their requirements and prices."""
-    if context.invoked_subcommand is not None:
-        return
-    from atari_vlm.cli.listings import print_models, print_recommendations
+    """List the names of the models and of the other players."""
+    if context.invoked_subcommand is None:
+        from atari_vlm.cli.model_listings import print_models
 
-    print_models(console)
-    print_line(
-        console, "\nBaselines: random, noop, expert (the 12 suggested games), always-ACTION;"
-    )
-    print_line(
-        console, "searches, which use the emulator: iw, uct; iw-12000 simulates 12,000 frames."
-    )
-    print_line(
-        console, "Also PROVIDER:ID, local:ORG/NAME, a folder, and any name on a --base-url server."
-    )
-    print_line(console, "Check a model: atari-vlm models check NAME\n")
-    print_recommendations(console)
+        print_models(console)
+
+
+@app.command(cls=Command)
+def show(
+    names: Annotated[list[str], typer.Argument(help="Models of the list.", metavar="NAME...")],
+) -> None:
+    """Show what is known of a model: its state, price, pictures, hardware."""
+    from atari_vlm.cli.model_listings import print_model
+    from atari_vlm.models.catalogue import get_model_spec
+
+    for spec in [get_model_spec(name) for name in names]:
+        print_model(console, spec)
+
+
+@app.command(cls=Command)
+def prices() -> None:
+    """List the prices of all models, with context and picture tokens."""
+    from atari_vlm.cli.model_listings import print_prices
+
+    print_prices(console)
 
 
 @app.command(cls=Command)

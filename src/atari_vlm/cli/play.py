@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from atari_vlm.atari.options import GameOptions
-from atari_vlm.cli.console import console, print_line, uninterrupted, write_replay_page
+from atari_vlm.cli.console import (
+    console,
+    page_of_an_invalid_run,
+    print_line,
+    uninterrupted,
+    write_replay_page,
+)
 from atari_vlm.cli.flags import with_options
+from atari_vlm.cli.help import PROMPT
 from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.options import AnswerOptions
-from atari_vlm.players import Options, Player, PlayerOptions
+from atari_vlm.players import EMBEDDED, Options, Player, PlayerOptions
 from atari_vlm.prompts.options import PromptOptions
+from atari_vlm.types import Step
 
 GameOption = Annotated[str, typer.Option(help="A game: pong, Breakout-v5, ...; see `games`.")]
 ModelOption = Annotated[
@@ -53,7 +63,8 @@ def play(
             _print_estimate(trainer.player, episodes)
             return trainer.train(episodes)
 
-    summary = uninterrupted(work)
+    with page_of_an_invalid_run(replay):
+        summary = uninterrupted(work)
     print_summary(console, summary)
     if replay:
         write_replay_page(summary.folder, None)
@@ -101,16 +112,26 @@ def train(
         typer.Option(
             "--icl/--no-icl",
             help="Show the best moments of earlier episodes; default: if the prompt supports it.",
+            rich_help_panel=PROMPT,
         ),
     ] = None,
+    before: Annotated[
+        bool, typer.Option(help="Evaluate before learning too, for a player that learns.")
+    ] = True,
 ) -> None:
-    """Learn in context, then evaluate on seeds that were not trained on."""
+    """Learn in context, evaluated before and after on seeds that are not trained on."""
     options["use_in_context_learning"] = icl
-    train_and_evaluate(game, model, episodes, evaluations, options)
+    train_and_evaluate(game, model, episodes, evaluations, options, before=before)
 
 
 def train_and_evaluate(
-    game: str, model: str, episodes: int, evaluations: int, options: dict[str, Any]
+    game: str,
+    model: str,
+    episodes: int,
+    evaluations: int,
+    options: dict[str, Any],
+    *,
+    before: bool = False,
 ) -> None:
     """Train unless `episodes` is 0, evaluate on fresh seeds, print the results, write the page.
 
@@ -120,24 +141,48 @@ def train_and_evaluate(
         episodes: episodes of training.
         evaluations: episodes of evaluation.
         options: keywords of `VLMTrainer`.
+        before: evaluate before the training too, if the player learns.
     """
     from atari_vlm.cli.live_view import LiveView
     from atari_vlm.cli.scores import print_summary
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
 
-    def work() -> tuple[Summary | None, Summary]:
-        with LiveView(console, f"{game} · {model}", screen=False) as view:
-            trainer = VLMTrainer(game, model, **options, watch=view.watch)
-            return trainer.train(episodes) if episodes else None, trainer.evaluate(evaluations)
+    def phase(name: str, call: Callable[[], Summary]) -> None:
+        print_line(console, f"{name} ...")
+        with LiveView(console, f"{game} · {model}: {name}", screen=False) as view:
+            views.append(view)
+            done.append((name, call()))
 
-    trained, evaluated = uninterrupted(work)
-    if trained:
-        console.print("Training", style="bold")
-        print_summary(console, trained)
-    console.print("Evaluation, on fresh seeds", style="bold")
-    print_summary(console, evaluated)
-    if trained:
-        write_replay_page(trained.folder, None, evaluations=[evaluated.folder])
-    else:
-        write_replay_page(evaluated.folder, None)
+    def work() -> None:
+        if before and learns and episodes:
+            untaught = partial(trainer.evaluate, evaluations, lessons=False)
+            phase("Evaluation before learning", untaught)
+        if episodes:
+            phase("Training", partial(trainer.train, episodes))
+        phase("Evaluation, on fresh seeds", partial(trainer.evaluate, evaluations))
+
+    def watch(episode: int, step: Step) -> None:
+        views[-1].watch(episode, step)
+
+    done: list[tuple[str, Summary]] = []
+    views: list[LiveView] = []
+    trainer = VLMTrainer(game, model, **options, watch=watch)
+    learns = trainer.player.learner is not None
+    if episodes and not learns:
+        print_line(console, _why_nothing_is_learned(trainer.player))
+    with page_of_an_invalid_run():
+        uninterrupted(work)
+    for name, summary in done:
+        console.print(name, style="bold")
+        print_summary(console, summary)
+    done.sort(key=lambda phase: phase[0] != "Training")
+    first, *others = (summary.folder for _, summary in done)
+    write_replay_page(first, None, evaluations=others)
+
+
+def _why_nothing_is_learned(player: Player) -> str:
+    if player.model is None or player.prompt_type == EMBEDDED:
+        how = " (`atari-vlm distill` trains its weights)" if player.model else ""
+        return f"{player.name} learns nothing from what it plays{how}: these episodes only play."
+    return "Without in-context learning nothing is learned: these episodes only play."

@@ -1,14 +1,19 @@
-"""The table of scores of a run, and its cost."""
+"""Tables of scores, of a run and of a bench, and the cost of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 
+from atari_vlm.bench.results import Cell
 from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import compare
 from atari_vlm.runs.results import Summary
+from atari_vlm.runs.seeds import seed_text
 from atari_vlm.stats import Interval, format_score
 from atari_vlm.types import Usage
 
@@ -35,7 +40,6 @@ def score_table(summary: Summary) -> Listing:
 def settings_line(summary: Summary) -> str:
     """The settings that the score depends on, in one line."""
     settings = summary.settings
-    seeds = [row.seed for row in summary.episodes]
     parts = [
         f"{settings['frame_skip']} frames a decision",
         f"sticky {settings['repeat_action_probability']:g}",
@@ -45,7 +49,7 @@ def settings_line(summary: Summary) -> str:
         f"{chunk_size} decisions planned a call"
         if (chunk_size := settings.get("decisions_per_call"))
         else "",
-        f"seeds {min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}",
+        seed_text([row.seed for row in summary.episodes]),
     ]
     cut = settings.get("max_decisions")
     warning = f" Cut short after {cut} decisions: not scores of whole games." if cut else ""
@@ -114,3 +118,21 @@ def usage_line(usage: Usage) -> str:
         most = "" if known is None else f", at most ${known:.4f} more"
         parts.append(f"{usage.uncertain} requests failed and may have been charged{most}")
     return "; ".join(parts)
+
+
+def bench_table(cells: Sequence[Cell]) -> Listing:
+    """A row for each player of each game: raw score with interval, human-normalised score."""
+    table = _new_table("", "game and player")
+    game = ""
+    for cell in cells:
+        uses = f"uses {', '.join(cell.privileges)}" if cell.privileges else ""
+        fallbacks = f"{cell.fallbacks} fallbacks" if cell.fallbacks else ""
+        notes = ", ".join(part for part in (uses, fallbacks, cell.note) if part)
+        if cell.game != game:
+            table.add_row(cell.game, style="bold")
+        table.add_row(
+            Padding(escape(f"{cell.player} ({notes})" if notes else cell.player), (0, 0, 0, 2)),
+            *_cells(cell.mean, len(cell.scores), cell.normalised),
+        )
+        game = cell.game
+    return table

@@ -28,6 +28,7 @@ from atari_vlm.report.replay import (
     ReplayDecision,
     ReplayEpisode,
 )
+from atari_vlm.runs.seeds import seed_text
 from atari_vlm.types import Pixels, Source, Usage
 
 CHUNK = 64
@@ -54,7 +55,6 @@ def pack(replay: Replay) -> dict[str, Any]:
         "facts": list(replay.facts),
         "random": replay.random_score,
         "human": replay.human_score,
-        "meanings": dict(replay.meanings),
         "palette": base64.b64encode(PALETTES[replay.standard].tobytes()).decode(),
         "chunk": CHUNK,
         "sources": get_args(Source),
@@ -94,7 +94,7 @@ def _episode(
         "invalid": episode.invalid,
         "quote": last_reply(decisions) if episode.invalid else "",
         "opening": opening(decisions, invalid=bool(episode.invalid)),
-        "seed": episode.seed,
+        "seed": seed_text([episode.seed]).removeprefix("seed "),
         "status": episode.status,
         "whole": episode.whole,
         "score": _short(episode.score),

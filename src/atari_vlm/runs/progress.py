@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -12,6 +14,40 @@ from atari_vlm.types import Step
 EVERY, LOG_EVERY = 0.2, 10.0
 """Seconds between two updates of a line that is overwritten, and between two lines of a log."""
 
+BAR = 10
+"""Characters of the bar."""
+
+
+class Tally:
+    """Decisions and dollars so far, and the pace."""
+
+    def __init__(self) -> None:
+        self.decisions = 0
+        self.dollars: float | None = 0.0
+        """None once a price was not known."""
+        self._start = time.monotonic()
+
+    def add(self, step: Step) -> None:
+        """Count a step."""
+        self.decisions += 1
+        dollars = step.decision.usage.dollars
+        self.dollars = None if self.dollars is None or dollars is None else self.dollars + dollars
+
+    @property
+    def pace(self) -> str:
+        """Decisions a second, or a minute if they are slow, and the dollars so far."""
+        rate = self.decisions / max(time.monotonic() - self._start, 1e-9)
+        return pace_text(rate) + (f", ${self.dollars:.4f}" if self.dollars else "")
+
+
+def pace_text(rate: float) -> str:
+    """A number of decisions a second in words.
+
+    >>> pace_text(230.4), pace_text(0.05)
+    ('230/s', '3.0/min')
+    """
+    return f"{rate:.0f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+
 
 class Progress:
     """Prints progress; use as a context manager and pass `watch` to the runner.
@@ -19,16 +55,29 @@ class Progress:
     Args:
         title: what is played.
         episodes: of the run.
+        wanted: None shows it on a terminal and in a notebook only, True in a log too, False never.
+        done: episodes that were finished before.
+        longest: most decisions of an episode; None if it has no limit.
         file: where to; None for standard error.
     """
 
-    def __init__(self, title: str, episodes: int, file: TextIO | None = None) -> None:
-        self._title, self._episodes = title, episodes
+    def __init__(
+        self,
+        title: str,
+        episodes: int,
+        *,
+        wanted: bool | None = None,
+        done: int = 0,
+        longest: int | None = None,
+        file: TextIO | None = None,
+    ) -> None:
+        self._title, self._episodes, self._longest = title, episodes, longest
         self._file = file or sys.stderr
-        self._over = self._file.isatty() or "ipykernel" in sys.modules
-        self._start = self._shown = time.monotonic()
-        self._decisions = self._ended = self._width = 0
-        self._dollars: float | None = 0.0
+        self._over = is_redrawn(self._file)
+        self._shows = self._over if wanted is None else wanted
+        self._shown = time.monotonic()
+        self._tally = Tally()
+        self._ended, self._width = done, 0
 
     def __enter__(self) -> Progress:
         return self
@@ -44,31 +93,39 @@ class Progress:
 
     def watch(self, episode: int, step: Step) -> None:
         """Take note of a step."""
-        self._decisions += 1
-        dollars = step.decision.usage.dollars
-        self._dollars = (
-            None if self._dollars is None or dollars is None else self._dollars + dollars
-        )
+        if not self._shows:
+            return
+        self._tally.add(step)
         ended = step.terminated or step.truncated
         self._ended += ended
         now = time.monotonic()
         if ended or now - self._shown > (EVERY if self._over else LOG_EVERY):
             self._shown = now
-            self._print(self._line(episode, step, now - self._start))
+            self._print(episode, step)
 
-    def _line(self, episode: int, step: Step, seconds: float) -> str:
-        score = step.observation.score + step.reward
-        rate = self._decisions / max(seconds, 1e-9)
-        pace = f"{rate:.0f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
-        cost = f", ${self._dollars:.4f}" if self._dollars else ""
-        return (
-            f"{self._title}: {self._ended} of {self._episodes} episodes; episode {episode}, "
-            f"decision {step.observation.step + 1}, score {score:g} ({pace}{cost})"
-        )
-
-    def _print(self, line: str) -> None:
+    def _print(self, episode: int, step: Step) -> None:
+        number, score = step.observation.step + 1, step.observation.score + step.reward
+        now = f"decision {number}, score {score:g} ({self._tally.pace})"
         if not self._over:
-            print(line, file=self._file, flush=True)
+            counted = f"{self._ended} of {self._episodes} episodes; episode {episode}"
+            print(f"{self._title}: {counted}, {now}", file=self._file, flush=True)
             return
+        running = 0.0 if step.terminated or step.truncated else self._share(number)
+        bar = self._bar(self._ended + running)
+        line = f"{self._title} {bar} {self._ended}/{self._episodes}, {now}"
+        line = line[: shutil.get_terminal_size().columns - 1]  # a longer one cannot be overwritten
         print("\r" + line.ljust(self._width), end="", file=self._file, flush=True)
         self._width = len(line)
+
+    def _share(self, decisions: int) -> float:
+        return min(1.0, decisions / self._longest) if self._longest else 0.0
+
+    def _bar(self, episodes: float) -> str:
+        full = min(BAR, int(BAR * episodes / max(1, self._episodes)))
+        return f"[{'#' * full}{'.' * (BAR - full)}]"
+
+
+def is_redrawn(file: TextIO) -> bool:
+    """Whether a line on this output can be written over: on a terminal, or in a notebook."""
+    terminal = file.isatty() and os.environ.get("TERM") != "dumb"
+    return terminal or "ipykernel" in sys.modules

@@ -15,6 +15,7 @@ from atari_vlm.errors import (
     StoreError,
 )
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps
+from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.recorded import Recorded
 from atari_vlm.protocols import Learner, Model, Policy
@@ -24,6 +25,9 @@ from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.playback import environment, pictures, trajectory_for_learner
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Lessons, Limits, Step, Trajectory
+
+QUOTED = 200
+"""Characters from the end of an answer that the message of an invalid run quotes."""
 
 Watcher = Callable[[int, Step], None]
 """Called with (episode, step) for every new step; not for those that a resume repeats."""
@@ -61,7 +65,8 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
     """
     for row in run.episodes():
         if row.status == "invalid":
-            raise RunInvalid(f"{run.folder} is invalid: {row.message} Play another seed or folder.")
+            message = f"{run.folder} is invalid: {row.message}"
+            raise RunInvalid(f"{message} Play another seed or folder.", folder=run.folder)
     wave = job.parallel if job.learner else max(1, len(job.seeds))
     played: dict[int, Trajectory] = {}
     for start in range(0, len(job.seeds), wave):
@@ -149,8 +154,13 @@ async def _episode(
             # A model that never waits would keep Ctrl-C and the other episodes out.
             await asyncio.sleep(0)
     except RunInvalid as error:
-        log.finish("invalid", score=score, frames=env.emulator.frame, message=str(error))
-        raise
+        message = _quoting(error, job.model)
+        log.finish("invalid", score=score, frames=env.emulator.frame, message=message)
+        raise RunInvalid(
+            f"{message} Every answer is in {run.folder}; its page: atari-vlm report {run.folder}",
+            reply=error.reply,
+            folder=run.folder,
+        ) from None
     except BudgetExceeded as error:
         if not (error.episode and count):  # an episode without a decision has no score
             _pause(log)
@@ -163,6 +173,15 @@ async def _episode(
         raise
     log.finish("finished", score=score, frames=env.emulator.frame)
     return kept
+
+
+def _quoting(error: RunInvalid, model: Model | None) -> str:
+    """The message with the end of the last answer, on one line and without a key."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in error.reply).split())
+    cut = "..." if len(words) > QUOTED else ""
+    quote = f' The last answer: "{cut}{words[-QUOTED:]}"' if words else ""
+    message = error.message + quote
+    return model.without_key(message) if isinstance(model, HostedModel) else message
 
 
 def _pause(log: EpisodeLog) -> None:

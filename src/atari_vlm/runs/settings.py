@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.prompts.strategies import VERSIONS as PROMPTS
+from atari_vlm.runs.seeds import seed_text
 
 SETTINGS_VERSION = 2
 """1: without the keys below. Recorded as "settings_version"."""
@@ -96,6 +96,10 @@ def must_match(folder: Path, recorded: Mapping[str, Any], asked: Mapping[str, An
                 "version of atari_vlm no longer plays: it can be replayed and reported, but not "
                 "continued. Use another folder for a new run."
             )
+    for values in (before, now):  # in the user's unit
+        if "first_seed" in values:
+            text = seed_text([values.pop("first_seed")]).removeprefix("seed ")
+            values["seed"] = int(text) if text.isdecimal() else text
     different = [
         f"{setting(name) if name in OPTIONS else name} {before.get(name)!r}, not {now.get(name)!r}"
         for name in sorted({*before, *now} - IDENTITY_FREE - {*VERSIONS})
@@ -126,15 +130,3 @@ def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     if kept.get("prompt") == "embedded":
         kept["prompt"] = "specialist"
     return {**kept, "base_url": None}  # a server may move
-
-
-def settings_digest(settings: Mapping[str, Any], *more: Any) -> str:
-    """Eight digits that tell settings apart, as `folder_identity` has them.
-
-    Args:
-        settings: of a run.
-        more: what else counts.
-    """
-    identity = folder_identity(settings)
-    text = json.dumps([identity, *more] if more else identity, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

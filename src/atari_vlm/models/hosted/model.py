@@ -80,6 +80,11 @@ class HostedModel:
         """The default prompt strategy."""
         return self.settings.prompt_type
 
+    def without_key(self, text: str) -> str:
+        """A text that may be printed: "[key]" stands where the server repeated the API key."""
+        key = self._client.key if self._client else ""
+        return text.replace(key, "[key]") if key else text
+
     def max_charge(self, prompt: Prompt) -> Charge:
         """The most that one request can cost, which is reserved before it is sent."""
         max_tokens, rule = self.settings.max_tokens, self._image_tokens

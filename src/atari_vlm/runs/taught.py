@@ -1,0 +1,63 @@
+"""Lessons of a finished training run, shown unchanged in another run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atari_vlm.models.hosted.budget import Budget
+from atari_vlm.protocols import Learner, Model
+from atari_vlm.runs.learning import lessons_for
+from atari_vlm.runs.playback import pictures, trajectory_for_learner
+from atari_vlm.runs.run import Run
+from atari_vlm.runs.settings import completed
+from atari_vlm.types import Frame, Lessons
+
+
+class Taught:
+    """The lessons of some episodes of a training run; none if there is no such run."""
+
+    def __init__(self, source: Run | None = None, episodes: Sequence[int] = ()) -> None:
+        self._source, self._episodes = source, episodes
+
+    def __len__(self) -> int:
+        """Number of episodes that taught."""
+        return len(self._episodes)
+
+    @property
+    def words(self) -> int | None:
+        """Version of the words of the training run's prompts; None if there is no such run."""
+        if self._source is None:
+            return None
+        return int(completed(self._source.settings)["prompt_version"])
+
+    async def lessons(
+        self, run: Run, learner: Learner, model: Model | None, seed: int, budget: Budget
+    ) -> Lessons:
+        """The lessons, made once and stored with `run`.
+
+        Args:
+            run: that shows them.
+            learner: makes them.
+            model: that the learner may ask.
+            seed: of the emulator, in the first episode of `run`.
+            budget: pays for what the learner asks.
+        """
+        if self._source is None:
+            return Lessons()
+        source, own = self._source, pictures(run)
+        draw = pictures(source)
+
+        def frame(episode: int, step: int) -> Frame:
+            # Stored lessons name their frames by their place in this run's record.
+            return own(episode, step) if episode < 0 else draw(episode, step).foreign()
+
+        return await lessons_for(
+            run,
+            0,
+            learner,
+            lambda: [trajectory_for_learner(source, k) for k in self._episodes],
+            frame,
+            model=model,
+            seed=seed,
+            budget=budget,
+        )
