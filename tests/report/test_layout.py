@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,8 +204,8 @@ def test_the_embedded_model_is_shown_with_the_picture_it_gets(browser, runs, pag
         assert f"1 picture, 160 {TIMES} 160" in browser.text("saw")
 
 
-def shown_as(runs, path: Path, policy: FramePolicy, image_size=None) -> tuple[Path, Prompt]:
-    """A page of the run with four frames, had they been shown by another policy; its prompt 20."""
+def shown_as(runs, path: Path, shown: dict[str, Any], image_size=None) -> tuple[Path, Prompt]:
+    """A page of the run with four frames, had they been shown otherwise; its prompt 20."""
     with closing(Run.read(runs["four frames"])) as run:
         replay = replay_of(run)
         prompt = full_trajectory(run, 0).steps[20].decision.calls[0].prompt
@@ -214,7 +215,7 @@ def shown_as(runs, path: Path, policy: FramePolicy, image_size=None) -> tuple[Pa
             for d in episode.decisions
         ]
         episodes = [replace(episode, decisions=sized)]
-        write(replace(replay, episodes=episodes, pictures=pictures_of(policy)), path)
+        write(replace(replay, episodes=episodes, pictures=shown), path)
     return path, replace(prompt, image_size=image_size)
 
 
@@ -222,7 +223,7 @@ def shown_as(runs, path: Path, policy: FramePolicy, image_size=None) -> tuple[Pa
 @pytest.mark.parametrize("size", [None, (84, 84)])
 def test_screens_that_became_one_mosaic_are_shown_as_it(browser, runs, tmp_path, size):
     policy = FramePolicy(max_images=1, scale=2)
-    page, prompt = shown_as(runs, tmp_path / "mosaic.html", policy, size)
+    page, prompt = shown_as(runs, tmp_path / "mosaic.html", pictures_of(policy), size)
     conversation = build_conversation(prompt, policy, supports_system=True, escape=str)
     (sent,) = images_of(conversation)
     browser.open(page, "#episode=0&decision=20")
@@ -239,7 +240,7 @@ def test_screens_that_became_one_mosaic_are_shown_as_it(browser, runs, tmp_path,
 @pytest.mark.browser
 def test_a_video_is_shown_as_a_row_that_can_be_played(browser, runs, tmp_path):
     policy = FramePolicy(video_format=VideoFormat(multiple=8, max_frames=8), video=True)
-    page, _ = shown_as(runs, tmp_path / "video.html", policy)
+    page, _ = shown_as(runs, tmp_path / "video.html", pictures_of(policy))
     browser.open(page, "#episode=0&decision=20")
     browser.settled(20)
     assert len(boxes(browser, "#saw .strip .frame")) == 4
@@ -251,8 +252,22 @@ def test_a_video_is_shown_as_a_row_that_can_be_played(browser, runs, tmp_path):
 
 
 @pytest.mark.browser
+def test_a_video_without_the_screens_of_examples_has_the_newest_screens_only(
+    browser, runs, tmp_path
+):
+    shown = {"form": "video", "multiple": 1, "most": None, "fastest": 12}
+    page, _ = shown_as(runs, tmp_path / "hosted.html", shown)
+    browser.open(page, "#episode=0&decision=20")
+    browser.settled(20)
+    assert "1 video of 4 frames at 12 a second" in browser.text("saw")
+    browser.open(page, "#episode=0&decision=0")
+    browser.settled(0)
+    assert "1 picture, sent at" in browser.text("saw")
+
+
+@pytest.mark.browser
 def test_enlarged_frames_are_shown_at_the_size_they_were_sent(browser, runs, tmp_path):
-    page, prompt = shown_as(runs, tmp_path / "scaled.html", FramePolicy(scale=2))
+    page, prompt = shown_as(runs, tmp_path / "scaled.html", pictures_of(FramePolicy(scale=2)))
     browser.open(page, "#episode=0&decision=20")
     browser.settled(20)
     browser.painted('#saw canvas[data-step="20"]')
@@ -337,6 +352,40 @@ def test_a_player_without_a_model_is_shown_with_its_reasons(browser, runs, pages
     assert reason in browser.text("said")
     assert browser.text("said-title") == "Why it was played"
     assert not browser.run("return document.getElementById('saw').checkVisibility()")
+
+
+@pytest.mark.browser
+def test_a_printed_page_has_all_of_the_prompt_and_no_buttons(browser, pages):
+    browser.open(pages["four frames"])
+    shown(browser)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        hidden = "return [...document.querySelectorAll('.controls, .tools')].map((part) => "
+        assert browser.run(hidden + "getComputedStyle(part).display)") == ["none", "none"]
+        for part in ("#saw", "#said", ".stage"):
+            style = f"const part = document.querySelector('{part}'); return "
+            assert browser.run(style + "part.scrollHeight - part.clientHeight") <= 1, part
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.browser
+def test_the_longest_game_can_be_opened_and_crossed(browser, tmp_path):
+    replay, _ = recording("pong", [30])
+    (episode,) = replay.episodes
+    decision = replace(episode.decisions[0], calls=episode.decisions[0].calls[:1])
+    many = 27_000  # 108,000 frames, the cap of a game
+    screen = np.zeros((4, 3), np.uint8)
+    decisions = [replace(decision, reward=float(at % 7 == 0), score=at // 7) for at in range(many)]
+    long = replace(episode, decisions=decisions, screens=lambda: [screen] * (many + 1), score=3858)
+    path = tmp_path / "long.html"
+    write(replace(replay, episodes=[long]), path)
+    assert path.stat().st_size < 2_000_000
+    browser.open(path, f"#episode=0&decision={many - 1}")
+    browser.settled(many - 1)
+    browser.press("p")
+    browser.settled(max(at for at in range(many - 1) if at % 7 == 0))
+    assert browser.text("values") == "3,85803,8580"  # the labels, and the copy that gives the width
 
 
 def test_the_helper_that_finds_overlaps_finds_them():

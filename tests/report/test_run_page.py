@@ -388,3 +388,13 @@ def test_answers_rated_without_words_are_not_called_empty(tmp_path, browser):
     browser.open(path, "#episode=0&decision=9")
     browser.settled(9)
     assert "No words: the model rated every legal answer in one pass." in browser.text("said")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in RUNS.glob("*/run.sqlite")))
+def test_runs_of_earlier_versions_still_have_a_page(name, tmp_path, browser):
+    _ = browser.warnings
+    browser.open(write_replay(RUNS / name, tmp_path / "page.html"))
+    browser.settled(int(browser.run("return document.getElementById('scrub').value")))
+    assert browser.warnings == []
+    assert not browser.run("return document.getElementById('broken').checkVisibility()")

@@ -72,7 +72,7 @@ function motionView(call, frames, here) {
   }
   const text =
     `1 picture, ${side} × ${side}: red is the screen now, green the one before, ` +
-    "blue the places that changed. It gets no colours.";
+    "blue the places that changed. The colours of the game are not in it.";
   return [
     make("div", { class: "made" }, made, make("span", { class: "from" }, "made of"), row(call, frames, here)),
     sentence(text),
