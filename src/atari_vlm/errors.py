@@ -7,6 +7,7 @@
     ├── UnsafeGame       a ROM that would end the whole process
     ├── MissingExtra     an optional package is not installed
     ├── ModelUnusable    the model cannot answer at all: stops the run, which can be resumed
+    │   └── CannotPlay   the player knows other games, not this one (an UnknownName too)
     ├── ModelFault       one answer failed after its retries: counted, the run goes on
     ├── BudgetExceeded   a cap on spending ends an episode, or stops the run, which can be resumed
     ├── RunInvalid       too many fallbacks in a row: the model is dead, this is no score
@@ -113,6 +114,10 @@ class ModelUnusable(AtariVLMError):
     def __init__(self, message: str, what: str = "") -> None:
         super().__init__(message)
         self.what = what
+
+
+class CannotPlay(ModelUnusable, UnknownName):
+    """The player can play other games, but not this one."""
 
 
 class ModelFault(AtariVLMError):

@@ -193,7 +193,8 @@ class Depicting(Protocol):
             "mosaic": more than "most" are one picture, in rows as near to a square as they
             go, "gap" pixels apart, each enlarged "scale" times;
             "video": several are one video, filled up to a multiple of "multiple" by repeating the
-            oldest, of the newest "most" (None for all), each enlarged "scale" times.
+            oldest, of the newest "most" (None for all), each enlarged "scale" times; those of
+            examples too if "examples"; at most "fastest" a second (absent for no limit).
             A size in the prompt replaces the scale.
         """
         ...

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import platform
 import time
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any
 
 from atari_vlm.advice.estimate import record_of
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.models.hosted.budget import Budget, Caps
+from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import abouts, check_number, option, part, takes, values
 from atari_vlm.players import Options, Player, resolve
@@ -31,7 +29,7 @@ from atari_vlm.runs.run import Run
 from atari_vlm.runs.runner import Job, Watcher
 from atari_vlm.runs.runner import play as play_job
 from atari_vlm.runs.seeds import EPISODES, EVALUATION, emulator_seeds
-from atari_vlm.runs.settings import completed, folder_identity
+from atari_vlm.runs.settings import completed, folder_identity, settings_digest
 from atari_vlm.runs.taught import Taught
 from atari_vlm.runs.waiting import wait_for
 from atari_vlm.types import Charge, Step, Strategy, Trajectory
@@ -84,10 +82,14 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         strategy: a prompt of your own, used in place of `prompt_type`.
         learner: a learner of your own.
         watch: called with (episode, step) during play.
+        shared_budget: what this and other trainers may spend together, in place of `budget` and
+            `budget_tokens`; earlier sessions are counted in it already.
         progress: a line of progress on standard error; None for one on a terminal and in a
             notebook, unless `watch` is given.
     {options}
     """
+
+    shared_budget: SharedBudget | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -179,8 +181,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             name = f"episode-{first_seed}" if purpose == "episode" else purpose
             base = Path(self.run_folder)
             return base if purpose == "train" else base / (name + after)
-        identity = json.dumps([folder_identity(self.settings), purpose, first_seed], sort_keys=True)
-        tail = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        tail = settings_digest(self.settings, purpose, first_seed)
         name = "".join(c if c.isalnum() or c in "-._" else "-" for c in self.settings["model"])
         prompt = f"-{folder_identity(self.settings)['prompt']}" if self.player.model else ""
         parts = f"{self.settings['game']}-{name[-60:]}{prompt}-{purpose}{after}"
@@ -266,7 +267,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         taught: Taught | None,
         watch: Watcher,
     ) -> None:
-        player, budget = self.player, _budget(part(self, SpendOptions).caps, run)
+        player = self.player
+        budget = _budget(part(self, SpendOptions).caps, run, self.shared_budget)
         try:
             lessons = None
             if taught is not None and player.learner is not None:
@@ -304,10 +306,10 @@ def _ended(folder: Path, num_episodes: int) -> bool:
     return status.count("finished") >= num_episodes or "invalid" in status
 
 
-def _budget(caps: Caps, run: Run) -> Budget:
+def _budget(caps: Caps, run: Run, shared: SharedBudget | None) -> Budget:
     """The caps, with what the run has spent already."""
     spent = Charge(*run.spent()) if caps else Charge()
-    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off)
+    return Budget(caps, spent, lambda episode: Charge(*run.spent(episode)), run.write_off, shared)
 
 
 # --- play ----------------------------------------------------------------------------------------

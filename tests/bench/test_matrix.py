@@ -12,9 +12,11 @@ import time
 import pytest
 from rich.console import Console
 
-from atari_vlm.bench.matrix import BenchSettings, bench, best_constant
-from atari_vlm.bench.results import Cell
-from atari_vlm.cli.scores import bench_table
+from atari_vlm.bench.cells import Cell
+from atari_vlm.bench.jobs import best_constant
+from atari_vlm.bench.matrix import bench
+from atari_vlm.bench.settings import BenchSettings
+from atari_vlm.cli.bench_table import bench_table
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
 from atari_vlm.policies.baselines import RandomPolicy
 from atari_vlm.runs.run import Run
@@ -129,7 +131,7 @@ def test_a_bench_that_cannot_be_played_is_an_error(tmp_path, more, error):
 
 
 def test_a_bench_passes_hosted_options_to_hosted_players_only(tmp_path):
-    with pytest.raises(InvalidSetting, match="These players cannot follow budget,"):
+    with pytest.raises(InvalidSetting, match="These players cannot follow budget;"):
         BenchSettings(games=("pong",), players=("random", "noop"), budget=1.0)
     hosted = {"games": ("pong",), "players": ("any", "random"), "episodes": 1, "out": tmp_path}
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
@@ -156,7 +158,7 @@ def test_numbers_are_not_wrapped_on_a_narrow_screen():
         decisions=9,
     )
     console = Console(width=80, file=io.StringIO())
-    console.print(bench_table([cell]))
+    console.print(bench_table(console, [cell]))
     shown = console.file.getvalue()
     for part in ("montezuma_revenge", "29,196", "27,443 to 31,453", "0.42", "3 fallbacks"):
         assert part in shown

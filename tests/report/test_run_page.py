@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -388,6 +389,37 @@ def test_answers_rated_without_words_are_not_called_empty(tmp_path, browser):
     browser.open(path, "#episode=0&decision=9")
     browser.settled(9)
     assert "No words: the model rated every legal answer in one pass." in browser.text("said")
+
+
+@pytest.mark.browser
+def test_the_pad_says_what_the_action_does_in_this_game(tmp_path, browser):
+    path = write_replay(RUNS / "ahead", tmp_path / "page.html")
+    with closing(Run.read(RUNS / "ahead")) as run:
+        actions = [plan.action for plan in run.plans(0)]
+    said = {"RIGHT": "paddle up", "LEFT": "paddle down", "RIGHTFIRE": "paddle up + faster return"}
+    for action, words in said.items():
+        step = actions.index(action)
+        browser.open(path, f"#episode=0&decision={step}")
+        browser.settled(step)
+        assert browser.text("action") == action
+        assert browser.text("does").startswith(words)
+    lit = browser.run("return [...document.querySelectorAll('#pad .lit')].map(a => a.dataset.arm)")
+    assert set(lit) == {"RIGHT", "FIRE"}
+    browser.open(path, f"#episode=0&decision={len(actions)}")
+    browser.settled(len(actions))
+    assert browser.text("does") == ""
+
+
+def test_nothing_is_said_of_the_actions_of_a_game_or_a_mode_without_meanings(tmp_path):
+    played = {"tetris": {}, "asteroids": {"mode": 16}, "freeway": {}}
+    meanings = {}
+    for game, settings in played.items():
+        place = tmp_path / game
+        VLMTrainer(game, "random", max_decisions=3, run_folder=place, **settings).train(1)
+        with closing(Run.read(place)) as run:
+            meanings[game] = replay_of(run).meanings
+    assert meanings["tetris"] == meanings["asteroids"] == {}
+    assert meanings["freeway"]["UP"] == "walk up the screen"
 
 
 @pytest.mark.browser

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +120,21 @@ def test_a_newer_format_is_not_guessed_at(tmp_path):
     db.close()
     with pytest.raises(StoreError, match="format this version cannot read"):
         Run.read(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc lists the open files")
+@pytest.mark.parametrize("opened", ["read", "play"])
+def test_a_run_that_cannot_be_opened_leaves_no_file_open(tmp_path, opened):
+    Run.play(tmp_path, SETTINGS).close()
+    if opened == "read":
+        with closing(sqlite3.connect(tmp_path / FILE)) as db:
+            db.execute("UPDATE settings SET value = '99' WHERE name = 'format'")
+            db.commit()
+    with pytest.raises(StoreError) as caught:  # its traceback keeps what was not closed
+        Run.read(tmp_path) if opened == "read" else Run.play(tmp_path, {**SETTINGS, "x": 1})
+    links = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    assert caught.value
+    assert [link for link in links if link.startswith(str(tmp_path))] == []
 
 
 def test_a_transaction_is_written_whole_or_not_at_all(tmp_path):

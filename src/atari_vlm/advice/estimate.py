@@ -9,6 +9,7 @@ its model is never called.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from math import ceil
@@ -88,14 +89,33 @@ class Estimate:
     @property
     def line(self) -> str:
         """The expected case in one line."""
-        expected, worst = self.expected, self.worst
-        dollars = "price unknown"
-        if expected.dollars is not None and worst.dollars is not None:
-            dollars = f"${expected.dollars:,.2f} (at the very worst ${worst.dollars:,.2f})"
-        return (
-            f"about {expected.calls:,} calls, {expected.input_tokens:,} tokens in, "
-            f"{expected.output_tokens:,} out, {dollars}; see `atari-vlm estimate`"
-        )
+        return total_line([self])
+
+
+def total(figures: Iterable[Figures]) -> Figures:
+    """The sum; its dollars are None if one price is unknown."""
+    every = list(figures)
+    dollars = [each.dollars for each in every]
+    return Figures(
+        decisions=sum(each.decisions for each in every),
+        calls=sum(each.calls for each in every),
+        input_tokens=sum(each.input_tokens for each in every),
+        output_tokens=sum(each.output_tokens for each in every),
+        dollars=None if None in dollars else sum(value or 0.0 for value in dollars),
+    )
+
+
+def total_line(estimates: Sequence[Estimate]) -> str:
+    """The expected case of several runs together, in one line."""
+    expected = total(estimate.expected for estimate in estimates)
+    worst = total(estimate.worst for estimate in estimates)
+    dollars = "price unknown"
+    if expected.dollars is not None and worst.dollars is not None:
+        dollars = f"${expected.dollars:,.2f} (at the very worst ${worst.dollars:,.2f})"
+    return (
+        f"about {expected.calls:,} calls, {expected.input_tokens:,} tokens in, "
+        f"{expected.output_tokens:,} out, {dollars}; see `atari-vlm estimate`"
+    )
 
 
 class _UncalledModel:

@@ -198,5 +198,10 @@ class AleView:
 def _into(out: Pixels | None, pixels: Pixels) -> Pixels:
     if out is None:
         return pixels
+    if out.shape != pixels.shape:
+        raise InvalidSetting(
+            f"A screen of shape {pixels.shape} does not fit into {out.shape}. Wrappers written for "
+            f"ALE need an environment with obs_type='rgb', {setting('frame_skip', 1)}."
+        )
     np.copyto(out, pixels)
     return out

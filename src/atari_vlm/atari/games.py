@@ -146,6 +146,19 @@ class Game:
         done = [self.meaning(button) for button in buttons]
         return " + ".join(each for each in done if each != NOTHING) or NOTHING
 
+    def all_meanings(self, mode: int | None = None) -> dict[str, str]:
+        """Every action of the console that has a meaning on record -> what it does.
+
+        Args:
+            mode: ALE game mode; None for the default.
+        """
+        if not self._holds_in(mode):
+            return {}
+        return {action: done for action in ACTIONS if (done := self.meaning(action))}
+
+    def _holds_in(self, mode: int | None) -> bool:
+        return not (mode and self.action_modes and mode not in self.action_modes)
+
     def meanings(self, legal: Sequence[str], mode: int | None = None) -> dict[str, str]:
         """What a player has to be told about the legal actions: name -> what it does.
 
@@ -156,10 +169,8 @@ class Game:
             legal: the game's minimal actions or some of them, or all 18.
             mode: ALE game mode; None for the default.
         """
-        if mode and self.action_modes and mode not in self.action_modes:
-            return {}
         offered = iter([name for name in ACTIONS if self._offers(name)])
-        if not self.actions or not (
+        if not self._holds_in(mode) or not (
             tuple(legal) == ACTIONS or all(name in offered for name in legal)
         ):
             return {}

@@ -1,151 +1,282 @@
 """The matrix of games and players, in the same settings, with baselines beside every score.
 
-Each cell is an ordinary run folder, so a bench that was killed continues where it stopped, and any
-cell can be opened in the replay page. With more than one process, cells are played in parallel.
+Names, settings and keys are checked before anything is played. Each cell is an ordinary run folder,
+so a bench that was killed continues where it stopped, and any cell can be opened in the replay
+page. With more than one process, cells are played in parallel.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from multiprocessing.context import SpawnContext
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from atari_vlm.atari.games import get_game
-from atari_vlm.atari.options import GameOptions
-from atari_vlm.bench.results import Cell, write_results
-from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.models.catalogue import MODELS
-from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
-from atari_vlm.options import part, values
-from atari_vlm.players import Options
-from atari_vlm.policies.experts.table import EXPERTS
-from atari_vlm.policies.registry import (
-    WRAPPERS,
-    Wrap,
-    added_wrappers,
-    constants,
-    is_policy,
-    parse_name,
-)
-from atari_vlm.protocols import Learner, Model, Policy
-from atari_vlm.runs.options import RunOptions
-from atari_vlm.runs.runner import Watcher
+from atari_vlm.advice.estimate import total_line
+from atari_vlm.bench.cells import Cell, read_cell
+from atari_vlm.bench.jobs import Job, best_constant, check_jobs, trainer_of
+from atari_vlm.bench.results import read_results, write_results
+from atari_vlm.bench.settings import BASELINES, BEST_CONSTANT, BenchSettings, Player, name_of
+from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, RunInvalid, setting
+from atari_vlm.models.hosted.budget import SharedBudget, format_dollars
+from atari_vlm.models.hosted.options import SpendOptions
+from atari_vlm.options import part
+from atari_vlm.policies.registry import WRAPPERS, Wrap, added_wrappers
+from atari_vlm.runs.files import lock
+from atari_vlm.runs.run import Run
 from atari_vlm.runs.worker_processes import end_with
-from atari_vlm.trainer import VLMTrainer
-from atari_vlm.types import Step, Strategy
+from atari_vlm.types import Charge, Step
 
-BASELINES = ("random", "noop", "best-constant")
-"""Played beside every model; `best-constant` always plays the one action that scores best."""
+__all__ = ["BASELINES", "BenchSettings", "Cell", "Player", "bench", "best_constant", "name_of"]
 
 POLL_EVERY = 0.25
 """Seconds between looks at the queue of the workers' lines, which holds thousands."""
 
-SELECTION, TRIALS = 900, 3
-"""Seed and most episodes with which the best constant action is chosen. The seed is not that of the
-bench, or the score would be a maximum over noise."""
+LINE_EVERY = 30.0
+"""Seconds between lines of progress within an episode."""
 
-Player: TypeAlias = str | Policy | Model
-"""The name of a player as for `atari-vlm play --model`, "best-constant", a policy, or a model."""
+Report = Callable[[str], None]
+"""Called with each line of progress."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class BenchSettings(Options):
-    """Settings of a bench, and the keywords of `VLMTrainer`, except for keys.
-
-    Each player follows the options that apply to it; caps on spending hold for each cell. Episode
-    k of every cell plays emulator seed 1,000,000 x `seed` + k, so scores are paired over players.
-    Keys come from the environment.
-    """
-
-    games: tuple[str, ...]
-    players: tuple[Player, ...]
-    """With `processes` above 1, policies, models and other values must be picklable."""
-    episodes: int = 10
-    """Episodes of each cell."""
-    out: Path = Path("bench")
-    processes: int = 1
-    strategy: Strategy | None = None
-    """A prompt of your own for every model, but not for the embedded one."""
-    learner: Learner | None = None
-    """A learner of your own for the same players."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.games or not self.players:
-            raise InvalidSetting("A bench needs at least one game and one player.")
-        if self.episodes < 1 or self.processes < 1:
-            names = f"{setting('episodes')} and {setting('processes')}"
-            raise InvalidSetting(f"{names} must be at least 1.")
-        if self.api_key is not None:
-            raise InvalidSetting(
-                f"A bench takes no {setting('api_key')}, which would reach every vendor in it: set "
-                "each vendor's environment variable."
-            )
-        if all(_kind(player) in ("policy", "embedded") for player in self.players):
-            hosted, spend = part(self, HostedOptions), part(self, SpendOptions)
-            refuse_hosted("These players", hosted, spend)
-        columns = [name_of(player) for player in self.players]
-        if twice := [name for name in columns if columns.count(name) > 1]:
-            raise InvalidSetting(f"Two players are called {twice[0]!r}; every column needs a name.")
+Played = tuple[Cell, AtariVLMError | None]
+"""A cell, and the error that stopped it."""
 
 
-def name_of(player: Player) -> str:
-    """The name of a player in tables and folders."""
-    return player if isinstance(player, str) else player.name
-
-
-def bench(settings: BenchSettings, report: Callable[[str], None]) -> list[Cell]:
+def bench(settings: BenchSettings, report: Report) -> list[Cell]:
     """Play every cell that is not finished, and write results.csv and results.json.
+
+    The files have every cell of the folder, those of other benches included; `read_results` returns
+    the same. A player that cannot play one of the games, and a model that names no legal action,
+    have a cell that says so.
 
     Args:
         settings: of the bench.
-        report: called with a line at the start and end of each cell and after each episode.
+        report: called with a line at the start and end of each cell, after each episode and from
+            time to time, and with an estimate first if a model is billed.
+
+    Returns:
+        The cells that were asked for, by game.
 
     Raises:
-        AtariVLMError: the first error of a cell; what was played is kept.
+        AtariVLMError: before anything is played: a name, a setting or a key is wrong. Afterwards:
+            the first error that stopped a cell, e.g. a budget; the others were played, and the
+            files are written.
     """
-    games = [get_game(name).name for name in settings.games]
-    jobs = [
-        (game, player)
-        for game in games
-        for player in settings.players
-        if player != "expert" or game in EXPERTS
-    ]
-    for game in games:
-        if "expert" in settings.players and game not in EXPERTS:
-            report(f"{game} has no scripted expert; it is left out")
-    if settings.processes == 1:
-        cells = [play_cell(settings, *job, report) for job in jobs]
-    else:
-        cells = _in_processes(settings, jobs, report)
-    write_results(settings.out, settings.episodes, settings, cells)
+    cells, error = play_bench(settings, report)
+    if error is not None:
+        raise error
     return cells
+
+
+def play_bench(settings: BenchSettings, report: Report) -> tuple[list[Cell], AtariVLMError | None]:
+    """Like `bench`, but an error that stopped a cell is returned beside the cells.
+
+    Raises:
+        AtariVLMError: before anything is played: a name, a setting or a key is wrong.
+    """
+    jobs, empty = check_jobs(settings)
+    caps = part(settings, SpendOptions).caps
+    # Two benches at once would each spend the whole budget.
+    busy = f"Another bench with a budget is playing in {settings.out}. Wait, or use another folder."
+    settings.out.mkdir(parents=True, exist_ok=True)
+    with closing(lock(settings.out / "lock", busy)) if caps else nullcontext():
+        context = get_context("spawn") if settings.processes > 1 else None
+        shared = SharedBudget(caps, "bench", context)
+        for spent in _spent_earlier(settings.out):
+            shared.add(spent)
+        for cell in empty:
+            report(f"{cell.game}, {cell.player}: cannot play. {cell.problem}")
+        if estimates := [job.estimate for job in jobs if job.estimate]:
+            report(f"Estimate: {total_line(estimates)}")
+        played: list[Played] = []
+        try:
+            playing = (
+                _in_turn(settings, jobs, shared, report)
+                if context is None
+                else _in_processes(settings, jobs, shared, context, report)
+            )
+            for each in playing:
+                played.append(each)
+        finally:
+            cells = _in_order(settings, [cell for cell, _ in played] + empty)
+            _write(settings, cells, shared)
+    errors = [error for _, error in played if error is not None]
+    return cells, errors[0] if errors else None
+
+
+def _in_order(settings: BenchSettings, cells: Sequence[Cell]) -> list[Cell]:
+    """Cells by game and player, as they were asked for."""
+    games = list(dict.fromkeys(cell.game for cell in cells))
+    names = [name_of(player) for player in settings.players]
+    return sorted(cells, key=lambda cell: (games.index(cell.game), names.index(cell.player)))
+
+
+def _write(settings: BenchSettings, cells: Sequence[Cell], shared: SharedBudget) -> None:
+    caps = shared.caps
+    budget: dict[str, Any] | None = None
+    if caps:
+        budget = {
+            "dollars": caps.dollars,
+            "dollars_of_an_episode": caps.episode_dollars,
+            "tokens": caps.tokens,
+            "spent_dollars": shared.dollars.spent,
+            "spent_tokens": int(shared.tokens.spent),
+        }
+    if every := read_results(settings.out, cells):
+        write_results(settings.out, every, budget)
+
+
+def _spent_earlier(out: Path) -> Iterator[Charge]:
+    """What every run in the folder of a bench has spent."""
+    for path in out.glob("*/*/run.sqlite"):
+        with closing(Run.read(path.parent)) as run:
+            yield Charge(*run.spent())
+
+
+# --- in this process -----------------------------------------------------------------------------
+
+
+def _in_turn(
+    settings: BenchSettings, jobs: Sequence[Job], shared: SharedBudget, report: Report
+) -> Iterator[Played]:
+    unusable: dict[str, ModelUnusable] = {}
+    for job in jobs:
+        name = name_of(job.player)
+        if error := unusable.get(name):  # a key, a server: the next game would find the same
+            report(f"{job.name}: not played. {error}")
+            yield _stopped(settings, job, error), error
+            continue
+        cell, stop = play_job(settings, job, shared, report)
+        if isinstance(stop, ModelUnusable):
+            unusable[name] = stop
+        yield cell, stop
+
+
+def play_job(settings: BenchSettings, job: Job, shared: SharedBudget, report: Report) -> Played:
+    """Play one cell in this process; finished episodes are read from its run folder.
+
+    Args:
+        settings: of the bench.
+        job: the cell.
+        shared: what the bench may spend.
+        report: called with a line at the start, after each episode, and at the end.
+    """
+    report(f"{job.name}: begins, {settings.episodes} episodes")
+    player = job.player
+    watch = _Progress(job, settings.episodes, shared, report).watch
+    try:
+        if player == BEST_CONSTANT and not job.constant:
+            report(f"{job.name}: trying each action")
+        if player == BEST_CONSTANT:
+            player = job.constant or best_constant(settings, job.game)
+        trainer_of(
+            settings,
+            job.game,
+            player,
+            settings.seed,
+            folder=job.folder,
+            watch=watch,
+            shared=shared,
+        ).train(settings.episodes)
+    except RunInvalid:
+        pass  # its record says so
+    except AtariVLMError as error:
+        report(f"{job.name}: stopped. {error}")
+        return _stopped(settings, job, error), error
+    cell = replace(read_cell(settings.out, job.folder), player=name_of(job.player))
+    if cell.mean is None:
+        report(f"{job.name}: {cell.status}. {cell.problem}")
+    else:
+        report(f"{job.name}: {cell.mean} over {len(cell.scores)} episodes{_cost(cell)}")
+    return cell, None
+
+
+def _stopped(settings: BenchSettings, job: Job, error: AtariVLMError) -> Cell:
+    """The cell of a job that an error stopped, with the episodes that were finished."""
+    if not Run.exists(settings.out / job.folder):
+        name = name_of(job.player)
+        return Cell(game=job.game, player=name, status="stopped", problem=str(error))
+    cell = read_cell(settings.out, job.folder)
+    return replace(cell, player=name_of(job.player), status="stopped", problem=str(error))
+
+
+def _cost(cell: Cell) -> str:
+    dollars = cell.usage.dollars
+    return f", {format_dollars(dollars)}" if dollars else ""
+
+
+class _Progress:
+    """Lines of progress of one cell."""
+
+    def __init__(self, job: Job, episodes: int, shared: SharedBudget, report: Report) -> None:
+        self._job, self._episodes = job, episodes
+        self._shared, self._report = shared, report
+        self._printed = time.monotonic()
+
+    def watch(self, episode: int, step: Step) -> None:
+        """Report the end of an episode, or that it is being played."""
+        score = step.observation.score + step.reward
+        number = f"{self._job.name}: episode {episode + 1} of {self._episodes}"
+        count = step.observation.step + 1
+        if step.terminated or step.truncated:
+            self._report(f"{number} scored {score:g} in {count} decisions{self._spent()}")
+        elif time.monotonic() - self._printed > LINE_EVERY:
+            self._report(f"{number}, {count} decisions, score {score:g}{self._spent()}")
+        else:
+            return
+        self._printed = time.monotonic()
+
+    def _spent(self) -> str:
+        """What the bench has spent so far, if this cell is billed."""
+        if not self._job.billed:
+            return ""
+        spent, cap = self._shared.dollars.spent, self._shared.caps.dollars
+        limit = "" if cap is None else f" of {format_dollars(cap)}"
+        return f"; {format_dollars(spent)}{limit} spent" if spent or cap is not None else ""
+
+
+# --- in other processes --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """What a worker process is given when it starts."""
+
+    lines: SimpleQueue[str]
+    shared: SharedBudget
+
+
+_WORKER: list[_Worker] = []
+"""That of this worker process."""
 
 
 def _in_processes(
     settings: BenchSettings,
-    jobs: Sequence[tuple[str, Player]],
-    report: Callable[[str], None],
-) -> list[Cell]:
-    context = get_context("spawn")
+    jobs: Sequence[Job],
+    shared: SharedBudget,
+    context: SpawnContext,
+    report: Report,
+) -> Iterator[Played]:
     lines: SimpleQueue[str] = context.SimpleQueue()
-    futures: list[Future[Cell]] = []
+    futures: list[Future[Played]] = []
     pool = ProcessPoolExecutor(
         settings.processes,
         mp_context=context,
         initializer=_init_worker,
-        initargs=(os.getpid(), lines, added_wrappers()),
+        initargs=(os.getpid(), _Worker(lines, shared), added_wrappers()),
     )
     try:
-        futures = [pool.submit(_play_in_worker, settings, *job) for job in jobs]
+        futures = [pool.submit(_play_in_worker, settings, job) for job in jobs]
         for future in _as_completed(futures, lines, report):
-            future.result()  # the first error ends the bench
+            yield future.result()
     except BrokenProcessPool as error:
         raise InvalidSetting(
             f"A worker process of the bench ended ({error}). A script that starts one needs "
@@ -158,12 +289,11 @@ def _in_processes(
         for _ in _as_completed(running, lines, report):  # wait for the cells that are running
             pass
         pool.shutdown()
-    return [future.result() for future in futures]
 
 
 def _as_completed(
-    futures: Sequence[Future[Cell]], lines: SimpleQueue[str], report: Callable[[str], None]
-) -> Iterator[Future[Cell]]:
+    futures: Sequence[Future[Played]], lines: SimpleQueue[str], report: Report
+) -> Iterator[Future[Played]]:
     """The futures as they end; lines of the workers are reported meanwhile."""
     left = set(futures)
     while left:
@@ -173,119 +303,14 @@ def _as_completed(
         yield from done
 
 
-_LINES: list[SimpleQueue[str]] = []
-"""The queue for the lines of this worker process."""
-
-
-def _init_worker(parent: int, lines: SimpleQueue[str], wrappers: dict[str, Wrap]) -> None:
+def _init_worker(parent: int, worker: _Worker, wrappers: dict[str, Wrap]) -> None:
     """Prepare a worker process."""
     end_with(parent)
-    _LINES.append(lines)
+    _WORKER.append(worker)
     WRAPPERS.update(wrappers)
 
 
-def _play_in_worker(settings: BenchSettings, game: str, player: Player) -> Cell:
+def _play_in_worker(settings: BenchSettings, job: Job) -> Played:
     """Play a cell in a worker process."""
-    return play_cell(settings, game, player, _LINES[0].put)
-
-
-def play_cell(
-    settings: BenchSettings,
-    game: str,
-    player: Player,
-    report: Callable[[str], None] = lambda line: None,
-) -> Cell:
-    """Play one cell in this process; finished episodes are read from its run folder.
-
-    Args:
-        settings: of the bench.
-        game: the cell's game.
-        player: the cell's player.
-        report: called with a line at the start, after each episode, and at the end.
-    """
-    cell = f"{game}, {name_of(player)}"
-    report(f"{cell}: begins, {settings.episodes} episodes")
-    note = ""
-    played = player
-    if player == "best-constant":
-        report(f"{cell}: trying each action")
-        played = note = best_constant(settings, game)
-    watch = _report_episodes(cell, settings.episodes, report)
-    trainer = _trainer(settings, game, played, settings.seed, watch)
-    summary = trainer.train(settings.episodes)
-    if summary.cut:
-        note = f"{summary.cut} cut short by the budget"
-    report(f"{cell}: {summary.mean} over {len(summary.scores)} episodes")
-    return Cell(
-        game=game,
-        player=name_of(player),
-        scores=summary.scores,
-        mean=summary.mean,
-        normalised=summary.human_normalised,
-        privileges=summary.privileges,
-        fallbacks=summary.sources.get("fallback", 0),
-        decisions=sum(row.decisions or 0 for row in summary.episodes),
-        note=note,
-    )
-
-
-def _report_episodes(cell: str, episodes: int, report: Callable[[str], None]) -> Watcher:
-    def watch(episode: int, step: Step) -> None:
-        if step.terminated or step.truncated:
-            score = step.observation.score + step.reward
-            report(
-                f"{cell}: episode {episode + 1} of {episodes} scored {score:g} in "
-                f"{step.observation.step + 1} decisions"
-            )
-
-    return watch
-
-
-def best_constant(settings: BenchSettings, game: str) -> str:
-    """Name of the constant player with the best mean on the selection seed; ties: the first."""
-    means = {
-        name: _trainer(settings, game, name, SELECTION)
-        .train(min(TRIALS, settings.episodes))
-        .mean.value
-        for name in constants(game)
-    }
-    return max(means, key=lambda name: means[name])
-
-
-def _trainer(
-    settings: BenchSettings, game: str, player: Player, seed: int, watch: Watcher | None = None
-) -> VLMTrainer:
-    name = name_of(player)
-    folder = "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
-    options = replace(
-        _applicable(player, part(settings, Options)),
-        seed=seed,
-        run_folder=settings.out / game / f"{folder}-s{seed}",
-    )
-    own: dict[str, Any] = {}
-    if not isinstance(player, str):
-        own = {"policy" if isinstance(player, Policy) else "model": player}
-    if _kind(player) == "model":
-        own |= {"strategy": settings.strategy, "learner": settings.learner}
-    return VLMTrainer(game, name, **values(options), **own, watch=watch)
-
-
-def _applicable(player: Player, options: Options) -> Options:
-    """The options that a player can follow."""
-    kind = _kind(player)
-    if kind == "model":
-        return options
-    kept = {**values(options, GameOptions), **values(options, RunOptions)}
-    if kind == "embedded":
-        kept["decide"] = options.decide
-    return Options(**kept)
-
-
-def _kind(player: Player) -> str:
-    """Whose options apply: "policy", "embedded", or "model" for any other model."""
-    if not isinstance(player, str):
-        return "policy" if isinstance(player, Policy) else "model"
-    base = parse_name(player, known=lambda name: name.lower() in MODELS).base
-    if player == "best-constant" or is_policy(base):
-        return "policy"
-    return "embedded" if base == "embedded" else "model"
+    (worker,) = _WORKER
+    return play_job(settings, job, worker.shared, worker.lines.put)

@@ -1,4 +1,4 @@
-"""The results of a bench: a cell for each game and player, and the two files with all cells."""
+"""The results of a bench: the two files with every cell of its folder, and figures over games."""
 
 from __future__ import annotations
 
@@ -6,65 +6,114 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.random import default_rng
 
 from atari_vlm import stats
-from atari_vlm.atari.games import get_game
+from atari_vlm.atari.games import GAMES, get_game
+from atari_vlm.bench.cells import Cell, read_cell, read_cells
+from atari_vlm.bench.settings import BEST_CONSTANT
+from atari_vlm.bench.variants import common, variants
 from atari_vlm.errors import StoreError
-from atari_vlm.players import Options
 from atari_vlm.runs.files import write_whole
+from atari_vlm.runs.run import Run
+
+RESULTS, TABLE = "results.json", "results.csv"
+
+INTERVAL = "percentile bootstrap of the mean, 95%, 10,000 resamples"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """The result of one player in one game."""
+def read_results(out: Path, now: Sequence[Cell] = ()) -> list[Cell]:
+    """Every cell in the folder of a bench.
 
-    game: str
-    player: str
-    scores: tuple[float, ...]
-    mean: stats.Interval
-    """Mean score with its bootstrap 95% interval."""
-    normalised: float | None
-    """Human-normalised mean; None if there is no human score or episodes were cut short."""
-    privileges: tuple[str, ...]
-    """What the player read beyond the screen."""
-    fallbacks: int
-    decisions: int
-    note: str = ""
-    """The action of the best constant player, or the number of episodes cut short by a budget."""
+    Args:
+        out: the folder.
+        now: cells that were just asked for, which come first, in their order; empty ones among them
+            have no run to be read from.
+
+    Returns:
+        Cells by game; those of a game in the order of `now`, then by name.
+    """
+    known = {_place(cell): cell for cell in now}
+    rows = _rows(out)
+    found = {_place(cell): cell for cell in (*read_cells(out), *_cells_of(out, rows))}
+    games = list(dict.fromkeys(cell.game for cell in (*known.values(), *found.values())))
+    cells = [*known.values(), *(cell for place, cell in found.items() if place not in known)]
+    return sorted(cells, key=lambda cell: games.index(cell.game))
 
 
-def write_results(out: Path, episodes: int, options: Options, cells: Sequence[Cell]) -> None:
+def _place(cell: Cell) -> tuple[str, str]:
+    return (cell.game, cell.folder or f"no run of {cell.player}")
+
+
+def _rows(out: Path) -> list[dict[str, Any]]:
+    """The rows of results.json, each with its run; none if there is no such file of ours."""
+    try:
+        document = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        rows = [row for row in document["cells"] if isinstance(row, dict)]
+        for row in rows:
+            if "run" not in row and row["player"] == BEST_CONSTANT:  # of an earlier version
+                row["run"] = f"{row['game']}/{row['note']}-s{document['settings']['seed']}"
+        return rows
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def _cells_of(out: Path, rows: Iterable[Mapping[str, Any]]) -> Iterable[Cell]:
+    """The cells of earlier rows: those without a run, and those whose run is still there."""
+    for row in rows:
+        folder, player = str(row.get("run") or ""), str(row.get("player"))
+        if folder and Run.exists(out / folder):
+            yield replace(read_cell(out, folder), player=player)
+        elif row.get("status") == "cannot play" and row.get("game") in GAMES:
+            yield Cell(
+                game=str(row["game"]),
+                player=player,
+                status="cannot play",
+                problem=str(row.get("problem")),
+            )
+
+
+def earlier_run(out: Path, game: str, player: str, seed: int) -> str:
+    """The run of a player of a game in results.json, relative to `out`; empty if there is none."""
+    runs = [
+        str(row.get("run"))
+        for row in _rows(out)
+        if (row.get("game"), row.get("player")) == (game, player)
+    ]
+    own = (run for run in runs if run.endswith(f"-s{seed}") and Run.exists(out / run))
+    return next(own, "")
+
+
+def write_results(out: Path, cells: Sequence[Cell], budget: Mapping[str, Any] | None) -> None:
     """Write results.csv and results.json into a folder; each file is whole or absent.
+
+    Args:
+        out: the folder.
+        cells: every cell in it.
+        budget: caps on the whole folder, and what was spent of them; None without caps.
 
     Raises:
         StoreError: a file cannot be written.
     """
     rows = [_row(cell) for cell in cells]
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     document = {
-        "settings": {
-            "episodes": episodes,
-            "seed": options.seed,
-            "max_decisions": options.max_decisions,
-            "sticky": options.repeat_action_probability,
-            "frame_skip": options.frame_skip,
-            "interval": "percentile bootstrap of the mean, 95%, 10,000 resamples",
-        },
+        "settings": {**common(cells), "interval": INTERVAL},
+        "budget": budget,
+        "spent": _spent(cells),
         "overall": overall(cells),
-        "cells": [{**row, "scores": cell.scores} for row, cell in zip(rows, cells, strict=True)],
+        "cells": [
+            {**row, "scores": cell.scores, "settings": cell.settings}
+            for row, cell in zip(rows, cells, strict=True)
+        ],
     }
     for name, text in (
-        ("results.csv", table.getvalue()),
-        ("results.json", json.dumps(document, indent=1) + "\n"),
+        (TABLE, _csv(rows, cells)),
+        (RESULTS, json.dumps(document, indent=1) + "\n"),
     ):
         try:
             write_whole(out / name, text)
@@ -73,10 +122,21 @@ def write_results(out: Path, episodes: int, options: Options, cells: Sequence[Ce
 
 
 def overall(cells: Sequence[Cell]) -> dict[str, dict[str, float | int]]:
-    """For each player: median human-normalised mean of its games, and the IQM of all scores."""
+    """For each player: median human-normalised mean of its games, and the IQM of all scores.
+
+    A player with several settings has an entry for each, such as "gpt-4o, prompt cot".
+    """
     summary: dict[str, dict[str, float | int]] = {}
-    for player in dict.fromkeys(cell.player for cell in cells):
-        own = [cell for cell in cells if cell.player == player and cell.normalised is not None]
+    names = [
+        ", ".join((cell.player, *(f"{name} {value}" for name, value in chosen.items() if value)))
+        for cell, chosen in zip(cells, variants(cells), strict=True)
+    ]
+    for name in dict.fromkeys(names):
+        own = [
+            cell
+            for cell, its in zip(cells, names, strict=True)
+            if its == name and cell.normalised is not None
+        ]
         if own:
             values = [cell.normalised for cell in own if cell.normalised is not None]
             scores = [
@@ -85,7 +145,7 @@ def overall(cells: Sequence[Cell]) -> dict[str, dict[str, float | int]]:
                 for score in cell.scores
                 if (value := get_game(cell.game).normalise(score)) is not None
             ]
-            summary[player] = {
+            summary[name] = {
                 "games": len(own),
                 "median": statistics.median(values),
                 "iqm": stats.bootstrap(scores, stats.iqm, rng=default_rng(0)).value,
@@ -93,17 +153,60 @@ def overall(cells: Sequence[Cell]) -> dict[str, dict[str, float | int]]:
     return summary
 
 
+def _spent(cells: Sequence[Cell]) -> dict[str, Any]:
+    """What all cells cost together."""
+    known = [cell.usage.dollars for cell in cells if cell.usage.dollars is not None]
+    return {
+        "calls": sum(cell.usage.calls for cell in cells),
+        "input_tokens": sum(cell.usage.input_tokens for cell in cells),
+        "output_tokens": sum(cell.usage.output_tokens for cell in cells),
+        "dollars": sum(known),
+        "cells_of_unknown_price": len(cells) - len(known),
+    }
+
+
 def _row(cell: Cell) -> dict[str, Any]:
+    usage, mean = cell.usage, cell.mean
     return {
         "game": cell.game,
         "player": cell.player,
+        "status": cell.status,
         "episodes": len(cell.scores),
-        "mean": cell.mean.value,
-        "low": cell.mean.low,
-        "high": cell.mean.high,
+        "mean": mean and mean.value,
+        "low": mean and mean.low,
+        "high": mean and mean.high,
         "human_normalised": cell.normalised,
         "privileges": " ".join(cell.privileges),
         "decisions": cell.decisions,
         "fallbacks": cell.fallbacks,
+        "calls": usage.calls,
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+        "dollars": usage.dollars,
+        "uncertain_dollars": usage.uncertain_dollars,
         "note": cell.note,
+        "problem": cell.problem,
+        "run": cell.folder,
     }
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], cells: Sequence[Cell]) -> str:
+    """The rows, with a column for every setting."""
+    names = list(dict.fromkeys(name for cell in cells for name in cell.settings))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([*rows[0], *names])
+    for row, cell in zip(rows, cells, strict=True):
+        values = [*row.values(), *(cell.settings.get(name) for name in names)]
+        writer.writerow([_csv_value(value) for value in values])
+    return table.getvalue()
+
+
+def _csv_value(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula."""
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value

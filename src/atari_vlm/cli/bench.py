@@ -9,37 +9,67 @@ import typer
 
 from atari_vlm.cli.console import comma_separated, console, print_line, uninterrupted
 from atari_vlm.cli.flags import with_options
+from atari_vlm.errors import RunInvalid, setting
+
+
+def named_games(text: str) -> tuple[str, ...]:
+    """The games in the value of a flag: names separated by commas, or all12."""
+    from atari_vlm.atari.games import SUGGESTED
+
+    return tuple(SUGGESTED) if text == "all12" else comma_separated(text)
+
+
+GamesOption = Annotated[
+    str, typer.Option("--games", "--game", help="Games, separated by commas; or all12.")
+]
+ModelsOption = Annotated[
+    str,
+    typer.Option(
+        "--models", "--model", help="Players, separated by commas, as for `play --model`."
+    ),
+]
 
 
 @with_options(without={"api_key", "run_folder", "save_dir"})
 def bench(
     options: dict[str, Any],
-    games: Annotated[str, typer.Option(help="Games, separated by commas; or all12.")] = "pong",
-    models: Annotated[
-        str, typer.Option(help="Players, separated by commas, as for `play --model`.")
-    ] = "embedded",
+    games: GamesOption = "pong",
+    models: ModelsOption = "embedded",
     episodes: Annotated[
         int, typer.Option(help="Whole games for each game and player.", min=1)
     ] = 10,
     baselines: Annotated[bool, typer.Option(help="Add random, noop and best-constant.")] = True,
     processes: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the results.")] = Path("bench"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the runs and the results; it may hold other benches.")
+    ] = Path("bench"),
 ) -> None:
-    """Play every game with every player in the same settings; the same command continues."""
-    from atari_vlm.atari.games import SUGGESTED
-    from atari_vlm.bench.matrix import BASELINES, BenchSettings
-    from atari_vlm.bench.matrix import bench as run_bench
-    from atari_vlm.cli.scores import bench_table
+    """Play every game with every player in the same settings; the same command continues.
+
+    Other games, players, prompts and settings may be added to the same folder: its results have
+    every cell.
+    """
+    from atari_vlm.bench.matrix import BASELINES, BenchSettings, play_bench
+    from atari_vlm.bench.results import read_results
+    from atari_vlm.cli.bench_table import print_bench
 
     players = comma_separated(models) + (BASELINES if baselines else ())
     settings = BenchSettings(
-        games=SUGGESTED if games == "all12" else comma_separated(games),
+        games=named_games(games),
         players=tuple(dict.fromkeys(players)),
         episodes=episodes,
         out=out,
         processes=processes,
         **options,
     )
-    cells = uninterrupted(lambda: run_bench(settings, lambda line: print_line(console, line)))
-    console.print(bench_table(cells))
-    print_line(console, f"Results: {out / 'results.csv'}, {out / 'results.json'}")
+    cells, error = uninterrupted(
+        lambda: play_bench(settings, lambda line: print_line(console, line))
+    )
+    print_bench(console, read_results(out, cells), out)
+    if error is not None:
+        raise error
+    if invalid := [f"{cell.game}, {cell.player}" for cell in cells if cell.status == "invalid"]:
+        raise RunInvalid(
+            f"{len(invalid)} of {len(cells)} cells are invalid: {'; '.join(invalid)}. They are "
+            f"played again with another {setting('seed')} or in another folder ({setting('out')})."
+        )

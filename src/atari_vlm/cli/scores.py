@@ -1,14 +1,10 @@
-"""Tables of scores, of a run and of a bench, and the cost of a run."""
+"""The table of scores of a run, and its cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 
-from atari_vlm.bench.results import Cell
 from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import compare
@@ -118,21 +114,3 @@ def usage_line(usage: Usage) -> str:
         most = "" if known is None else f", at most ${known:.4f} more"
         parts.append(f"{usage.uncertain} requests failed and may have been charged{most}")
     return "; ".join(parts)
-
-
-def bench_table(cells: Sequence[Cell]) -> Listing:
-    """A row for each player of each game: raw score with interval, human-normalised score."""
-    table = _new_table("", "game and player")
-    game = ""
-    for cell in cells:
-        uses = f"uses {', '.join(cell.privileges)}" if cell.privileges else ""
-        fallbacks = f"{cell.fallbacks} fallbacks" if cell.fallbacks else ""
-        notes = ", ".join(part for part in (uses, fallbacks, cell.note) if part)
-        if cell.game != game:
-            table.add_row(cell.game, style="bold")
-        table.add_row(
-            Padding(escape(f"{cell.player} ({notes})" if notes else cell.player), (0, 0, 0, 2)),
-            *_cells(cell.mean, len(cell.scores), cell.normalised),
-        )
-        game = cell.game
-    return table

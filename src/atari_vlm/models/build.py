@@ -58,8 +58,8 @@ def build_model(
         refuse_local(name, local)
         settings = _server_settings(name, base_url, chosen, hosted)
         return _hosted(settings, api_key, hosted, spend)
-    is_path = name.lower() not in MODELS and _is_path(name)
-    spec = None if is_path else get_model_spec(name)
+    path = name.lower() not in MODELS and is_path(name)
+    spec = None if path else get_model_spec(name)
     if spec is not None and spec.provider not in ("embedded", "local"):
         refuse_local(name, local)
         return _hosted(_vendor_settings(spec, chosen, hosted), api_key, hosted, spend)
@@ -84,7 +84,7 @@ def _hosted(
     return HostedModel(settings, api_key=api_key, rate=hosted.rate, cache=hosted.cache_settings)
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
     """Whether a name gives a place of weights: local:..., a path, or an existing folder."""
     path = name.startswith(("local:", "/", "./", "../", "~"))
     return path or (bool(name) and Path(name).is_dir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from atari_vlm.errors import InvalidSetting, ModelUnusable, setting
+from atari_vlm.errors import CannotPlay, InvalidSetting, setting
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.local.options import LocalOptions, refuse_local
@@ -15,11 +15,11 @@ def check_game(model: Model, name: str, game: str) -> None:
     """Refuse a game that the model was never trained for.
 
     Raises:
-        ModelUnusable: naming the games it knows.
+        CannotPlay: naming the games it knows.
     """
     games = model.games if isinstance(model, Specialised) else None
     if games is not None and game not in games:
-        raise ModelUnusable(
+        raise CannotPlay(
             f"{name} was taught {', '.join(games)}, not {game}. Choose one of these games, "
             "another model (`atari-vlm models`), or a baseline: random, noop."
         )

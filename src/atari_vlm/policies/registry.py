@@ -19,7 +19,7 @@ from typing import Any
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.errors import InvalidSetting, UnknownName, unknown
+from atari_vlm.errors import CannotPlay, InvalidSetting, unknown
 from atari_vlm.policies.ablations import ABLATIONS, ablate
 from atari_vlm.policies.baselines import ConstantPolicy, RandomPolicy
 from atari_vlm.policies.experts.table import EXPERTS
@@ -37,7 +37,7 @@ ALWAYS = "always-"
 
 def _expert(game: str) -> Policy:
     if game not in EXPERTS:
-        raise UnknownName(
+        raise CannotPlay(
             f"There is no scripted expert for {game!r}. There is one for: "
             f"{', '.join(sorted(EXPERTS))}."
         )
@@ -66,11 +66,18 @@ def get_policy(name: str, game: str) -> Policy:
     """A policy by name, e.g. `get_policy("random", "pong")`, `get_policy("iw-12000", "pong")`.
 
     Raises:
-        UnknownName: no policy, or no constant policy of this game, has that name.
+        UnknownName: no policy has that name.
+        CannotPlay: the policy is one for other games.
     """
     if name.startswith(ALWAYS):
         if name not in constants(game):
-            raise unknown("constant player", name, constants(game))
+            error = unknown("constant player", name, constants(game))
+            if (
+                name.removeprefix(ALWAYS)
+                not in Emulator(get_game(game), full_action_space=True).legal
+            ):
+                raise error
+            raise CannotPlay(error.message)
         return ConstantPolicy(name.removeprefix(ALWAYS))
     if search := _search(name):
         return search

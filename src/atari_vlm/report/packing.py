@@ -55,6 +55,7 @@ def pack(replay: Replay) -> dict[str, Any]:
         "facts": list(replay.facts),
         "random": replay.random_score,
         "human": replay.human_score,
+        "meanings": dict(replay.meanings),
         "palette": base64.b64encode(PALETTES[replay.standard].tobytes()).decode(),
         "chunk": CHUNK,
         "sources": get_args(Source),

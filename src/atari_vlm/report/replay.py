@@ -152,6 +152,8 @@ class Replay:
     human_score: float | None = None
     standard: Literal["ntsc", "pal"] = "ntsc"
     """Television standard of the game, which decides the colours of the indices."""
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    """What each action does in the game, e.g. {"RIGHT": "paddle up"}; empty if not on record."""
     episodes: Sequence[ReplayEpisode]
     stored_screens: Sequence[StoredScreen] = ()
     pictures: Mapping[str, Any] = field(default_factory=dict)

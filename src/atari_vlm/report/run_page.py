@@ -92,7 +92,8 @@ def replay_of(
         most: without `episodes`, further episodes of a run are left out after this many decisions.
     """
     game, model = get_game(str(run.settings["game"])), str(run.settings["model"])
-    prompt = completed(run.settings).get("prompt")
+    known = completed(run.settings)
+    prompt = known.get("prompt")
     begun = run.episodes()
     rows = _chosen(run, begun, episodes, most)
     placed = _evaluations(evaluations)
@@ -113,6 +114,7 @@ def replay_of(
         random_score=game.random_score,
         human_score=game.human_score,
         standard=game.standard,
+        meanings=game.all_meanings(known["mode"]),
         episodes=[each.episode(row) for each, rows in shown for row in rows],
         stored_screens=[screen for each in played for screen in each.stored_screens()],
         pictures=_pictures(run.settings),

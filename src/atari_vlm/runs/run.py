@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -52,16 +52,15 @@ class Run(RunReader):
         path = folder / FILE
         with explained(path):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = locked(folder)
-            try:
+            with ExitStack() as undo:
+                lock = undo.enter_context(locked(folder))
                 if not path.exists():
                     create(path, settings)
-                run = cls(folder, connect(path, playing=True), lock)
+                db = undo.enter_context(closing(connect(path, playing=True)))
+                run = cls(folder, db, lock)
                 must_match(folder, run.settings, settings)
                 run._store_totals_of_older_format()
-            except BaseException:
-                lock.close()
-                raise
+                undo.pop_all()  # all went well: both stay open
             return run
 
     @classmethod

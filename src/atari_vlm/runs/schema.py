@@ -78,6 +78,16 @@ def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
     """
     # Played in another thread if an event loop is running already, as in a notebook; one at a time.
     db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+    try:
+        _prepare(db, path, playing)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path, playing: bool) -> None:
+    """Set up a new connection, and bring an older format up to date."""
     db.execute("PRAGMA journal_mode = WAL")
     # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
     db.execute("PRAGMA synchronous = NORMAL")
@@ -86,7 +96,6 @@ def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
         raise StoreError(f"{path} has a format this version cannot read.")
     if json.loads(found[0]) < FORMAT:
         _bring_up_to_date(db, playing)
-    return db
 
 
 # --- older formats -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -130,3 +131,15 @@ def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     if kept.get("prompt") == "embedded":
         kept["prompt"] = "specialist"
     return {**kept, "base_url": None}  # a server may move
+
+
+def settings_digest(settings: Mapping[str, Any], *more: Any) -> str:
+    """Eight digits that tell settings apart, as `folder_identity` has them.
+
+    Args:
+        settings: of a run.
+        more: what else counts.
+    """
+    identity = folder_identity(settings)
+    text = json.dumps([identity, *more] if more else identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -18,7 +18,7 @@ from rich.console import Console
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
 from atari_vlm.bench.matrix import BenchSettings, bench
-from atari_vlm.cli.scores import bench_table
+from atari_vlm.cli.bench_table import bench_table
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.policies.baselines import RandomPolicy
@@ -325,7 +325,7 @@ def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
     )
     cells = bench(settings, lambda line: None)
     console = Console(width=80, file=io.StringIO())
-    console.print(bench_table(cells))
+    console.print(bench_table(console, cells))
     shown = console.file.getvalue()
     assert "  iw-40 (uses emulator)" in shown
     assert "  uct-40 (uses emulator)" in shown

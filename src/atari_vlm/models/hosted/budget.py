@@ -13,22 +13,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from atari_vlm.costs.picture_tokens import Rule
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost, setting
+from atari_vlm.models.hosted.tally import Tally
 from atari_vlm.types import Charge, Prompt
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
 
 BYTES_PER_TOKEN = 3
 """Fewest bytes of text in a token, for an upper bound; English averages four or more."""
 
 OVERHEAD_TOKENS = 300
 """Upper bound of the tokens that vendors add to a prompt: the answer's schema and turn markers."""
+
+POLL_EVERY = 0.1
+"""Seconds between looks at what other processes have settled."""
+
+Scope: TypeAlias = Literal["run", "episode", "training", "bench"]
+"""What a cap holds for; "training" includes the evaluation after it."""
 
 
 def max_input_tokens(prompt: Prompt, rule: Rule) -> int:
@@ -94,7 +105,8 @@ def _tokens(charge: Charge) -> float:
     return charge.tokens
 
 
-def _format_dollars(value: float) -> str:
+def format_dollars(value: float) -> str:
+    """An amount of US dollars; small ones with more digits."""
     return f"${value:.4f}" if value < 1 else f"${value:,.2f}"
 
 
@@ -107,37 +119,32 @@ class Allowance:
     """One cap and what was spent of it."""
 
     cap: float | None
-    scope: Literal["run", "episode"]
+    scope: Scope
     argument: str
     """Argument of `VLMTrainer` that sets the cap, for error messages."""
     format: Callable[[float], str]
     amount: Callable[[Charge], float]
     """The capped part of a charge: its dollars or its tokens."""
-    spent: float = 0.0
-    reserved: float = 0.0
-    in_flight: int = 0
-    """Number of open reservations."""
+    tally: Tally = field(default_factory=Tally)
 
     def fits(self, charge: Charge) -> bool:
         """Whether a charge can be reserved now."""
-        return self._within_cap(self.spent + self.reserved + self.amount(charge))
+        return self._within_cap(self.tally.spent + self.tally.reserved + self.amount(charge))
 
     def can_ever_fit(self, charge: Charge) -> bool:
         """Whether a charge could be reserved if all open reservations ended up costing nothing."""
-        return self._within_cap(self.spent + self.amount(charge))
+        return self._within_cap(self.tally.spent + self.amount(charge))
 
     def _within_cap(self, total: float) -> bool:
         return self.cap is None or total <= self.cap + 1e-12  # tolerates rounding errors
 
     def reserve(self, charge: Charge) -> None:
         """Set the most that a request can cost aside."""
-        self.reserved, self.in_flight = self.reserved + self.amount(charge), self.in_flight + 1
+        self.tally.reserve(self.amount(charge))
 
     def settle(self, reserved: Charge, charge: Charge) -> None:
         """Replace a reservation by the actual charge."""
-        self.in_flight -= 1
-        self.reserved = self.reserved - self.amount(reserved) if self.in_flight else 0.0
-        self.spent += self.amount(charge)
+        self.tally.settle(self.amount(reserved), self.amount(charge))
 
     def exceeded(self, charge: Charge) -> BudgetExceeded:
         """The error for a charge that does not fit."""
@@ -149,11 +156,52 @@ class Allowance:
             else f"Everything played is kept: give the same command with a higher {name} to "
             "continue."
         )
+        spent, most = self.format(self.tally.spent), self.format(self.amount(charge))
         return BudgetExceeded(
-            f"This {self.scope} has spent {self.format(self.spent)} of {self.format(self.cap)}, "
-            f"and the next request may cost {self.format(self.amount(charge))}. {advice}",
+            f"This {self.scope} has spent {spent} of {self.format(self.cap)}, and the next request "
+            f"may cost {most}. {advice}",
             episode=episode,
         )
+
+
+def _allowances(
+    caps: Caps, scope: Scope, dollars: Tally, tokens: Tally
+) -> tuple[Allowance, Allowance]:
+    """The allowances of a run, or of several together."""
+    return (
+        Allowance(caps.dollars, scope, "budget", format_dollars, _dollars, dollars),
+        Allowance(caps.tokens, scope, "budget_tokens", _format_tokens, _tokens, tokens),
+    )
+
+
+class SharedBudget:
+    """The caps of several runs together, in one process or in several.
+
+    Args:
+        caps: what all runs may spend together; the cap of an episode holds for each.
+        scope: what the runs are, for messages.
+        context: of the processes that share it, which get it as they start; None for one process.
+    """
+
+    def __init__(self, caps: Caps, scope: Scope, context: BaseContext | None = None) -> None:
+        self.caps, self.scope = caps, scope
+        self.lock: AbstractContextManager[Any] = (
+            nullcontext() if context is None else context.RLock()
+        )
+        """Held while something is reserved or settled."""
+        arrays = [None if context is None else context.RawArray("d", 3) for _ in range(2)]
+        self.dollars, self.tokens = (Tally(array) for array in arrays)
+
+    @property
+    def allowances(self) -> tuple[Allowance, Allowance]:
+        """For the budget of each run."""
+        return _allowances(self.caps, self.scope, self.dollars, self.tokens)
+
+    def add(self, spent: Charge) -> None:
+        """Count what one of the runs spent earlier."""
+        with self.lock:
+            self.dollars.add(_dollars(spent))
+            self.tokens.add(spent.tokens)
 
 
 class Budget:
@@ -164,6 +212,8 @@ class Budget:
         spent: what earlier sessions of the run spent, uncertain requests at their maximum.
         spent_by: the same for one episode.
         write_off: records what an episode's unanswered calls may have cost.
+        shared: the caps of this run and others together, in which earlier sessions are counted
+            already; they replace those of the run.
     """
 
     def __init__(
@@ -172,12 +222,12 @@ class Budget:
         spent: Charge | None = None,
         spent_by: Callable[[int], Charge] = lambda episode: Charge(),
         write_off: Callable[[int, Lost], None] = lambda episode, lost: None,
+        shared: SharedBudget | None = None,
     ) -> None:
-        before = spent or Charge()
-        dollars = Allowance(caps.dollars, "run", "budget", _format_dollars, _dollars)
-        tokens = Allowance(caps.tokens, "run", "budget_tokens", _format_tokens, _tokens)
-        dollars.spent, tokens.spent = _dollars(before), before.tokens
-        self._run = (dollars, tokens)
+        if shared is None:
+            shared = SharedBudget(caps, "run")
+            shared.add(spent or Charge())
+        self._run, self.lock = shared.allowances, shared.lock
         self._caps, self._spent_by, self._write_off = caps, spent_by, write_off
         self._settled: asyncio.Event | None = None
         self.stopped = ""
@@ -190,14 +240,16 @@ class Budget:
         """
         cap = self._caps.episode_dollars if episode >= 0 else None
         spent = _dollars(self._spent_by(episode)) if cap is not None else 0.0
-        own = Allowance(cap, "episode", "budget_episode", _format_dollars, _dollars, spent)
+        own = Allowance(cap, "episode", "budget_episode", format_dollars, _dollars)
+        own.tally.add(spent)
         return Account((*self._run, own), self, partial(self._write_off, episode))
 
     async def wait_for_settlement(self) -> None:
-        """Wait until any request of the run is settled."""
+        """Wait until any request of the run is settled, and a moment for those of other runs."""
         if self._settled is None:
             self._settled = asyncio.Event()
-        await self._settled.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), POLL_EVERY)
 
     def notify_settled(self) -> None:
         """Wake the tasks in `wait_for_settlement`."""
@@ -223,15 +275,30 @@ class Account:
         Raises:
             BudgetExceeded: there will never be room.
         """
-        while short := self._short(charge):
-            # Raised only with no request in flight, so every answer that was paid for is recorded.
-            if not any(allowance.in_flight for allowance in short):
-                raise self._exceeded(next(a for a in short if not a.can_ever_fit(charge)), charge)
+        while not self._reserved(charge):
             assert self.budget is not None
             await self.budget.wait_for_settlement()
-        for allowance in self.allowances:  # no await since the check: the room is still there
-            allowance.reserve(charge)
         return Reservation(self, charge)
+
+    def _reserved(self, charge: Charge) -> bool:
+        """Reserve a charge if there is room for it now.
+
+        Raises:
+            BudgetExceeded: there will never be room.
+        """
+        with self._lock:
+            short = self._short(charge)
+            # Raised only with no request in flight, so every answer that was paid for is recorded.
+            if short and not any(allowance.tally.in_flight for allowance in short):
+                raise self._exceeded(next(a for a in short if not a.can_ever_fit(charge)), charge)
+            if not short:
+                for allowance in self.allowances:
+                    allowance.reserve(charge)
+            return not short
+
+    @property
+    def _lock(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.budget is None else self.budget.lock
 
     def _short(self, charge: Charge) -> list[Allowance]:
         """The allowances without room for a charge.
@@ -251,8 +318,9 @@ class Account:
 
     def settle(self, reserved: Charge, charge: Charge) -> None:
         """Replace a reservation by the actual charge."""
-        for allowance in self.allowances:
-            allowance.settle(reserved, charge)
+        with self._lock:
+            for allowance in self.allowances:
+                allowance.settle(reserved, charge)
         if self.budget is not None:
             self.budget.notify_settled()
 

@@ -79,7 +79,8 @@ def pictures_of(policy: FramePolicy) -> dict[str, Any]:
     """What `build_conversation` makes of several frames, as `protocols.Depicting` has it."""
     scale = {"scale": policy.scale}
     if policy.video and (video := policy.video_format):
-        return {"form": "video", "multiple": video.multiple, "most": video.max_frames, **scale}
+        filled = {"multiple": video.multiple, "most": video.max_frames, "examples": True}
+        return {"form": "video", **filled, **scale}
     if policy.max_images is not None:
         return {"form": "mosaic", "most": policy.max_images, "gap": GAP, **scale}
     return {"form": "each", **scale}

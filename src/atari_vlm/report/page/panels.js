@@ -22,6 +22,7 @@ function showPlan() {
   const action = over ? "" : now().names[now().actions[at]];
   $("played").classList.toggle("ended", over);
   $("action").textContent = over ? now().status : action;
+  $("does").textContent = replay.meanings[action] ?? "";
   for (const arm of $("pad").children) {
     arm.classList.toggle("lit", action.includes(arm.dataset.arm));
   }
@@ -92,7 +93,7 @@ async function fillCalls(episode, at) {
   const row = await entryAt(choices, episode, at);
   const before = at ? await entryAt(choices, episode, at - 1) : null;
   if (here.episode !== episode || here.at !== at) return;
-  $("reason").textContent = row.reason;
+  $("reason").textContent = $("reason").title = row.reason;
   const later = [
     ["Memory, for the prompts of later decisions", row.memory],
     ["Queue, plans for the next decisions", row.queue],
@@ -134,8 +135,10 @@ function fillReply(candidate, candidates, row) {
     candidate.calls.length > 1 ? make("h3", { class: "turn" }, `Turn ${k + 1}`) : null,
     replyView(call, row.source),
   ]);
-  const buttons = candidates.length > 1 ? candidateButtons(candidates, row) : null;
-  fill("said", views.length ? [buttons, ...views] : [...withoutCall(row), buttons]);
+  const list = candidatesView(candidates, row);
+  const first = candidates.some((other) => other !== row && other.calls.length);
+  const words = views.length ? views : withoutCall(row);
+  fill("said", first ? [list, ...words] : [...words, list]);
 }
 
 /** Why no model was called: an earlier answer planned this decision, or no model plays. */
@@ -145,24 +148,32 @@ function withoutCall(row) {
   return [reason, empty(`${SOURCES[row.source]}.`)].filter(Boolean);
 }
 
-/** Buttons of the candidates of a vote or a search; each shows its prompt and reply. */
-function candidateButtons(candidates, row) {
-  const title = make("h3", {}, `Chosen among ${candidates.length} candidates`);
-  const buttons = candidates.map((candidate, k) => {
+/** The candidates of a vote or a search; those with calls are buttons that show them. */
+function candidatesView(candidates, row) {
+  const asked = candidates.slice(1).some((candidate) => candidate.calls.length);
+  // Of a decision that was asked for once and weighed many answers, only these are listed.
+  const listed = !asked && candidates[0] === row ? candidates.slice(1) : candidates;
+  if (listed.length < 2) return null;
+  const title = make("h3", {}, `Chosen among ${listed.length} candidates`);
+  const items = listed.map((candidate, k) => {
     const chosen = candidate.action === row.action && candidate.frames === row.frames;
     const choose = () => {
       here.candidate = k;
       fillCalls(here.episode, here.at).catch(fail);
     };
+    const pressed = String(asked ? k === here.candidate : chosen);
+    const attributes = asked
+      ? { type: "button", class: "candidate", "aria-pressed": pressed, onclick: choose }
+      : { class: "candidate", "data-chosen": pressed };
     return make(
-      "button",
-      { type: "button", "aria-pressed": String(k === here.candidate), onclick: choose },
+      asked ? "button" : "span",
+      attributes,
       chosen ? make("b", {}, "✓ ") : null,
       `${candidate.action} × ${candidate.frames}`,
       ["searched", "scored"].includes(candidate.source) ? make("small", {}, ` ${candidate.reason}`) : null,
     );
   });
-  return make("div", { class: "candidates", role: "group" }, title, ...buttons);
+  return make("div", { class: "candidates", role: "group" }, title, ...items);
 }
 
 /** Say at the top why an invalid episode has no score, and what the model said last. */
@@ -183,11 +194,10 @@ function showResult() {
   const { random, human } = replay;
   const parts = [make("b", {}, number(now().score)), ` ${now().status}`];
   if (now().invalid) parts.splice(0, 2, make("b", {}, "no score"), " invalid");
-  if (random !== null && human !== null && human !== random) {
+  if (now().whole && random !== null && human !== null && human !== random) {
     const share = number(Math.round((100 * (now().score - random)) / (human - random)));
     const [low, high] = [`random ${number(random)}`, `human ${number(human)}`];
-    const text = now().whole ? `${share}% of the way from ${low} to ${high}` : `${low}, ${high}`;
-    parts.push(make("small", {}, text));
+    parts.push(make("small", {}, `${share}% of the way from ${low} to ${high}`));
   }
   $("result").replaceChildren(...parts);
 }

@@ -5,12 +5,23 @@ function picturesOf(call, here) {
   const all = call.messages.flatMap(([, parts]) => parts.filter(Array.isArray));
   const { form, most } = replay.pictures;
   if (form === "motion") return { form, frames: all.length > 1 ? all.slice(-2) : [...all, ...all] };
-  if (form === "video" && all.length > 1) return { form, frames: all };
+  if (form === "video" && all.length > 1) {
+    const frames = replay.pictures.examples ? all : sequence(all);
+    return { form: frames.length > 1 ? form : "each", frames };
+  }
   if (form === "mosaic" && all.length > most) return { form, frames: all };
   const own = all.filter(([number]) => number === here.number);
   if (own.length) return { form: "each", frames: own };
   const final = call.messages.findLast(([, parts]) => parts.some(Array.isArray));
   return { form: "each", frames: final ? final[1].filter(Array.isArray) : [] };
+}
+
+/** The newest frames, each one decision after the one before it. */
+function sequence(frames) {
+  let first = frames.length - 1;
+  const follows = (k) => frames[k][0] === frames[k - 1][0] && frames[k][1] === frames[k - 1][1] + 1;
+  while (first && follows(first)) first--;
+  return frames.slice(first);
 }
 
 /** Width and height at which a frame was sent. */
@@ -110,14 +121,21 @@ function videoView(call, frames, here) {
   const { most, multiple } = replay.pictures;
   const taken = most ? frames.slice(-most) : frames;
   const repeats = (multiple - (taken.length % multiple)) % multiple;
-  const rate = number(60 / now().intervals[Math.min(here.at, now().intervals.length - 1)]);
+  const rate = screenRate();
   const size = sentSize(call, shapeOf(taken)).join(" × ");
   const text =
-    `1 video of ${taken.length + repeats} frames at ${rate} a second, ${size}, oldest first` +
+    `1 video of ${taken.length + repeats} frames at ${number(rate)} a second, ${size}, oldest first` +
     (repeats ? `; the oldest is repeated ${count(repeats, "time")}` : "") +
     (taken.length < frames.length ? `; ${count(frames.length - taken.length, "older screen")} left out` : "");
   const strip = row(call, taken, here);
   return [strip, playButton(strip), sentence(text)];
+}
+
+/** Screens of a video a second: as in the game, if the model takes that many. */
+function screenRate() {
+  const { intervals } = now();
+  const rate = 60 / intervals[Math.min(here.at, intervals.length - 1)];
+  return Math.min(rate, replay.pictures.fastest ?? rate);
 }
 
 /** A button that plays the frames of a strip in the place of its newest. */
@@ -138,7 +156,7 @@ function playButton(strip) {
       if (k < 3 * shots.length && stage.isConnected) return;
       clearInterval(timer);
       button.disabled = false;
-    }, Math.max(1000 / 15, 1000 * (now().intervals[0] / 60)));
+    }, 1000 / screenRate());
   });
   return button;
 }

@@ -1,0 +1,133 @@
+"""Which settings all cells have in common, and which tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from atari_vlm.bench.cells import Cell
+from atari_vlm.options import abouts
+from atari_vlm.players import EMBEDDED, NO_PROMPT, Options
+
+_RENAMED = {
+    "examples": "icl examples",
+    "base_url": "server",
+    "atari_vlm": "atari-vlm",
+    "ale_py": "ale-py",
+    "prompt_version": "prompt version",
+    "pooling_version": "pooling version",
+    "reply_version": "reply version",
+}
+_OF_EMBEDDED = frozenset({"decide", "temperature", "version"})
+"""Settings that an embedded model follows, beside those of the game."""
+
+_OF_THE_GAME = frozenset(
+    {"seed", "frame_skip", "repeat_action_probability", "full_action_space", "mode"}
+) | {"difficulty", "max_decisions", "max_frames", "pooling_version", "pooling", "frame_stack"}
+"""Settings of every cell."""
+
+_LATER = ("atari_vlm", "ale_py", "python")
+"""Settings that are named after all others."""
+
+_HIDDEN = frozenset({"settings_version", "max_frames", "python", "version", "frame_stack"})
+"""Settings that are named only if they alone tell two cells apart."""
+
+
+_ALWAYS = ("seed", "frame_skip", "repeat_action_probability", "prompt", "prompt_version", *_LATER)
+
+
+def worth_saying(name: str, value: Any) -> bool:
+    """Whether a setting belongs in a sentence about scores; the files have all of them."""
+    if name in _HIDDEN or value is None or value is False:
+        return False
+    defaults = {field.name: field.default for field in fields(Options)}
+    return (
+        name in _ALWAYS
+        or (name in defaults and value != defaults[name])
+        or (name in ("base_url", "examples"))
+    )
+
+
+def label_of(name: str) -> str:
+    """The name of a setting in tables: its flag without dashes, if it has one."""
+    about = abouts(Options).get(name)
+    flag = about.flag if about else ""
+    return _RENAMED.get(name) or flag.partition("/")[0].removeprefix("--") or name.replace("_", "-")
+
+
+def applies(name: str, cell: Cell) -> bool:
+    """Whether a setting was a choice for a cell: baselines follow those of the game only."""
+    prompt = cell.settings.get("prompt")
+    if not cell.settings or name in _OF_THE_GAME or name in _LATER:
+        return bool(cell.settings)
+    return prompt != NO_PROMPT and (prompt != EMBEDDED or name in _OF_EMBEDDED)
+
+
+def common(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The settings that are equal in every cell to which they apply, by name."""
+    found: dict[str, Any] = {}
+    for name in _names(cells):
+        values = _values(name, cells)
+        if values and all(value == values[0] for value in values):
+            found[name] = values[0]
+    return found
+
+
+def variants(cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """For each cell what tells it apart: text by label, "" for what does not apply.
+
+    These are the settings whose values differ, and any others that are needed so that no two cells
+    of one player and game look alike.
+    """
+    names = [
+        name
+        for name in _names(cells)
+        if name not in _HIDDEN and _differ(_values(name, cells)) and _plain(name, cells)
+    ]
+    names += [name for name in _names(cells) if name not in names and _needed(name, cells, names)]
+
+    def text(name: str, cell: Cell) -> str:
+        return text_of(cell.settings.get(name)) if applies(name, cell) else ""
+
+    return [{label_of(name): text(name, cell) for name in names} for cell in cells]
+
+
+def _names(cells: Sequence[Cell]) -> list[str]:
+    names = dict.fromkeys(name for cell in cells for name in cell.settings)
+    return [name for name in names if name not in _LATER] + [n for n in _LATER if n in names]
+
+
+def _values(name: str, cells: Sequence[Cell]) -> list[Any]:
+    return [cell.settings.get(name) for cell in cells if applies(name, cell)]
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    return any(value != values[0] for value in values)
+
+
+def _plain(name: str, cells: Sequence[Cell]) -> bool:
+    """Whether the values fit into a table."""
+    return not any(isinstance(value, dict) for value in _values(name, cells))
+
+
+def _needed(name: str, cells: Sequence[Cell], names: Sequence[str]) -> bool:
+    """Whether a setting differs between cells that are otherwise alike."""
+    alike: dict[str, list[Mapping[str, Any]]] = {}
+    for cell in cells:
+        key = repr((cell.game, cell.player, [cell.settings.get(known) for known in names]))
+        alike.setdefault(key, []).append(cell.settings)
+    return any(_differ([s.get(name) for s in group]) for group in alike.values() if len(group) > 1)
+
+
+def text_of(value: Any) -> str:
+    """The value of a setting in a table."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return "x".join(map(str, value))
+    return str(value)

@@ -1,0 +1,146 @@
+"""The results of a bench in the terminal: a table if there is room, and lines if there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from atari_vlm.bench.cells import Cell
+from atari_vlm.bench.results import RESULTS, TABLE, overall
+from atari_vlm.bench.variants import common, label_of, text_of, variants, worth_saying
+from atari_vlm.cli.console import print_line, printable
+from atari_vlm.cli.tables import LEAST_FOLDED, Listing
+from atari_vlm.models.hosted.budget import format_dollars
+from atari_vlm.stats import Interval, format_score
+
+Columns = dict[str, list[str]]
+"""Heading -> the text of each cell."""
+
+
+def print_bench(console: Console, cells: Sequence[Cell], out: Path) -> None:
+    """Print the scores, why cells are empty, the common settings, and where everything is.
+
+    Args:
+        console: where to print.
+        cells: every cell in the folder of the bench, by game.
+        out: the folder.
+    """
+    console.print(bench_table(console, cells))
+    for cell, chosen in zip(cells, variants(cells), strict=True):
+        if cell.problem:
+            name = ", ".join((cell.game, *_named(cell, chosen)))
+            console.print(Text(printable(f"{name}: {cell.status}. {cell.problem}")))
+    for line in (settings_line(cells), *_summary(cells)):
+        console.print(Text(line))
+    print_line(console, f"Results: {out / TABLE}, {out / RESULTS}")
+    print_line(console, f"Runs: in {out}; pages: atari-vlm report {out}")
+
+
+def bench_table(console: Console, cells: Sequence[Cell]) -> Listing:
+    """A row for each cell, with a column for each setting that differs and for the runs.
+
+    On a narrower screen the settings stand beside the player and the run below.
+    """
+    told_apart = variants(cells)
+    figures = _figures(cells)
+    headings = list(told_apart[0]) if told_apart else []
+    settings = {name: [chosen[name] for chosen in told_apart] for name in headings}
+    runs = [Path(cell.folder).name for cell in cells]
+    labels = [_label(cell, {}) for cell in cells]
+    columns = {**settings, **figures, "run": runs}
+    whole = _table(cells, labels, columns)
+    if _width(labels, columns) <= console.width:
+        return whole
+    labels = [_label(cell, chosen) for cell, chosen in zip(cells, told_apart, strict=True)]
+    narrow = [f"{label}\n{run}" for label, run in zip(labels, runs, strict=True)]
+    return _table(cells, narrow, figures) if _width(labels, figures) <= console.width else whole
+
+
+def settings_line(cells: Sequence[Cell]) -> str:
+    """What all cells have in common, in a sentence or two."""
+    same = common(cells)
+    parts = [
+        label_of(name) if value is True else f"{label_of(name)} {text_of(value)}"
+        for name, value in same.items()
+        if worth_saying(name, value)
+    ]
+    limit = same.get("max_decisions")
+    cut = f" Cut short after {limit} decisions: not scores of whole games." if limit else ""
+    return f"Settings of every cell: {', '.join(parts)}.{cut}"
+
+
+def _figures(cells: Sequence[Cell]) -> Columns:
+    """The columns of numbers; one without any is left out."""
+    every = {
+        "mean": [c.status if c.mean is None else format_score(c.mean.value) for c in cells],
+        "95% interval": [_interval(cell.mean) for cell in cells],
+        "episodes": [str(len(cell.scores) or "") for cell in cells],
+        "human-norm.": ["" if c.normalised is None else f"{c.normalised:.2f}" for c in cells],
+        "dollars": [_dollars(cell) for cell in cells],
+    }
+    return {heading: texts for heading, texts in every.items() if any(texts)}
+
+
+def _interval(mean: Interval | None) -> str:
+    if mean is None or mean.low is None or mean.high is None:
+        return ""
+    return f"{format_score(mean.low)} to {format_score(mean.high)}"
+
+
+def _dollars(cell: Cell) -> str:
+    dollars = cell.usage.dollars
+    return "unknown" if dollars is None else format_dollars(dollars) if dollars else ""
+
+
+def _label(cell: Cell, chosen: dict[str, str]) -> str:
+    player, *rest = _named(cell, chosen)
+    rest += [f"uses {', '.join(cell.privileges)}"] if cell.privileges else []
+    rest += [f"{cell.fallbacks} fallbacks"] if cell.fallbacks else []
+    rest += [cell.note] if cell.note else []
+    return printable(f"{player} ({', '.join(rest)})" if rest else player)
+
+
+def _named(cell: Cell, chosen: dict[str, str]) -> list[str]:
+    """The player, and the settings that tell its cell apart."""
+    return [cell.player, *(f"{label} {text}" for label, text in chosen.items() if text)]
+
+
+def _width(labels: Sequence[str], columns: Columns) -> int:
+    """Least width of a table: the labels may be folded, nothing else."""
+    first = max(len("game and player"), min(LEAST_FOLDED, 2 + max(map(len, labels), default=0)))
+    others = [max(map(len, (heading, *texts))) for heading, texts in columns.items()]
+    return first + sum(others) + 2 * len(others) + 2
+
+
+def _table(cells: Sequence[Cell], labels: Sequence[str], columns: Columns) -> Listing:
+    first = "game and player"
+    table = Listing(first, *columns, right=list(_figures(cells)), fold=first)
+    game = ""
+    for index, (cell, label) in enumerate(zip(cells, labels, strict=True)):
+        if cell.game != game:
+            table.add_row(cell.game, style="bold")
+        name, newline, run = label.partition("\n")
+        shown = Text.assemble(name, (newline + run, "dim")) if run else Text(name)
+        texts = (Text(printable(texts[index])) for texts in columns.values())
+        table.add_row(Padding(shown, (0, 0, 0, 2)), *texts)
+        game = cell.game
+    return table
+
+
+def _summary(cells: Sequence[Cell]) -> Iterator[str]:
+    for name, figures in overall(cells).items():
+        if figures["games"] > 1:
+            yield (
+                f"{name}: median human-normalised score {figures['median']:.2f} over "
+                f"{figures['games']} games."
+            )
+    calls = sum(cell.usage.calls for cell in cells)
+    known = [cell.usage.dollars for cell in cells if cell.usage.dollars is not None]
+    if sum(known) or len(known) < len(cells):
+        unknown = len(cells) - len(known)
+        more = f", and what {unknown} cells of unknown price cost" if unknown else ""
+        yield f"Spent on all cells: {calls:,} calls, {format_dollars(sum(known))}{more}."
