@@ -30,7 +30,7 @@ check: $(VENV)/dev
 # Nothing is loaded from elsewhere, neither here nor by the pages.
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "Open site/index.html"
+	@echo "Open site/index.html; for search: $(BIN)/python -m http.server -d site"
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/harness.py

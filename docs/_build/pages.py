@@ -24,6 +24,7 @@ COPIES = {
     "contributing.md": "CONTRIBUTING.md",
 }
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+SHIM = "https://unpkg.com/iframe-worker/shim"
 LINK = re.compile(r"\]\(([^):#]+)(#[^)]*)?\)")
 
 
@@ -70,12 +71,19 @@ def options_page() -> str:
         if not own:
             continue
         seen |= own.keys()
-        title = (group.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        title = (group.__doc__ or "").partition(".\n")[0].partition(";")[0].strip().rstrip(".")
         lines += [f"## {title}", "", "| keyword | flag | default | meaning |", "|---|---|---|---|"]
         defaults = {field.name: field.default for field in fields(group)}
         for name, about in own.items():
-            flag = f"`{flag_of(name)}`" if about.flag != "" or flag_of(name) else ""
+            flag = f"`{flag_of(name)}`{{.whole}}"
             help = about.help.replace("|", "\\|").replace("<", "&lt;")
-            lines.append(f"| `{name}` | {flag} | `{defaults[name]!r}` | {help} |")
+            lines.append(f"| `{name}`{{.whole}} | {flag} | `{defaults[name]!r}` | {help} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def on_post_build(config: Any) -> None:
+    """Take out the one address that the theme would load: for search in pages opened from disk."""
+    for bundle in Path(config.site_dir).rglob("bundle.*.js"):
+        script = bundle.read_text(encoding="utf-8")
+        bundle.write_text(script.replace(SHIM, "data:text/javascript,"), encoding="utf-8")
