@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from contextlib import suppress
 from io import StringIO
 
 import numpy as np
@@ -12,6 +20,7 @@ from rich.text import Text
 from atari_vlm.cli.live_view import LiveView, shortened
 from atari_vlm.runs.progress import pace_text
 from atari_vlm.types import Call, Decision, Frame, Observation, Prompt, Reply, Step, Usage
+from tests.cli.test_cli import command
 
 ANSWER = '{"reasoning": "' + "The ball is far away, so I wait. " * 60 + '", "action": "UP"}'
 
@@ -85,3 +94,41 @@ def test_an_answer_keeps_its_end_and_a_slow_pace_is_given_by_the_minute():
     assert cut.endswith('"action": "UP"}')
     assert pace_text(0.05) == "3.0/min"
     assert pace_text(31.4) == "31/s"
+
+
+def on_terminal(width: int, height: int, *arguments, cwd, **environment) -> str:
+    """What a command writes on a real terminal of this size, without colours and movements."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        variables = {**os.environ, "TERM": "xterm-256color", **environment}
+        variables.pop("COLUMNS", None)
+        program = [sys.executable, "-m", "atari_vlm.cli.app", *arguments]
+        os.execve(sys.executable, program, variables)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+    out = b""
+    with suppress(OSError):  # the end of a terminal on Linux
+        while part := os.read(terminal, 65536):
+            out += part
+    os.close(terminal)
+    assert os.waitpid(pid, 0)[1] == 0, out
+    lines = re.sub(r"\x1b\[[0-9]*A", "\n", out.decode())  # up a line: the view is drawn again
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", lines).replace("\r", "")
+
+
+@pytest.mark.parametrize("colour", [{}, {"NO_COLOR": "1"}], ids=["colour", "no colour"])
+def test_a_real_narrow_terminal_shows_the_view_and_the_score(tmp_path, colour):
+    arguments = ("play", "--max-decisions", "6", "--run", "r", "--no-replay", "--seed", "9")
+    text = on_terminal(40, 24, *arguments, cwd=tmp_path, **colour)
+    assert ("▀" in text) is not bool(colour)
+    assert max(map(len, text.splitlines())) <= 40
+    words = " ".join(text.replace("│", " ").split())
+    for part in ("score 0 after 6 decisions", "(parsed)", "random (table) mean: -20.7", "seed 9"):
+        assert part in words
+
+
+def test_an_output_of_ascii_only_gives_no_traceback(tmp_path):
+    arguments = ("play", "--model", "random", "--max-decisions", 3, "--no-replay")
+    done = command(*arguments, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "-20.7" in done.stdout

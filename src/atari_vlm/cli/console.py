@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,6 +55,9 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
         command: the command line.
         flags: its own flags, by setting, if they differ from those of `atari-vlm`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an output that knows only ASCII gets "?"
     try:
         command()
     except AtariVLMError as error:

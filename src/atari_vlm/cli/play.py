@@ -43,7 +43,7 @@ def play(
     seed: Annotated[
         int | None,
         typer.Option(
-            help="Episode k plays seed 1,000,000 x this + k; default: the first not played."
+            help="Seed of the run: another seed plays other games; default: the first not played."
         ),
     ] = None,
     screen: Annotated[bool, typer.Option(help="Draw the game in the terminal.")] = True,
@@ -56,7 +56,7 @@ def play(
     from atari_vlm.trainer import VLMTrainer
 
     def work() -> Summary:
-        with LiveView(console, f"{game} · {model}", screen=screen) as view:
+        with LiveView(console, f"{game}, {model}", screen=screen) as view:
             trainer = VLMTrainer(game, model, **options, seed=seed or 0, watch=view.watch)
             if seed is None and options["run_folder"] is None:
                 trainer = trainer.with_seed(trainer.unplayed_seed(episodes))
@@ -150,7 +150,7 @@ def train_and_evaluate(
 
     def phase(name: str, call: Callable[[], Summary]) -> None:
         print_line(console, f"{name} ...")
-        with LiveView(console, f"{game} · {model}: {name}", screen=False) as view:
+        with LiveView(console, f"{game}, {model}: {name}", screen=False) as view:
             views.append(view)
             done.append((name, call()))
 

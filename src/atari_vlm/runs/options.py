@@ -8,14 +8,16 @@ from pathlib import Path
 from atari_vlm.options import check_numbers, option
 
 MOST_SEEDS = 10**12
-"""Seeds of a run; each stands for a million emulator seeds."""
+"""Seeds of a run; each stands for a million emulator seeds, see `runs.seeds`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Seeds and folders of a run."""
 
-    seed: int = option(0, "Episode k plays seed 1,000,000 x this + k.", least=0, most=MOST_SEEDS)
+    seed: int = option(
+        0, "Seed of the run: another seed plays other games.", least=0, most=MOST_SEEDS
+    )
     parallel: int = option(1, "Episodes at the same time.", least=1, most=10_000)
     save_dir: str | Path = option(Path("runs"), "Where run folders go.")
     run_folder: str | Path | None = option(
