@@ -155,6 +155,7 @@ def test_an_observation_of_ales_kinds_is_ales(kind):
     assert ours.observation_space == theirs.observation_space
     assert same(play(ours, 40), play(theirs, 40))
     assert ours.unwrapped.get_action_meanings() == theirs.unwrapped.get_action_meanings()
+    assert ours.unwrapped.get_keys_to_action() == theirs.unwrapped.get_keys_to_action()
     our_view, their_view = ours.unwrapped.ale, theirs.unwrapped.ale
     for name in ("getScreen", "getScreenRGB", "getScreenGrayscale", "getRAM", "lives"):
         assert np.array_equal(getattr(our_view, name)(), getattr(their_view, name)())
@@ -168,6 +169,13 @@ def test_the_view_of_ale_cannot_act_and_says_what_to_use():
     for name in ("act", "restoreState", "reset_game"):
         with pytest.raises(AttributeError, match=r"env.step\(\).*env.restore\(\)"):
             getattr(view, name)
+
+
+def test_ales_states_are_refused_with_ours():
+    env = AtariVLMEnvironment("pong")
+    for ask in (env.clone_state, lambda: env.restore_state(b"")):
+        with pytest.raises(InvalidSetting, match=r"Use env.save\(\)"):
+            ask()
 
 
 def test_gymnasiums_wrappers_work():

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from atari_vlm.atari import ale_names, images
-from atari_vlm.atari.ale_names import AleView, ObsType
+from atari_vlm.atari.ale_names import AleNames, ObsType
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.film import last_screens
 from atari_vlm.atari.games import get_game
@@ -23,7 +23,7 @@ MOST = 10_000
 """Most screens in a stack, and most emulator frames per decision (3 minutes of the game)."""
 
 
-class AtariVLMEnvironment(gym.Env[Pixels, Any]):
+class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
     """An Atari game as stacked screens, with the dynamics of `ALE/<Game>-v5`.
 
     Observations are the screens before the last `frame_stack` decisions, oldest first: uint8 of
@@ -337,21 +337,6 @@ class AtariVLMEnvironment(gym.Env[Pixels, Any]):
             plans=self.plans,
             mode=self.mode,
         )
-
-    # --- what wrappers written for ALE read -------------------------------------------------------
-
-    @property
-    def ale(self) -> AleView:
-        """Lives, screens and memory under ALE's names, for wrappers."""
-        return AleView(self.emulator)
-
-    @property
-    def _frameskip(self) -> int:
-        return self.frame_skip
-
-    def get_action_meanings(self) -> list[str]:
-        """The names of the actions, in the order of `action_space`."""
-        return list(self.legal)
 
     # --- how --------------------------------------------------------------------------------------
 

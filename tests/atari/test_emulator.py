@@ -136,6 +136,17 @@ def test_a_snapshot_of_the_first_frame_holds_what_the_reset_button_left(name):
     assert play_on(other, choices) == first
 
 
+@pytest.mark.parametrize(("name", "mode", "difficulty"), [("breakout", 44, 1), ("pong", 1, 3)])
+def test_a_snapshot_brings_its_mode_and_difficulty_along(name, mode, difficulty):
+    emulator = Emulator(get_game(name), mode=mode, difficulty=difficulty)
+    plain, choices = Emulator(get_game(name)), plans(40, len(emulator.legal), seed=2)
+    for decisions in (0, 9):
+        emulator.reset(seed=4)
+        play_on(emulator, choices[:decisions])
+        plain.restore(emulator.save())
+        assert play_on(plain, choices) == play_on(emulator, choices)
+
+
 @pytest.mark.parametrize("name", ["qbert", "tetris", "tic_tac_toe_3d"])
 def test_a_snapshot_goes_into_an_emulator_whose_first_screen_is_unfinished(name):
     emulator = Emulator(get_game(name))

@@ -191,8 +191,51 @@ class AleView:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"The environment's ale has no {name!r}: it only looks. Play with env.step(), start "
-            "over with env.reset(), and use env.save() and env.restore() for states."
+            "over with env.reset(), use env.save() and env.restore() for states, and "
+            "env.emulator.set_ram() to write memory."
         )
+
+
+_KEYS = {"UP": "w", "DOWN": "s", "LEFT": "a", "RIGHT": "d", "FIRE": " "}
+
+
+class AleNames:
+    """What wrappers written for ALE ask of an environment, under the names they use."""
+
+    emulator: Emulator
+    legal: tuple[str, ...]
+    frame_skip: int
+
+    @property
+    def ale(self) -> AleView:
+        """Lives, screens and memory under ALE's names."""
+        return AleView(self.emulator)
+
+    @property
+    def _frameskip(self) -> int:
+        return self.frame_skip
+
+    def get_action_meanings(self) -> list[str]:
+        """The names of the actions, in the order of `legal`."""
+        return list(self.legal)
+
+    def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
+        """The keys of `gymnasium.utils.play` -> index of the action: w, a, s, d and the space bar.
+
+        NOOP is "e".
+        """
+        return {
+            tuple(key for part, key in _KEYS.items() if part in name) or ("e",): index
+            for index, name in enumerate(self.legal)
+        }
+
+    def clone_state(self, *, include_rng: bool = False) -> None:
+        """Raise InvalidSetting: ALE's state leaves out screens, score and sticky actions."""
+        raise InvalidSetting("Use env.save(), which holds the whole state, and env.restore().")
+
+    def restore_state(self, state: object) -> None:
+        """Raise InvalidSetting, as `clone_state` does."""
+        self.clone_state()
 
 
 def _into(out: Pixels | None, pixels: Pixels) -> Pixels:
