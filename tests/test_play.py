@@ -10,12 +10,14 @@ import sys
 import textwrap
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import atari_vlm
-from atari_vlm import Decision, Run, VLMTrainer, play
+from atari_vlm import BenchSettings, Decision, Run, VLMTrainer, get_game, play, run_bench
+from atari_vlm.advice.estimate import estimate_run
 from atari_vlm.errors import InvalidSetting, ModelUnusable, RunInvalid, StoreError
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.scripted import ScriptedModel
@@ -368,9 +370,16 @@ def test_every_result_is_short_when_it_is_printed(tmp_path):
     assert repr(step.observation.frames[-1]) == "Frame(210x160, episode 0, step 5)"
     assert "2 messages" in repr(call.prompt)
     assert "long words" in repr(call)
-    for each in (step, call, call.prompt, call.reply, *call.prompt.messages, trainer):
+    assert repr(step.decision.usage) == "Usage(calls=1)"
+    shown = (step, call, call.prompt, call.reply, *call.prompt.messages, trainer, get_game("pong"))
+    for each in (*shown, estimate_run("pong", "gpt-6-luna")):
         assert len(repr(each)) < 160
         assert str(each) == repr(each)
+    settings = BenchSettings(games=("pong",), players=("random",), episodes=1, max_decisions=3)
+    (cell,) = run_bench(replace(settings, out=tmp_path / "bench"), lambda line: None)
+    assert repr(cell) == "Cell(pong, random: 0 over 1 episodes, folder='pong/random-s0')"
+    with closing(Run.read(tmp_path / "bench" / cell.folder)) as run:
+        assert repr(run) == f"Run({str(run.folder)!r}: pong, random)"
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,7 @@ policy, a model or a learner must provide, and may provide, is in `protocols`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -113,6 +113,10 @@ class Usage:
     """The most those requests may have used."""
     uncertain_dollars: float | None = 0.0
     """The most they may have cost, not included in `dollars`; None if the price is unknown."""
+
+    def __repr__(self) -> str:
+        counted = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self))
+        return f"Usage({', '.join(text for text in counted if not text.endswith(('=0', '=0.0')))})"
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages; an unknown price makes the sum unknown."""
@@ -375,10 +379,7 @@ class Lessons:
     """Mean score of the whole games among them; None if there is none."""
 
     def __repr__(self) -> str:
-        return (
-            f"Lessons({_count(self.examples, 'example')}, {_count(self.advice, 'insight')}, of "
-            f"{self.episodes} episodes)"
-        )
+        return f"Lessons({_count(self.examples, 'example')}, {_count(self.advice, 'insight')})"
 
 
 Strategy: TypeAlias = Callable[[Observation, Sequence[Step], Lessons], Prompt]

@@ -86,6 +86,9 @@ class Estimate:
         """The assumptions in sentences, with settings as Python arguments."""
         return tuple(str(AtariVLMError(sentence)) for sentence in self.marked_assumptions)
 
+    def __repr__(self) -> str:
+        return f"Estimate({self.game}, {self.model}: {self.line})"
+
     @property
     def line(self) -> str:
         """The expected case in one line."""

@@ -184,6 +184,9 @@ class Game:
             len(buttons) > 1 and all(self._offers(button) for button in buttons)
         )
 
+    def __repr__(self) -> str:
+        return f"Game({self.name!r}, random={self.random_score}, human={self.human_score})"
+
     def normalise(self, score: float) -> float | None:
         """Human-normalised score: 0 plays like random, 1 like the human tester.
 

@@ -62,6 +62,11 @@ class Cell:
     """Everything in the run's record that decides the scores, with the seed of the bench."""
     usage: Usage = field(default_factory=Usage)
 
+    def __repr__(self) -> str:
+        score = f"{self.mean} over {len(self.scores)} episodes" if self.mean else self.status
+        note = f", {self.note}" if self.note else ""
+        return f"Cell({self.game}, {self.player}: {score}{note}, folder={self.folder!r})"
+
 
 def read_cells(out: Path) -> Iterator[Cell]:
     """A cell for every run in the folder of a bench, of this version or an older one."""

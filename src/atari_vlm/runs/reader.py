@@ -74,6 +74,10 @@ class RunReader:
             name: json.loads(value) for name, value in db.execute("SELECT * FROM settings")
         }
 
+    def __repr__(self) -> str:
+        played = f"{self.settings.get('game')}, {self.settings.get('model')}"
+        return f"Run({str(self.folder)!r}: {played})"
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
