@@ -326,7 +326,9 @@ def test_an_invalid_run_says_so_quotes_the_reply_and_opens_where_it_began(browse
         assert 0 <= banner[1] < banner[3] <= tall / 3
         assert "This run is invalid: it has no score." in browser.text("banner")
         assert "20 times in a row" in browser.text("banner")
-        assert SORRY in browser.text("banner")
+        assert browser.text("banner").count(SORRY) == 1
+        (quote,) = boxes(browser, "#banner-quote")
+        assert banner[1] < quote[1] < quote[3] < banner[3]
         assert browser.text("result").startswith("no score invalid")
         assert not browser.run("return document.getElementById('banner-go').checkVisibility()")
     browser.press("p")

@@ -293,6 +293,32 @@ def test_training_and_evaluation_are_shown_apart(taught):
     assert len({episode.number for episode in replay.episodes}) == 3
 
 
+def test_evaluations_before_and_after_training_are_told_apart(tmp_path):
+    model = ScriptedModel(lambda prompt: "ACTION: UP")
+    trainer = VLMTrainer(
+        "freeway",
+        "mine",
+        model=model,
+        prompt_type="basic",
+        use_in_context_learning=True,
+        max_decisions=3,
+        run_folder=tmp_path,
+    )
+    before = trainer.evaluate(1, lessons=False).folder
+    after = trainer.train(1).folder, trainer.evaluate(1).folder
+    runs = [Run.read(folder) for folder in (after[0], before, after[1])]
+    assert evaluations_of(runs[0]) == [before, after[1]]
+    replay = replay_of(runs[0], evaluations=runs[1:])
+    for run in runs:
+        run.close()
+    assert [(episode.name, episode.phase) for episode in replay.episodes] == [
+        ("0", "Training"),
+        ("before training, 0", "Evaluation, before training"),
+        ("after 1, 0", "Evaluation, after 1 training episode"),
+    ]
+    assert ("Evaluation, before training", "mean score 0 over 1 finished episode") in replay.facts
+
+
 def test_the_page_of_a_training_run_holds_the_evaluations_in_its_folder(taught):
     training, evaluation = (Run.read(folder) for folder in taught)
     assert evaluations_of(training) == [taught[1]]

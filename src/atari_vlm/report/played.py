@@ -22,6 +22,7 @@ from atari_vlm.report.replay import (
 )
 from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import FOREIGN, EpisodeRow, Run
+from atari_vlm.runs.runner import LAST_ANSWER
 from atari_vlm.types import Call, Decision, Frame, Message, Pixels, Step
 
 APART = 500_000
@@ -93,7 +94,7 @@ class PlayedRun:
             name=f"{self.title} {row.episode}".strip(),
             phase=self.phase,
             lessons=self._lessons(row.episode),
-            invalid=row.message if row.status == "invalid" else "",
+            invalid=_why_invalid(row),
             seed=row.seed,
             status=_status(row, last, run.settings),
             whole=bool(
@@ -173,6 +174,11 @@ class PlayedRun:
             for each in lessons.examples
         )
         return [*(ReplayLesson(text=words) for words in lessons.advice), *examples]
+
+
+def _why_invalid(row: EpisodeRow) -> str:
+    """Why an episode has no score, without the last answer, which the page quotes in full."""
+    return row.message.partition(LAST_ANSWER)[0] if row.status == "invalid" else ""
 
 
 def _capped(settings: dict[str, Any]) -> bool:

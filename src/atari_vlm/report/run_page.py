@@ -136,17 +136,24 @@ def _evaluations(runs: Sequence[Run]) -> list[PlayedRun]:
             run,
             place=place,
             phase=_evaluation(run),
-            title=f"evaluation {place}," if several else "evaluation",
+            title=f"{_when(run)}," if several else "evaluation",
         )
         for place, run in enumerate(runs, 1)
     ]
 
 
 def _evaluation(run: Run) -> str:
-    taught = run.settings.get("taught_by_episodes")
-    if not isinstance(taught, int):
+    if not isinstance(run.settings.get("taught_by_episodes"), int):
         return "Evaluation"
-    return f"Evaluation, after {taught} training episode{'s' * (taught != 1)}"
+    taught = _taught_by(run)
+    episodes = f" training episode{'s' * (taught != 1)}" if taught else ""
+    return f"Evaluation, {_when(run)}{episodes}"
+
+
+def _when(run: Run) -> str:
+    """When an evaluation was played, e.g. "after 3"."""
+    taught = _taught_by(run)
+    return f"after {taught}" if taught else "before training"
 
 
 def _pictures(settings: Mapping[str, Any]) -> dict[str, Any]:

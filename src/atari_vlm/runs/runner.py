@@ -29,6 +29,9 @@ from atari_vlm.types import Lessons, Limits, Step, Trajectory
 QUOTED = 200
 """Characters from the end of an answer that the message of an invalid run quotes."""
 
+LAST_ANSWER = " The last answer: "
+"""What stands in the message of an invalid episode before the end of that answer."""
+
 Watcher = Callable[[int, Step], None]
 """Called with (episode, step) for every new step; not for those that a resume repeats."""
 
@@ -179,7 +182,7 @@ def _quoting(error: RunInvalid, model: Model | None) -> str:
     """The message with the end of the last answer, on one line and without a key."""
     words = " ".join("".join(c if c.isprintable() else " " for c in error.reply).split())
     cut = "..." if len(words) > QUOTED else ""
-    quote = f' The last answer: "{cut}{words[-QUOTED:]}"' if words else ""
+    quote = f'{LAST_ANSWER}"{cut}{words[-QUOTED:]}"' if words else ""
     message = error.message + quote
     return model.without_key(message) if isinstance(model, HostedModel) else message
 

@@ -172,17 +172,21 @@ let saving = 0;
 function saveAddress() {
   clearTimeout(saving);
   saving = setTimeout(() => {
-    const name = now().name.replaceAll(" ", "-");
-    const place = `#episode=${encodeURIComponent(name)}&decision=${here.at}`;
+    const place = `#episode=${linkName(now())}&decision=${here.at}`;
     if (!here.playing) history.replaceState(null, "", place);
   }, 300);
+}
+
+/** The name of an episode in links: "3", "evaluation-0", "after-2-0". */
+function linkName({ name }) {
+  return name.replaceAll(/\W+/g, "-");
 }
 
 /** Open the place in the address; without one, the episode that failed, or else the first. */
 function openAddress() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   const name = wanted.get("episode");
-  const named = replay.episodes.findIndex((episode) => episode.name.replaceAll(" ", "-") === name);
+  const named = replay.episodes.findIndex((episode) => linkName(episode) === name);
   const failed = replay.episodes.findIndex((episode) => episode.invalid);
   const decision = wanted.has("decision") ? Number(wanted.get("decision")) || 0 : undefined;
   openEpisode(named >= 0 ? named : name === null ? failed : 0, decision);

@@ -182,7 +182,7 @@ function showBanner() {
   $("banner").hidden = !invalid;
   $("banner-title").textContent = "This run is invalid: it has no score.";
   $("banner-reason").textContent = invalid;
-  $("banner-quote").hidden = !quote || invalid.includes(quote.slice(0, 60));
+  $("banner-quote").hidden = !quote;
   $("banner-quote").textContent = `Its last reply: “${quote}”`;
 }
 
