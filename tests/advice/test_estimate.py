@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import date
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from atari_vlm.advice.call_sizes import CallSizes
 from atari_vlm.advice.estimate import estimate_of, estimate_run
 from atari_vlm.atari.games import GAMES, SUGGESTED
 from atari_vlm.cli.listings import print_estimate
@@ -289,3 +291,11 @@ def test_a_model_that_is_estimated_is_never_called():
         asyncio.run(module._UncalledModel("x").answer(prompt, seed=0))
     made = resolve("pong", "x", Options(base_url="http://x"), model=module._UncalledModel("x"))
     assert estimate_of(made, 1).model == "x"
+
+
+def test_an_estimate_counts_what_the_prompt_says_of_the_actions():
+    player = resolve("pong", "gpt-4o", Options(), model=ScriptedModel("RIGHT", name="gpt-4o"))
+    older = replace(player, settings={**player.settings, "prompt_version": 1})
+    now, before = (CallSizes.of(each, "openai") for each in (player, older))
+    assert 20 < now.first_prompt - before.first_prompt < 60
+    assert now.answer == before.answer
