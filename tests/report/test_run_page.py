@@ -398,6 +398,21 @@ def test_an_older_run_is_shown_as_the_pictures_of_its_time(name, form):
     run.close()
 
 
+@pytest.mark.parametrize(
+    ("recorded", "shown"),
+    [
+        ({"video": True}, {"form": "video", "multiple": 1, "most": None, "fastest": 24}),
+        ({"video": False}, {"form": "each"}),
+        ({"local": "qwen2_vl: every screen"}, {"form": "each", "said": "qwen2_vl: every screen"}),
+        ({"prompt": "specialist"}, {"form": "motion", "side": 160}),
+    ],
+)
+def test_pictures_are_those_that_the_settings_of_a_run_tell_of(tmp_path, recorded, shown):
+    run = Run.play(tmp_path, {"game": "pong", "model": "mine", **recorded})
+    assert replay_of(run).pictures == shown
+    run.close()
+
+
 @pytest.mark.browser
 def test_screens_of_an_ablation_are_named_as_what_they_are(tmp_path, browser):
     path = write_replay(RUNS / "blank", tmp_path / "blank.html")

@@ -163,6 +163,8 @@ def _pictures(settings: Mapping[str, Any]) -> dict[str, Any]:
         return recorded
     if completed(settings).get("prompt") == "embedded":
         return {"form": "motion", "side": 160}  # every checkpoint before this was recorded
+    if settings.get("video"):  # a hosted model; 24 frames a second are the most that one takes
+        return {"form": "video", "multiple": 1, "most": None, "fastest": 24}
     said = settings.get("local")
     return {"form": "each", **({"said": said} if said else {})}
 
