@@ -15,6 +15,7 @@ from atari_vlm.atari.ale_names import AleNames, ObsType
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.film import last_screens
 from atari_vlm.atari.games import get_game
+from atari_vlm.atari.pooling import DEFAULT, Pooling, pooling_of
 from atari_vlm.atari.snapshot import EnvironmentSnapshot, check_fits
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.types import Frame, Observation, Pixels
@@ -39,8 +40,9 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         grayscale: return luminance instead of colour.
         repeat_action_probability: sticky actions: how likely an emulator frame repeats the action
             of the frame before.
-        pool_frames: take the brighter pixel of the last two raw screens, so that sprites drawn on
-            every other frame are visible. False takes the last raw screen, as `ALE/<Game>-v5` does.
+        pool_frames: how raw screens become a picture. "flicker": the last one, and the sprites that
+            the game draws in turns; "brighter" or True: the brighter pixel of the last two; "last"
+            or False: the last one, as `ALE/<Game>-v5` shows it. See `atari.pooling`.
         plans: make the action space (action, frames - 1): the action is held for `frames` emulator
             frames, followed by NOOP until the next decision.
         full_action_space: use all 18 actions instead of the game's minimal set.
@@ -76,7 +78,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         grayscale: bool = False,
         repeat_action_probability: float = 0.25,
         *,
-        pool_frames: bool = True,
+        pool_frames: Pooling | bool = DEFAULT,
         plans: bool = False,
         full_action_space: bool = False,
         max_frames: int | None = 108_000,
@@ -109,7 +111,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             mode=mode,
             difficulty=difficulty,
         )
-        self.frame_skip, self.pool_frames, self.plans = frame_skip, pool_frames, plans
+        self.frame_skip, self.plans, self.pool_frames = frame_skip, plans, pooling_of(pool_frames)
         self.grayscale, self.resize_shape, self.render_mode = grayscale, resize_shape, render_mode
         self.obs_type, self.keep_screens = obs_type, keep_screens
         self.metadata = {**self.metadata, "render_fps": 60 / frame_skip}
@@ -297,8 +299,8 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         """The last `n` native screens in colour, oldest first, as a video model reads them.
 
         They are `60 / fps` emulator frames apart, across decisions: the default is the last second
-        at 30 a second. Each is pooled from the frames since the one before, if `pool_frames` is on.
-        Before the episode's first screen, that one is repeated.
+        at 30 a second. Each is pooled as `pool_frames` says ("brighter": the frames since the one
+        before). Before the episode's first screen, that one is repeated.
 
         Args:
             n: number of screens.

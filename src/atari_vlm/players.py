@@ -16,9 +16,9 @@ from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.examples import BestMoments, Progress
+from atari_vlm.models import fit
 from atari_vlm.models.build import build_model
 from atari_vlm.models.catalogue import MODELS
-from atari_vlm.models.fit import check_game, check_own, described, own_settings
 from atari_vlm.models.hosted.options import (
     HostedOptions,
     SpendOptions,
@@ -231,6 +231,7 @@ def resolve(
             "frame_skip": options.frame_skip,
             "repeat_action_probability": options.repeat_action_probability,
             "full_action_space": options.full_action_space,
+            "pool_frames": fit.pool_frames_for(base.model, name, game.name, options.pool_frames),
             "mode": options.mode,
             "difficulty": options.difficulty,
             "max_decisions": options.max_decisions,
@@ -288,8 +289,8 @@ def _model_base(
     else:
         model = own
         hosted, spend = part(options, HostedOptions), part(options, SpendOptions)
-        check_own(model, name, hosted, spend, part(options, LocalOptions))
-    check_game(model, name, game.name)
+        fit.check_own(model, name, hosted, spend, part(options, LocalOptions))
+    fit.check_game(model, name, game.name)
     if own_strategy is not None:
         prompt = str(identity_of(own_strategy, game.name)["name"])
         refuse(
@@ -321,8 +322,8 @@ def _model_base(
         model=model,
         learner=None if own_learner else _learner(prompt, options),
         record={
-            **described(model, game.name),
-            **own_settings(own),
+            **fit.described(model, game.name),
+            **fit.own_settings(own),
             **record,
             **({} if scorer is None else {"decide": options.decide}),
         },

@@ -211,6 +211,15 @@ class Specialised(Protocol):
 
 
 @runtime_checkable
+class TrainedOnScreens(Protocol):
+    """A model that needs its screens pooled as those of its training were."""
+
+    def pool_frames_for(self, game: str) -> str | None:
+        """Name of the pooling for a game (see `atari.pooling`); None for any."""
+        ...
+
+
+@runtime_checkable
 class Scorer(Protocol):
     """A model that can rate every plan in one forward pass."""
 

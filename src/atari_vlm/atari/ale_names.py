@@ -16,6 +16,7 @@ from gymnasium import spaces
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.images import PALETTES
+from atari_vlm.atari.pooling import Pooling
 from atari_vlm.errors import IllegalAction, InvalidSetting, setting
 from atari_vlm.types import Pixels
 
@@ -69,7 +70,7 @@ def renamed(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
     return out
 
 
-def observation(emulator: Emulator, kind: ObsType, *, pooled: bool) -> Pixels:
+def observation(emulator: Emulator, kind: ObsType, *, pooled: Pooling | bool) -> Pixels:
     """ALE's observation of a kind; see `ObsType`."""
     if kind == "ram":
         return emulator.ram

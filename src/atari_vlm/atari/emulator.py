@@ -17,10 +17,10 @@ from typing import Any
 import ale_py
 import numpy as np
 from numpy.random import PCG64, Generator
-from numpy.typing import NDArray
 
 from atari_vlm.atari.games import Game, get_game
-from atari_vlm.atari.images import PALETTES, pool
+from atari_vlm.atari.images import PALETTES
+from atari_vlm.atari.pooling import POOLINGS, RAW, Pooled, Pooling, pooling_of
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName, setting
 from atari_vlm.types import Pixels
@@ -91,7 +91,7 @@ class Emulator:
         """Legal action names; the index of a name is its integer in `play`."""
         self._codes: list[int] = [action.value for action in actions]
         self._noop = 0
-        self._pool: tuple[Pixels, NDArray[np.intp]] | None = None
+        self._pictures: dict[Pooling, Pooled] = {}
         self.film: deque[Pixels] | None = None
         """Where `play` puts every raw screen; None for nowhere."""
         self.height, self.width = ale.getScreenDims()
@@ -143,24 +143,28 @@ class Emulator:
                 over.
         """
         codes = self._codes_of(action, frames, interval)
-        ale, rng, last, older = self._ale, self._rng, self._last_action, None
+        ale, rng, last = self._ale, self._rng, self._last_action
         reward, film = 0.0, self.film
         repeats = (rng.random(interval) < self.repeat_action_probability).tolist()
         ends = min(interval, self.max_frames - self.frame)
+        raw: list[Pixels] = []
+        first = ends - RAW
         for k in range(ends):
             if not repeats[k]:
                 last = codes[k]
             reward += ale.act(last)
             if film is not None:
                 film.append(ale.getScreen())
-            if k == ends - 2:
-                older = ale.getScreen()
+            if k >= first:
+                raw.append(ale.getScreen())
             if ale.game_over(with_truncation=False):
                 self._terminated = True
                 ends = k + 1
                 break
-        # An interval of one frame is pooled with the last frame of the interval before it.
-        self._set_screens(self._screens[1] if older is None else older, ale.getScreen())
+        if not raw:  # the game ended early in an interval of more than RAW frames
+            raw.append(ale.getScreen())
+        # A short interval is pooled with the last frames of those before it.
+        self._set_screens(*self._screens, *raw)
         self._last_action, self._stale, self._fresh = last, False, False
         self.frame += ends
         return reward
@@ -207,41 +211,42 @@ class Emulator:
         self._ale.setRAM(address, value)
         self._fresh = False
 
-    def screen(self, *, pooled: bool = True) -> Pixels:
+    def screen(self, *, pooled: Pooling | bool = True) -> Pixels:
         """The current screen as palette indices, shape (height, width), read-only.
 
         Args:
-            pooled: take the brighter pixel of the last two raw screens. Many games draw a sprite
-                only on every other frame: at 4 frames per decision, no raw screen of Asteroids
-                shows both ship and rocks.
+            pooled: how it is made of the last raw screens, a name in `POOLINGS`. Many games draw a
+                sprite only on some frames: at 4 frames per decision, no raw screen of Asteroids
+                shows both ship and rocks. True is "brighter", False is "last".
         """
-        return self._pooled()[0] if pooled else self._screens[1]
+        return self._picture(pooled)[0]
 
-    def screen_rgb(self, *, pooled: bool = True) -> Pixels:
+    def screen_rgb(self, *, pooled: Pooling | bool = True) -> Pixels:
         """The current screen in colour, shape (height, width, 3), uint8.
 
         ALE colours its last screen in a third of the time of a table lookup. Only the pixels that
-        pooling took from the screen before it are looked up.
+        pooling took from the screens before it are looked up.
         """
         table = PALETTES[self.game.standard]
+        screen, indices = self._picture(pooled)
         if self._stale:
-            return table[self.screen(pooled=pooled)]
+            return table[screen]
         colours: Pixels = self._ale.getScreenRGB()
-        if pooled:
-            screen, indices = self._pooled()
+        if indices.size:
             colours.reshape(-1, 3)[indices] = table[screen.reshape(-1)[indices]]
         return colours
 
-    def _pooled(self) -> tuple[Pixels, NDArray[np.intp]]:
-        if self._pool is None:
-            self._pool = pool(*self._screens)
-            self._pool[0].flags.writeable = False
-        return self._pool
+    def _picture(self, pooled: Pooling | bool) -> Pooled:
+        pooling = pooling_of(pooled)
+        if pooling not in self._pictures:
+            self._pictures[pooling] = picture = POOLINGS[pooling](self._screens)
+            picture[0].flags.writeable = False
+        return self._pictures[pooling]
 
-    def _set_screens(self, older: Pixels, newer: Pixels) -> None:
-        newer.flags.writeable = False
-        self._screens: tuple[Pixels, Pixels] = (older, newer)
-        self._pool = None
+    def _set_screens(self, *screens: Pixels) -> None:
+        screens[-1].flags.writeable = False
+        self._screens: tuple[Pixels, ...] = screens[-RAW:]
+        self._pictures = {}
 
     def save(self) -> Snapshot:
         """Save the whole state; about 0.1 ms."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from atari_vlm.atari.images import pool
+from atari_vlm.atari.pooling import RAW, Pooling, brighter, flicker
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.types import Pixels
 
@@ -15,7 +15,7 @@ RATES = tuple(rate for rate in range(1, 61) if 60 % rate == 0)
 
 
 def last_screens(
-    film: Iterable[Pixels], n: int, *, fps: int, kept: int, table: Pixels, pooled: bool
+    film: Iterable[Pixels], n: int, *, fps: int, kept: int, table: Pixels, pooled: Pooling
 ) -> Pixels:
     """The last `n` screens in colour, shape (n, height, width, 3), uint8, oldest first.
 
@@ -25,7 +25,7 @@ def last_screens(
         fps: screens a second of play, of 60 emulator frames.
         kept: emulator frames that the film holds at most.
         table: RGB of every palette index.
-        pooled: pool each screen from the frames since the one before.
+        pooled: how each screen is made: "brighter" from the frames since the one before.
 
     Raises:
         InvalidSetting: the rate does not divide 60, or the film is too short.
@@ -40,12 +40,14 @@ def last_screens(
             f"environment keeps {kept}. Make it with {setting('keep_screens', n * every)}."
         )
     frames = list(film)
-    frames = [frames[0]] * (n * every - len(frames)) + frames[-n * every :]
-    screens = frames[every - 1 :: every]
-    if pooled:
-        for k, newest in enumerate(screens):
-            for older in frames[k * every : (k + 1) * every - 1]:
-                newest = pool(older, newest)[0]
-            screens[k] = newest
+    frames = [frames[0]] * (n * every - len(frames)) + frames
+    ends = range(len(frames) - n * every + every, len(frames) + 1, every)
+    screens = [frames[end - 1] for end in ends]
+    for k, end in enumerate(ends):
+        if pooled == "brighter":
+            for older in frames[end - every : end - 1]:
+                screens[k] = brighter((older, screens[k]))[0]
+        elif pooled == "flicker":
+            screens[k] = flicker(frames[max(0, end - RAW) : end])[0]
     coloured: Pixels = table[np.stack(screens)]
     return coloured

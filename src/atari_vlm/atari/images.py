@@ -1,4 +1,4 @@
-"""Frames as images: colour, scale, PNG, grayscale, motion; and the pooling of two screens.
+"""Frames as images: colour, scale, PNG, grayscale, motion.
 
 Frames are palette indices (3 microseconds to read) until an image is needed. A palette PNG is
 lossless and takes about 2 kB and 0.1 ms; JPEG with 4:2:0 chroma and lossy WebP would blur sprites
@@ -11,7 +11,6 @@ import io
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from atari_vlm.errors import InvalidSetting, setting
@@ -149,25 +148,3 @@ def _dilate(values: Pixels) -> Pixels:
     two = np.maximum(rows[:, :-1], rows[:, 1:])
     four = np.maximum(two[:, :-2], two[:, 2:])
     return np.maximum(four[:, :-3], four[:, 3:])
-
-
-_BRIGHTNESS = np.array([((i & 15) << 4) | (i >> 4) for i in range(256)], np.uint8)
-"""Palette index -> its rank by luminance, then hue."""
-
-
-def pool(older: Pixels, newer: Pixels) -> tuple[Pixels, NDArray[np.intp]]:
-    """The brighter pixels of two screens of palette indices; every colour is one of theirs.
-
-    A palette index is (hue << 4 | luminance): the higher luminance wins, then the higher hue. Only
-    pixels that differ are compared, which takes about 10 microseconds.
-
-    Returns:
-        The pooled screen, and the flat indices of the pixels taken from `older`.
-    """
-    before, pooled = older.reshape(-1), newer.reshape(-1).copy()
-    changed = np.flatnonzero(before != pooled)
-    was = before[changed]
-    brighter = _BRIGHTNESS[was] > _BRIGHTNESS[pooled[changed]]
-    indices = changed[brighter]
-    pooled[indices] = was[brighter]
-    return pooled.reshape(newer.shape), indices

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import Game
+from atari_vlm.atari.pooling import pooling_of
 from atari_vlm.options import check_numbers, option
 
 
@@ -25,6 +26,11 @@ class GameOptions:
     full_action_space: bool = option(
         False, "All 18 actions instead of the game's own.", flag="--full-action-space"
     )
+    pool_frames: str | None = option(
+        None,
+        "How a picture is made of raw screens: flicker (sprites drawn in turns are all shown), "
+        "brighter (of the last two) or last; default: flicker, or what the model was trained on.",
+    )
     mode: int | None = option(None, "ALE game mode; default: the game's own.", least=0)
     difficulty: int | None = option(
         None, "ALE difficulty switch; default: the game's own.", least=0
@@ -35,6 +41,8 @@ class GameOptions:
 
     def __post_init__(self) -> None:
         check_numbers(self)
+        if self.pool_frames is not None:
+            pooling_of(self.pool_frames)
 
     def check_cartridge(self, game: Game) -> None:
         """Raise InvalidSetting unless the game has this mode and this difficulty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +22,8 @@ class Snapshot:
     """ALE's own state, without its random generator, from which nothing is drawn."""
     last_action: int
     """ALE code of the last action, which a sticky frame repeats. ALE's state does not hold it."""
-    screens: tuple[Pixels, Pixels]
-    """The last two raw screens, older first. ALE's state does not hold them."""
+    screens: tuple[Pixels, ...]
+    """The last raw screens, oldest first; 8 at most. ALE's state does not hold them."""
     frame: int
     """Emulator frames since the start of the episode."""
     terminated: bool
@@ -34,13 +35,15 @@ class Snapshot:
         return replace(self, rng=None)
 
     def to_bytes(self) -> bytes:
-        """Serialise to about 75 kB."""
-        return pickle.dumps(tuple(getattr(self, name) for name in self.__slots__))
+        """Serialise to about 30 kB, in a few milliseconds."""
+        state = pickle.dumps(tuple(getattr(self, name) for name in self.__slots__))
+        return zlib.compress(state, 1)
 
     @staticmethod
     def from_bytes(blob: bytes) -> Snapshot:
         """Read the output of `to_bytes`. It is a pickle: read only files that you trust."""
-        return Snapshot(*pickle.loads(blob))
+        # Earlier versions did not compress it.
+        return Snapshot(*pickle.loads(blob if blob[:1] == b"\x80" else zlib.decompress(blob)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,7 +24,7 @@ _OF_EMBEDDED = frozenset({"decide", "temperature", "version"})
 
 _OF_THE_GAME = frozenset(
     {"seed", "frame_skip", "repeat_action_probability", "full_action_space", "mode"}
-) | {"difficulty", "max_decisions", "max_frames", "pooling_version", "pooling", "frame_stack"}
+) | {"difficulty", "max_decisions", "max_frames", "pooling_version", "pool_frames", "frame_stack"}
 """Settings of every cell."""
 
 _LATER = ("atari_vlm", "ale_py", "python")

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from atari_vlm.atari.pooling import DEFAULT
 from atari_vlm.errors import CannotPlay, InvalidSetting, setting
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.local.options import LocalOptions, refuse_local
-from atari_vlm.protocols import Depicting, Described, Model, Specialised, settings_of
+from atari_vlm.protocols import (
+    Depicting,
+    Described,
+    Model,
+    Specialised,
+    TrainedOnScreens,
+    settings_of,
+)
 
 
 def check_game(model: Model, name: str, game: str) -> None:
@@ -23,6 +31,21 @@ def check_game(model: Model, name: str, game: str) -> None:
             f"{name} was taught {', '.join(games)}, not {game}. Choose one of these games, "
             "another model (`atari-vlm models`), or a baseline: random, noop."
         )
+
+
+def pool_frames_for(model: Model | None, name: str, game: str, asked: str | None) -> str:
+    """How the screens of a game are pooled for a model: as in its training, as asked, or as usual.
+
+    Raises:
+        InvalidSetting: the model was trained on screens pooled in another way.
+    """
+    own = model.pool_frames_for(game) if isinstance(model, TrainedOnScreens) else None
+    if own is not None and asked not in (None, own):
+        raise InvalidSetting(
+            f"{name} was trained on screens pooled by {own!r} and cannot follow "
+            f"{setting('pool_frames', asked)}; leave it out."
+        )
+    return own or asked or DEFAULT
 
 
 def check_own(

@@ -11,6 +11,7 @@ from typing import Any
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import StoreError
 from atari_vlm.runs.reader import RunReader
+from atari_vlm.runs.settings import completed
 from atari_vlm.types import Call, Decision, Frame, Message, Observation, Trajectory
 
 
@@ -22,6 +23,7 @@ def environment(settings: Mapping[str, Any]) -> AtariVLMEnvironment:
         resize_shape=None,
         frame_skip=settings["frame_skip"],
         repeat_action_probability=settings["repeat_action_probability"],
+        pool_frames=completed(settings)["pool_frames"],
         full_action_space=settings["full_action_space"],
         max_frames=settings["max_frames"],
         mode=settings.get("mode"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from atari_vlm.atari import pooling
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import StoreError, setting
 from atari_vlm.models.hosted.options import HostedOptions
@@ -26,7 +27,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "pooling_version": (1,),
 }
 """Versions that this package can still play, the newest last: of the words of the prompts, of
-reading replies, and of pooling screens (1: the brighter of the last two). A run that was recorded
+reading replies, and of the rules in `atari.pooling`. A run that was recorded
 with another version opens, replays and reports; it cannot be continued. A run is continued with the
 words of its own prompts, and a training run is evaluated with them. One exception: with
 `decisions_per_call` above 1, prompts of settings version 1 could show the queued plans as a note.
@@ -37,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(VERSIONS, 1),
     "mode": None,
     "difficulty": None,
+    "pool_frames": "brighter",
     "decide": "words",
     "decisions_per_call": 1,
     "plans": True,
@@ -90,6 +92,8 @@ def must_match(folder: Path, recorded: Mapping[str, Any], asked: Mapping[str, An
         asked: the settings to play with.
     """
     before, now = completed(recorded), completed(json.loads(json.dumps(dict(asked))))
+    if "pool_frames" not in recorded and now["pool_frames"] == pooling.DEFAULT:
+        now["pool_frames"] = before["pool_frames"]  # a run of before goes on as it was begun
     for name, supported in VERSIONS.items():
         if before[name] not in supported:
             raise StoreError(
@@ -128,6 +132,9 @@ def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     # A run is continued with the words of its prompts, so it is looked for in the same folder.
     for name in ("settings_version", "privileges", "pictures", "prompt_version"):
         kept.pop(name, None)
+    usual = DEFAULTS["pool_frames"] if kept.get("prompt") == "embedded" else pooling.DEFAULT
+    if kept.get("pool_frames") == usual:
+        del kept["pool_frames"]
     if kept.get("prompt") == "embedded":
         kept["prompt"] = "specialist"
     return {**kept, "base_url": None}  # a server may move

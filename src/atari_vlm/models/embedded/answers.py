@@ -68,6 +68,8 @@ class AnswerRules:
     def _read_rules(self, rules: dict[str, Any]) -> None:
         self.image_size: int = rules["side"]
         """Width and height of the model's image, in pixels."""
+        self.pool_frames: str = rules.get("pool_frames", "brighter")
+        """How the screens of its training were pooled; see `atari.pooling`."""
         self.requests: dict[str, str] = rules["requests"]
         """Name -> request: "see" for objects and a plan, "act" for a plan alone, "look" for one
         object."""

@@ -67,6 +67,10 @@ class EmbeddedModel:
         """The last two frames as one picture of motion."""
         return self._runtimes[game].answers.pictures
 
+    def pool_frames_for(self, game: str) -> str:
+        """How the screens were pooled that the game's checkpoint was trained on."""
+        return self._runtimes[game].answers.pool_frames
+
     @property
     def games(self) -> tuple[str, ...]:
         """The games that the model can play."""

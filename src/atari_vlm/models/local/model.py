@@ -136,6 +136,10 @@ class LocalModel:
         """The games it was trained on; None for a general model."""
         return self._format.games
 
+    def pool_frames_for(self, game: str) -> str | None:
+        """How the screens of its training were pooled; None for a general model."""
+        return self._format.pool_frames
+
     @property
     def description(self) -> str:
         """The model family, its placement and its input, for the record of a run."""

@@ -42,6 +42,8 @@ class PromptFormat(Protocol):
 
     policy: FramePolicy
     prompt_type: str
+    pool_frames: str | None
+    """How the screens of the model's training were pooled; None for a general model."""
     """The prompt strategy to use when none is asked for."""
     games: tuple[str, ...] | None
     """The games it was trained on; None for a general model."""
@@ -91,6 +93,7 @@ class InstructionFormat:
     """
 
     prompt_type = "basic"
+    pool_frames: str | None = None
     games: tuple[str, ...] | None = None
 
     def __init__(
@@ -168,6 +171,7 @@ class EmbeddedFormat:
 
     def __init__(self, rules: AnswerRules, name: str, *, draw: bool) -> None:
         self._rules, self._name, self._draw = rules, name, draw
+        self.pool_frames: str | None = rules.pool_frames
         self.games: tuple[str, ...] | None = rules.games
 
     @property
