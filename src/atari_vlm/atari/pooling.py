@@ -79,8 +79,8 @@ def flicker(screens: Sequence[Pixels]) -> Pooled:
     - its sprite is gone, not moved: in no later screen is its colour among the pixels that change
       within `NEAR` of it.
 
-    So a ghost stays in view until its next turn, and a ball leaves no trail. Takes 25 microseconds,
-    and 60 more where something flickers.
+    So a ghost stays in view until its next turn, and a ball leaves no trail. Takes about 45
+    microseconds, and 150 more where something flickers.
     """
     newest = screens[-1]
     # Screens are compared 8 pixels at a time, as words; newest first.
