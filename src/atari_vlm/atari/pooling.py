@@ -89,7 +89,7 @@ def flicker(screens: Sequence[Pixels]) -> Pooled:
     for older, differ in zip(words[1:], differs, strict=True):
         np.not_equal(older, words[0], out=differ)
     places = np.flatnonzero(np.bitwise_or.reduce(differs.view(np.uint32)).view(bool))
-    if not _RETURNS[_patterns_of(differs[:, places])].any():
+    if not _RETURNS[_patterns_of(differs.take(places, axis=1))].any():
         return newest, _NONE
     recent = np.stack([word[places] for word in words]).view(np.uint8)
     pattern = _patterns_of(recent[1:] != recent[0])
@@ -142,16 +142,17 @@ def _gone(
     bits[asked] = 1 << (np.arange(asked.size) & 7)
     drawn = bits[recent[:LONGEST]]
     drawn *= pattern != 0
-    np.bitwise_or.accumulate(drawn, axis=0, out=drawn)
+    drawn_words = drawn.view(np.uint64)
+    for age in range(1, len(drawn)):
+        drawn_words[age] |= drawn_words[age - 1]
     height, width = shape
     margin = (NEAR + 1) * width
     sets = np.zeros((LONGEST, height * width + 2 * margin), np.uint8)
-    sets.view(np.uint64)[: len(drawn), places + margin // 8] = drawn.view(np.uint64)
+    sets.view(np.uint64)[: len(drawn), places + margin // 8] = drawn_words
     at = (ages - 1) * sets.shape[1] + places[found >> 3] * 8 + (found & 7)
     around = (_STEPS[:, None] * width + _STEPS).reshape(-1) + margin
-    seen = sets.reshape(-1)[at[:, None] + around]
-    seen &= bits[colours][:, None]
-    gone: NDArray[np.intp] = found[~seen.any(axis=1)]
+    seen = sets.reshape(-1)[around[:, None] + at]
+    gone: NDArray[np.intp] = found[(np.bitwise_or.reduce(seen) & bits[colours]) == 0]
     return gone
 
 
