@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -176,6 +177,16 @@ def test_a_bench_in_processes_ends_when_a_cell_fails_while_others_wait(tmp_path)
         bench(
             settings(tmp_path, games=("freeway",), players=players, processes=2), lambda line: None
         )
+
+
+def test_a_folder_may_be_text_and_one_name_is_no_list_of_names(tmp_path):
+    settings = BenchSettings(
+        games=("freeway",), players=("noop",), episodes=1, max_decisions=2, out=str(tmp_path / "b")
+    )
+    bench(settings, lambda line: None)
+    assert (tmp_path / "b" / "results.csv").exists()
+    with pytest.raises(InvalidSetting, match=re.escape("write games=('freeway',)")):
+        BenchSettings(games="freeway", players=("noop",))
 
 
 def test_two_columns_of_one_name_are_refused():

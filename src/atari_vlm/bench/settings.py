@@ -57,6 +57,10 @@ class BenchSettings(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "out", Path(self.out))  # text is fine too
+        for name in ("games", "players"):
+            if isinstance(value := getattr(self, name), str):
+                raise InvalidSetting(f"{name} holds several: write {name}=({value!r},).")
         if not self.games or not self.players:
             raise InvalidSetting("A bench needs at least one game and one player.")
         if self.episodes < 1 or self.processes < 1:
