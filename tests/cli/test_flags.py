@@ -9,7 +9,6 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 import typer
 
-from atari_vlm.atari.options import GameOptions
 from atari_vlm.cli.app import app
 from atari_vlm.cli.flags import flag_of
 from atari_vlm.cli.help import PANELS
@@ -19,8 +18,7 @@ from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
-from atari_vlm.players import Options, PlayerOptions
-from atari_vlm.prompts.options import PromptOptions
+from atari_vlm.players import Options
 from atari_vlm.runs.run import Run
 from tests.cli.test_cli import SECRET, command
 from tests.servers import Server
@@ -41,12 +39,10 @@ def settings_of(*groups: type) -> set[str]:
 CACHE = {"cache", "cache_mode", "cache_share"}
 OFFERED = {
     "play": ALL,
-    "train": ALL - {"run_folder"},  # training and evaluation are two folders
-    "train_atari_vlm.py": ALL - {"run_folder"},
+    "train": ALL,
+    "train_atari_vlm.py": ALL,
     "bench": ALL - {"run_folder", "save_dir", "api_key"},  # --out; keys from the environment
-    "estimate": settings_of(GameOptions, PromptOptions, AnswerOptions, HostedOptions, PlayerOptions)
-    - {"api_key", "decide"}  # it calls no model
-    - CACHE,
+    "estimate": ALL - {"api_key"},  # it calls no model
     "check": settings_of(AnswerOptions, HostedOptions, LocalOptions)
     - {"decide", "rpm", "concurrency"}  # it makes one call
     - CACHE

@@ -36,11 +36,12 @@ def read_results(out: Path, now: Sequence[Cell] = ()) -> list[Cell]:
             have no run to be read from.
 
     Returns:
-        Cells by game; those of a game in the order of `now`, then by name.
+        Cells by game; those of a game in the order of `now`, then of results.json.
     """
     known = {_place(cell): cell for cell in now}
-    rows = _rows(out)
-    found = {_place(cell): cell for cell in (*read_cells(out), *_cells_of(out, rows))}
+    found = {_place(cell): cell for cell in _cells_of(out, _rows(out))}
+    for cell in read_cells(out):
+        found.setdefault(_place(cell), cell)
     games = list(dict.fromkeys(cell.game for cell in (*known.values(), *found.values())))
     cells = [*known.values(), *(cell for place, cell in found.items() if place not in known)]
     return sorted(cells, key=lambda cell: games.index(cell.game))

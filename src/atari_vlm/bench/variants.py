@@ -131,3 +131,16 @@ def text_of(value: Any) -> str:
     if isinstance(value, list):
         return "x".join(map(str, value))
     return str(value)
+
+
+def settings_line(cells: Sequence[Cell]) -> str:
+    """What all cells have in common, in a sentence or two."""
+    same = common(cells)
+    parts = [
+        label_of(name) if value is True else f"{label_of(name)} {text_of(value)}"
+        for name, value in same.items()
+        if worth_saying(name, value)
+    ]
+    limit = same.get("max_decisions")
+    cut = f" Cut short after {limit} decisions: not scores of whole games." if limit else ""
+    return f"Settings of every cell: {', '.join(parts)}.{cut}"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall
-from atari_vlm.bench.variants import common, label_of, text_of, variants, worth_saying
+from atari_vlm.bench.variants import settings_line, variants
 from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.tables import LEAST_FOLDED, Listing
 from atari_vlm.models.hosted.budget import format_dollars
@@ -58,19 +58,6 @@ def bench_table(console: Console, cells: Sequence[Cell]) -> Listing:
     labels = [_label(cell, chosen) for cell, chosen in zip(cells, told_apart, strict=True)]
     narrow = [f"{label}\n{run}" for label, run in zip(labels, runs, strict=True)]
     return _table(cells, narrow, figures) if _width(labels, figures) <= console.width else whole
-
-
-def settings_line(cells: Sequence[Cell]) -> str:
-    """What all cells have in common, in a sentence or two."""
-    same = common(cells)
-    parts = [
-        label_of(name) if value is True else f"{label_of(name)} {text_of(value)}"
-        for name, value in same.items()
-        if worth_saying(name, value)
-    ]
-    limit = same.get("max_decisions")
-    cut = f" Cut short after {limit} decisions: not scores of whole games." if limit else ""
-    return f"Settings of every cell: {', '.join(parts)}.{cut}"
 
 
 def _figures(cells: Sequence[Cell]) -> Columns:

@@ -5,14 +5,14 @@ Every listing fits 80 columns, and is readable on narrower screens (see `tables`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from atari_vlm.advice.estimate import Estimate, Figures
+from atari_vlm.advice.estimate import Estimate, Figures, total
 from atari_vlm.advice.model_check import ModelCheck
 from atari_vlm.atari.games import SUGGESTED, Game
 from atari_vlm.cli.console import printable
@@ -130,6 +130,45 @@ def print_estimate(console: Console, estimate: Estimate) -> None:
     console.print(_price(estimate), highlight=False)
     for assumption in estimate.marked_assumptions:
         console.print(Text(f"- {with_flags(assumption)}"))
+
+
+def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:
+    """A row for each game and model, and the total."""
+    headings = ("game and model", "calls", "tokens in", "tokens out", "dollars", "at worst")
+    table = Listing(*headings, title="Expected", right=headings[1:], fold=headings[0])
+    rows = [(f"{each.game}, {each.model}", each.expected, each.worst) for each in estimates]
+    expected = total(each.expected for each in estimates)
+    rows.append(("total", expected, total(each.worst for each in estimates)))
+    for name, figures, worst in rows:
+        table.add_row(
+            Text(name),
+            f"{figures.calls:,}",
+            f"{figures.input_tokens:,}",
+            f"{figures.output_tokens:,}",
+            *(
+                "unknown" if each.dollars is None else f"{each.dollars:,.2f}"
+                for each in (figures, worst)
+            ),
+            style="bold" if name == "total" else None,
+        )
+    console.print(table)
+    episodes = estimates[0].episodes
+    console.print(f"{episodes} episode{'s' * (episodes != 1)} of each game.", highlight=False)
+    for model in dict.fromkeys(each.model for each in estimates):
+        first = next(each for each in estimates if each.model == model)
+        console.print(Text(f"{model}, prompt {first.prompt}: {_price(first)}"))
+    console.print("One game and one model show every assumption.", highlight=False)
+
+
+def budget_line(estimates: Sequence[Estimate], budget: float) -> str:
+    """What a cap in dollars means for what is expected."""
+    dollars = total(each.expected for each in estimates).dollars
+    if dollars is None:
+        return f"A budget of ${budget:,.2f} cannot be kept: a price is unknown."
+    if dollars <= budget:
+        return f"The budget of ${budget:,.2f} covers what is expected."
+    share = budget / dollars
+    return f"The budget of ${budget:,.2f} covers {share:.0%} of what is expected."
 
 
 def _price(estimate: Estimate) -> str:

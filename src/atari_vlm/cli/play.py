@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from atari_vlm.atari.options import GameOptions
 from atari_vlm.cli.console import (
+    comma_separated,
     console,
     page_of_an_invalid_run,
     print_line,
@@ -18,11 +19,11 @@ from atari_vlm.cli.console import (
 )
 from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.help import PROMPT
-from atari_vlm.models.hosted.options import HostedOptions
-from atari_vlm.models.options import AnswerOptions
-from atari_vlm.players import EMBEDDED, Options, Player, PlayerOptions
-from atari_vlm.prompts.options import PromptOptions
-from atari_vlm.types import Step
+from atari_vlm.players import EMBEDDED, Options, Player
+from atari_vlm.types import Charge, Step, Usage
+
+if TYPE_CHECKING:
+    from atari_vlm.trainer import VLMTrainer
 
 GameOption = Annotated[str, typer.Option(help="A game: pong, Breakout-v5, ...; see `games`.")]
 ModelOption = Annotated[
@@ -78,29 +79,40 @@ def _print_estimate(player: Player, episodes: int) -> None:
         print_line(console, f"Estimate: {estimate_of(player, episodes).line}")
 
 
-@with_options(
-    GameOptions,
-    PromptOptions,
-    AnswerOptions,
-    HostedOptions,
-    PlayerOptions,
-    without={"api_key", "decide", "cache", "cache_mode", "cache_share"},
-)
+@with_options(without={"api_key"})
 def estimate(
     options: dict[str, Any],
-    game: GameOption = "pong",
-    model: ModelOption = "gpt-6-luna",
-    episodes: Annotated[int, typer.Option(help="Episodes of the run.", min=1)] = 1,
+    game: Annotated[
+        str, typer.Option("--game", "--games", help="Games, separated by commas; or all12.")
+    ] = "pong",
+    model: Annotated[
+        str, typer.Option("--model", "--models", help="Models, separated by commas.")
+    ] = "gpt-6-luna",
+    episodes: Annotated[int, typer.Option(help="Episodes of each run.", min=1)] = 1,
 ) -> None:
-    """Estimate the cost of a run in tokens and dollars. Calls no model and needs no key."""
-    from atari_vlm.advice.estimate import estimate_run
-    from atari_vlm.cli.listings import print_estimate
+    """Estimate the cost of `play`, or of a bench, in tokens and dollars. Needs no key.
 
-    result = estimate_run(game, model, episodes=episodes, options=Options(**options))
-    print_estimate(console, result)
+    It takes the options of `play`; those that change no cost are ignored. No model is called.
+    """
+    from atari_vlm.advice.estimate import estimate_runs
+    from atari_vlm.cli.bench import named_games
+    from atari_vlm.cli.listings import budget_line, print_estimate, print_estimates
+
+    chosen = Options(**options)
+    made, left_out = estimate_runs(
+        named_games(game), comma_separated(model), episodes=episodes, options=chosen
+    )
+    if len(made) == 1:
+        print_estimate(console, made[0])
+    else:
+        print_estimates(console, made)
+    for reason in left_out:
+        console.print(f"Not estimated: {reason}", highlight=False, markup=False)
+    if chosen.budget is not None:
+        console.print(budget_line(made, chosen.budget), highlight=False, markup=False)
 
 
-@with_options(without={"use_in_context_learning", "run_folder"})
+@with_options(without={"use_in_context_learning"})
 def train(
     options: dict[str, Any],
     game: GameOption = "pong",
@@ -144,7 +156,10 @@ def train_and_evaluate(
         before: evaluate before the training too, if the player learns.
     """
     from atari_vlm.cli.live_view import LiveView
-    from atari_vlm.cli.scores import print_summary
+    from atari_vlm.cli.scores import print_summary, usage_line
+    from atari_vlm.models.hosted.budget import SharedBudget
+    from atari_vlm.models.hosted.options import SpendOptions
+    from atari_vlm.options import part
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
 
@@ -155,7 +170,7 @@ def train_and_evaluate(
             done.append((name, call()))
 
     def work() -> None:
-        if before and learns and episodes:
+        if twice:
             untaught = partial(trainer.evaluate, evaluations, lessons=False)
             phase("Evaluation before learning", untaught)
         if episodes:
@@ -167,8 +182,13 @@ def train_and_evaluate(
 
     done: list[tuple[str, Summary]] = []
     views: list[LiveView] = []
-    trainer = VLMTrainer(game, model, **options, watch=watch)
+    shared = SharedBudget(part(Options(**options), SpendOptions).caps, "training")
+    trainer = VLMTrainer(game, model, **options, watch=watch, shared_budget=shared)
+    for spent in _spent_earlier(trainer):
+        shared.add(spent)
     learns = trainer.player.learner is not None
+    twice = before and learns and episodes
+    _print_estimate(trainer.player, episodes + evaluations * (2 if twice else 1))
     if episodes and not learns:
         print_line(console, _why_nothing_is_learned(trainer.player))
     with page_of_an_invalid_run():
@@ -176,6 +196,9 @@ def train_and_evaluate(
     for name, summary in done:
         console.print(name, style="bold")
         print_summary(console, summary)
+    if len(done) > 1 and any(summary.usage.calls for _, summary in done):
+        usage = sum((summary.usage for _, summary in done), Usage())
+        print_line(console, f"All together: {usage_line(usage)}")
     done.sort(key=lambda phase: phase[0] != "Training")
     first, *others = (summary.folder for _, summary in done)
     write_replay_page(first, None, evaluations=others)
@@ -186,3 +209,21 @@ def _why_nothing_is_learned(player: Player) -> str:
         how = " (`atari-vlm distill` trains its weights)" if player.model else ""
         return f"{player.name} learns nothing from what it plays{how}: these episodes only play."
     return "Without in-context learning nothing is learned: these episodes only play."
+
+
+def _spent_earlier(trainer: VLMTrainer) -> Iterator[Charge]:
+    """What earlier calls spent on the training run of a trainer, and on evaluations of it."""
+    from atari_vlm.runs.run import Run
+    from atari_vlm.trainer import EVALUATION
+
+    first, counts = trainer.seed * 1_000_000, [0]
+    trained = trainer.folder("train", first)
+    if Run.exists(trained):
+        with closing(Run.read(trained)) as run:
+            yield Charge(*run.spent())
+            counts = list(range(len(run.episodes()) + 1))
+    for taught in (None, *counts):
+        folder = trainer.folder("evaluate", first + EVALUATION, taught)
+        if Run.exists(folder):
+            with closing(Run.read(folder)) as run:
+                yield Charge(*run.spent())

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from atari_vlm.cli.console import console, print_line, write_replay_page
+from atari_vlm.errors import InvalidSetting
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or the folder of a bench.")],
     out: Annotated[
         Path | None, typer.Option(help="The file; default: replay.html in the run folder.")
     ] = None,
@@ -22,7 +23,18 @@ def report(
     start: Annotated[int, typer.Option(help="Its first decision.", min=0)] = 0,
     decisions: Annotated[int, typer.Option(help="Most decisions in it.", min=1)] = 240,
 ) -> None:
-    """Write the replay page of a run, one HTML file, or part of an episode as an animated GIF."""
+    """Write the replay page of a run, one HTML file, or part of an episode as an animated GIF.
+
+    For the folder of a bench: a page with every cell, and the replay pages that it links to.
+    """
+    from atari_vlm.bench.page import is_bench, write_bench_page
+
+    if is_bench(run):
+        if gif is not None or out is not None:
+            raise InvalidSetting(f"{run} holds a bench; name the run of one of its cells.")
+        page = write_bench_page(run, lambda line: print_line(console, line))
+        print_line(console, f"Page: {page}")
+        return
     if gif is None:
         write_replay_page(run, out)
         return

@@ -18,7 +18,7 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_com
 
 
 @app.command(cls=Command)
-@with_options(without={"run_folder"}, flags=FLAGS)
+@with_options(flags=FLAGS)
 def train_atari_vlm(
     options: dict[str, Any],
     game: Annotated[str, typer.Option(help="e.g. Pong-v5")] = "Pong-v5",
