@@ -35,11 +35,14 @@ class VendorApi:
             return body["generationConfig"]["responseJsonSchema"]
         return body["response_format"]["json_schema"]["schema"]
 
-    def image_files(self, body: dict[str, Any]) -> list[bytes]:
-        """The image files of a request, in order."""
+    def parts(self, body: dict[str, Any]) -> list[Any]:
+        """The parts of all turns of a request, in order."""
         turns = body.get("contents") or body.get("messages") or body["input"]
-        parts = [part for turn in turns for part in turn.get("parts") or turn["content"]]
-        found = [self._image(part) for part in parts if isinstance(part, dict)]
+        return [part for turn in turns for part in turn.get("parts") or turn["content"]]
+
+    def image_files(self, body: dict[str, Any]) -> list[bytes]:
+        """The image and video files of a request, in order."""
+        found = [self._image(part) for part in self.parts(body) if isinstance(part, dict)]
         return [base64.b64decode(data, altchars=b"-_") for data in found if data]
 
     @staticmethod

@@ -268,11 +268,22 @@ class Google:
             require(content["parts"], "parts must not be empty")
             for part in content["parts"]:
                 require("text" in part or "inlineData" in part, "unknown part")
-                if image := part.get("inlineData"):
-                    # Google accepts both spellings of a field; its own client uses both.
-                    kind = image.get("mimeType", image.get("mime_type"))
-                    require(kind == "image/png", "image must be a PNG")
-                    check_png(image["data"])
+                if "inlineData" in part:
+                    Google._media(part)
+
+    @staticmethod
+    def _media(part: dict[str, Any]) -> None:
+        data = part["inlineData"]
+        # Google accepts both spellings of a field; its own client uses both.
+        kind = data.get("mimeType", data.get("mime_type"))
+        if kind == "image/png":
+            require("videoMetadata" not in part, "an image has no video metadata")
+            return check_png(data["data"])
+        require(kind == "video/mp4", "media must be a PNG or an MP4")
+        content = base64.b64decode(data["data"], altchars=b"-_")
+        require(content[4:8] == b"ftyp", "video is not an MP4")
+        fps = part.get("videoMetadata", {}).get("fps", 1.0)
+        require(0 < fps <= 24, "fps must be in (0, 24]")
 
     @staticmethod
     def model(path: str, body: dict[str, Any]) -> str:

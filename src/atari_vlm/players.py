@@ -263,10 +263,8 @@ def _policy_base(policy: Policy, who: str, options: Options) -> _Base:
     asked = {
         "prompt_type": options.prompt_type,
         "use_in_context_learning": options.use_in_context_learning or None,
-        "decide": None if options.decide == "words" else options.decide,
         **given(part(options, LocalOptions)),
-        "temperature": options.temperature,
-        "max_tokens": options.max_tokens,
+        **given(part(options, AnswerOptions)),
         **options.general_only,
     }
     refuse(who, asked, _OTHER_MODEL)
@@ -289,7 +287,7 @@ def _model_base(
     else:
         model = own
         hosted, spend = part(options, HostedOptions), part(options, SpendOptions)
-        fit.check_own(model, name, hosted, spend, part(options, LocalOptions))
+        fit.check_own(model, name, hosted, spend, part(options, LocalOptions), options.video)
     fit.check_game(model, name, game.name)
     if own_strategy is not None:
         prompt = str(identity_of(own_strategy, game.name)["name"])
@@ -338,6 +336,7 @@ def model_for(name: str, options: Options) -> Model:
         # With scores the policy samples, and nothing is written.
         temperature=options.temperature if options.decide == "words" else None,
         max_tokens=options.max_tokens,
+        video=options.video,
         hosted=part(options, HostedOptions),
         spend=part(options, SpendOptions),
         local=part(options, LocalOptions),

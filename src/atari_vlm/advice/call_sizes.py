@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import mean
 
 import numpy as np
@@ -56,12 +57,13 @@ class CallSizes:
         return self.first_prompt + (self.full_prompt - self.first_prompt) * listed / self.history
 
     @classmethod
-    def of(cls, player: Player, rule: str) -> CallSizes:
+    def of(cls, player: Player, rule: str, video_rule: str = "") -> CallSizes:
         """Build and count the prompts of a player.
 
         Args:
             player: with one of the prompts of `prompts.strategies`.
             rule: name of the rule that counts pictures; see `costs.picture_tokens`.
+            video_rule: of the rule that counts the frames of a video, if one is shown.
         """
         settings = player.settings
         chunk_size, interval = settings.get("decisions_per_call", 1), settings["frame_skip"]
@@ -73,9 +75,10 @@ class CallSizes:
         lessons = Lessons(examples=_examples(settings["examples"] or 0, past, now))
         strategies = [get_strategy(style, prompt_settings) for style in styles]
         prompts = [strategy(now, past, Lessons()) for strategy in strategies]
-        first = [count_tokens(strategy(now, (), Lessons()), rule) for strategy in strategies]
-        full = [count_tokens(prompt, rule) for prompt in prompts]
-        taught = [count_tokens(strategy(now, past, lessons), rule) for strategy in strategies]
+        count = partial(count_tokens, family=rule, video_family=video_rule)
+        first = [count(strategy(now, (), Lessons())) for strategy in strategies]
+        full = [count(prompt) for prompt in prompts]
+        taught = [count(strategy(now, past, lessons)) for strategy in strategies]
         answers = [_answer(prompt, "word " * WORDS, interval, chunk_size) for prompt in prompts]
         shortest = [_answer(prompt, "", interval, 1) for prompt in prompts]
         return cls(

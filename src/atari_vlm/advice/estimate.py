@@ -17,7 +17,7 @@ from typing import Any
 
 from atari_vlm.advice.assumptions import assumptions_of
 from atari_vlm.advice.call_sizes import CallSizes
-from atari_vlm.advice.rates import max_tokens_of, price_of, rule_of, spec_of
+from atari_vlm.advice.rates import max_tokens_of, price_of, rule_of, spec_of, video_rule_of
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.prices import Price
 from atari_vlm.costs.prompt_tokens import text_tokens
@@ -31,6 +31,7 @@ from atari_vlm.errors import (
 from atari_vlm.models.catalogue import MODELS, ModelSpec
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.options import check_number, values
 from atari_vlm.players import Options, Player, resolve
@@ -78,6 +79,8 @@ class Estimate:
     price_source: str
     rule: str
     """Name of the rule that counts pictures; see `costs.picture_tokens`."""
+    video_rule: str
+    """Name of the rule that counts the frames of a video; empty if none is shown."""
     marked_assumptions: tuple[str, ...]
     """The assumptions in sentences, with settings marked as by `errors.setting`."""
 
@@ -180,11 +183,13 @@ def estimate_run(
             f"{name!r} plays in this process and is not billed by tokens, so there is nothing to "
             "estimate."
         )
-    # They do not change the number of tokens, and the model that stands in refuses them.
-    hosted = values(HostedOptions(base_url=base_url))
-    unused = {**hosted, **values(SpendOptions()), **values(LocalOptions()), "decide": "words"}
-    options = replace(options, **unused)
+    shown = _shown(spec, name, options)
+    # The others change no tokens, and the model that stands in refuses them.
+    left_out = (HostedOptions(base_url=base_url), SpendOptions(), LocalOptions())
+    unused = {key: value for group in left_out for key, value in values(group).items()}
+    options = replace(options, video=None, decide="words", **unused)
     player = resolve(game, model, options, model=_UncalledModel(model))
+    player = replace(player, settings={**player.settings, **shown})
     return estimate_of(player, episodes, day=day)
 
 
@@ -219,15 +224,38 @@ def estimate_runs(
     return made, [str(error) for error in left_out.values()]
 
 
+def _shown(spec: ModelSpec | None, name: str, options: Options) -> dict[str, Any]:
+    """How the model is shown the screens, as in the settings of its run.
+
+    Raises:
+        InvalidSetting: the model takes no video.
+    """
+    shown: dict[str, Any] = {"detail": options.detail} if options.detail else {}
+    if not options.video:
+        return shown
+    if options.base_url is not None:
+        HostedSettings(
+            name=name,
+            model_id=name,
+            provider="openai-compatible",
+            base_url=options.base_url,
+            video=True,
+        )
+    elif spec is not None and spec.provider != "embedded" and spec.provider != "local":
+        HostedSettings(name=name, model_id=spec.model_id, provider=spec.provider, video=True)
+    return {**shown, "video": True}
+
+
 def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Estimate:
     """Estimate the cost of a resolved player; see `estimate_run`."""
     check_number("episodes", episodes, 1, 10**6)
     settings, day = player.settings, day or date.today()
     spec = _spec(player)
     rule, about_rule = rule_of(spec, settings)
+    video_rule, about_video = video_rule_of(spec, settings)
     price, price_source = price_of(spec, settings, day)
     length = episode_length(player.game.name)
-    sizes = CallSizes.of(player, rule)
+    sizes = CallSizes.of(player, rule, video_rule)
     chunk_size = settings.get("decisions_per_call", 1)
     thinking = THINKING if spec is not None and spec.effort and not settings["base_url"] else 0
     longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
@@ -270,9 +298,16 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
         price=price,
         price_source=price_source,
         rule=rule,
+        video_rule=video_rule,
         marked_assumptions=tuple(
             assumptions_of(
-                settings, length, sizes, thinking, longest_answer, about_rule, bool(examples)
+                settings,
+                length,
+                sizes,
+                thinking,
+                longest_answer,
+                about_rule + about_video,
+                bool(examples),
             )
         ),
     )
@@ -311,7 +346,7 @@ def record_of(player: Player) -> dict[str, Any] | None:
     }
     return {
         "made": date.today().isoformat(),
-        "images": made.rule,
+        "images": made.video_rule or made.rule,
         "price": made.price_source,
         "per_decision": {"dollars": None, **shares},
     }

@@ -115,9 +115,9 @@ def check_model(
             model does not support.
     """
     legal = Emulator(get_game(game)).legal if game else LEGAL
-    question = _question(legal, default_rng(seed))
+    options = options or Options(api_key=api_key, base_url=base_url)
+    question = _question(legal, default_rng(seed), video=bool(options.video))
     try:
-        options = options or Options(api_key=api_key, base_url=base_url)
         model = model_for(name, options)
     except ModelUnusable as error:
         return ModelCheck(model=name, findings=(Finding("set-up", "fails", error.message, True),))
@@ -231,16 +231,20 @@ def _structured_answer(reply: Reply, question: _Question, rejected: str) -> Find
 # --- the question --------------------------------------------------------------------------------
 
 
-def _question(legal: Sequence[str], rng: Generator) -> _Question:
+def _question(legal: Sequence[str], rng: Generator, *, video: bool = False) -> _Question:
+    """A question about a picture, or about the second frame of a video, whose first is blank."""
     number = str(rng.integers(1000, 10_000))
     arrow = str(rng.choice([name for name in _ARROWS if name in legal] or ["UP"]))
     ask = (
         "Read the number, then choose the action that names the direction of the arrow. Answer "
         'with one JSON object only: {"reasoning": "<the number>", "action": "<name>"}'
     )
-    text = f"The picture shows a number of four digits, and an arrow below it. {actions(legal)}"
+    screen = Frame(draw(number, arrow), step=1)
+    shown = (Frame(np.zeros_like(screen.pixels)), screen) if video else (screen,)
+    what = "The end of the video" if video else "The picture"
+    text = f"{what} shows a number of four digits, and an arrow below it. {actions(legal)}"
     prompt = Prompt(
-        messages=(Message("user", (text, Frame(draw(number, arrow)), ask)),),
+        messages=(Message("user", (text, *shown, ask)),),
         legal=tuple(legal),
         longest=1,
         plans=False,

@@ -8,6 +8,7 @@ from datetime import date
 from importlib.metadata import version
 from typing import Any
 
+from atari_vlm.costs.picture_tokens import FAMILIES, video_family
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import UnknownName
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
@@ -26,6 +27,10 @@ _ASSUMED = (
     ("", "qwen2-vl"),
 )
 """(prefix of a model id, rule for its pictures): assumed for models that the catalogue lacks."""
+
+
+_AT_DETAIL = {("gemini-low", "high"): "gemini", ("gpt-4o", "low"): "gpt-4o-low"}
+"""(rule, setting `detail`) -> the rule at that detail, where it is another."""
 
 
 def spec_of(name: str, base_url: str | None) -> ModelSpec | None:
@@ -47,12 +52,31 @@ def spec_of(name: str, base_url: str | None) -> ModelSpec | None:
 def rule_of(spec: ModelSpec | None, settings: Mapping[str, Any]) -> tuple[str, str]:
     """The rule that counts the model's pictures, and a sentence about it for the assumptions."""
     if spec is not None and spec.images:
-        return spec.images, f"Pictures are counted by the rule {spec.images!r}."
+        rule = _AT_DETAIL.get((spec.images, settings.get("detail", "")), spec.images)
+        return rule, f"Pictures are counted by the rule {rule!r}."
     name = (spec.model_id if spec else str(settings["model"])).lower()
     rule = next(rule for prefix, rule in _ASSUMED if name.startswith(prefix))
+    rule = _AT_DETAIL.get((rule, settings.get("detail", "")), rule)
     return rule, (
         f"Pictures are counted by the rule {rule!r}, which is assumed: no rule is known for "
         f"{settings['model']}."
+    )
+
+
+def video_rule_of(spec: ModelSpec | None, settings: Mapping[str, Any]) -> tuple[str, str]:
+    """The rule that counts the frames of a video, and a sentence about it; both empty for none."""
+    if not settings.get("video"):
+        return "", ""
+    if spec is None or spec.provider != "google":
+        return "", (
+            " The screens are counted as pictures, although they are shown as a video: no rule is "
+            "known for those of models in this process."
+        )
+    rule = video_family(spec.model_id, settings.get("detail", "auto"))
+    tokens = FAMILIES[rule](160, 210)
+    return rule, (
+        f" The newest screens are one video: {tokens} tokens a frame by the rule {rule!r}, time "
+        "stamp included, at any size."
     )
 
 

@@ -1,4 +1,4 @@
-"""Tokens of one image by each vendor's published rule, as of November 2026."""
+"""Tokens of an image, or a frame of a video, by each vendor's rule, as of November 2026."""
 
 from __future__ import annotations
 
@@ -73,6 +73,35 @@ def gemini_low(width: int, height: int) -> int:
     return 280
 
 
+_TIME_STAMP = 7
+"""Tokens of the time stamp before each frame of a video, for one frame a second.
+
+Source: cloud.google.com/distributed-cloud/hosted/docs, gemini/capabilities/video. A bill of 20 s on
+Gemini 2.5 had 263 tokens a frame, so 5 (github.com/googleapis/java-genai, issue 407).
+"""
+
+
+def gemini_2_video(width: int, height: int) -> int:
+    """A frame of a video on Gemini up to 2.5: 258 at any size, and its time stamp.
+
+    Source: ai.google.dev/gemini-api/docs/video-understanding.
+    """
+    return 258 + _TIME_STAMP
+
+
+def gemini_video(width: int, height: int) -> int:
+    """A frame of a video on Gemini 3 and 4: 70 at any size, and its time stamp.
+
+    The same for media_resolution LOW, MEDIUM and none. Source: as `gemini`.
+    """
+    return 70 + _TIME_STAMP
+
+
+def gemini_video_high(width: int, height: int) -> int:
+    """The same with media_resolution HIGH: 280 and its time stamp. Source: as `gemini`."""
+    return 280 + _TIME_STAMP
+
+
 def qwen2_vl(width: int, height: int) -> int:
     """Qwen2-VL and 2.5-VL: one per 28 x 28 pixels, sides rounded. Source: their processors."""
     return max(4, round(width / 28) * round(height / 28))
@@ -139,6 +168,9 @@ FAMILIES: dict[str, Rule] = {
     "gemini": gemini,
     "gemini-low": gemini_low,
     "gemini-2": gemini_2,
+    "gemini-video": gemini_video,
+    "gemini-video-high": gemini_video_high,
+    "gemini-2-video": gemini_2_video,
     "qwen2-vl": qwen2_vl,
     "qwen3-vl": qwen3_vl,
     "llava-next": llava_next,
@@ -176,3 +208,18 @@ def rule_for(provider: str, model_id: str, detail: str = "auto") -> Rule:
     if model_id.startswith(("gpt-4o", "gpt-4.1")):
         return gpt_4o_low if detail == "low" else gpt_4o
     return gpt_5 if model_id in ("gpt-5", "gpt-5.1") else openai
+
+
+def video_family(model_id: str, detail: str = "auto") -> str:
+    """The rule in `FAMILIES` for the frames of a video on a Gemini model.
+
+    >>> video_family("gemini-4-hydrogen"), video_family("gemini-2.5-pro")
+    ('gemini-video', 'gemini-2-video')
+
+    Args:
+        model_id: Google's id of the model.
+        detail: the setting `detail`; only "high" matters, and not up to Gemini 2.5.
+    """
+    if model_id.startswith(("gemini-1", "gemini-2")):
+        return "gemini-2-video"
+    return "gemini-video-high" if detail == "high" else "gemini-video"

@@ -12,6 +12,7 @@ from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.local.options import LocalOptions, refuse_local
+from atari_vlm.models.options import refuse_video
 from atari_vlm.protocols import Model
 
 
@@ -23,6 +24,7 @@ def build_model(
     temperature: float | None = None,
     max_tokens: int | None = None,
     timeout_s: float | None = None,
+    video: bool | None = None,
     hosted: HostedOptions | None = None,
     spend: SpendOptions | None = None,
     local: LocalOptions | None = None,
@@ -39,6 +41,8 @@ def build_model(
         temperature: of sampling; None for the vendor's default.
         max_tokens: longest answer; None for the default.
         timeout_s: seconds to wait for the answer to one request; None for the default.
+        video: whether several screens are shown as one video, by Gemini and models in this process;
+            None for the model's default.
         hosted: options of hosted models; none may be set for a model in this process.
         spend: caps on spending, likewise.
         local: options of models in this process.
@@ -56,20 +60,27 @@ def build_model(
     base_url = base_url or hosted.address
     if base_url is not None:
         refuse_local(name, local)
-        settings = _server_settings(name, base_url, chosen, hosted)
+        settings = _server_settings(name, base_url, {**chosen, **_seen(video)}, hosted)
         return _hosted(settings, api_key, hosted, spend)
     path = name.lower() not in MODELS and is_path(name)
     spec = None if path else get_model_spec(name)
     if spec is not None and spec.provider not in ("embedded", "local"):
         refuse_local(name, local)
-        return _hosted(_vendor_settings(spec, chosen, hosted), api_key, hosted, spend)
+        settings = _vendor_settings(spec, {**chosen, **_seen(video)}, hosted)
+        return _hosted(settings, api_key, hosted, spend)
     refuse_hosted(name, hosted, spend)
     if spec is None:
-        return _from_path(name, chosen, local)
+        return _from_path(name, chosen, local, video)
     if spec.provider == "local":
-        return _open_weights(spec, chosen, local)
+        return _open_weights(spec, chosen, local, video)
     refuse_local(name, local)
+    refuse_video(name, video)
     return _embedded(chosen, None)
+
+
+def _seen(video: bool | None) -> dict[str, bool]:
+    """The setting of a hosted model, which is shown pictures unless it is asked to be otherwise."""
+    return {"video": True} if video else {}
 
 
 def _hosted(
@@ -90,19 +101,22 @@ def is_path(name: str) -> bool:
     return path or (bool(name) and Path(name).is_dir())
 
 
-def _from_path(name: str, chosen: dict[str, Any], local: LocalOptions) -> Model:
+def _from_path(name: str, chosen: dict[str, Any], local: LocalOptions, video: bool | None) -> Model:
     if name.startswith("local:"):
-        return _local(name.removeprefix("local:"), name, chosen, local)
+        return _local(name.removeprefix("local:"), name, chosen, local, video)
     from atari_vlm.models.embedded.checkpoints import checkpoints, has_onnx
 
     folder = Path(name).expanduser()
     if any(has_onnx(path) for path in checkpoints(folder)):
         refuse_local(f"{name} on onnxruntime", local)
+        refuse_video(f"{name} on onnxruntime", video)
         return _embedded(chosen, folder)
-    return _local(name, name, chosen, local)
+    return _local(name, name, chosen, local, video)
 
 
-def _open_weights(spec: ModelSpec, chosen: dict[str, Any], local: LocalOptions) -> Model:
+def _open_weights(
+    spec: ModelSpec, chosen: dict[str, Any], local: LocalOptions, video: bool | None
+) -> Model:
     serve = (
         f"run `{spec.serve}` where there is {spec.hardware}, and add "
         f"{setting('base_url', f'http://localhost:{spec.port}/v1')}."
@@ -115,17 +129,19 @@ def _open_weights(spec: ModelSpec, chosen: dict[str, Any], local: LocalOptions) 
             f"(local:zai-org/GLM-4.1V-9B-Thinking). Or {serve}"
         )
     try:
-        return _local(spec.model_id, spec.name, chosen, local)
+        return _local(spec.model_id, spec.name, chosen, local, video)
     except (ModelUnusable, MissingExtra) as error:
         raise type(error)(f"{error.message} Or {serve}") from error
 
 
-def _local(source: str, name: str, chosen: dict[str, Any], local: LocalOptions) -> Model:
+def _local(
+    source: str, name: str, chosen: dict[str, Any], local: LocalOptions, video: bool | None
+) -> Model:
     if "timeout_s" in chosen:
         raise InvalidSetting(f"A model in this process takes no {setting('timeout')}.")
     from atari_vlm.models.local.model import LocalModel, LocalSettings
 
-    settings = LocalSettings(**chosen, placement=local.placement, **local.rest)
+    settings = LocalSettings(**chosen, video=video, placement=local.placement, **local.rest)
     return LocalModel(source, name=name, settings=settings)
 
 

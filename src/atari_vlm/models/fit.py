@@ -1,4 +1,4 @@
-"""What a model can play and follow, and what the record says of one of the caller's own."""
+"""What a model can play and follow, and what the record says of its settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from atari_vlm.errors import CannotPlay, InvalidSetting, setting
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.local.options import LocalOptions, refuse_local
+from atari_vlm.models.options import refuse_video
 from atari_vlm.protocols import (
     Depicting,
     Described,
@@ -49,7 +50,12 @@ def pool_frames_for(model: Model | None, name: str, game: str, asked: str | None
 
 
 def check_own(
-    model: Model, name: str, hosted: HostedOptions, spend: SpendOptions, local: LocalOptions
+    model: Model,
+    name: str,
+    hosted: HostedOptions,
+    spend: SpendOptions,
+    local: LocalOptions,
+    video: bool | None,
 ) -> None:
     """Refuse options that the model cannot follow: all but caps, if it is a hosted one.
 
@@ -57,6 +63,7 @@ def check_own(
         InvalidSetting: an option would change nothing, or a cap could not be kept.
     """
     refuse_local(name, local)
+    refuse_video(f"A model of your own ({name})", video)
     if not isinstance(model, HostedModel):
         refuse_hosted(name, hosted, spend)
         return
@@ -70,8 +77,10 @@ def check_own(
 def described(model: Model, game: str) -> dict[str, Any]:
     """What a model says of itself, for the record: how it is held, and what it is shown."""
     description = model.description if isinstance(model, Described) else None
+    video = isinstance(model, HostedModel) and model.settings.video
     return {
         **({"local": description} if description else {}),
+        **({"video": True} if video else {}),
         **({"pictures": model.pictures_for(game)} if isinstance(model, Depicting) else {}),
     }
 

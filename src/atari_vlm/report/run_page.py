@@ -10,6 +10,7 @@ from typing import Any
 from atari_vlm.atari.games import get_game
 from atari_vlm.costs.bill import compare
 from atari_vlm.errors import StoreError
+from atari_vlm.models.hosted.video import MOST_FPS
 from atari_vlm.policies.registry import get_policy, is_policy
 from atari_vlm.protocols import privileges_of
 from atari_vlm.report.played import PlayedRun
@@ -163,8 +164,8 @@ def _pictures(settings: Mapping[str, Any]) -> dict[str, Any]:
         return recorded
     if completed(settings).get("prompt") == "embedded":
         return {"form": "motion", "side": 160}  # every checkpoint before this was recorded
-    if settings.get("video"):  # a hosted model; 24 frames a second are the most that one takes
-        return {"form": "video", "multiple": 1, "most": None, "fastest": 24}
+    if settings.get("video"):
+        return {"form": "video", "multiple": 1, "most": None, "fastest": MOST_FPS}
     said = settings.get("local")
     return {"form": "each", **({"said": said} if said else {})}
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from PIL.Image import Image
 
 from atari_vlm.atari.images import to_pil_image
+from atari_vlm.models.hosted.video import Clip, arranged
 from atari_vlm.runs.playback import full_trajectory
 from atari_vlm.runs.reader import RunReader
+from atari_vlm.runs.settings import completed
 from atari_vlm.types import Frame, Prompt, Source, Step
 
 
@@ -18,7 +20,8 @@ class ChatSample(NamedTuple):
 
     messages: list[dict[str, Any]]
     """Turns in the format of Hugging Face chat templates: a role and a list of content parts,
-    {"type": "text", "text": ...} or {"type": "image", "image": a Pillow image}."""
+    {"type": "text", "text": ...}, {"type": "image", "image": a Pillow image}, or, of a run whose
+    hosted model was shown videos, {"type": "video", "video": Pillow images, "fps": ...}."""
     answer: str
     """The model's words."""
     reward: float
@@ -42,6 +45,7 @@ def chat_samples(run: RunReader) -> Iterator[ChatSample]:
     Args:
         run: open for reading; unfinished episodes are included.
     """
+    video = completed(run.settings)["video"]
     for row in run.episodes():
         steps = full_trajectory(run, row.episode).steps
         for step, (reward, returns) in zip(steps, _earned(steps), strict=True):
@@ -52,7 +56,7 @@ def chat_samples(run: RunReader) -> Iterator[ChatSample]:
             if not call.reply.text:
                 continue
             yield ChatSample(
-                messages=chat_messages(call.prompt),
+                messages=chat_messages(call.prompt, video=video),
                 answer=call.reply.text,
                 reward=reward,
                 return_=returns,
@@ -74,22 +78,29 @@ def _earned(steps: Sequence[Step]) -> list[tuple[float, float]]:
     return earned[::-1]
 
 
-def chat_messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """A prompt as turns for a chat template, its frames as pictures of the size they were sent."""
+def chat_messages(prompt: Prompt, *, video: bool = False) -> list[dict[str, Any]]:
+    """A prompt as turns for a chat template, its frames as pictures of the size they were sent.
+
+    Args:
+        prompt: with its frames.
+        video: whether its newest screens are one video, as a hosted model is shown them.
+    """
+    turns = arranged(prompt) if video else ((m.role, m.parts) for m in prompt.messages)
     return [
-        {
-            "role": message.role,
-            "content": [
-                {"type": "image", "image": _image(part, prompt)}
-                if isinstance(part, Frame)
-                else {"type": "text", "text": part}
-                for part in message.parts
-            ],
-        }
-        for message in prompt.messages
+        {"role": role, "content": [_content(part, prompt.image_size) for part in parts]}
+        for role, parts in turns
     ]
 
 
-def _image(frame: Frame, prompt: Prompt) -> Image:
-    image: Image = to_pil_image(frame, prompt.image_size).convert("RGB")
+def _content(part: str | Frame | Clip, size: tuple[int, int] | None) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if isinstance(part, Frame):
+        return {"type": "image", "image": _image(part, size)}
+    frames = [_image(frame, size) for frame in part.frames]
+    return {"type": "video", "video": frames, "fps": float(part.rate)}
+
+
+def _image(frame: Frame, size: tuple[int, int] | None) -> Image:
+    image: Image = to_pil_image(frame, size).convert("RGB")
     return image

@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "decisions_per_call": 1,
     "plans": True,
     "local": None,
+    "video": False,
 }
 """What an absent key means: it was added after the run was begun, or only differs from this."""
 

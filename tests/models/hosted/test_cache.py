@@ -84,13 +84,23 @@ def test_the_key_depends_on_every_setting_that_can_change_an_answer():
         "detail": "high",
     }
     names = {field.name for field in dataclasses.fields(HostedSettings)}
-    assert names == set(changes) | NOT_IN_CACHE_KEY
+    assert names == set(changes) | NOT_IN_CACHE_KEY | {"video"}
     keys = {cache_key(base.cache_fields(), PROMPT, "")}
     for name, value in changes.items():
         keys.add(cache_key(replace(base, **{name: value}).cache_fields(), PROMPT, ""))
     assert len(keys) == 1 + len(changes)
     patient = replace(base, name="x", timeout_s=9, tries=9, advice="x")
     assert cache_key(patient.cache_fields(), PROMPT, "") in keys
+
+
+def test_a_video_has_a_key_of_its_own_and_pictures_keep_that_of_earlier_versions():
+    pictures = HostedSettings(name="m", model_id="gemini-4-hydrogen", provider="google")
+    video = replace(pictures, video=True)
+    assert set(pictures.cache_fields()) == set(video.cache_fields()) - {"video"}
+    frames = prompt_of("Act.", Frame(PIXELS), other_pixels())
+    assert cache_key(pictures.cache_fields(), frames, "") != cache_key(
+        video.cache_fields(), frames, ""
+    )
 
 
 # -- the modes ------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from atari_vlm.costs.picture_tokens import Rule
 from atari_vlm.costs.prices import Price
+from atari_vlm.costs.prompt_tokens import SCREEN_TOKENS, newest_screens, picture_size
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost, setting
 from atari_vlm.models.hosted.tally import Tally
 from atari_vlm.types import Charge, Prompt
@@ -42,23 +43,43 @@ Scope: TypeAlias = Literal["run", "episode", "training", "bench"]
 """What a cap holds for; "training" includes the evaluation after it."""
 
 
-def max_input_tokens(prompt: Prompt, rule: Rule) -> int:
-    """The most input tokens that a vendor counts for a prompt."""
+VIDEO_MARGIN = 5
+"""Upper bound of what a frame of a video may count beyond its rule: where there are several frames
+a second, the length of their time stamps is not published."""
+
+
+def max_input_tokens(prompt: Prompt, rule: Rule, video_rule: Rule | None = None) -> int:
+    """The most input tokens that a vendor counts for a prompt.
+
+    Args:
+        prompt: with its frames.
+        rule: counts the tokens of an image; see `picture_tokens.rule_for`.
+        video_rule: counts those of a frame of a video, if the newest screens are one. The vendor
+            may look at one frame more than the video has.
+    """
     text = ceil(len(prompt.text.encode()) / BYTES_PER_TOKEN)
-    sizes = (prompt.image_size or frame.pixels.shape[1::-1] for frame in prompt.frames)
-    return text + OVERHEAD_TOKENS + sum(rule(width, height) for width, height in sizes)
+    sizes = [picture_size(frame, prompt) for frame in prompt.frames]
+    screens = len(newest_screens(prompt))
+    if video_rule is None or screens < 2:
+        return text + OVERHEAD_TOKENS + sum(rule(*size) for size in sizes)
+    pictures = sum(rule(*size) for size in sizes[:-screens])
+    each = video_rule(*sizes[-1]) + VIDEO_MARGIN
+    return text + OVERHEAD_TOKENS + SCREEN_TOKENS * screens + pictures + (screens + 1) * each
 
 
-def max_dollars(prompt: Prompt, price: Price, rule: Rule, max_tokens: int) -> float:
+def max_dollars(
+    prompt: Prompt, price: Price, rule: Rule, max_tokens: int, video_rule: Rule | None = None
+) -> float:
     """The most US dollars that one request can cost.
 
     Args:
         prompt: with its frames.
         price: of the model.
-        rule: counts the tokens of an image; see `picture_tokens.rule_for`.
+        rule: as for `max_input_tokens`.
         max_tokens: limit of the answer, hidden reasoning included.
+        video_rule: as for `max_input_tokens`.
     """
-    return price.cost(max_input_tokens(prompt, rule), 0, max_tokens)
+    return price.cost(max_input_tokens(prompt, rule, video_rule), 0, max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

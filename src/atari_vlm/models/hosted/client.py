@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from atari_vlm.models.hosted.faults import ErrorContext, Failure, classify_error
 from atari_vlm.models.hosted.request import Request, build_request
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.hosted.vendors import Endpoint
+from atari_vlm.models.hosted.video import check_encoder
 from atari_vlm.types import Prompt
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Client:
         api_key: None takes it from the vendor's environment variable.
 
     Raises:
-        MissingExtra: the vendor's client is not installed.
+        MissingExtra: the vendor's client, or the encoder of videos, is not installed.
         ModelUnusable: the vendor needs a key and there is none.
     """
 
@@ -46,6 +48,8 @@ class Client:
             key=self._vendor.key(settings.name, api_key),
         )
         self._vendor.check_installed(settings.name)
+        if settings.video:
+            check_encoder(settings.name)
         self._connection: _Connection | None = None
 
     @property
@@ -53,9 +57,13 @@ class Client:
         """The API key, which identifies the vendor's account."""
         return self._context.key
 
-    def build_request(self, prompt: Prompt, seed: int) -> Request:
-        """Convert a prompt to a request; see `request.build_request`."""
-        return build_request(self._settings, self._vendor, prompt, seed=seed)
+    async def build_request(self, prompt: Prompt, seed: int) -> Request:
+        """Convert a prompt to a request; see `request.build_request`.
+
+        Videos are encoded in another thread, because 30 screens take about 20 ms.
+        """
+        build = partial(build_request, self._settings, self._vendor, prompt, seed=seed)
+        return await asyncio.to_thread(build) if self._settings.video else build()
 
     async def send(self, request: Request) -> ModelResponse | Failure:
         """Send a request once and return the response, or why there is none."""

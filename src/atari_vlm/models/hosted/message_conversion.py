@@ -5,7 +5,7 @@ Pydantic-ai converts the messages to each vendor's JSON; nothing here depends on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from atari_vlm.atari import images
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.models.hosted.video import Clip, arranged, video_file
 from atari_vlm.types import Frame, Prompt, Reply, Usage
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 ImageMetadata: TypeAlias = dict[str, Any] | None
 """A vendor's options for an image, sent with each one."""
+
+VideoMetadata: TypeAlias = Callable[[float], dict[str, Any]]
+"""Screens a second -> a vendor's options for a video."""
+
+Part: TypeAlias = str | Frame | Clip
 
 
 def answer_schema(
@@ -74,7 +80,11 @@ def request_parameters(
     return ModelRequestParameters(output_mode="native", output_object=output)
 
 
-def to_messages(prompt: Prompt, image_metadata: ImageMetadata = None) -> list[ModelMessage]:
+def to_messages(
+    prompt: Prompt,
+    image_metadata: ImageMetadata = None,
+    video_metadata: VideoMetadata | None = None,
+) -> list[ModelMessage]:
     """Convert a prompt to messages.
 
     Consecutive messages of one role are merged, because strict chat templates require alternation.
@@ -82,9 +92,11 @@ def to_messages(prompt: Prompt, image_metadata: ImageMetadata = None) -> list[Mo
     Args:
         prompt: text and frames in reading order.
         image_metadata: the vendor's options for every image.
+        video_metadata: if given, the newest screens are one video (`video.arranged`).
 
     Raises:
         InvalidSetting: a system or assistant turn contains a frame.
+        ModelUnusable: the video is too large for a request.
     """
     from pydantic_ai.messages import (
         ModelRequest,
@@ -97,9 +109,11 @@ def to_messages(prompt: Prompt, image_metadata: ImageMetadata = None) -> list[Mo
 
     messages: list[ModelMessage] = []
     request: list[ModelRequestPart] = []
-    for role, parts in _turns(prompt):
+    for role, parts in _turns(prompt, video=video_metadata is not None):
         if role == "user":
-            content = [_content(part, prompt.image_size, image_metadata) for part in parts]
+            content = [
+                _content(part, prompt.image_size, image_metadata, video_metadata) for part in parts
+            ]
             request.append(UserPromptPart(content=content))
         elif role == "system":
             request.append(SystemPromptPart(content=_text(role, parts)))
@@ -111,24 +125,33 @@ def to_messages(prompt: Prompt, image_metadata: ImageMetadata = None) -> list[Mo
     return [message for message in messages if message.parts]
 
 
-def _turns(prompt: Prompt) -> Iterator[tuple[str, list[str | Frame]]]:
+def _turns(prompt: Prompt, *, video: bool) -> Iterator[tuple[str, list[Part]]]:
     """(role, parts) of every turn that is not empty."""
-    parts = ((m.role, part) for m in prompt.messages for part in m.parts if part != "")
-    for role, group in groupby(parts, key=lambda pair: pair[0]):
+    turns = arranged(prompt) if video else ((m.role, m.parts) for m in prompt.messages)
+    pairs = ((role, part) for role, parts in turns for part in parts if part != "")
+    for role, group in groupby(pairs, key=lambda pair: pair[0]):
         yield role, [part for _, part in group]
 
 
 def _content(
-    part: str | Frame, size: tuple[int, int] | None, metadata: ImageMetadata
+    part: Part,
+    size: tuple[int, int] | None,
+    image_metadata: ImageMetadata,
+    video_metadata: VideoMetadata | None,
 ) -> UserContent:
     from pydantic_ai.messages import BinaryContent
 
     if isinstance(part, str):
         return part
-    return BinaryContent(images.png(part, size), media_type="image/png", vendor_metadata=metadata)
+    if isinstance(part, Frame):
+        picture = images.png(part, size)
+        return BinaryContent(picture, media_type="image/png", vendor_metadata=image_metadata)
+    assert video_metadata is not None
+    metadata = video_metadata(float(part.rate))
+    return BinaryContent(video_file(part), media_type="video/mp4", vendor_metadata=metadata)
 
 
-def _text(role: str, parts: list[str | Frame]) -> str:
+def _text(role: str, parts: list[Part]) -> str:
     texts = [part for part in parts if isinstance(part, str)]
     if len(texts) < len(parts):
         raise InvalidSetting(f"Only a user's turn can show frames; this {role} turn has one.")

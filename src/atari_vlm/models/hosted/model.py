@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from atari_vlm.costs.picture_tokens import rule_for
+from atari_vlm.costs.picture_tokens import FAMILIES, rule_for, video_family
 from atari_vlm.errors import AtariVLMError, Lost, ModelFault, ModelUnusable
 from atari_vlm.models.hosted.budget import ACCOUNT, max_dollars, max_input_tokens
 from atari_vlm.models.hosted.cache import CacheSettings, ResponseCache, cache_key
@@ -42,7 +42,7 @@ class HostedModel:
         clock: for waits; tests substitute their own.
 
     Raises:
-        MissingExtra: the vendor's client is not installed.
+        MissingExtra: the vendor's client, or the encoder of videos, is not installed.
         ModelUnusable: the vendor needs a key and there is none.
         StoreError: the cache cannot be used.
     """
@@ -63,6 +63,8 @@ class HostedModel:
         self._client = None if replay else Client(settings, api_key)
         self._retry = RetryPolicy(settings.tries, settings.longest_wait_s)
         self._image_tokens = rule_for(settings.provider, settings.model_id, settings.detail)
+        family = video_family(settings.model_id, settings.detail) if settings.video else None
+        self._frame_tokens = FAMILIES[family] if family else None
         self.price = settings.known_price
         """None if unknown."""
         self._has_answered = False
@@ -87,11 +89,11 @@ class HostedModel:
 
     def max_charge(self, prompt: Prompt) -> Charge:
         """The most that one request can cost, which is reserved before it is sent."""
-        max_tokens, rule = self.settings.max_tokens, self._image_tokens
-        tokens = max_input_tokens(prompt, rule) + max_tokens
+        max_tokens, rule, video = self.settings.max_tokens, self._image_tokens, self._frame_tokens
+        tokens = max_input_tokens(prompt, rule, video) + max_tokens
         if self.price is None:
             return Charge(tokens, None)
-        return Charge(tokens, max_dollars(prompt, self.price, rule, max_tokens))
+        return Charge(tokens, max_dollars(prompt, self.price, rule, max_tokens, video))
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """Return the vendor's answer, after at most `tries` requests, or the cached one.
@@ -131,7 +133,7 @@ class HostedModel:
         self, client: Client, prompt: Prompt, seed: int, uncertain: list[Charge]
     ) -> Reply:
         """The answer; the maximum of each request of uncertain cost is added to `uncertain`."""
-        request, most = client.build_request(prompt, seed), self.max_charge(prompt)
+        request, most = await client.build_request(prompt, seed), self.max_charge(prompt)
         host = self.settings.base_url or self.settings.provider
         limiter = limiter_for(host, client.key, self._clock)
         start = time.perf_counter()

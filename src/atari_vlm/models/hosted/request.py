@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from atari_vlm.models.hosted.dialects import constraint_fields, get_dialect
@@ -40,8 +41,11 @@ def build_request(
 
     Raises:
         InvalidSetting: a system or assistant turn contains a frame.
+        ModelUnusable: the video is too large for a request.
     """
-    messages = to_messages(prompt, vendor.image_metadata(settings.model_id, settings.detail))
+    model_id, detail = settings.model_id, settings.detail
+    shown_as_video = partial(vendor.video_metadata, model_id, detail) if settings.video else None
+    messages = to_messages(prompt, vendor.image_metadata(model_id, detail), shown_as_video)
     if settings.provider == "openai-compatible":
         # The dialect's fields ask for the form of the answer.
         return Request(messages, request_parameters(), _compatible(settings, prompt, seed))

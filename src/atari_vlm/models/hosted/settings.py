@@ -53,6 +53,8 @@ class HostedSettings:
     """How long a reasoning model thinks; None for models that do not reason."""
     detail: Detail = "auto"
     """Resolution at which the vendor reads images, if it offers a choice; see `vendors`."""
+    video: bool = False
+    """Whether the newest screens are sent as one video, not as pictures."""
     price: Price | None = None
     """Overrides the public price list. Unset, a server of your own has no price."""
     prompt_type: str = "basic"
@@ -77,6 +79,11 @@ class HostedSettings:
             raise InvalidSetting(
                 f"{setting('temperature')} must be 0 to 2, not {self.temperature!r}."
             )
+        if self.video and not self.vendor.takes_video(self.model_id):
+            raise InvalidSetting(
+                f"{self.name} takes no video; Google's Gemini models do. Leave {setting('video')} "
+                f"out: {setting('frames_in_prompt')} sets how many screens it is shown as pictures."
+            )
 
     @property
     def vendor(self) -> Vendor:
@@ -96,6 +103,8 @@ class HostedSettings:
     def cache_fields(self) -> dict[str, Any]:
         """The settings that can change an answer, for the key of the response cache."""
         names = [field.name for field in fields(self) if field.name not in NOT_IN_CACHE_KEY]
+        if not self.video:
+            names.remove("video")  # added later: answers about pictures keep their keys
         return {name: getattr(self, name) for name in names}
 
 

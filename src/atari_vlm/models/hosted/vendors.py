@@ -38,6 +38,14 @@ class Endpoint:
     """Whether the request sets a reasoning effort."""
 
 
+def _no_video(model_id: str, detail: Detail, fps: float) -> dict[str, Any]:
+    return {}
+
+
+def _never(model_id: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """A company that hosts models, or the OpenAI-compatible servers."""
@@ -55,6 +63,10 @@ class Vendor:
     """The request settings for an effort, which also ask for the reasoning text."""
     image_metadata: Callable[[str, Detail], ImageMetadata]
     """(model id, detail) -> the options sent with every image."""
+    video_metadata: Callable[[str, Detail, float], dict[str, Any]] = _no_video
+    """(model id, detail, screens a second) -> the options sent with a video."""
+    takes_video: Callable[[str], bool] = _never
+    """Whether a model, by its id, takes video."""
     listed: bool = True
     """Whether the public price list covers it."""
 
@@ -193,6 +205,15 @@ def _google_image(model_id: str, detail: Detail) -> ImageMetadata:
     return {"media_resolution": {"level": f"MEDIA_RESOLUTION_{level}"}}
 
 
+def _google_video(model_id: str, detail: Detail, fps: float) -> dict[str, Any]:
+    # Without `fps` Gemini looks at one frame a second.
+    return {"fps": fps, **(_google_image(model_id, detail) or {})}
+
+
+def _is_gemini(model_id: str) -> bool:
+    return model_id.startswith("gemini")
+
+
 def _no_image_metadata(model_id: str, detail: Detail) -> ImageMetadata:
     return None
 
@@ -227,6 +248,8 @@ VENDORS: dict[Provider, Vendor] = {
         connect=_google,
         effort_settings=_effort,
         image_metadata=_google_image,
+        video_metadata=_google_video,
+        takes_video=_is_gemini,
     ),
     "openai-compatible": Vendor(
         label="The server",

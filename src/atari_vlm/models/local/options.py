@@ -1,4 +1,4 @@
-"""How a model in this process is held, and how it is shown the screens."""
+"""How a model in this process is held."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ class LocalOptions:
     device: str | None = option(None, "cpu, cuda, cuda:1, or auto for all GPUs.")
     threads: int | None = option(None, "Threads on a CPU.")
     together: int | None = option(None, "Most prompts in one batch; default: 16.")
-    video: bool | None = option(
-        None, "Several screens as one video, or as pictures.", flag="--video/--pictures"
-    )
     trust_remote_code: str | None = option(
         None, "Run the Python code of this one checkpoint: ORG/NAME@COMMIT, or its folder."
     )
@@ -41,7 +38,7 @@ class LocalOptions:
     @property
     def rest(self) -> dict[str, Any]:
         """What was set of the other settings of a local model, by name."""
-        names = ("together", "video", "trust_remote_code")
+        names = ("together", "trust_remote_code")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
