@@ -317,7 +317,7 @@ def test_they_are_benched_from_python(tmp_path, mine, processes):
     assert [cell.player for cell in cells] == names
     assert [cell.privileges for cell in cells] == [(), (), ("ram",), ()]
     assert all(len(cell.scores) == 2 for cell in cells)
-    with closing(Run.read(tmp_path / "breakout" / "checksum-s0")) as run:
+    with closing(Run.read(tmp_path / "breakout" / "checksum-terse-s0")) as run:
         assert run.settings["strategy"]["name"] == "terse"
         assert run.settings["learner"] == "reflect"
         assert len(run.learning_calls()) == 1

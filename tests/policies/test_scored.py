@@ -120,5 +120,5 @@ def test_the_command_line_decides_by_probability_and_draws_the_page(tmp_path):
     assert "Decisions: 6 (6 scored)" in done.stdout
     assert "scored" in (tmp_path / "r" / "replay.html").read_text(encoding="utf-8")
     refused = play("--quantize", "4bit", cwd=tmp_path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "embedded takes no --quantize: it is for models in this process" in refused.stderr

@@ -164,7 +164,8 @@ def find_folder(
     game, seed = str(settings["game"]), trainer.seed
     kept = {key: value for key, value in settings.items() if key not in ignored}
     prompt = str(settings["prompt"])
-    shown = name if prompt in (NO_PROMPT, name) else f"{name}-{prompt}"
+    told = prompt in (NO_PROMPT, name.partition("+")[0])  # embedded, embedded+blank
+    shown = name if told else f"{name}-{prompt}"
     # Benches of earlier versions did not name the prompt.
     candidates = (
         [f"{name}-s{seed}"]
