@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.advice.estimate import record_of
+from atari_vlm.advice.estimate import billed, estimate_of, record_of
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
@@ -84,8 +84,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         watch: called with (episode, step) during play.
         shared_budget: what this and other trainers may spend together, in place of `budget` and
             `budget_tokens`; earlier sessions are counted in it already.
-        progress: a line of progress on standard error; None for one on a terminal and in a
-            notebook, unless `watch` is given.
+        progress: a line of progress on standard error, after the estimate of a paid player; None
+            for a terminal and a notebook only, unless `watch` is given.
     {options}
     """
 
@@ -251,12 +251,14 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
 
     def _progress(self, run: Run, purpose: str, episodes: int) -> Progress:
         phase = f", {_PHASES[purpose]}" if self.player.learner else ""
+        done = sum(row.status == "finished" for row in run.episodes())
         return Progress(
             f"{self.player.game.name}, {self.player.name}{phase}",
             episodes,
-            wanted=self.progress,
-            done=sum(row.status == "finished" for row in run.episodes()),
+            wanted=self.progress if self.watch is None else bool(self.progress),
+            done=done,
             longest=self.max_decisions,
+            opening=partial(_estimate_line, self.player, episodes - done),
         )
 
     async def _until_done(
@@ -296,6 +298,13 @@ async def _close(model: Model) -> None:
         await model.close()
     except Exception as error:
         warnings.warn(f"{model.name} could not be closed: {error}", stacklevel=2)
+
+
+def _estimate_line(player: Player, episodes: int) -> str:
+    """What the episodes that are left will cost; "" if there are none, or nobody bills them."""
+    if episodes < 1 or not billed(player):
+        return ""
+    return f"Estimate: {estimate_of(player, episodes).line}"
 
 
 def _ended(folder: Path, num_episodes: int) -> bool:
@@ -346,8 +355,8 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
         strategy: a prompt of your own, used in place of `prompt_type`.
         learner: a learner of your own.
         watch: called with (episode, step) during play.
-        progress: a line of progress on standard error; None for one on a terminal and in a
-            notebook, unless `watch` is given.
+        progress: a line of progress on standard error, after the estimate of a paid player; None
+            for a terminal and a notebook only, unless `watch` is given.
     {options}
     """
     parts: dict[str, Any] = {}

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
@@ -58,6 +59,7 @@ class Progress:
         wanted: None shows it on a terminal and in a notebook only, True in a log too, False never.
         done: episodes that were finished before.
         longest: most decisions of an episode; None if it has no limit.
+        opening: makes the line that is printed first; "" for none.
         file: where to; None for standard error.
     """
 
@@ -69,6 +71,7 @@ class Progress:
         wanted: bool | None = None,
         done: int = 0,
         longest: int | None = None,
+        opening: Callable[[], str] = str,
         file: TextIO | None = None,
     ) -> None:
         self._title, self._episodes, self._longest = title, episodes, longest
@@ -78,8 +81,11 @@ class Progress:
         self._shown = time.monotonic()
         self._tally = Tally()
         self._ended, self._width = done, 0
+        self._opening = opening
 
     def __enter__(self) -> Progress:
+        if self._shows and (line := self._opening()):
+            print(line, file=self._file, flush=True)
         return self
 
     def __exit__(

@@ -105,12 +105,12 @@ class SpendOptions:
     """What may be spent; None for no cap."""
 
     budget: float | None = option(
-        None, "Most US dollars of a run; raise it to continue a run that stopped."
+        None, "Most US dollars of a run, or of a whole bench or training; raise it to continue."
     )
     budget_episode: float | None = option(
         None, "Most US dollars of an episode, which is then cut short."
     )
-    budget_tokens: int | None = option(None, "Most tokens of a run, read and written.")
+    budget_tokens: int | None = option(None, "The same in tokens, read and written.")
 
     def __post_init__(self) -> None:
         _ = self.caps
