@@ -1,7 +1,7 @@
 """Pooling: one picture of the last raw screens, so that sprites that flicker are seen.
 
 The Atari 2600 draws few sprites a line. Games with more draw them in turns: the ship of Asteroids
-on every other frame, each ghost of Pacman on every fourth, each worrior of Wizard of Wor on every
+on every other frame, each ghost of Pacman on every fourth, each monster of Wizard of Wor on every
 second to sixth. A person sees them all. One raw screen shows some of them, and the brighter pixels
 of several screens show them all, but with a trail behind everything that moves.
 `benchmarks/flicker.py` measures both faults in every game.
@@ -57,7 +57,7 @@ def brighter(screens: Sequence[Pixels]) -> Pooled:
 
 
 LONGEST = 5
-"""Frames after which a sprite that is not drawn again is gone. With six worriors on the screen,
+"""Frames after which a sprite that is not drawn again is gone. With six monsters on the screen,
 Wizard of Wor draws each on every sixth frame."""
 
 NEAR = 4
