@@ -366,3 +366,31 @@ def test_an_illegal_action_is_refused_with_the_legal_ones():
 def test_games_that_end_the_process_are_refused_with_the_reason():
     with pytest.raises(UnsafeGame, match=r"two players|single-player|ends the process"):
         AtariVLMEnvironment("Combat-v5")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"frame_skip": 1},
+        {"repeat_action_probability": 0.0},
+        {"pool_frames": "last"},
+        {"frame_stack": 2},
+        {"max_frames": 100},
+    ],
+)
+def test_a_state_goes_into_no_environment_in_which_the_game_would_go_on_otherwise(other):
+    env = AtariVLMEnvironment("pong")
+    env.reset(seed=0)
+    saved = env.save()
+    with pytest.raises(StoreError, match=next(iter(other))):
+        AtariVLMEnvironment("pong", **other).restore(saved)
+    smaller = AtariVLMEnvironment("pong", resize_shape=(84, 84), grayscale=True)
+    assert smaller.restore(saved)[0].shape == (4, 84, 84)
+    assert len(repr(saved)) < 80
+
+
+def test_a_setting_is_given_by_one_of_its_names():
+    with pytest.raises(InvalidSetting, match="frameskip is ALE's name of frame_skip"):
+        AtariVLMEnvironment("pong", frame_skip=2, frameskip=4)
+    assert AtariVLMEnvironment("pong", frameskip=2).frame_skip == 2
+    assert AtariVLMEnvironment("pong", frame_stack=np.int64(2)).observation_space.shape[0] == 2

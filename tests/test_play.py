@@ -448,3 +448,9 @@ def test_another_seed_in_the_same_folder_is_refused_in_the_unit_that_was_given(t
     play("pong", "random", max_decisions=3, run_folder=tmp_path, seed=9)
     with pytest.raises(StoreError, match="it has seed 9, not 4"):
         play("pong", "random", max_decisions=3, run_folder=tmp_path, seed=4)
+
+
+def test_a_process_without_standard_error_plays(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    played = play("pong", up(), max_decisions=3, progress=True, run_folder=tmp_path)
+    assert played.episodes[0].decisions == 3

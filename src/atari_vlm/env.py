@@ -91,6 +91,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
     ) -> None:
         if ale_keywords:
             ours = ale_names.renamed(ale_keywords, inspect.signature(type(self)).parameters)
+            ale_names.check_once(ours, frame_skip=(frame_skip, 4), max_frames=(max_frames, 108_000))
             frame_skip = ours.get("frame_skip", frame_skip)
             max_frames = ours.get("max_frames", max_frames)
         _check_range("frame_stack", frame_stack)
@@ -116,7 +117,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         self.obs_type, self.keep_screens = obs_type, keep_screens
         self.metadata = {**self.metadata, "render_fps": 60 / frame_skip}
         self.legal, self.mode = self.emulator.legal, mode
-        self._frames: deque[Frame] = deque(maxlen=frame_stack)
+        self._frames: deque[Frame] = deque(maxlen=int(frame_stack))
         self._arrays: dict[Frame, Pixels] = {}
         self._moment: Pixels | None = None
         self._episode = self._step = 0
@@ -189,6 +190,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             score=self._score,
             seed=self._np_random_seed,
             rng=None if rng is None else dict(rng.bit_generator.state),
+            settings=self._dynamics(),
         )
 
     def restore(
@@ -197,15 +199,15 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         """Continue from what `save` returned; returns (observation, info) of that moment.
 
         Args:
-            saved: of the same game and `frame_stack`.
+            saved: of the same game and settings; sizes and colours may differ.
             seed: seeds new sticky actions, so that a search cannot foresee those of the game; None
                 for the actions that would have followed.
 
         Raises:
             InvalidSetting: `saved` does not come from `save`.
-            StoreError: it is of another game, or of another `frame_stack` or `keep_screens`.
+            StoreError: it is of another game, or was saved with other settings.
         """
-        check_fits(saved, self._frames.maxlen, self.keep_screens)
+        check_fits(saved, self._dynamics(), self.keep_screens)
         self.emulator.restore(saved.emulator, seed=seed)
         if self.keep_screens:
             self.emulator.film = deque(saved.film, maxlen=self.keep_screens)
@@ -215,6 +217,19 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         self._np_random_seed = saved.seed
         self._np_random = saved.generator()
         return self._array(), self._info()
+
+    def _dynamics(self) -> dict[str, Any]:
+        """The settings on which the next observations depend, but for mode and difficulty.
+
+        Those two are part of a Snapshot.
+        """
+        return {
+            "frame_stack": self._frames.maxlen,
+            "frame_skip": self.frame_skip,
+            "pool_frames": self.pool_frames,
+            "repeat_action_probability": self.emulator.repeat_action_probability,
+            "max_frames": self.emulator.max_frames,
+        }
 
     def _current_frame(self) -> Frame:
         self._moment = self.emulator.screen(pooled=False)

@@ -18,7 +18,7 @@ from atari_vlm.advice.estimate import billed, estimate_of, record_of
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
-from atari_vlm.options import abouts, check_number, option, part, takes, values
+from atari_vlm.options import abouts, check_number, given, option, part, takes, values
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import Learner, Model, Policy, check_parts
 from atari_vlm.runs.options import MOST_SEEDS
@@ -225,7 +225,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         }
         if taught is not None and taught.words is not None:
             settings["prompt_version"] = taught.words
-        with closing(Run.play(folder, settings)) as run:
+        with closing(Run.play(folder, settings, given(part(self, Options)))) as run:
             before = sum(run.sources().values())
             with self._progress(run, purpose, len(seeds)) as shown:
                 wait_for(self._until_done(run, purpose, seeds, taught, self._watcher(shown)))

@@ -345,3 +345,42 @@ def test_a_snapshot_of_another_game_is_refused():
 def test_a_setting_out_of_range_is_refused_with_what_is_offered(setting, message):
     with pytest.raises(InvalidSetting, match=message):
         Emulator(get_game("pong"), **setting)
+
+
+@pytest.mark.parametrize("name", ["qbert", "tetris"])
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 4])
+def test_a_snapshot_of_an_unfinished_first_screen_goes_on_as_the_game_did(name, at):
+    # The code of before wrote past the screen of Tetris, which ended the process.
+    played = Emulator(get_game(name))
+    played.reset(seed=1)
+    for _ in range(at):
+        played.play(0, 1, 1)
+    saved = played.save()
+
+    def rest(emulator):
+        screens = []
+        for k in range(20):
+            emulator.play(k % len(emulator.legal), 1, 1)
+            screens.append((emulator.screen(pooled="last").tobytes(), emulator.ram.tobytes()))
+        return screens
+
+    expected, fresh = rest(played), Emulator(get_game(name))
+    for emulator in (fresh, played):
+        emulator.restore(saved)
+        assert rest(emulator) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"repeat_action_probability": "x"}, "repeat_action_probability"),
+        ({"repeat_action_probability": None}, "repeat_action_probability"),
+        ({"max_frames": "5"}, "max_frames"),
+        ({"max_frames": 1.5}, "max_frames"),
+        ({"max_frames": True}, "max_frames"),
+        ({"mode": 1.5}, "mode"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_by_name(settings, named):
+    with pytest.raises(InvalidSetting, match=named):
+        Emulator(get_game("pong"), **settings)

@@ -14,7 +14,7 @@ from atari_vlm.bench.matrix import bench, play_bench
 from atari_vlm.bench.page import write_bench_page
 from atari_vlm.bench.results import read_results
 from atari_vlm.bench.settings import BenchSettings
-from atari_vlm.errors import BudgetExceeded, InvalidSetting, ModelUnusable
+from atari_vlm.errors import BudgetExceeded, InvalidSetting, ModelUnusable, StoreError
 from atari_vlm.models.scripted import ScriptedModel
 from tests.cli.test_cli import command
 from tests.servers import Server
@@ -59,7 +59,7 @@ def test_a_player_that_cannot_play_a_game_is_an_empty_cell_and_the_rest_is_playe
     assert "no scripted expert for 'tetris'" in cells[0].problem
     assert "was taught" in cells[1].problem
     assert lines.index(f"tetris, embedded: cannot play. {cells[1].problem}") < lines.index(
-        "tetris, random: begins, 1 episodes"
+        "tetris, random: begins, 1 episode"
     )
     rows = rows_of(tmp_path)
     assert [(row["status"], row["mean"], bool(row["problem"])) for row in rows] == [
@@ -261,3 +261,27 @@ def test_a_folder_of_an_older_bench_keeps_its_rows_and_has_a_page(tmp_path):
         "freeway/always-NOOP-s0",
         "freeway/noop-s0",
     ]
+
+
+# --- folders that are not as they should be ------------------------------------------------------
+
+
+def test_a_damaged_run_of_another_game_stops_no_bench_without_a_budget(tmp_path):
+    bench(settings(tmp_path, games=("freeway",), players=("noop",)), silent)
+    (damaged,) = tmp_path.glob("freeway/*/run.sqlite")
+    damaged.write_bytes(b"no database" * 300)
+    (cell,) = bench(settings(tmp_path, players=("random",)), silent)
+    assert cell.status == "played"
+
+
+def test_a_bench_that_cannot_be_written_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"Cannot write a bench to .*file: it is a file"):
+        bench(settings(tmp_path / "file", players=("random",)), silent)
+    assert command("bench", "--models", "random", "--out", "file", cwd=tmp_path).returncode == 1
+
+
+def test_pooling_is_for_players_that_can_follow_it(tmp_path):
+    asked = settings(tmp_path, players=("embedded", "random"), pool_frames="last")
+    bench(asked, silent)
+    assert [row["pool_frames"] for row in rows_of(tmp_path)] == ["brighter", "last"]

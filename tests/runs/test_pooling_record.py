@@ -66,6 +66,15 @@ def test_a_run_from_before_the_setting_replays_and_goes_on_with_two_screens(tmp_
     with closing(sqlite3.connect(tmp_path / "run.sqlite")) as db:
         db.execute("DELETE FROM settings WHERE name = 'pool_frames'")
         db.commit()
+    asked = VLMTrainer(
+        "wizard_of_wor",
+        policy=Looks(),
+        run_folder=tmp_path,
+        max_decisions=60,
+        pool_frames="flicker",
+    )
+    with pytest.raises(StoreError, match="pool_frames 'brighter', not 'flicker'"):
+        asked.train(2)
     player = Looks()
     trainer(player).train(2)
     with closing(Run.read(tmp_path)) as run:

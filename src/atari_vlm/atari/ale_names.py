@@ -40,6 +40,19 @@ _ABSENT = {
 }
 
 
+def check_once(renamed: Mapping[str, Any], **ours: tuple[Any, Any]) -> None:
+    """Raise InvalidSetting if a setting is given under both names.
+
+    Args:
+        renamed: what was given under ALE's names, by ours.
+        ours: (value, default) of our keywords.
+    """
+    for name, (value, default) in ours.items():
+        if name in renamed and value not in (default, renamed[name]):
+            ale = next(key for key, known in _RENAMED.items() if known == name)
+            raise InvalidSetting(f"{ale} is ALE's name of {name}: give one of them, not both.")
+
+
 def renamed(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of ALE's environment as those of ours.
 

@@ -30,6 +30,9 @@ ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 NO_LIMIT = 10**12
 """Emulator frames that no episode reaches: 500 years of play."""
 
+FIRST_SCREENS = {"qbert": 4, "tetris": 4}
+"""Emulator frames of a game in which its first screens are unfinished; 1 in all others."""
+
 LONG_SCREENS = frozenset({"tic_tac_toe_3d"})
 """Games that compute for several emulator frames without finishing a screen, of all games in 8,000
 frames of random play. While they do, a restored state may draw its next screens differently. So may
@@ -63,15 +66,18 @@ class Emulator:
         mode: int | None = None,
         difficulty: int | None = None,
     ) -> None:
-        if not 0 <= repeat_action_probability <= 1:
+        sticky = repeat_action_probability
+        if not _is_share(sticky):
             raise InvalidSetting(
-                f"{setting('repeat_action_probability')} must be within 0 and 1, "
-                f"not {repeat_action_probability}."
+                f"{setting('repeat_action_probability')} must be within 0 and 1, not {sticky!r}."
             )
         if max_frames is None:
             max_frames = NO_LIMIT
-        if max_frames < 1:
-            raise InvalidSetting(f"{setting('max_frames')} must be at least 1, not {max_frames}.")
+        if _whole(max_frames) < 1:
+            raise InvalidSetting(
+                f"{setting('max_frames')} must be at least 1, not {max_frames!r}: a whole "
+                "number of frames, or None for no limit."
+            )
         self._settings = {
             "repeat_action_probability": repeat_action_probability,
             "full_action_space": full_action_space,
@@ -280,7 +286,7 @@ class Emulator:
             raise StoreError(f"A snapshot of {snapshot.game!r} cannot go into {self.game.name!r}.")
         if snapshot.rng is None and seed is None:
             raise InvalidSetting("A snapshot without its random generator needs a seed.")
-        self._restore_state(ale_py.ALEState(snapshot.state), at_start=snapshot.frame == 0)
+        self._restore_state(ale_py.ALEState(snapshot.state), snapshot.frame)
         self._last_action = snapshot.last_action
         self._set_screens(*snapshot.screens)
         self.frame, self._terminated = snapshot.frame, snapshot.terminated
@@ -289,13 +295,16 @@ class Emulator:
         if seed is None and snapshot.rng is not None:
             self._rng.bit_generator.state = snapshot.rng
 
-    def _restore_state(self, state: Any, *, at_start: bool) -> None:
+    def _restore_state(self, state: Any, frame: int) -> None:
         # The states of ALE 0.12.1 hold neither the screen that is being drawn nor whether it is
         # finished (upstream PRs #732 and #739). Both must be as they were when the state was saved,
-        # or the game goes on differently in Qbert and Tetris, whose first screen is unfinished.
+        # or the game goes on differently, or ALE writes past the screen and the process ends.
         ale = self._ale
-        if at_start or self.game.name in LONG_SCREENS:
+        early = frame < FIRST_SCREENS.get(self.game.name, 1)
+        if early or self.game.name in LONG_SCREENS:
             ale.reset_game()
+            for _ in range(frame if early else 0):
+                ale.act(self._noop)
         elif self.frame == 0:
             ale.restoreState(state)
             ale.act(self._noop)
@@ -314,6 +323,11 @@ def _restored(
     emulator.restore(snapshot)
     emulator.film = film
     return emulator
+
+
+def _is_share(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and bool(0 <= value <= 1)
 
 
 def _whole(value: Any) -> int:
@@ -342,7 +356,7 @@ def _rom(name: str) -> os.PathLike[Any]:
 def _choose(name: str, value: int | None, offered: Sequence[int], setter: Any) -> None:
     if value is None:
         return
-    if value not in offered:
+    if _whole(value) not in offered:
         numbers = ", ".join(str(number) for number in offered)
-        raise InvalidSetting(f"This game has no {setting(name)} {value}. It offers: {numbers}.")
-    setter(value)
+        raise InvalidSetting(f"This game has no {setting(name)} {value!r}. It offers: {numbers}.")
+    setter(_whole(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,9 @@ class Snapshot:
     rng: dict[str, Any] | None
     """State of the generator that draws sticky actions; None in a snapshot for a search."""
 
+    def __repr__(self) -> str:
+        return f"Snapshot({self.game!r}, frame {self.frame})"
+
     def without_rng(self) -> Snapshot:
         """The same state without its random generator, so that a search cannot foresee it."""
         return replace(self, rng=None)
@@ -48,7 +52,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EnvironmentSnapshot:
-    """The whole state of an AtariVLMEnvironment; it can be pickled, and holds no settings."""
+    """The whole state of an AtariVLMEnvironment; it can be pickled."""
 
     emulator: Snapshot
     frames: tuple[Frame, ...]
@@ -62,6 +66,14 @@ class EnvironmentSnapshot:
     """The seed that Gymnasium's generator was made from."""
     rng: dict[str, Any] | None
     """State of Gymnasium's generator, which seeds episodes; None if it was never used."""
+    settings: dict[str, Any]
+    """The settings of the environment in which the game goes on in the same way."""
+
+    def __repr__(self) -> str:
+        return (
+            f"EnvironmentSnapshot({self.emulator.game!r}, decision {self.step}, score "
+            f"{self.score:g})"
+        )
 
     def generator(self) -> Generator | None:
         """Gymnasium's generator as it was."""
@@ -72,23 +84,24 @@ class EnvironmentSnapshot:
         return generator
 
 
-def check_fits(saved: object, frame_stack: int | None, keep_screens: int) -> None:
+def check_fits(saved: object, settings: Mapping[str, Any], keep_screens: int) -> None:
     """Raise unless an environment of these settings can continue from `saved`.
 
     Raises:
         InvalidSetting: `saved` does not come from `save`.
-        StoreError: it was saved with another `frame_stack`, or without the screens to keep.
+        StoreError: it was saved with other settings, or without the screens to keep.
     """
     if not isinstance(saved, EnvironmentSnapshot):
         raise InvalidSetting(
             "env.restore() takes what env.save() returned, which holds screens and score too, "
             f"not a value of type {type(saved).__name__}."
         )
-    if len(saved.frames) != frame_stack:
-        raise StoreError(
-            f"A state saved with {setting('frame_stack', len(saved.frames))} cannot go into an "
-            f"environment with {setting('frame_stack', frame_stack)}."
-        )
+    for name, value in settings.items():
+        if saved.settings[name] != value:
+            raise StoreError(
+                f"A state saved with {setting(name, saved.settings[name])} cannot go into an "
+                f"environment with {setting(name, value)}, in which the game would go on otherwise."
+            )
     if keep_screens and not saved.film:
         raise StoreError(
             f"A state saved without {setting('keep_screens')} cannot go into an environment that "

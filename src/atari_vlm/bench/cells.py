@@ -135,7 +135,7 @@ def _status(rows: list[EpisodeRow]) -> tuple[Status, str]:
         if row.status == "invalid":
             return "invalid", row.message
     if not rows or any(row.status == "playing" for row in rows):
-        return "stopped", "not finished; the same command continues it"
+        return "stopped", "not finished; the command that began it continues it"
     return "played", ""
 
 

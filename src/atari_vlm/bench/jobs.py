@@ -23,7 +23,7 @@ from atari_vlm.bench.settings import (
 )
 from atari_vlm.errors import CannotPlay, InvalidSetting, StoreError
 from atari_vlm.models.hosted.budget import SharedBudget
-from atari_vlm.options import part, values
+from atari_vlm.options import given, part, values
 from atari_vlm.players import NO_PROMPT, Options
 from atari_vlm.policies.registry import ALWAYS, constants
 from atari_vlm.protocols import Policy
@@ -193,7 +193,7 @@ def _free(folder: Path, trainer: VLMTrainer, ignored: tuple[str, ...]) -> bool:
     try:
         with closing(Run.read(folder)) as run:
             same = {name: run.settings.get(name) for name in ignored}
-            must_match(folder, run.settings, {**asked, **same})
+            must_match(folder, run.settings, {**asked, **same}, given(part(trainer, Options)))
     except StoreError:
         return False
     return True

@@ -25,7 +25,14 @@ from atari_vlm.bench.cells import Cell, read_cell
 from atari_vlm.bench.jobs import Job, best_constant, check_jobs, trainer_of
 from atari_vlm.bench.results import read_results, write_results
 from atari_vlm.bench.settings import BASELINES, BEST_CONSTANT, BenchSettings, Player, name_of
-from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, RunInvalid, setting
+from atari_vlm.errors import (
+    AtariVLMError,
+    InvalidSetting,
+    ModelUnusable,
+    RunInvalid,
+    StoreError,
+    setting,
+)
 from atari_vlm.models.hosted.budget import SharedBudget, format_dollars
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import part
@@ -50,7 +57,7 @@ Played = tuple[Cell, AtariVLMError | None]
 """A cell, and the error that stopped it."""
 
 
-def bench(settings: BenchSettings, report: Report) -> list[Cell]:
+def bench(settings: BenchSettings, report: Report = print) -> list[Cell]:
     """Play every cell that is not finished, and write results.csv and results.json.
 
     The files have every cell of the folder, those of other benches included; `read_results` returns
@@ -86,11 +93,11 @@ def play_bench(settings: BenchSettings, report: Report) -> tuple[list[Cell], Ata
     caps = part(settings, SpendOptions).caps
     # Two benches at once would each spend the whole budget.
     busy = f"Another bench with a budget is playing in {settings.out}. Wait, or use another folder."
-    settings.out.mkdir(parents=True, exist_ok=True)
+    _make(settings.out)
     with closing(lock(settings.out / "lock", busy)) if caps else nullcontext():
         context = get_context("spawn") if settings.processes > 1 else None
         shared = SharedBudget(caps, "bench", context)
-        for spent in _spent_earlier(settings.out):
+        for spent in _spent_earlier(settings.out, capped=bool(caps)):
             shared.add(spent)
         for cell in empty:
             report(f"{cell.game}, {cell.player}: cannot play. {cell.problem}")
@@ -134,11 +141,29 @@ def _write(settings: BenchSettings, cells: Sequence[Cell], shared: SharedBudget)
         write_results(settings.out, every, budget)
 
 
-def _spent_earlier(out: Path) -> Iterator[Charge]:
-    """What every run in the folder of a bench has spent."""
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror
+        raise StoreError(f"Cannot write a bench to {folder}: {reason}.") from None
+
+
+def _spent_earlier(out: Path, *, capped: bool) -> Iterator[Charge]:
+    """What every run in the folder of a bench has spent.
+
+    Raises:
+        StoreError: a run cannot be read, and there is a cap that its spending counts toward.
+    """
     for path in out.glob("*/*/run.sqlite"):
-        with closing(Run.read(path.parent)) as run:
-            yield Charge(*run.spent())
+        try:
+            with closing(Run.read(path.parent)) as run:
+                spent = Charge(*run.spent())
+        except StoreError:
+            if capped:
+                raise
+            continue
+        yield spent
 
 
 # --- in this process -----------------------------------------------------------------------------
@@ -169,7 +194,7 @@ def play_job(settings: BenchSettings, job: Job, shared: SharedBudget, report: Re
         shared: what the bench may spend.
         report: called with a line at the start, after each episode, and at the end.
     """
-    report(f"{job.name}: begins, {settings.episodes} episodes")
+    report(f"{job.name}: begins, {settings.episodes} episode{'s' * (settings.episodes > 1)}")
     player = job.player
     watch = _Progress(job, settings.episodes, shared, report).watch
     try:

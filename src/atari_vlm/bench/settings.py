@@ -116,6 +116,7 @@ def _followed(player: Player, options: Options) -> set[str]:
     kind = _kind(player, options.address)
     names = {name for group in _GROUPS[kind] for name in abouts(group)}
     if kind == "embedded":
+        names.discard("pool_frames")  # it keeps the pictures that it was trained on
         names.add("decide")
         if options.decide == "score":
             names.add("temperature")

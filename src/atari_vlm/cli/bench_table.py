@@ -129,5 +129,7 @@ def _summary(cells: Sequence[Cell]) -> Iterator[str]:
     known = [cell.usage.dollars for cell in cells if cell.usage.dollars is not None]
     if sum(known) or len(known) < len(cells):
         unknown = len(cells) - len(known)
-        more = f", and what {unknown} cells of unknown price cost" if unknown else ""
-        yield f"Spent on all cells: {calls:,} calls, {format_dollars(sum(known))}{more}."
+        dollars = [format_dollars(sum(known))] if sum(known) or not unknown else []
+        if unknown:
+            dollars.append(f"what {unknown} cell{'s' * (unknown > 1)} of unknown price cost")
+        yield f"Spent on all cells: {calls:,} calls, {' and '.join(dollars)}."

@@ -75,9 +75,9 @@ class Progress:
         file: TextIO | None = None,
     ) -> None:
         self._title, self._episodes, self._longest = title, episodes, longest
-        self._file = file or sys.stderr
+        self._file: TextIO | None = file or sys.stderr  # None in a daemon
         self._over = is_redrawn(self._file)
-        self._shows = self._over if wanted is None else wanted
+        self._shows = self._file is not None and (self._over if wanted is None else wanted)
         self._shown = time.monotonic()
         self._tally = Tally()
         self._ended, self._width = done, 0
@@ -131,7 +131,9 @@ class Progress:
         return f"[{'#' * full}{'.' * (BAR - full)}]"
 
 
-def is_redrawn(file: TextIO) -> bool:
+def is_redrawn(file: TextIO | None) -> bool:
     """Whether a line on this output can be written over: on a terminal, or in a notebook."""
+    if file is None:
+        return False
     terminal = file.isatty() and os.environ.get("TERM") != "dumb"
     return terminal or "ipykernel" in sys.modules

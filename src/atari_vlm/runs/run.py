@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO
@@ -41,8 +41,15 @@ class Run(RunReader):
     # -- opening --------------------------------------------------------------------------------
 
     @classmethod
-    def play(cls, folder: str | Path, settings: Mapping[str, Setting]) -> Run:
+    def play(
+        cls, folder: str | Path, settings: Mapping[str, Setting], given: Collection[str] = ()
+    ) -> Run:
         """Create the folder's run, or continue it.
+
+        Args:
+            folder: of the run.
+            settings: of the run.
+            given: names of settings that the caller chose, which an older run must have.
 
         Raises:
             StoreError: the folder holds a run with other settings, a damaged file, or a run that
@@ -58,7 +65,7 @@ class Run(RunReader):
                     create(path, settings)
                 db = undo.enter_context(closing(connect(path, playing=True)))
                 run = cls(folder, db, lock)
-                must_match(folder, run.settings, settings)
+                must_match(folder, run.settings, settings, given)
                 run._store_totals_of_older_format()
                 undo.pop_all()  # all went well: both stay open
             return run

@@ -159,8 +159,10 @@ async def _episode(
     except RunInvalid as error:
         message = _quoting(error, job.model)
         log.finish("invalid", score=score, frames=env.emulator.frame, message=message)
+        stop = "" if message.endswith(".") else "."
+        where = f"Every answer is in {run.folder}; its page: atari-vlm report {run.folder}"
         raise RunInvalid(
-            f"{message} Every answer is in {run.folder}; its page: atari-vlm report {run.folder}",
+            f"{message}{stop} {where}",
             reply=error.reply,
             folder=run.folder,
         ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +84,22 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def must_match(folder: Path, recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def must_match(
+    folder: Path,
+    recorded: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    given: Collection[str] = (),
+) -> None:
     """Raise StoreError unless a run can be continued with these settings.
 
     Args:
         folder: of the run, for the message.
         recorded: the settings of the run.
         asked: the settings to play with.
+        given: names of settings that the caller chose; the others may be defaults.
     """
     before, now = completed(recorded), completed(json.loads(json.dumps(dict(asked))))
-    if "pool_frames" not in recorded and now["pool_frames"] == pooling.DEFAULT:
+    if not {"pool_frames"} & {*recorded, *given} and now["pool_frames"] == pooling.DEFAULT:
         now["pool_frames"] = before["pool_frames"]  # a run of before goes on as it was begun
     for name, supported in VERSIONS.items():
         if before[name] not in supported:
