@@ -283,5 +283,7 @@ def test_a_bench_that_cannot_be_written_is_refused_in_a_sentence(tmp_path):
 
 def test_pooling_is_for_players_that_can_follow_it(tmp_path):
     asked = settings(tmp_path, players=("embedded", "random"), pool_frames="last")
+    assert "pool_frames='last'" in repr(asked)
+    assert len(repr(asked)) < 400
     bench(asked, silent)
     assert [row["pool_frames"] for row in rows_of(tmp_path)] == ["brighter", "last"]

@@ -67,6 +67,10 @@ def test_an_estimate_of_games_and_models_has_a_row_for_each_and_their_total(tmp_
     rows = [line.split() for line in done.stdout.splitlines()]
     named = [row for row in rows if row[:1] in (["pong,"], ["freeway,"])]
     assert [row[1] for row in named] == ["gpt-4o"] * 2 + ["gpt-6-luna"] * 2
+    for model in ("gpt-4o", "gpt-6-luna"):
+        (theirs,) = [row for row in rows if row[:3] == ["all", "games,", model]]
+        asked = [row for row in named if row[1] == model]
+        assert float(theirs[-2]) == pytest.approx(sum(float(row[-2]) for row in asked), abs=0.02)
     (total,) = [row for row in rows if row[:1] == ["total"]]
     assert float(total[-2]) == pytest.approx(sum(float(row[-2]) for row in named), abs=0.02)
     assert "Not estimated: 'embedded' plays in this process" in done.stdout

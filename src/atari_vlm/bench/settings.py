@@ -55,6 +55,10 @@ class BenchSettings(Options):
     learner: Learner | None = None
     """A learner of your own for the same players."""
 
+    def __repr__(self) -> str:
+        chosen = (f"{name}={value!r}" for name, value in given(self).items())
+        return f"BenchSettings({', '.join(chosen)})"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "out", Path(self.out))  # text is fine too

@@ -133,12 +133,17 @@ def print_estimate(console: Console, estimate: Estimate) -> None:
 
 
 def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:
-    """A row for each game and model, and the total."""
+    """A row for each game and model, and the totals: of each model, and of all."""
     headings = ("game and model", "calls", "tokens in", "tokens out", "dollars", "at worst")
     table = Listing(*headings, title="Expected", right=headings[1:], fold=headings[0])
     rows = [(f"{each.game}, {each.model}", each.expected, each.worst) for each in estimates]
-    expected = total(each.expected for each in estimates)
-    rows.append(("total", expected, total(each.worst for each in estimates)))
+    models = list(dict.fromkeys(each.model for each in estimates))
+    several = len(models) > 1 and len(rows) > len(models)
+    sums = {f"all games, {model}": {model} for model in models} if several else {}
+    for name, chosen in {**sums, "total": set(models)}.items():
+        theirs = [each for each in estimates if each.model in chosen]
+        expected = total(each.expected for each in theirs)
+        rows.append((name, expected, total(each.worst for each in theirs)))
     for name, figures, worst in rows:
         table.add_row(
             Text(name),
@@ -146,15 +151,17 @@ def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:
             f"{figures.input_tokens:,}",
             f"{figures.output_tokens:,}",
             *(
-                "unknown" if each.dollars is None else f"{each.dollars:,.2f}"
+                "unknown"
+                if each.dollars is None
+                else f"{each.dollars:,.{0 if each.dollars >= 1000 else 2}f}"
                 for each in (figures, worst)
             ),
-            style="bold" if name == "total" else None,
+            style="bold" if name in sums or name == "total" else None,
         )
     console.print(table)
     episodes = estimates[0].episodes
     console.print(f"{episodes} episode{'s' * (episodes != 1)} of each game.", highlight=False)
-    for model in dict.fromkeys(each.model for each in estimates):
+    for model in models:
         first = next(each for each in estimates if each.model == model)
         console.print(Text(f"{model}, prompt {first.prompt}: {_price(first)}"))
     console.print("One game and one model show every assumption.", highlight=False)
