@@ -62,8 +62,14 @@ class Cell:
     """Everything in the run's record that decides the scores, with the seed of the bench."""
     usage: Usage = field(default_factory=Usage)
 
+    @property
+    def result(self) -> str:
+        """The mean score with its interval, and over how many episodes it is."""
+        count = len(self.scores)
+        return f"{self.mean} over {count} episode{'s' * (count != 1)}"
+
     def __repr__(self) -> str:
-        score = f"{self.mean} over {len(self.scores)} episodes" if self.mean else self.status
+        score = self.result if self.mean else self.status
         note = f", {self.note}" if self.note else ""
         return f"Cell({self.game}, {self.player}: {score}{note}, folder={self.folder!r})"
 

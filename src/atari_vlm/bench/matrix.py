@@ -220,7 +220,7 @@ def play_job(settings: BenchSettings, job: Job, shared: SharedBudget, report: Re
     if cell.mean is None:
         report(f"{job.name}: {cell.status}. {cell.problem}")
     else:
-        report(f"{job.name}: {cell.mean} over {len(cell.scores)} episodes{_cost(cell)}")
+        report(f"{job.name}: {cell.result}{_cost(cell)}")
     return cell, None
 
 
