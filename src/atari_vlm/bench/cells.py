@@ -17,6 +17,7 @@ from atari_vlm.protocols import privileges_of
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.results import summarise
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.seeds import EPISODES
 from atari_vlm.runs.settings import completed
 from atari_vlm.types import Usage
 
@@ -147,6 +148,6 @@ def _status(rows: list[EpisodeRow]) -> tuple[Status, str]:
 
 def _deciding(recorded: dict[str, Any]) -> dict[str, Any]:
     """The settings of a cell: what the record of its run has, in today's names."""
-    seed = int(recorded.get("first_seed") or 0) // 1_000_000
+    seed = int(recorded.get("first_seed") or 0) // EPISODES
     known = {k: v for k, v in completed(recorded).items() if k not in _NOT_SHOWN}
     return {"seed": seed, **known}

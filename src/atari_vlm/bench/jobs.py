@@ -29,6 +29,7 @@ from atari_vlm.policies.registry import ALWAYS, constants
 from atari_vlm.protocols import Policy
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.runner import Watcher
+from atari_vlm.runs.seeds import EPISODES
 from atari_vlm.runs.settings import must_match, settings_digest
 from atari_vlm.runs.waiting import wait_for
 from atari_vlm.trainer import VLMTrainer
@@ -189,7 +190,7 @@ def _free(folder: Path, trainer: VLMTrainer, ignored: tuple[str, ...]) -> bool:
     if not Run.exists(folder):
         return True
     asked = {**trainer.settings, "purpose": "train", "taught_by_episodes": None}
-    asked["first_seed"] = trainer.seed * 1_000_000
+    asked["first_seed"] = trainer.seed * EPISODES
     try:
         with closing(Run.read(folder)) as run:
             same = {name: run.settings.get(name) for name in ignored}

@@ -214,9 +214,9 @@ def _why_nothing_is_learned(player: Player) -> str:
 def _spent_earlier(trainer: VLMTrainer) -> Iterator[Charge]:
     """What earlier calls spent on the training run of a trainer, and on evaluations of it."""
     from atari_vlm.runs.run import Run
-    from atari_vlm.runs.seeds import EVALUATION
+    from atari_vlm.runs.seeds import EPISODES, EVALUATION
 
-    first, counts = trainer.seed * 1_000_000, [0]
+    first, counts = trainer.seed * EPISODES, [0]
     trained = trainer.folder("train", first)
     if Run.exists(trained):
         with closing(Run.read(trained)) as run:
