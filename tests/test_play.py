@@ -248,7 +248,7 @@ from pathlib import Path
 write_replay(Path(sys.argv[1]))
 if sys.argv[2] == "msvcrt":
     from atari_vlm.errors import StoreError
-    from atari_vlm.runs.files import lock
+    from atari_vlm.files.writing import lock
     assert taken
     taken.update(range(100))
     try:

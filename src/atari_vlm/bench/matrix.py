@@ -33,11 +33,11 @@ from atari_vlm.errors import (
     StoreError,
     setting,
 )
+from atari_vlm.files.writing import lock
 from atari_vlm.models.hosted.budget import SharedBudget, format_dollars
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import part
 from atari_vlm.policies.registry import WRAPPERS, Wrap, added_wrappers
-from atari_vlm.runs.files import lock
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.worker_processes import end_with
 from atari_vlm.types import Charge, Step

@@ -14,9 +14,9 @@ from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall, read_results
 from atari_vlm.bench.variants import settings_line, variants
 from atari_vlm.errors import AtariVLMError, StoreError
+from atari_vlm.files.writing import write_whole
 from atari_vlm.models.hosted.budget import format_dollars
 from atari_vlm.report.run_page import write_replay
-from atari_vlm.runs.files import write_whole
 from atari_vlm.runs.run import Run
 from atari_vlm.stats import format_score
 

@@ -19,7 +19,7 @@ from atari_vlm.bench.cells import Cell, read_cell, read_cells
 from atari_vlm.bench.settings import BEST_CONSTANT
 from atari_vlm.bench.variants import common, variants
 from atari_vlm.errors import StoreError
-from atari_vlm.runs.files import write_whole
+from atari_vlm.files.writing import write_whole
 from atari_vlm.runs.run import Run
 
 RESULTS, TABLE = "results.json", "results.csv"

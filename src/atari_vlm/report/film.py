@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from atari_vlm.atari import images
 from atari_vlm.errors import InvalidSetting, StoreError
-from atari_vlm.runs.files import write_whole
+from atari_vlm.files.writing import write_whole
 from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Decision, Frame

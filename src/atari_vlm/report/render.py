@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.files.writing import write_whole
 from atari_vlm.report.packing import pack
 from atari_vlm.report.replay import Replay
-from atari_vlm.runs.files import write_whole
 
 _SCRIPTS = (
     "data.js",

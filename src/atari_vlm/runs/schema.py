@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from atari_vlm.errors import StoreError
-from atari_vlm.runs.files import drafted, lock
+from atari_vlm.files.writing import drafted, lock
 from atari_vlm.runs.totals import COLUMNS
 
 FILE = "run.sqlite"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError, setting
+from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, collect
 from atari_vlm.learning.distill.dataset_card import write_dataset_card
@@ -21,7 +22,6 @@ from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader
 from atari_vlm.learning.distill.shards import open_shard, write_shard
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
-from atari_vlm.runs.files import write_whole
 from atari_vlm.runs.schema import locked
 
 SETTINGS = "settings.json"

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.shard_header import ShardHeader
 from atari_vlm.learning.distill.shards import Shard, open_shard
-from atari_vlm.runs.files import write_whole
 
 _CARD = """---
 license: other
