@@ -13,6 +13,7 @@ from atari_vlm.atari.images import motion
 from atari_vlm.models.embedded.checkpoints import (
     checkpoint,
     checkpoints,
+    read_json,
     weights,
 )
 from atari_vlm.models.embedded.grammar import Grammar
@@ -83,7 +84,7 @@ def test_drafts_save_passes_and_change_no_token(game):
 @pytest.mark.parametrize("path", checkpoints(weights()), ids=lambda path: path.name[:20])
 def test_the_vocabulary_reads_text_as_the_tokenizers_library_does(path):
     library = pytest.importorskip("tokenizers").Tokenizer.from_file(str(path / "tokenizer.json"))
-    own = Vocabulary(path / "tokenizer.json")
+    own = Vocabulary(read_json(path / "tokenizer.json"))
     texts = st.sampled_from(
         [*library.get_vocab(), "Play tetris", "  ", "\n", "Æ", "?!", " right 5"]
     )

@@ -189,7 +189,7 @@ def test_damaged_weights_are_reported(tmp_path, name):
     folder = shutil.copytree(checkpoint("pong"), tmp_path / "weights")
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelUnusable, match=r"(is|are) damaged .*atari-vlm distill"):
+    with pytest.raises(ModelUnusable, match=r"(is|are) damaged.*atari-vlm distill"):
         EmbeddedModel(folder)
 
 

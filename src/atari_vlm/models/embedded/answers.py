@@ -6,7 +6,6 @@ onnxruntime: it turns logits into tokens, wherever the logits come from.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,9 @@ from numpy.typing import NDArray
 
 from atari_vlm.atari.images import motion
 from atari_vlm.errors import ModelUnusable
+from atari_vlm.models.embedded.checkpoints import read_json
 from atari_vlm.models.embedded.grammar import Grammar
+from atari_vlm.models.embedded.rules_check import check_rules
 from atari_vlm.models.embedded.vocabulary import Vocabulary
 from atari_vlm.types import Pixels, Plan, Prompt
 
@@ -51,18 +52,24 @@ class AnswerRules:
         folder: a checkpoint with `answers.json` and `tokenizer.json`.
 
     Raises:
-        ModelUnusable: one of the files cannot be read.
+        ModelUnusable: one of the files cannot be read, or is damaged; the message says which.
     """
 
     def __init__(self, folder: Path) -> None:
+        name = "tokenizer.json"
         try:
-            self._vocabulary = Vocabulary(folder / "tokenizer.json")
-            rules = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            self._vocabulary = Vocabulary(read_json(folder / name))
+            name = FILE
+            rules = read_json(folder / name)
+            check_rules(rules)
             self._read_rules(rules)
-        except Exception as error:
+        except (ModelUnusable, ValueError) as error:
+            message = f"{folder / name} is damaged: {error}."
+            if isinstance(error, ModelUnusable):
+                message = error.message
             raise ModelUnusable(
-                f"{FILE} or tokenizer.json in {folder} is damaged ({type(error).__name__}), or of "
-                "another version. Train the model again: atari-vlm distill --out FOLDER."
+                f"{message} If it is of another version, train the model again: atari-vlm distill "
+                "--out FOLDER."
             ) from error
 
     def _read_rules(self, rules: dict[str, Any]) -> None:
@@ -73,20 +80,31 @@ class AnswerRules:
         self.requests: dict[str, str] = rules["requests"]
         """Name -> request: "see" for objects and a plan, "act" for a plan alone, "look" for one
         object."""
-        (self.end,) = self.encode("<end_of_utterance>")
+        (self.end,) = self.encode("<end_of_utterance>")[:1] or (-1,)
         """The token that ends an answer."""
+        encode = lru_cache(None)(lambda text: tuple(self.encode(text)))  # games share most words
         self._games = {
-            game: self._read_game(entry, {**rules["kinds"], **entry["kinds"]})
+            game: self._read_game(entry, {**rules["kinds"], **entry["kinds"]}, encode)
             for game, entry in rules["games"].items()
         }
 
-    def _read_game(self, entry: dict[str, Any], kinds: dict[str, list[str]]) -> _Game:
+    def _read_game(
+        self,
+        entry: dict[str, Any],
+        kinds: dict[str, list[str]],
+        encode: Callable[[str], tuple[int, ...]],
+    ) -> _Game:
         def parse(patterns: list[str]) -> Grammar:
-            return Grammar.parse(patterns, kinds, self.encode, self.end)
+            grammar = Grammar.parse(patterns, kinds, encode, self.end)
+            if any(self.end in slot.tokens for one in grammar.sentences for slot in one[:-1]):
+                raise ValueError("the end of an answer is inside a sentence")
+            return grammar
 
+        for word in (word for words in kinds.values() for word in words):
+            if len(encode(word)) != 1 or encode(word)[0] == self._vocabulary.unknown:
+                raise ValueError(f"the tokenizer has no token for {word!r}")
         plans = {
-            self.encode(text)[0]: Plan(text.split()[0], int(text.split()[2]))
-            for text in kinds["plan"]
+            encode(text)[0]: Plan(text.split()[0], int(text.split()[2])) for text in kinds["plan"]
         }
         signed_frames = _signed_frames(entry["axis"] or (), plans)
         return _Game(
@@ -110,6 +128,11 @@ class AnswerRules:
     def plans(self, game: str) -> dict[int, Plan]:
         """Token -> its plan, in the order of training."""
         return self._games[game].plans
+
+    @property
+    def largest_token(self) -> int:
+        """The largest token id of the vocabulary."""
+        return self._vocabulary.largest
 
     def encode(self, text: str) -> list[int]:
         """Text -> token ids."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from atari_vlm.errors import ModelUnusable
+from atari_vlm.files.placeholders import placeholder
+from atari_vlm.files.untrusted import json_of, read_regular
 
 VISION_ENCODER = "vision_encoder.onnx"
 DECODER = "decoder.onnx"
@@ -16,17 +18,58 @@ FORMER_NAMES = {VISION_ENCODER: "eyes.onnx", DECODER: "words.onnx"}
 FILES = (VISION_ENCODER, DECODER, "model.safetensors", "tokenizer.json", "answers.json")
 """The files that decide a checkpoint's answers, in the order in which its digest reads them."""
 
+MOST = 200
+"""Checkpoints of a folder that are looked at."""
+
+_MB = 2**20
+LIMITS = {VISION_ENCODER: 8 * _MB, DECODER: 8 * _MB, "model.safetensors": 256 * _MB}
+"""Longest files of a checkpoint, in bytes; 8 MB for every other."""
+
+
+def read(path: Path) -> bytes:
+    """Read a file of a checkpoint.
+
+    Raises:
+        ModelUnusable: it is longer than its limit, no regular file, cannot be read, or not the real
+            one; the message says which file, and why.
+    """
+    try:
+        content = read_regular(path, most=LIMITS.get(path.name, 8 * _MB))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ModelUnusable(f"{path} cannot be read: {reason or error}.") from error
+    if other := placeholder(content):
+        raise ModelUnusable(f"{path} {other}.")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file of a checkpoint.
+
+    Raises:
+        ModelUnusable: as for `read`, or it is no JSON.
+    """
+    try:
+        return json_of(read(path), most=8 * _MB)
+    except ValueError as error:
+        raise ModelUnusable(f"{path} is damaged: {error}.") from error
+
 
 def weights() -> Path:
     """Folder of the shipped checkpoints and their model card."""
     return Path(str(files("atari_vlm"))) / "weights" / "embedded"
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether a checkpoint belongs to this package, whose files are as trusted as its code."""
+    return folder.resolve().parent == weights().resolve()
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The folders of the checkpoints in a folder: the folder itself, or its subfolders."""
     if (folder / "config.json").exists():
         return [folder]
-    inside = sorted(path.parent for path in folder.glob("*/config.json"))
+    inside = sorted(path.parent for path in folder.glob("*/config.json"))[:MOST]
     # While it trains, `distill --out` keeps its student in a folder beside the finished weights.
     return [path for path in inside if path.name == "weights"] or inside or [folder]
 
@@ -42,7 +85,9 @@ def checkpoint(game: str, folder: Path | None = None) -> Path:
         ModelUnusable: no checkpoint plays the game.
     """
     for path in checkpoints(folder or weights()):
-        if game in json.loads((path / "answers.json").read_text())["games"]:
+        rules = read_json(path / "answers.json")
+        games = rules.get("games") if isinstance(rules, dict) else None
+        if isinstance(games, dict) and game in games:
             return path
     raise ModelUnusable(f"No checkpoint in {folder or weights()} plays {game}.")
 

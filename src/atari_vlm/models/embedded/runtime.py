@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.embedded.answers import AnswerRules, softmax
-from atari_vlm.models.embedded.checkpoints import DECODER, FILES, VISION_ENCODER, find_file
+from atari_vlm.models.embedded.checkpoints import FILES, find_file, is_shipped, read
 from atari_vlm.models.embedded.grammar import GrammarMatcher
+from atari_vlm.models.embedded.sessions import Sessions
 from atari_vlm.types import Pixels, Plan
 
 _SlotLogits: TypeAlias = dict[tuple[str, ...], NDArray[np.float32]]
@@ -47,12 +48,11 @@ class EmbeddedRuntime:
             the sentences of each game.
 
     Raises:
-        ModelUnusable: a file is missing, damaged or of an older version.
+        ModelUnusable: a file is missing, damaged, too large, of an older version, or asks for what
+            no checkpoint of `distill` needs.
     """
 
     def __init__(self, folder: Path) -> None:
-        import onnxruntime
-
         paths = {name: find_file(folder, name) for name in FILES}
         missing = [name for name, path in paths.items() if not path.is_file()]
         if missing:
@@ -63,37 +63,17 @@ class EmbeddedRuntime:
             )
         digest = hashlib.sha256()
         for path in paths.values():
-            digest.update(path.read_bytes())
+            digest.update(read(path))
         self.digest = digest.hexdigest()[:12]
         """Of the files that decide the answers."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # errors are raised; do not print them as well
-        try:
-            self.answers = AnswerRules(folder)
-            self._vision_encoder, self._decoder = (
-                onnxruntime.InferenceSession(
-                    str(paths[name]), options, providers=["CPUExecutionProvider"]
-                )
-                for name in (VISION_ENCODER, DECODER)
-            )
-            self._encode = lru_cache(maxsize=256)(self.answers.encode)
-            inputs = {each.name: each.shape for each in self._decoder.get_inputs()}
-        except ModelUnusable:
-            raise
-        except Exception as error:
-            raise ModelUnusable(
-                f"The embedded model's weights in {folder} are damaged "
-                f"({type(error).__name__}). Reinstall atari-vlm, or train your own: "
-                "atari-vlm distill --out FOLDER."
-            ) from error
-        if "rows" not in inputs:
-            raise ModelUnusable(
-                f"The graphs in {folder} are of an older version of atari-vlm. Run the `distill` "
-                "command that made them again: it writes them anew from the same weights."
-            )
-        shape = [size if isinstance(size, int) else 0 for size in inputs["past"]]
-        self._empty_cache = np.zeros(shape, np.float32)
+        self._folder = folder
+        self.answers = AnswerRules(folder)
+        self._sessions = Sessions(folder, self.answers)
+        self._encode = lru_cache(maxsize=256)(self.answers.encode)
+        self._empty_cache = np.zeros(self._sessions.cache_shape, np.float32)
+        if not is_shipped(folder):  # its own weights are known to answer
+            side = self.answers.image_size
+            self.plan(np.zeros((side, side, 3), np.uint8), self.games[0], np.random.default_rng(0))
 
     @property
     def games(self) -> tuple[str, ...]:
@@ -116,9 +96,23 @@ class EmbeddedRuntime:
             request: the text of the prompt.
             game: the game that the request names.
             rng: draws the plan around its expected value; None takes the likeliest plan.
+
+        Raises:
+            ModelUnusable: the graphs or the sentences of the checkpoint allow no answer.
         """
+        try:
+            return self._answer(image, request, game, rng)
+        except (ValueError, LookupError) as error:  # of sentences that contradict each other
+            raise ModelUnusable(
+                f"The sentences of {game} in {self._folder} allow no answer ({error}). Train the "
+                "model again: atari-vlm distill --out FOLDER."
+            ) from error
+
+    def _answer(
+        self, image: Pixels, request: str, game: str, rng: np.random.Generator | None
+    ) -> Answer:
         matcher = self.answers.grammar(request, game).matcher()
-        (features,) = self._vision_encoder.run(None, {"picture": image})
+        features = self._sessions.encode(image)
         pending = self._prompt(request, features.shape[1])
         input_tokens, cache = len(pending), self._empty_cache
         slot_logits: _SlotLogits = {}
@@ -162,7 +156,7 @@ class EmbeddedRuntime:
 
     def probabilities(self, image: Pixels, game: str) -> dict[Plan, float]:
         """Probability of every plan of a game, in one forward pass."""
-        (features,) = self._vision_encoder.run(None, {"picture": image})
+        features = self._sessions.encode(image)
         prompt = self._prompt(self.answers.requests["act"].format(game=game), features.shape[1])
         (row,), _ = self._forward(prompt, features, self._empty_cache, 1)
         plans = self.answers.plans(game)
@@ -182,11 +176,5 @@ class EmbeddedRuntime:
         last: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits after each of the last `last` tokens, and the key-value cache with all tokens."""
-        feed = {
-            "ids": np.array([ids], np.int64),
-            "features": features,
-            "past": cache,
-            "rows": np.arange(len(ids) - last, len(ids)),
-        }
-        logits, cache = self._decoder.run(None, feed)
-        return logits, cache
+        rows = np.arange(len(ids) - last, len(ids))
+        return self._sessions.decode(np.array([ids], np.int64), features, cache, rows)

@@ -7,42 +7,57 @@ other scripts are unknown to both.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Any
+
+WORD = r" ?\w+| ?[^\w\s]"
+"""The pattern that splits a text into words. No other is used: some take years to match."""
+
+MOST_TOKENS = 100_000
 
 
 class Vocabulary:
     """Text -> token ids and back.
 
     Args:
-        path: a tokenizer.json with a WordLevel model.
+        file: content of a tokenizer.json with a WordLevel model.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: the file is damaged or has another kind of model.
-        KeyError: an entry is missing.
+        ValueError: it is damaged, or has another kind of model.
     """
 
-    def __init__(self, path: Path) -> None:
-        file = json.loads(path.read_text(encoding="utf-8"))
-        model, split = file["model"], file["pre_tokenizer"]
-        if model["type"] != "WordLevel" or split["type"] != "Split":
-            raise ValueError(f"{path.name} is not a list of whole words.")
-        added = {token["content"]: token["id"] for token in file["added_tokens"]}
-        self._control = {token["id"] for token in file["added_tokens"] if token["special"]}
-        self._ids: dict[str, int] = {**model["vocab"], **added}
-        self._unknown = self._ids[model["unk_token"]]
+    def __init__(self, file: Any) -> None:
+        try:
+            model, split = file["model"], file["pre_tokenizer"]
+            kind = model["type"], split["type"], split["pattern"]["Regex"]
+            added = {token["content"]: token["id"] for token in file["added_tokens"]}
+            self._control = {token["id"] for token in file["added_tokens"] if token["special"]}
+            self._ids: dict[str, int] = {**model["vocab"], **added}
+            self.unknown: int = self._ids[model["unk_token"]]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it lacks an entry, or has one of another kind ({error})") from error
+        if kind != ("WordLevel", "Split", WORD):
+            raise ValueError("it is not the list of whole words that `atari-vlm distill` writes")
+        tokens = self._ids.values()
+        if not added or "" in added or not all(type(one) is int for one in tokens):
+            raise ValueError("its tokens are no numbers")
+        if not 0 <= min(tokens) <= max(tokens) < MOST_TOKENS:
+            raise ValueError(f"a token is not between 0 and {MOST_TOKENS:,}")
         self._texts = {token: text for text, token in self._ids.items()}
         # Added tokens are matched first, the longest before those that it begins with.
         longest = sorted(map(re.escape, added), key=len, reverse=True)
         self._added = re.compile("|".join(longest))
-        self._word = re.compile(split["pattern"]["Regex"])
+        self._word = re.compile(WORD)
+
+    @property
+    def largest(self) -> int:
+        """The largest token."""
+        return max(self._texts)
 
     def encode(self, text: str) -> list[int]:
         """Text -> token ids; words that are not in the vocabulary become the unknown token."""
-        return [self._ids.get(piece, self._unknown) for piece in self._split(text)]
+        return [self._ids.get(piece, self.unknown) for piece in self._split(text)]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Token ids -> text, without control tokens."""
