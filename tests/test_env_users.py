@@ -253,7 +253,7 @@ def test_ales_names_of_settings_are_understood():
         ({"obs_type": "rgb", "resize_shape": (84, 84)}, InvalidSetting, "resize_shape"),
         ({"render_mode": "human"}, InvalidSetting, r"gymnasium.make\('AtariVLM/Pong-v5', render"),
         ({"render_mode": "ansi"}, InvalidSetting, "'rgb_array' or None, not 'ansi'"),
-        ({"keep_screens": -1}, InvalidSetting, "keep_screens must be a whole number of at least 0"),
+        ({"keep_screens": -1}, InvalidSetting, "keep_screens must be a whole number of 0 to"),
         ({"max_frames": 0}, InvalidSetting, "max_frames must be at least 1"),
     ],
 )

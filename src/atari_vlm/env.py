@@ -17,7 +17,8 @@ from atari_vlm.atari.film import last_screens
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.pooling import DEFAULT, Pooling, pooling_of
 from atari_vlm.atari.snapshot import EnvironmentSnapshot, check_fits
-from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.options import check_number, check_switch
 from atari_vlm.types import Frame, Observation, Pixels
 
 MOST = 10_000
@@ -94,9 +95,11 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             ale_names.check_once(ours, frame_skip=(frame_skip, 4), max_frames=(max_frames, 108_000))
             frame_skip = ours.get("frame_skip", frame_skip)
             max_frames = ours.get("max_frames", max_frames)
-        _check_range("frame_stack", frame_stack)
-        _check_range("frame_skip", frame_skip)
-        _check_range("keep_screens", keep_screens, least=0)
+        check_number("frame_stack", frame_stack, 1, MOST)
+        check_number("frame_skip", frame_skip, 1, MOST)
+        check_number("keep_screens", keep_screens, 0, MOST)
+        check_switch("grayscale", grayscale)
+        check_switch("plans", plans)
         if resize_shape is not None:
             images.check_size(resize_shape)
         ale_names.check_render_mode(render_mode)
@@ -328,7 +331,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             InvalidSetting: `keep_screens` is less than the n * 60 / fps frames needed.
         """
         self._check_moment()
-        _check_range("n", n)
+        check_number("n", n, 1, MOST)
         return last_screens(
             self.emulator.film or (),
             n,
@@ -389,12 +392,3 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             "episode_frame_number": self.emulator.frame,
             "score": self._score,
         }
-
-
-def _check_range(name: str, value: int, least: int = 1) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= MOST:
-        raise InvalidSetting(
-            f"{setting(name)} must be a whole number of at least {least} and at most {MOST}, "
-            f"not {value!r}."
-        )

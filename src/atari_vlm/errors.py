@@ -44,7 +44,7 @@ class AtariVLMError(Exception):
             name: from the name and the value of a setting (empty if it has none) to what the user
                 typed, e.g. from "cache_mode" and "replay" to "--cache-mode replay".
         """
-        return _MARKED.sub(lambda m: name(m[1], m[2] or ""), self.message)
+        return _shortened(_MARKED.sub(lambda m: name(m[1], m[2] or ""), self.message))
 
     def __str__(self) -> str:
         """The message with settings as Python arguments."""
@@ -52,6 +52,18 @@ class AtariVLMError(Exception):
 
 
 _MARKED = re.compile("\x1e([a-z_]+)(?:=([^\x1f]*))?\x1f")
+
+
+LONGEST_WORD = 300
+"""Characters of a word that a message shows; a longer one, e.g. a name of 5,000 letters, is cut."""
+
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+
+
+def _shortened(text: str) -> str:
+    """A message whose words can be read on a screen, and which can be printed anywhere."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # half surrogates
+    return _LONG_WORD.sub(lambda m: f"{m[0][:100]}... ({len(m[0]):,} characters)", text)
 
 
 def _argument(name: str, value: str) -> str:

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -122,8 +125,8 @@ _WORDS: dict[str, tuple[tuple[type, ...], str]] = {
 def check_types(group: object) -> None:
     """Raise InvalidSetting for a value of another type than its field declares.
 
-    Only fields of numbers, text, paths, True, False and None are checked. The value is not shown:
-    it may be a key.
+    Only fields of numbers, text, paths, True, False and None are checked. Text and paths must hold
+    something that a file can hold. The value is not shown: it may be a key.
     """
     for each in fields(group):  # type: ignore[arg-type]
         names = str(each.type).split(" | ")
@@ -136,6 +139,40 @@ def check_types(group: object) -> None:
             wanted = " or ".join(_WORDS[name][1] for name in names)
             kind = type(value).__name__
             raise InvalidSetting(f"{setting(each.name)} must be {wanted}, not of type {kind}.")
+        if isinstance(value, str | os.PathLike):
+            check_text(each.name, value)
+
+
+def check_text(name: str, value: str | os.PathLike[str]) -> None:
+    """Raise InvalidSetting for a text or a path that is empty or that no file can hold.
+
+    Args:
+        name: of the setting.
+        value: is not shown in the message: it may be a key.
+    """
+    text = str(value)
+    if not text.strip():
+        raise InvalidSetting(f"{setting(name)} is empty; leave it out, or say what it should be.")
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InvalidSetting(
+            f"{setting(name)} holds a character that neither a file nor a server can take: a NUL "
+            "or half of a surrogate pair."
+        )
+
+
+def check_path(name: str, value: object) -> Path:
+    """The path of a file or folder, or raise InvalidSetting."""
+    if not isinstance(value, str | Path):
+        kind = type(value).__name__
+        raise InvalidSetting(f"{setting(name)} must be a path, not of type {kind}.")
+    check_text(name, value)
+    return Path(value)
+
+
+def check_switch(name: str, value: object) -> None:
+    """Raise InvalidSetting unless `value` is True or False, Python's or numpy's."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise InvalidSetting(f"{setting(name)} must be True or False, not {value!r}.")
 
 
 def check_numbers(group: object) -> None:
@@ -163,17 +200,19 @@ def check_number(
 
     Args:
         name: of the setting.
-        value: to check; a bool is no number.
+        value: to check: an int or a float, Python's or numpy's; a bool is no number.
         least: None for no lower limit.
         most: None for no upper limit.
         whole: whether it must be an integer.
     """
-    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    low, high = -float("inf") if least is None else least, float("inf") if most is None else most
+    number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    low, high = -math.inf if least is None else least, math.inf if most is None else most
     if not number or not low <= value <= high:  # type: ignore[operator]
         limits = f"at least {least}" if most is None else f"{least} to {most}"
         wanted = (
-            f"must be a whole number of {limits}" if whole else f"is within {low:g} and {high:g}"
+            f"must be a whole number of {limits}"
+            if whole
+            else f"must be within {low:g} and {high:g}"
         )
         raise InvalidSetting(f"{setting(name)} {wanted}, not {value!r}.")
 

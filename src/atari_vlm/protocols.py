@@ -235,19 +235,23 @@ _PARTS: dict[str, tuple[type, str]] = {
     "model": (Model, "name, prompt_type, async answer(prompt, *, seed) and async close()"),
     "learner": (Learner, "name and async learn(trajectories, study)"),
 }
+_CALLS = {
+    "strategy": "a call: (observation, history, lessons)",
+    "watch": "a call: (episode, step)",
+}
 
 
 def check_parts(**parts: object) -> None:
     """Refuse a part of the caller's own that could not be used.
 
     Args:
-        parts: "policy", "model", "learner" or "strategy" and the value; None where none was given.
+        parts: a key of `_PARTS` or `_CALLS` and the value; None where none was given.
 
     Raises:
         InvalidSetting: a class instead of an instance, or a value without the methods needed.
     """
     for kind, value in parts.items():
-        protocol, needs = _PARTS.get(kind, (object, "a call: (observation, history, lessons)"))
+        protocol, needs = _PARTS[kind] if kind in _PARTS else (object, _CALLS[kind])
         if isinstance(value, type):
             raise InvalidSetting(
                 f"The {kind} is the class {value.__name__}; give an instance: {value.__name__}()."

@@ -18,7 +18,7 @@ from atari_vlm.advice.estimate import billed, estimate_of, record_of
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
-from atari_vlm.options import abouts, check_number, given, option, part, takes, values
+from atari_vlm.options import abouts, check_number, check_switch, given, option, part, takes, values
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import Learner, Model, Policy, check_parts
 from atari_vlm.runs.options import MOST_SEEDS
@@ -93,6 +93,11 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_parts(watch=self.watch)
+        if self.progress is not None:
+            check_switch("progress", self.progress)
+        if not isinstance(self.shared_budget, SharedBudget | None):
+            raise InvalidSetting("shared_budget must be a SharedBudget, or None for none.")
         _ = self.player  # names and settings that cannot work raise here
 
     def __repr__(self) -> str:

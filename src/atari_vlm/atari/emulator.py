@@ -23,6 +23,7 @@ from atari_vlm.atari.images import PALETTES
 from atari_vlm.atari.pooling import POOLINGS, RAW, Pooled, Pooling, pooling_of
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName, setting
+from atari_vlm.options import check_switch
 from atari_vlm.types import Pixels
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
@@ -71,6 +72,7 @@ class Emulator:
             raise InvalidSetting(
                 f"{setting('repeat_action_probability')} must be within 0 and 1, not {sticky!r}."
             )
+        check_switch("full_action_space", full_action_space)
         if max_frames is None:
             max_frames = NO_LIMIT
         if _whole(max_frames) < 1:

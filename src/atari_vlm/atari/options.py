@@ -31,12 +31,12 @@ class GameOptions:
         "How a picture is made of raw screens: flicker (sprites drawn in turns are all shown), "
         "brighter (of the last two) or last; default: flicker, or what the model was trained on.",
     )
-    mode: int | None = option(None, "ALE game mode; default: the game's own.", least=0)
+    mode: int | None = option(None, "ALE game mode; default: the game's own.", least=0, most=10_000)
     difficulty: int | None = option(
-        None, "ALE difficulty switch; default: the game's own.", least=0
+        None, "ALE difficulty switch; default: the game's own.", least=0, most=10_000
     )
     max_decisions: int | None = option(
-        None, "End episodes after this many decisions; default: whole games.", least=1
+        None, "End episodes after this many decisions; default: whole games.", least=1, most=10**9
     )
 
     def __post_init__(self) -> None:

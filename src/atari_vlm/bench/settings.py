@@ -14,16 +14,20 @@ from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
-from atari_vlm.options import abouts, given, part, refuse
+from atari_vlm.options import abouts, check_number, check_path, given, part, refuse
 from atari_vlm.players import Options, PlayerOptions
 from atari_vlm.policies.registry import is_policy, parse_name
 from atari_vlm.prompts.options import PromptOptions
-from atari_vlm.protocols import Learner, Model, Policy
+from atari_vlm.protocols import Learner, Model, Policy, check_parts
 from atari_vlm.runs.options import RunOptions
+from atari_vlm.runs.seeds import EVALUATION
 from atari_vlm.types import Strategy
 
 BEST_CONSTANT = "best-constant"
 """The player that always plays the one action that scores best."""
+
+MOST_PROCESSES = 1_000
+"""Most processes of a bench."""
 
 BASELINES = ("random", "noop", BEST_CONSTANT)
 """Played beside every model."""
@@ -61,15 +65,20 @@ class BenchSettings(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "out", Path(self.out))  # text is fine too
+        object.__setattr__(self, "out", check_path("out", self.out))
         for name in ("games", "players"):
-            if isinstance(value := getattr(self, name), str):
-                raise InvalidSetting(f"{name} holds several: write {name}=({value!r},).")
-        if not self.games or not self.players:
-            raise InvalidSetting("A bench needs at least one game and one player.")
-        if self.episodes < 1 or self.processes < 1:
-            names = f"{setting('episodes')} and {setting('processes')}"
-            raise InvalidSetting(f"{names} must be at least 1.")
+            object.__setattr__(self, name, _several(name, getattr(self, name)))
+        for game in self.games:
+            if not isinstance(game, str):
+                raise InvalidSetting(f"{game!r} is no name of a game.")
+        for player in self.players:
+            if player is None:
+                raise InvalidSetting("None is no player: name one, or give a policy or a model.")
+            if not isinstance(player, str):
+                check_parts(**{"policy" if isinstance(player, Policy) else "model": player})
+        check_number("episodes", self.episodes, 1, EVALUATION)
+        check_number("processes", self.processes, 1, MOST_PROCESSES)
+        check_parts(strategy=self.strategy, learner=self.learner)
         if self.api_key is not None:
             raise InvalidSetting(
                 f"A bench takes no {setting('api_key')}, which would reach every vendor in it: set "
@@ -85,6 +94,17 @@ class BenchSettings(Options):
         columns = [name_of(player) for player in self.players]
         if twice := [name for name in columns if columns.count(name) > 1]:
             raise InvalidSetting(f"Two players are called {twice[0]!r}; every column needs a name.")
+
+
+def _several(name: str, value: object) -> tuple[object, ...]:
+    """The games or players of a bench as a tuple."""
+    if isinstance(value, str):
+        raise InvalidSetting(f"{name} holds several: write {name}=({value!r},).")
+    if not isinstance(value, list | tuple):
+        raise InvalidSetting(f"{name} must be a tuple, not of type {type(value).__name__}.")
+    if not value:
+        raise InvalidSetting("A bench needs at least one game and one player.")
+    return tuple(value)
 
 
 def name_of(player: Player) -> str:

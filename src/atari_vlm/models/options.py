@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.options import option
+from atari_vlm.options import check_numbers, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,9 @@ class AnswerOptions:
     """How screens are shown and answers are sampled; None leaves it to the model."""
 
     temperature: float | None = option(None, "Sampling temperature; default: the model's own.")
-    max_tokens: int | None = option(None, "Longest answer, in tokens; default: the model's own.")
+    max_tokens: int | None = option(
+        None, "Longest answer, in tokens; default: the model's own.", least=1, most=10**7
+    )
     decide: Literal["words", "score"] = option(
         "words", "words, or score: rate every answer in one pass (embedded, local models)."
     )
@@ -26,6 +28,7 @@ class AnswerOptions:
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.decide not in ("words", "score"):
             raise InvalidSetting(f"{setting('decide')} is words or score, not {self.decide!r}.")
 

@@ -29,7 +29,11 @@ class PromptOptions:
     """Options of the prompts; None leaves the choice to the strategy."""
 
     frames_in_prompt: int | None = option(
-        None, "Screens in the prompt, newest last; default: 2.", flag="--frames", least=1
+        None,
+        "Screens in the prompt, newest last; default: 2.",
+        flag="--frames",
+        least=1,
+        most=10_000,
     )
     resize_shape: tuple[int, int] | None = option(
         None,
@@ -37,7 +41,9 @@ class PromptOptions:
         flag="--image-size",
         read=read_size,
     )
-    history: int | None = option(None, "Recent actions in the prompt; default: 8.", least=0)
+    history: int | None = option(
+        None, "Recent actions in the prompt; default: 8.", least=0, most=10_000
+    )
     plans: bool = option(True, "Let the model say how long to hold an action.")
     decisions_per_call: int = option(
         1,

@@ -13,7 +13,7 @@ from atari_vlm.models.hosted.cache import CacheMode, CacheSettings
 from atari_vlm.models.hosted.dialects import GENERIC, Dialect, get_dialect
 from atari_vlm.models.hosted.limiter import Rate
 from atari_vlm.models.hosted.vendors import Detail, Effort
-from atari_vlm.options import given, option
+from atari_vlm.options import check_numbers, given, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,11 @@ class HostedOptions:
     )
     effort: Effort | None = option(None, "How long a reasoning model thinks: low, medium, high.")
     detail: Detail | None = option(None, "How closely pictures are looked at: auto, low, high.")
-    timeout: float | None = option(None, "Seconds to wait for one answer; default: 60.")
+    timeout: float | None = option(
+        None, "Seconds to wait for one answer; default: 60.", least=0.001, most=86_400
+    )
     rpm: float | None = option(None, "Most requests a minute.")
-    concurrency: int | None = option(None, "Most requests at the same time.")
+    concurrency: int | None = option(None, "Most requests at the same time.", least=1, most=100_000)
     cache: str | Path | None = option(None, "File of answers that runs share.")
     cache_mode: CacheMode | None = option(
         None,
@@ -41,6 +43,7 @@ class HostedOptions:
     cache_share: bool = option(False, "Equal states get equal answers.", flag="--cache-share")
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name, value, known in (
             ("effort", self.effort, get_args(Effort)),
             ("detail", self.detail, get_args(Detail)),
