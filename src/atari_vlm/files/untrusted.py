@@ -46,7 +46,12 @@ def read_regular(path: Path, *, most: int = MOST_BYTES) -> bytes:
 
 
 def json_of(
-    text: str | bytes, *, most: int = MOST_BYTES, deepest: int = DEEPEST, finite: bool = True
+    text: str | bytes,
+    *,
+    most: int = MOST_BYTES,
+    deepest: int = DEEPEST,
+    finite: bool = True,
+    unique: bool = False,
 ) -> Any:
     """The value of a JSON text.
 
@@ -55,6 +60,7 @@ def json_of(
         most: longest text, in bytes or characters.
         deepest: most levels of lists and objects.
         finite: refuse NaN, Infinity, and numbers too large for a float.
+        unique: refuse an object that names a key twice, of which readers choose different ones.
 
     Raises:
         ValueError: it is no JSON, or beyond a limit.
@@ -65,12 +71,13 @@ def json_of(
         text = text.decode("utf-8")
     if text.count("[") + text.count("{") > deepest and _is_deeper(text, deepest):
         raise ValueError(f"it is nested more than {deepest} levels deep")
+    pairs = _unique if unique else None
     if not finite:
-        return json.loads(text)
-    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, object_pairs_hook=pairs)
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=pairs)
 
 
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 """A string (skipped, its brackets do not count), an opening or a closing bracket."""
 
 
@@ -85,6 +92,32 @@ def _is_deeper(text: str, deepest: int) -> bool:
         elif found[0] in "]}":
             depth -= 1
     return False
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it names {twice[:60]!r} twice in one object")
+    return values
+
+
+def storable(text: str) -> str:
+    r"""The text as UTF-8 can store it: a lone half of a surrogate pair becomes U+FFFD.
+
+    JSON can name such a half ("\ud83d"), and so can the bytes of a command line.
+
+    >>> storable("The ball \ud83d moves") == "The ball \ufffd moves"
+    True
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _refuse(name: str) -> NoReturn:

@@ -133,7 +133,6 @@ GARBAGE = [
     '{"choices": [], "content": [], "candidates": []}',
     '{"choices": null, "content": null, "candidates": null}',
     '{"choices": [1], "content": [1], "candidates": [1]}',
-    '{"error": {"message": "upstream broke"}}',
 ]
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from atari_vlm.models.hosted.faults import ErrorContext, Failure, classify_error
-from atari_vlm.models.hosted.request import Request, build_request
+from atari_vlm.models.hosted.request import Request, build_request, sent_fields
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.hosted.vendors import Endpoint
 from atari_vlm.models.hosted.video import check_encoder
@@ -68,10 +68,7 @@ class Client:
     async def send(self, request: Request) -> ModelResponse | Failure:
         """Send a request once and return the response, or why there is none."""
         from pydantic_ai.direct import model_request
-        from pydantic_ai.exceptions import AgentRunError, UserError
 
-        # The SDKs raise these for a body that is JSON but not of the vendor's form.
-        malformed = (LookupError, TypeError, AttributeError, ValueError, AssertionError)
         try:
             response = await model_request(
                 self._connected(),
@@ -79,7 +76,7 @@ class Client:
                 model_settings=request.settings,
                 model_request_parameters=request.parameters,
             )
-        except (AgentRunError, UserError, *malformed) as error:
+        except Exception as error:  # the clients raise anything for an answer of another form
             return classify_error(error, self._context)
         if not response.parts and response.finish_reason is None:
             return classify_error(ValueError("the answer was empty"), self._context)
@@ -91,7 +88,10 @@ class Client:
         if self._connection is None or self._connection.loop is not loop:
             from pydantic_ai.models import create_async_httpx2_client
 
-            http = create_async_httpx2_client()
+            from atari_vlm.models.hosted.transport import BoundedTransport
+
+            transport = BoundedTransport(sent_fields(self._settings), self._settings.name)
+            http = create_async_httpx2_client(transport=transport)
             endpoint = Endpoint(
                 model_id=self._settings.model_id,
                 base_url=self._settings.base_url,

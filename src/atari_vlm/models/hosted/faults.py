@@ -3,6 +3,8 @@
     temporary   rate limits, 5xx, timeouts, dropped connections, garbage -> retried, then ModelFault
     permanent   wrong key, unknown model, no server, no quota, rejected request -> ModelUnusable
 
+An error that a server states in an answer with status 200 gets the verdict of the status it means.
+
 Errors quote the vendor's message, shortened and with the key redacted. They keep no reference to
 the vendor's exception, because it carries the request and with it the key.
 """
@@ -12,10 +14,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from atari_vlm.errors import AtariVLMError, ModelFault, ModelUnusable, setting
+from atari_vlm.files.untrusted import storable
+from atari_vlm.models.hosted.answer_fields import StatedError, UnusableAnswer
+from atari_vlm.models.hosted.network import ProxyFailed, certificates_from
 
 LONGEST_QUOTE = 200
 """Characters of a vendor's message that an error quotes."""
@@ -59,17 +66,29 @@ class ErrorContext:
         return f"{self.vendor} at {self.base_url}" if self.base_url else self.vendor
 
     def redact(self, text: str) -> str:
-        """The text on one line, shortened, without the key."""
-        text = re.sub(r"\s+", " ", text).strip()
+        """The text on one line, shortened, printable and storable, without the key."""
+        text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", storable(text)).strip()
         if self.key:
             text = text.replace(self.key, "[key]")
         return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "..."
 
 
 def classify_error(error: Exception, context: ErrorContext) -> Failure:
-    """Classify any exception that pydantic-ai or a vendor's client raises for one request."""
+    """Classify any exception that pydantic-ai or a vendor's client raises for one request.
+
+    What our own transport raised is among its causes.
+    """
     from pydantic_ai import exceptions as ai
 
+    for cause in _causes(error):
+        if isinstance(cause, ModelUnusable):
+            return _unusable(cause.message, cause.what)
+        if isinstance(cause, StatedError):
+            return _stated(cause, context)
+        if isinstance(cause, UnusableAnswer):
+            return _garbage(cause, context)
+        if isinstance(cause, ProxyFailed):
+            return _proxy(cause, context)
     # Subclasses come before their base classes.
     rules: tuple[tuple[type[Exception], Callable[[Exception, ErrorContext], Failure]], ...] = (
         (ai.ModelQuotaExceededError, _quota),
@@ -90,14 +109,18 @@ def classify_error(error: Exception, context: ErrorContext) -> Failure:
     return _garbage(error, context)
 
 
-def _status(error: Exception) -> int | None:
-    return getattr(error, "status_code", None)
+def _status(error: Exception) -> int | str | None:
+    """The HTTP status; of an error in an answer with status 200, the server's own code."""
+    if isinstance(error, StatedError):
+        return f"{error.code or error.status_code or 'error'}, in an answer with status 200"
+    status: int | None = getattr(error, "status_code", None)
+    return status
 
 
 def _quote(error: Exception, context: ErrorContext) -> str:
     """The vendor's message in quotes, after a space; empty if there is none."""
-    message = _message(getattr(error, "body", None))
-    return f' It said: "{context.redact(message)}"' if message else ""
+    message = context.redact(_message(getattr(error, "body", None)))
+    return f' It said: "{message}"' if message else ""
 
 
 def _message(body: object) -> str:
@@ -137,24 +160,26 @@ def _unknown_model(error: Exception, context: ErrorContext) -> Failure:
     quote = _quote(error, context)
     if context.compatible:
         return _unusable(
-            f"{context.name} answered 404 for the model {context.model_id!r}. "
+            f"{context.name} answered {_status(error)} for the model {context.model_id!r}. "
             f"{context.base_url}/models lists the models it serves; such an address usually ends "
             f"in /v1.{quote}",
             "model",
         )
     advice = context.advice or "See `atari-vlm models` for others."
-    message = f"{context.name} has no model {context.model_id!r} (404). {advice}{quote}"
+    message = (
+        f"{context.name} has no model {context.model_id!r} ({_status(error)}). {advice}{quote}"
+    )
     return _unusable(message, "model")
 
 
 def _rejected(error: Exception, context: ErrorContext) -> Failure:
-    status = _status(error)
+    status = getattr(error, "status_code", None)
     if status in (408, 409):  # a timeout or conflict on the server's side
         return _server_error(error, context)
     if status == 400 and "api key" in _message(getattr(error, "body", None)).lower():
         return _key(error, context)  # Google answers 400 to a wrong key
     return _unusable(
-        f"{context.name} rejected the request for {context.model_id!r} ({status})."
+        f"{context.name} rejected the request for {context.model_id!r} ({_status(error)})."
         f"{_quote(error, context)}"
     )
 
@@ -170,6 +195,21 @@ def _unsupported(error: Exception, context: ErrorContext) -> Failure:
     return _unusable(
         f"{context.model_id!r} does not support this request: {context.redact(str(error))}"
     )
+
+
+def _stated(error: StatedError, context: ErrorContext) -> Failure:
+    """An error in an answer with status 200: the verdict of the status that it means."""
+    status, code = error.status_code, error.code.lower()
+    rule: _Rule
+    if status == 402 or "quota" in code or "insufficient_credits" in code:
+        rule = _quota
+    elif status in _RULES:
+        rule = _RULES[status]
+    elif "context_length" in code:
+        rule = _too_long
+    else:
+        rule = _rejected if status is not None and status < 500 else _server_error
+    return replace(rule(error, context), uncertain=error.charged)
 
 
 def _rate_limit(error: Exception, context: ErrorContext) -> Failure:
@@ -191,6 +231,16 @@ def _server_error(error: Exception, context: ErrorContext) -> Failure:
     )
 
 
+_Rule: TypeAlias = Callable[[Exception, ErrorContext], Failure]
+_RULES: dict[int, _Rule] = {
+    401: _key,
+    403: _key,
+    404: _unknown_model,
+    429: _rate_limit,
+}
+"""Verdicts by status; others depend on the code."""
+
+
 def _timeout(error: Exception, context: ErrorContext) -> Failure:
     seconds = getattr(error, "timeout", None)
     after = f" within {seconds:g} seconds" if seconds is not None else " in time"
@@ -209,13 +259,49 @@ def _connection(error: Exception, context: ErrorContext) -> Failure:
             if context.base_url
             else "Check the network, then give the same command to continue."
         )
-        message = f"No server answers {where} ({_reason(error, timed_out)}). {advice}"
+        if (verified := _certificate(error, context)) is not None:
+            return verified
+        reason = context.redact(_reason(error, timed_out))
+        message = f"No server answers {where} ({reason}). {advice}"
         return Failure(ModelUnusable(message, "server"), retryable=timed_out)
     if timed_out:
         return _timeout(error, context)
     reason = context.redact(_reason(error, timed_out))
     message = f"{context.name} dropped the connection ({reason})."
     return Failure(ModelFault("connection", message), retryable=True, uncertain=True)
+
+
+def _proxy(error: ProxyFailed, context: ErrorContext) -> Failure:
+    timed_out = error.timed_out
+    message = (
+        f"{context.name} is asked through the proxy of {error.proxy}, which does not connect "
+        f"({context.redact(_reason(error, timed_out))}). Correct it, unset it, or list the "
+        f"server's host in NO_PROXY."
+    )
+    return Failure(ModelUnusable(message, "server"), retryable=timed_out)
+
+
+def _certificate(error: Exception, context: ErrorContext) -> Failure | None:
+    """The failure, if the server's certificate is to blame; else None."""
+    cause = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+    if cause is None:
+        return None
+    reason = getattr(cause, "verify_message", "") or cause.reason or str(cause)
+    reason = context.redact(reason).replace("_", " ").lower()
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return _unusable(
+            f"{context.name} does not speak HTTPS as it should ({reason}). The address of a server "
+            f"without certificates begins with http://.",
+            "server",
+        )
+    trusted = certificates_from()
+    source = f"the certificates of {trusted}" if trusted else "the certificates of this system"
+    return _unusable(
+        f"{source[0].upper()}{source[1:]} do not vouch for {context.name} ({reason}). If you trust "
+        f"it, set SSL_CERT_FILE to a file with the certificate of its authority"
+        + (" (REQUESTS_CA_BUNDLE is not read)." if os.environ.get("REQUESTS_CA_BUNDLE") else "."),
+        "server",
+    )
 
 
 def _garbage(error: Exception, context: ErrorContext) -> Failure:

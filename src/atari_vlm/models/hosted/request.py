@@ -91,3 +91,21 @@ def _common(settings: HostedSettings) -> dict[str, Any]:
     if settings.temperature is not None:
         options["temperature"] = settings.temperature
     return options
+
+
+def sent_fields(settings: HostedSettings) -> dict[str, tuple[str, ...]]:
+    """The settings that the user chose and that every request must have.
+
+    Returns:
+        The name of each -> the fields of a request's body that can hold it, by API.
+    """
+    fields: dict[str, tuple[str, ...]] = {"max_tokens": _MAX_TOKENS}
+    if settings.temperature is not None:
+        fields["temperature"] = ("temperature",)
+    if settings.effort is not None:
+        fields["effort"] = _EFFORT
+    return fields
+
+
+_MAX_TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+_EFFORT = ("effort", "reasoning_effort", "thinkingLevel", "thinking_level", "thinkingBudget")

@@ -56,6 +56,6 @@ class RetryPolicy:
     def _wait(self, attempt: int, retry_after: float | None, jitter: Random) -> float:
         """Seconds until the next try: `retry_after`, or exponential backoff from 0.5 s."""
         seconds = retry_after
-        if seconds is None:
+        if seconds is None or not seconds >= 0:  # a server may ask for -1 or NaN seconds
             seconds = 0.5 * 2.0**attempt * jitter.uniform(0.75, 1.25)
         return min(seconds, self.longest_wait_s)

@@ -166,6 +166,9 @@ def _google(endpoint: Endpoint) -> Backend:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
+    from atari_vlm.models.hosted.network import certificates
+
+    certificates()  # google-genai reads them for connections of its own, also for http addresses
     # google-genai makes no retries by default.
     provider = GoogleProvider(
         api_key=endpoint.key, base_url=endpoint.base_url, http_client=endpoint.http
