@@ -125,7 +125,7 @@ def test_the_command_fails_at_the_end_if_a_cell_is_invalid(tmp_path):
             cwd=tmp_path,
         )
     assert done.returncode == 1, done.stderr
-    assert "1 of 2 cells are invalid: pong, x." in done.stderr
+    assert "1 of 2 cells is invalid: pong, x. It is played again" in done.stderr
     assert "pong, random" in done.stdout
     assert [row["status"] for row in rows_of(tmp_path / "bench")] == ["invalid", "played"]
 

@@ -23,6 +23,7 @@ from atari_vlm.bench.settings import (
 )
 from atari_vlm.errors import CannotPlay, InvalidSetting, StoreError
 from atari_vlm.models.hosted.budget import SharedBudget
+from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.options import given, part, values
 from atari_vlm.players import NO_PROMPT, Options
 from atari_vlm.policies.registry import ALWAYS, constants
@@ -51,6 +52,8 @@ class Job:
     finished: int = 0
     """Episodes that are finished already."""
     billed: bool = False
+    account: str = ""
+    """The server that its model asks, which has one key; empty if it asks none."""
     estimate: Estimate | None = field(default=None, repr=False)
     """Of the episodes that are left; None if nothing is left, or nobody counts tokens."""
 
@@ -119,6 +122,8 @@ def _checked(settings: BenchSettings, game: str, player: Player, taken: set[str]
     finally:
         if trainer.player.model is not None:
             wait_for(trainer.player.model.close())
+    model = trainer.player.model
+    hosted = model.settings if isinstance(model, HostedModel) else None
     return Job(
         game=game,
         player=player,
@@ -126,6 +131,7 @@ def _checked(settings: BenchSettings, game: str, player: Player, taken: set[str]
         constant=constant if best else "",
         finished=finished,
         billed=is_billed,
+        account=(hosted.base_url or hosted.provider) if hosted else "",
         estimate=estimate,
     )
 
@@ -239,14 +245,23 @@ def trainer_of(
     )
 
 
-def best_constant(settings: BenchSettings, game: str) -> str:
-    """Name of the constant player with the best mean on the selection seed; ties: the first."""
-    means = {name: _mean(settings, game, name) for name in constants(game)}
+def best_constant(
+    settings: BenchSettings, game: str, lives: Callable[[], None] = lambda: None
+) -> str:
+    """Name of the constant player with the best mean on the selection seed; ties: the first.
+
+    Args:
+        settings: of the bench.
+        game: to be played.
+        lives: called before each of them plays.
+    """
+    means = {name: _mean(settings, game, name, lives) for name in constants(game)}
     return max(means, key=lambda name: means[name])
 
 
-def _mean(settings: BenchSettings, game: str, name: str) -> float:
+def _mean(settings: BenchSettings, game: str, name: str, lives: Callable[[], None]) -> float:
     assert name.startswith(ALWAYS)
+    lives()
     folder = find_folder(settings.out, trainer_of(settings, game, name, SELECTION), name)
     trainer = trainer_of(settings, game, name, SELECTION, folder=folder)
     return trainer.train(min(TRIALS, settings.episodes)).mean.value

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atari_vlm.cli.console import comma_separated, console, print_line, uninterrupted
+from atari_vlm.cli.console import comma_separated, console, print_line
 from atari_vlm.cli.flags import with_options
 from atari_vlm.errors import RunInvalid, setting
 
@@ -62,14 +62,14 @@ def bench(
         processes=processes,
         **options,
     )
-    cells, error = uninterrupted(
-        lambda: play_bench(settings, lambda line: print_line(console, line))
-    )
+    cells, error = play_bench(settings, lambda line: print_line(console, line))
     print_bench(console, read_results(out, cells), out)
     if error is not None:
         raise error
     if invalid := [f"{cell.game}, {cell.player}" for cell in cells if cell.status == "invalid"]:
+        one = len(invalid) == 1
         raise RunInvalid(
-            f"{len(invalid)} of {len(cells)} cells are invalid: {'; '.join(invalid)}. They are "
-            f"played again with another {setting('seed')} or in another folder ({setting('out')})."
+            f"{len(invalid)} of {len(cells)} cell{'s' * (len(cells) > 1)} {'is' if one else 'are'} "
+            f"invalid: {'; '.join(invalid)}. {'It is' if one else 'They are'} played again with "
+            f"another {setting('seed')} or in another folder ({setting('out')})."
         )

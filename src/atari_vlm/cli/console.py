@@ -1,34 +1,24 @@
-"""Shared by all commands: the console, plain lines, Ctrl-C, and errors as one line."""
+"""Shared by all commands: the console, plain lines, and errors as one line."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TypeVar
 
 import typer
 from rich.console import Console
 
 from atari_vlm.cli.flags import flag_of
+from atari_vlm.cli.stopping import leave
 from atari_vlm.errors import AtariVLMError, InvalidSetting, RunInvalid, UnknownName
+from atari_vlm.runs.waiting import exit_code, stoppable
 
 console = Console()
-
-Result = TypeVar("Result")
-
-
-def uninterrupted(work: Callable[[], Result]) -> Result:
-    """Call `work`; Ctrl-C prints a line and exits with code 130."""
-    try:
-        return work()
-    except KeyboardInterrupt:
-        typer.echo("Stopped. What was done is kept; the same command continues.", err=True)
-        raise typer.Exit(130) from None
 
 
 @contextmanager
@@ -49,7 +39,7 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
     """Run a command line; an AtariVLMError is printed in one line.
 
     Exit codes: 2 for names and settings that cannot work, as for unknown flags; 1 for what was
-    tried and failed; 130 for Ctrl-C.
+    tried and failed; 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
 
     Args:
         command: the command line.
@@ -59,13 +49,18 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an output that knows only ASCII gets "?"
     try:
-        command()
+        with stoppable():
+            command()
     except AtariVLMError as error:
         message = printable(error.worded(partial(flag_of, own=flags)))
         typer.echo(f"Error: {message}", err=True)
         sys.exit(2 if isinstance(error, InvalidSetting | UnknownName) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        leave(exit_code(stop))
+    except SystemExit as leaving:
+        if isinstance(leaving.code, int) and leaving.code > 128:
+            leave(leaving.code)
+        raise
     except BrokenPipeError:  # the reader of a pipe, e.g. `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from atari_vlm.cli.console import comma_separated, console, print_line, uninterrupted
+from atari_vlm.cli.console import comma_separated, console, print_line
 
 
 def collect(
@@ -35,7 +35,7 @@ def collect(
         workers=workers,
         shard_size=shard_size,
     )
-    done = uninterrupted(lambda: collect_dataset(settings, lambda line: print_line(console, line)))
+    done = collect_dataset(settings, lambda line: print_line(console, line))
     if done.decisions:
         print_line(
             console,
@@ -98,4 +98,4 @@ def distill(
         round_decisions=round_decisions,
         opening=opening,
     )
-    uninterrupted(lambda: run_distillation(settings, lambda line: print_line(console, line)))
+    run_distillation(settings, lambda line: print_line(console, line))

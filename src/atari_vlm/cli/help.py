@@ -12,6 +12,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from atari_vlm.cli.stopping import uninterrupted
+
 WIDEST, NARROW = 100, 60
 """Columns: the longest lines, and below what a description goes under its flag."""
 
@@ -28,7 +30,11 @@ PANELS = (PROMPT, ANSWERS, HOSTED, SPENDING, LOCAL, GAME, RUN)
 
 
 class Command(TyperCommand):
-    """A command whose help lists its options by `rich_help_panel`."""
+    """A command that can be stopped, and whose help lists its options by `rich_help_panel`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; see `stopping.uninterrupted`."""
+        return uninterrupted(lambda: super(Command, self).invoke(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help at the width of the terminal."""

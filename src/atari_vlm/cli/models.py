@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atari_vlm.cli.console import console, uninterrupted
+from atari_vlm.cli.console import console
 from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.help import Command, Group
 from atari_vlm.models.hosted.options import HostedOptions
@@ -91,7 +91,7 @@ def check(
     from atari_vlm.cli.listings import print_check
     from atari_vlm.players import Options
 
-    checked = uninterrupted(lambda: check_model(name, game=game, options=Options(**options)))
+    checked = check_model(name, game=game, options=Options(**options))
     print_check(console, checked)
     if not checked.works:
         raise typer.Exit(1)

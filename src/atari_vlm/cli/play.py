@@ -14,7 +14,6 @@ from atari_vlm.cli.console import (
     console,
     page_of_an_invalid_run,
     print_line,
-    uninterrupted,
     write_replay_page,
 )
 from atari_vlm.cli.flags import with_options
@@ -65,7 +64,7 @@ def play(
             return trainer.train(episodes)
 
     with page_of_an_invalid_run(replay):
-        summary = uninterrupted(work)
+        summary = work()
     print_summary(console, summary)
     if replay:
         write_replay_page(summary.folder, None)
@@ -192,7 +191,7 @@ def train_and_evaluate(
     if episodes and not learns:
         print_line(console, _why_nothing_is_learned(trainer.player))
     with page_of_an_invalid_run():
-        uninterrupted(work)
+        work()
     for name, summary in done:
         console.print(name, style="bold")
         print_summary(console, summary)

@@ -1,16 +1,145 @@
-"""Waits for a coroutine from synchronous code, in a script or in a notebook."""
+"""Waits for a coroutine from synchronous code, and stops it when the process is asked to end.
+
+Ctrl-C stops once, at once and cleanly: what is in flight is cancelled and written off, the run is
+paused and closed. Within `stoppable` the signals SIGTERM and SIGHUP do the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 POLL = 0.25
 """Seconds between two looks for Ctrl-C on Windows, where it does not interrupt a wait."""
+
+AGAIN = 2.0
+"""Seconds after a signal in which others are ignored: two presses, or the same Ctrl-C twice."""
+
+DEAF = 0.7
+"""Seconds after which a coroutine that has not heard of a stop is taken to compute without waiting;
+it is then interrupted where it is."""
+
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""The signals that ask a process to end. Windows has no SIGHUP."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Another signal than Ctrl-C asked the process to end.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
+
+
+def stop_of(number: int) -> KeyboardInterrupt:
+    """What a signal raises: for Ctrl-C what Python raises."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Stopped(number)
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """The exit code that shells expect: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+class _Stops:
+    """What the signals of this process do."""
+
+    def __init__(self) -> None:
+        self.cancels: list[Callable[[int], None]] = []
+        """The coroutines that are waited for, innermost last."""
+        self.last = float("-inf")
+        self.deaf = False
+        """The next signal comes from this process, whose coroutine did not hear of the first."""
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Cancel what is waited for, or raise `KeyboardInterrupt` where the program is."""
+        now = time.monotonic()
+        if self.deaf:
+            self.deaf = False
+            raise stop_of(number)
+        if now - self.last < AGAIN:
+            return
+        again, self.last = self.last > float("-inf"), now
+        if self.cancels and not again:
+            self.cancels[-1](number)
+        else:
+            raise stop_of(number)
+
+
+_STOPS = _Stops()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop the block as Ctrl-C does, with `Stopped`; only the first counts.
+
+    Signals that are ignored (`nohup`) or handled by someone else are left alone, and so is a thread
+    other than the main one.
+    """
+    with _handling({name: signal.SIG_DFL for name in SIGNALS}):
+        yield
+
+
+@contextmanager
+def _handling(names: dict[str, object]) -> Iterator[None]:
+    """Handle signals for the block.
+
+    Args:
+        names: each with the handler that is replaced; SIG_DFL also for Python's own of Ctrl-C.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name, replaced in names.items():
+            if (number := getattr(signal, name, None)) is None:
+                continue
+            found = signal.getsignal(number)
+            default = replaced is signal.SIG_DFL and found is signal.default_int_handler
+            if found is replaced or default:
+                before[number] = signal.signal(number, _STOPS.handle)
+    if before:
+        _STOPS.last, _STOPS.deaf = float("-inf"), False
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _cancelling(cancel: Callable[[int], None], *, in_thread: bool) -> Iterator[None]:
+    """Let signals call `cancel` for the block, instead of raising wherever the program is.
+
+    That would leave `Thread.start` and, in Python 3.11, `Thread.join` with a wrong idea of whether
+    the thread runs.
+    """
+    found = signal.getsignal(signal.SIGINT)
+    with _handling({"SIGINT": found if in_thread and callable(found) else signal.SIG_DFL}):
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        _STOPS.cancels.append(cancel)
+        try:
+            yield
+        finally:
+            _STOPS.cancels.remove(cancel)
+
+
+# --- waiting -------------------------------------------------------------------------------------
 
 
 def wait_for(work: Coroutine[Any, Any, None]) -> None:
@@ -24,49 +153,38 @@ def wait_for(work: Coroutine[Any, Any, None]) -> None:
     """
     try:
         asyncio.get_running_loop()
+        in_thread = True
     except RuntimeError:
-        asyncio.run(work)
-        return
-    in_thread = _InThread(work)
-    with _on_ctrl_c(in_thread.cancel):
-        in_thread.wait()
+        in_thread = False
+    waited = _Work(work, in_thread)
+    with _cancelling(waited.cancel, in_thread=in_thread):
+        if in_thread:
+            waited.run_in_thread()
+        else:
+            waited.run()
+    waited.raise_error()
 
 
-@contextmanager
-def _on_ctrl_c(call: Callable[[], None]) -> Iterator[None]:
-    """Call a function at Ctrl-C, instead of raising KeyboardInterrupt wherever the program is.
+class _Work:
+    """A coroutine with an event loop of its own, in this thread or in another."""
 
-    That would leave `Thread.start` and, in Python 3.11, `Thread.join` with a wrong idea of whether
-    the thread runs.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: call())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class _InThread:
-    """An event loop in a thread, with one task."""
-
-    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, None], in_thread: bool) -> None:
         self._work = work
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
-        self._ended = threading.Event()
+        self._stopped: KeyboardInterrupt | None = None
+        self._heard, self._ended = threading.Event(), threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._in_thread = in_thread
+        self._thread = threading.main_thread()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run it here; an error is kept for `raise_error`."""
+
         async def main() -> None:
             self._task = asyncio.current_task()
-            if self._cancelled:  # before there was a task
-                self.cancel()
+            if self._stopped:  # before there was a task
+                self._cancel()
             await self._work
 
         try:
@@ -77,18 +195,45 @@ class _InThread:
         finally:
             self._ended.set()
 
-    def cancel(self) -> None:
-        """Cancel the work; `wait` raises KeyboardInterrupt once it has ended."""
-        self._cancelled = True
-        if self._task is not None:
-            with suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._task.cancel)
-
-    def wait(self) -> None:
+    def run_in_thread(self) -> None:
+        """Run it in a thread, and wait for its end."""
+        self._thread = threading.Thread(target=self.run, daemon=True)
         self._thread.start()
         while not self._ended.wait(POLL):
             pass
-        if self._cancelled:
-            raise KeyboardInterrupt
+
+    def cancel(self, number: int) -> None:
+        """Cancel it; called by the handler of a signal."""
+        self._stopped = stop_of(number)
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._cancel)
+        threading.Thread(target=self._interrupt_if_deaf, args=(number,), daemon=True).start()
+
+    def _cancel(self) -> None:
+        self._heard.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _interrupt_if_deaf(self, number: int) -> None:
+        """Interrupt a coroutine that has not come back to its event loop."""
+        if self._heard.wait(DEAF) or self._ended.is_set():
+            return
+        ident = self._thread.ident
+        assert ident is not None
+        if self._in_thread:
+            error = ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), error)
+        elif hasattr(signal, "pthread_kill"):
+            _STOPS.deaf = True
+            signal.pthread_kill(ident, number)
+
+    def raise_error(self) -> None:
+        """Raise what stopped it, or its error.
+
+        Raises:
+            KeyboardInterrupt: it was cancelled.
+        """
+        if self._stopped:
+            raise self._stopped
         if self._error is not None:
             raise self._error

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from atari_vlm.costs.picture_tokens import Rule
 from atari_vlm.costs.prices import Price
@@ -26,9 +26,6 @@ from atari_vlm.costs.prompt_tokens import SCREEN_TOKENS, newest_screens, picture
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost, setting
 from atari_vlm.models.hosted.tally import Tally
 from atari_vlm.types import Charge, Prompt
-
-if TYPE_CHECKING:
-    from multiprocessing.context import BaseContext
 
 BYTES_PER_TOKEN = 3
 """Fewest bytes of text in a token, for an upper bound; English averages four or more."""
@@ -201,17 +198,33 @@ class SharedBudget:
     Args:
         caps: what all runs may spend together; the cap of an episode holds for each.
         scope: what the runs are, for messages.
-        context: of the processes that share it, which get it as they start; None for one process.
+        processes: that share it, beside this one; each gets it as it starts.
     """
 
-    def __init__(self, caps: Caps, scope: Scope, context: BaseContext | None = None) -> None:
+    def __init__(self, caps: Caps, scope: Scope, processes: int = 0) -> None:
         self.caps, self.scope = caps, scope
-        self.lock: AbstractContextManager[Any] = (
-            nullcontext() if context is None else context.RLock()
-        )
+        self.lock: AbstractContextManager[Any] = nullcontext()
         """Held while something is reserved or settled."""
-        arrays = [None if context is None else context.RawArray("d", 3) for _ in range(2)]
-        self.dollars, self.tokens = (Tally(array) for array in arrays)
+        self.dollars, self.tokens = Tally(), Tally()
+        if processes:
+            from multiprocessing.sharedctypes import RawArray
+
+            from atari_vlm.files.shared_lock import SharedLock
+
+            self.lock = SharedLock()
+            arrays = (RawArray("d", 3 * (1 + processes)) for _ in range(2))
+            self.dollars, self.tokens = (Tally(array) for array in arrays)
+
+    def count_as(self, process: int) -> None:
+        """Count what this process spends under its number, from 0 on."""
+        for tally in (self.dollars, self.tokens):
+            tally.count_as(1 + process)
+
+    def write_off(self, process: int) -> None:
+        """Count the requests that were in flight when a process was killed, at their most."""
+        with self.lock:
+            for tally in (self.dollars, self.tokens):
+                tally.write_off(1 + process)
 
     @property
     def allowances(self) -> tuple[Allowance, Allowance]:
