@@ -106,6 +106,12 @@ BAD = [
     (("--model", "embedded", "--decisions-per-call", 4), "cannot follow --decisions-per-call"),
     (("--model", "random", "--image-size", "0x0"), "(0, 0)"),
     (("--model", "random", "--image-size", "big"), "looks like 224x224"),
+    (("--model", "random", "--image-size", "\xb2x\xb2"), "looks like 224x224"),
+    (("--model", "x" * 5000), "... (5,0"),
+    (("--model", "iw-" + "9" * 5000), "... (5,0"),
+    (("--model", "~nobody-of-this-name/x"), "There is no folder"),
+    (("--model", "random", "--run", ""), "--run is empty; leave it out, or say what it should be."),
+    (("--model", "random", "--run="), "--run is empty; leave it out, or say what it should be."),
     (("--frames", 0), "--frames must be a whole number of 1 to 10000, not 0."),
     (("--frames", 4), "The embedded model cannot follow --frames; leave it out, or choose a model"),
     (("--frames", 4), "such as gpt-4o, claude or qwen-vl (`atari-vlm models`)"),
@@ -130,6 +136,7 @@ FAILURES = (
     "No server answers at",
     "no response cache at c",
     "Cannot use",
+    "There is no folder",
 )
 """Messages of what was tried and failed (exit code 1), not of bad names and settings (2)."""
 

@@ -13,9 +13,9 @@ from atari_vlm.advice.estimate import estimate_run
 from atari_vlm.atari.games import GAMES, SUGGESTED
 from atari_vlm.cli.flags import flag_of, with_flags
 from atari_vlm.cli.listings import games_table, print_estimate, print_recommendations
-from atari_vlm.cli.model_listings import print_model, print_models, print_prices
+from atari_vlm.cli.model_listings import named_model, print_model, print_models, print_prices
 from atari_vlm.cli.train_atari_vlm import FLAGS as SEED_FLAGS
-from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.errors import InvalidSetting, UnknownName, setting
 from atari_vlm.models.catalogue import MODELS, claims, recommendations
 from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.players import Options
@@ -179,3 +179,17 @@ def test_a_command_may_have_flags_of_its_own():
     error = InvalidSetting(f"leave out {setting('prompt_type')}")
     assert error.worded(partial(flag_of, own=SEED_FLAGS)) == "leave out --prompt-type"
     assert error.worded(flag_of) == "leave out --prompt"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("random", "random plays without a model"),
+        ("iw-12000", "play it with `atari-vlm play --model iw-12000`"),
+        ("embedded+blank", "try `atari-vlm models embedded`"),
+        ("embedde", "Did you mean 'embedded'?"),
+    ],
+)
+def test_a_player_that_is_no_model_is_told_apart(name, message):
+    with pytest.raises(UnknownName, match=message):
+        named_model(name)

@@ -64,6 +64,12 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
     except BrokenPipeError:  # the reader of a pipe, e.g. `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # a path, a disk or a limit of this machine
+        if error.filename is None:
+            raise
+        reason = AtariVLMError(f"Cannot use {error.filename}: {error.strerror}.")
+        typer.echo(f"Error: {printable(str(reason))}", err=True)
+        sys.exit(1)
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

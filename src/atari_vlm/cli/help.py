@@ -13,6 +13,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from atari_vlm.cli.stopping import uninterrupted
+from atari_vlm.errors import InvalidSetting
 
 WIDEST, NARROW = 100, 60
 """Columns: the longest lines, and below what a description goes under its flag."""
@@ -30,11 +31,29 @@ PANELS = (PROMPT, ANSWERS, HOSTED, SPENDING, LOCAL, GAME, RUN)
 
 
 class Command(TyperCommand):
-    """A command that can be stopped, and whose help lists its options by `rich_help_panel`."""
+    """A command that can be stopped, takes no empty values, and groups its options in its help.
+
+    An empty value is nearly always a variable of the shell that is not set.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; see `stopping.uninterrupted`."""
         return uninterrupted(lambda: super(Command, self).invoke(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments.
+
+        Raises:
+            InvalidSetting: a value is empty.
+        """
+        for before, each in zip(["", *args], args, strict=False):
+            flag, equals, value = each.partition("=")
+            if not each.strip():
+                flag, equals = before, "="
+            if equals and not value.strip():
+                name = flag if flag.startswith("-") else "An argument"
+                raise InvalidSetting(f"{name} is empty; leave it out, or say what it should be.")
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help at the width of the terminal."""

@@ -12,8 +12,10 @@ from rich.text import Text
 from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.picture_tokens import FAMILIES
-from atari_vlm.models.catalogue import AS_OF, MODELS, ModelSpec
+from atari_vlm.errors import UnknownName
+from atari_vlm.models.catalogue import AS_OF, MODELS, ModelSpec, get_model_spec
 from atari_vlm.models.hosted.vendors import VENDORS
+from atari_vlm.policies.registry import is_policy, parse_name
 
 _OTHERS = {
     "Baselines": "random, noop, expert (for the 12 suggested games), always-ACTION",
@@ -56,6 +58,26 @@ def print_model(console: Console, spec: ModelSpec) -> None:
         console.print(Padding(Text.assemble((f"{name}: ", "dim"), value), (0, 0, 0, 2)))
     if spec.provider in VENDORS:
         print_line(console, f"  Estimate a run: atari-vlm estimate --model {spec.name}")
+
+
+def named_model(name: str) -> ModelSpec:
+    """The model that is to be shown.
+
+    Raises:
+        UnknownName: there is no such model; a player that is none is told apart.
+    """
+    player = parse_name(name, known=lambda base: base.lower() in MODELS)
+    if is_policy(player.base):
+        raise UnknownName(
+            f"{player.base} plays without a model, so there is nothing to show: play it with "
+            f"`atari-vlm play --model {player.base}`."
+        )
+    if player.wrappers:
+        raise UnknownName(
+            f"{name} is the model {player.base} with a wrapper; try `atari-vlm models "
+            f"{player.base}`."
+        )
+    return get_model_spec(name)
 
 
 def _entry(console: Console, heading: str, names: str) -> None:

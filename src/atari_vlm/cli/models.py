@@ -46,10 +46,9 @@ def show(
     names: Annotated[list[str], typer.Argument(help="Models of the list.", metavar="NAME...")],
 ) -> None:
     """Show what is known of a model: its state, price, pictures, hardware."""
-    from atari_vlm.cli.model_listings import print_model
-    from atari_vlm.models.catalogue import get_model_spec
+    from atari_vlm.cli.model_listings import named_model, print_model
 
-    for spec in [get_model_spec(name) for name in names]:
+    for spec in [named_model(name) for name in names]:
         print_model(console, spec)
 
 

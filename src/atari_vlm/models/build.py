@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, setting
+from atari_vlm.files.paths import is_folder, typed_path
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
 from atari_vlm.models.hosted.dialects import GENERIC
 from atari_vlm.models.hosted.model import HostedModel
@@ -98,7 +99,7 @@ def _hosted(
 def is_path(name: str) -> bool:
     """Whether a name gives a place of weights: local:..., a path, or an existing folder."""
     path = name.startswith(("local:", "/", "./", "../", "~"))
-    return path or (bool(name) and Path(name).is_dir())
+    return path or (bool(name) and is_folder(name))
 
 
 def _from_path(name: str, chosen: dict[str, Any], local: LocalOptions, video: bool | None) -> Model:
@@ -106,7 +107,7 @@ def _from_path(name: str, chosen: dict[str, Any], local: LocalOptions, video: bo
         return _local(name.removeprefix("local:"), name, chosen, local, video)
     from atari_vlm.models.embedded.checkpoints import checkpoints, has_onnx
 
-    folder = Path(name).expanduser()
+    folder = typed_path(name)
     if any(has_onnx(path) for path in checkpoints(folder)):
         refuse_local(f"{name} on onnxruntime", local)
         refuse_video(f"{name} on onnxruntime", video)

@@ -89,7 +89,7 @@ def get_policy(name: str, game: str) -> Policy:
 def _search(name: str) -> Policy | None:
     """The search of a name like `iw-12000`, with its budget."""
     kind, _, budget = name.partition("-")
-    if kind not in SEARCHES or not budget.isdecimal():
+    if kind not in SEARCHES or not budget.isdecimal() or len(budget) > 12:
         return None
     return SearchPolicy(SEARCHES[kind], SearchSettings(budget=int(budget)))
 

@@ -19,7 +19,7 @@ MOST_PER_CALL = 60
 def read_size(text: str) -> tuple[int, int]:
     """Read "224x224" as (224, 224)."""
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not all(number.isdecimal() and len(number) < 9 for number in (width, height)):
         raise InvalidSetting(f"An image size looks like 224x224, not {text!r}.")
     return int(width), int(height)
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from atari_vlm.errors import ModelUnusable, missing_extra, setting
+from atari_vlm.files.paths import is_folder, typed_path
 from atari_vlm.models.embedded.checkpoints import checkpoints
 from atari_vlm.models.local import remote_code
 from atari_vlm.models.local.hub import CODE, FILES, download, missing_weights, read_json
@@ -49,8 +50,8 @@ def find_checkpoint(source: str, trust: str | None = None) -> Checkpoint:
         if find_spec(package) is None:
             raise missing_extra(f"The local model {source}", package, "local")
     commit = remote_code.trusted_commit(source, trust)
-    folder = Path(source).expanduser()
-    if folder.is_dir():
+    folder = typed_path(source)
+    if is_folder(source):
         folder, *others = checkpoints(folder)
         if others:
             raise ModelUnusable(

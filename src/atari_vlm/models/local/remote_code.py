@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, setting
+from atari_vlm.files.paths import is_folder, typed_path
 
 ARCHITECTURE = "CogVLMForCausalLM"
 """The one architecture whose own code can be called here."""
@@ -40,8 +41,7 @@ def trusted_commit(source: str, trust: str | None) -> str | None:
     name, at, commit = trust.rpartition("@")
     if not at:
         name, commit = trust, ""
-    folder = Path(source).expanduser()
-    if folder.is_dir() and folder.resolve() == Path(trust).expanduser().resolve():
+    if is_folder(source) and typed_path(source).resolve() == typed_path(trust).resolve():
         return ""
     if name != source:
         raise InvalidSetting(
