@@ -1,5 +1,6 @@
 # make play [GAME=pong] [MODEL=embedded] [ARGS="--episodes 5"]   play and write a replay page
 # make test                                                     everything CI runs
+# make fuzz [FUZZ=100]                                          the tests that try inputs by chance, with more of them
 # make docs                                                     the documentation, into site/
 # make bench                                                    the benchmarks, one after the other
 
@@ -13,13 +14,16 @@ ARGS ?=
 # Two busy threads on two cores can be fifty times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: play test check docs bench browser clean
+.PHONY: play test check fuzz docs bench browser clean
 
 play: $(VENV)/base
 	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
 
 test: $(VENV)/dev browser check
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+fuzz: $(VENV)/dev
+	FUZZ=$(or $(FUZZ),100) $(BIN)/python -m pytest -q -m fuzz
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -107,12 +107,14 @@ class Usage:
     """Calls answered from the response cache. Their tokens were paid when they were recorded, and
     their dollars are 0."""
     uncertain: int = 0
-    """Further requests that may or may not have been charged: no answer came (timeout, dropped
-    connection, unreadable body), or one without a token count."""
+    """Requests that may or may not have been charged: no answer came (timeout, dropped connection,
+    unreadable body), or one whose token count is unknown."""
     uncertain_tokens: int = 0
     """The most those requests may have used."""
     uncertain_dollars: float | None = 0.0
     """The most they may have cost, not included in `dollars`; None if the price is unknown."""
+    uncounted: int = 0
+    """Calls whose token count was missing or made no sense. They count as uncertain requests."""
 
     def __repr__(self) -> str:
         counted = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self))
@@ -120,19 +122,8 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages; an unknown price makes the sum unknown."""
-        return Usage(
-            self.calls + other.calls,
-            self.input_tokens + other.input_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.output_tokens + other.output_tokens,
-            _both(self.dollars, other.dollars),
-            self.seconds + other.seconds,
-            self.reasoning_tokens + other.reasoning_tokens,
-            self.replayed + other.replayed,
-            self.uncertain + other.uncertain,
-            self.uncertain_tokens + other.uncertain_tokens,
-            _both(self.uncertain_dollars, other.uncertain_dollars),
-        )
+        names = self.__slots__
+        return Usage(*(_both(getattr(self, name), getattr(other, name)) for name in names))
 
 
 def _count(things: Sequence[object], name: str) -> str:
@@ -143,7 +134,7 @@ def _quote(text: str, length: int = 60) -> str:
     return repr(text if len(text) <= length else text[:length] + "...")
 
 
-def _both(one: float | None, other: float | None) -> float | None:
+def _both(one: Any, other: Any) -> Any:
     return None if one is None or other is None else one + other
 
 

@@ -20,7 +20,7 @@ from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.playback import full_trajectory, observations
 from atari_vlm.runs.run import Run
-from atari_vlm.runs.schema import FILE
+from atari_vlm.runs.schema import FILE, FORMAT
 from atari_vlm.runs.settings import VERSIONS
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Plan
@@ -155,7 +155,7 @@ def test_an_older_run_that_was_stopped_is_continued(tmp_path):
     trainer("stopped", folder).train(1)
     assert plays(folder)[0] == EXPECTED["scripted"]["plans"][0]
     with closing(Run.read(folder)) as run:
-        assert run.settings["format"] == 4
+        assert run.settings["format"] == FORMAT
         assert run.usage().calls == 60
         assert run.latencies(0)[:30] == [None] * 30
         assert all(seconds > 0 for seconds in run.latencies(0)[30:])

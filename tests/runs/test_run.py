@@ -21,7 +21,7 @@ from atari_vlm.prompts.strategies import get_strategy
 from atari_vlm.runs.episode_log import EpisodeLog
 from atari_vlm.runs.playback import environment, observations, pictures
 from atari_vlm.runs.run import Run
-from atari_vlm.runs.schema import FILE
+from atari_vlm.runs.schema import FILE, FORMAT
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Call, Decision, Lessons, Reply, Usage
 from tests import hashing_player
@@ -266,7 +266,7 @@ def test_a_run_of_the_format_before_is_read_as_it_is_and_continued(tmp_path):
     assert "candidates" not in tables  # reading changes nothing
     played(tmp_path / "old", max_decisions=20)
     old, whole = Run.read(tmp_path / "old"), Run.read(tmp_path / "whole")
-    assert old.settings["format"] == 4
+    assert old.settings["format"] == FORMAT
     assert old.plans(0) == whole.plans(0)
     assert old.rewards(0) == whole.rewards(0)
     old.close()
@@ -297,5 +297,21 @@ def test_a_run_of_format_2_opens_with_what_its_answers_cost_then(tmp_path):
     run.close()
     played(tmp_path, max_decisions=6)
     run = Run.read(tmp_path)
-    assert run.settings["format"] == 4
+    assert run.settings["format"] == FORMAT
     run.close()
+
+
+def test_a_run_of_format_4_is_read_as_it_is_and_then_counts_unbelievable_answers_too(tmp_path):
+    played(tmp_path, max_decisions=6)
+    db = sqlite3.connect(tmp_path / FILE)
+    db.execute("ALTER TABLE totals DROP COLUMN uncounted")
+    db.execute("UPDATE settings SET value = '4' WHERE name = 'format'")
+    db.commit()
+    db.close()
+    with closing(Run.read(tmp_path)) as run:
+        before, settings = run.usage(), run.settings
+        assert (before.calls, before.uncounted) == (6, 0)
+    played(tmp_path, max_decisions=6)
+    with closing(Run.play(tmp_path, settings)) as run:
+        run.remember(99, Reply(text="", usage=Usage(calls=1, uncertain=1, uncounted=1)), 0)
+        assert run.usage() == before + Usage(calls=1, uncertain=1, uncounted=1)

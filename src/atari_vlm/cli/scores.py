@@ -112,5 +112,17 @@ def usage_line(usage: Usage) -> str:
     if usage.uncertain:
         known = usage.uncertain_dollars
         most = "" if known is None else f", at most ${known:.4f} more"
-        parts.append(f"{usage.uncertain} requests failed and may have been charged{most}")
+        failed = usage.uncertain - usage.uncounted
+        if failed:
+            parts.append(f"{failed} requests failed and may have been charged{most}")
+        if usage.uncounted:
+            parts.append(uncounted_note(usage.uncounted) + ("" if failed else most))
     return "; ".join(parts)
+
+
+def uncounted_note(answers: int) -> str:
+    """What is said where servers gave token counts that cannot be."""
+    return (
+        f"the token counts of {answers} answers were missing or made no sense and were counted at "
+        "the most they could be"
+    )

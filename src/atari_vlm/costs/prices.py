@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from atari_vlm.errors import InvalidSetting
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -14,6 +16,14 @@ class Price:
     cached: float
     """Input tokens that the vendor had cached."""
     output: float
+
+    def __post_init__(self) -> None:
+        for amount in (self.input, self.cached, self.output):
+            number = isinstance(amount, int | float) and not isinstance(amount, bool)
+            if not number or not 0 <= amount < float("inf"):
+                raise InvalidSetting(
+                    f"A price is 0 or more dollars per million tokens, not {amount!r}."
+                )
 
     def cost(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> float:
         """Dollars for these tokens; `input_tokens` includes the cached ones."""

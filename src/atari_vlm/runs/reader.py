@@ -19,7 +19,7 @@ from atari_vlm.errors import StoreError
 from atari_vlm.models.journal import reply_from_json
 from atari_vlm.runs import records
 from atari_vlm.runs.schema import FILE, FORMAT, explained
-from atari_vlm.runs.totals import Totals, charged, totals_from_row
+from atari_vlm.runs.totals import NAMES, Totals, charged, totals_from_row
 from atari_vlm.types import (
     Call,
     Decision,
@@ -256,7 +256,7 @@ class RunReader:
         if int(self.settings.get("format", FORMAT)) < 4:  # type: ignore[arg-type]
             return self._computed_totals(episode)
         where, values = _where(episode)
-        rows = self._all(f"SELECT * FROM totals{where}", *values)
+        rows = self._all(f"SELECT {NAMES} FROM totals{where}", *values)
         totals = sum(map(totals_from_row, rows), Totals())
         query = f"SELECT source, sum(decisions) FROM sources{where} GROUP BY source"
         totals.sources.update(dict(self._all(query, *values)))

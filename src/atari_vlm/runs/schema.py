@@ -15,10 +15,11 @@ from atari_vlm.files.writing import drafted, lock
 from atari_vlm.runs.totals import COLUMNS
 
 FILE = "run.sqlite"
-FORMAT = 4
+FORMAT = 5
 """2 added the candidates of a decision. 3 added details of costs (`types.Usage`), what unanswered
 requests may have cost, and episodes cut short by a budget. 4 split a decision's note into memory
-and queue, and added latencies, lessons, running totals, workers and the parent of a forked run.
+and queue, and added latencies, lessons, running totals, workers and the parent of a forked run. 5
+counts the answers whose token count made no sense.
 Runs of older formats can be read and continued."""
 
 _TABLES = {
@@ -108,8 +109,16 @@ _NEW_COLUMNS = {
         "waited": "INTEGER NOT NULL DEFAULT 0",
     },
     "episodes": {"worker": "TEXT NOT NULL DEFAULT ''"},
+    "totals": {"uncounted": "REAL NOT NULL DEFAULT 0"},
 }
-_VIEW_DEFAULTS = {"latency": "NULL", "waited": "0", "worker": "''", "memory": "''", "queue": "''"}
+_VIEW_DEFAULTS = {
+    "latency": "NULL",
+    "waited": "0",
+    "worker": "''",
+    "memory": "''",
+    "queue": "''",
+    "uncounted": "0",
+}
 
 
 def _bring_up_to_date(db: sqlite3.Connection, playing: bool) -> None:
@@ -120,6 +129,7 @@ def _bring_up_to_date(db: sqlite3.Connection, playing: bool) -> None:
     lacking = {
         table: {name: kind for name, kind in new.items() if name not in columns[table]}
         for table, new in _NEW_COLUMNS.items()
+        if table not in tables
     }
     noted = "note" in columns["steps"]
     db.create_function("queue_in", 2, queue_in_note, deterministic=True)

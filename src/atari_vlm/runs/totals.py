@@ -19,8 +19,12 @@ _SUMS = (*_USAGE, "spent_tokens", "spent_dollars")
 COLUMNS = ", ".join(("episode INTEGER PRIMARY KEY", *(f"{name} REAL" for name in _SUMS)))
 """Of the table `totals`. An unknown price is NULL, which makes every later sum NULL too."""
 
+NAMES = ", ".join(("episode", *_SUMS))
+"""Of those columns, in the order of `totals_from_row`."""
+
 _ADD = (
-    f"INSERT INTO totals VALUES({', '.join('?' * (1 + len(_SUMS)))}) ON CONFLICT DO UPDATE SET "
+    f"INSERT INTO totals({NAMES}) VALUES({', '.join('?' * (1 + len(_SUMS)))})"
+    " ON CONFLICT DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
 )
 
@@ -71,7 +75,7 @@ def add_decisions(db: sqlite3.Connection, episode: int, source: Source | str, co
 
 
 def totals_from_row(row: Sequence[Any]) -> Totals:
-    """The totals of one row of the table, without its sources."""
+    """The totals of one row of the table (its columns `NAMES`), without its sources."""
     _, *values, tokens, dollars = row
     names = dict(zip(_USAGE, values, strict=True))
     money = ("dollars", "uncertain_dollars", "seconds")

@@ -12,14 +12,15 @@ import pytest
 from atari_vlm.costs.picture_tokens import rule_for
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, StoreError
-from atari_vlm.models.hosted.budget import Budget, Caps, Charge, max_dollars, max_input_tokens
+from atari_vlm.models.hosted.budget import Budget, Caps
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.settings import HostedSettings
+from atari_vlm.models.hosted.usage import FRAME_MARKERS, max_input_tokens, most_of
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
-from atari_vlm.types import Frame, Message, Prompt
+from atari_vlm.types import Charge, Frame, Message, Prompt
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
@@ -40,10 +41,12 @@ def test_the_maximum_counts_text_frames_and_the_longest_answer():
     more = max_input_tokens(prompt_of("x" * 300, 2), rule) - max_input_tokens(
         prompt_of("x" * 297), rule
     )
-    assert more == 1 + 2 * 255 + (len("\n<frame>") * 2 + 2) // 3
-    dollars = max_dollars(prompt_of("Act.", 1), PRICE, rule, 1000)
+    assert more == 3 + 2 * (255 + FRAME_MARKERS)
+    most = most_of(prompt_of("Act.", 1), PRICE, rule, 1000)
     tokens = max_input_tokens(prompt_of("Act.", 1), rule)
-    assert dollars == pytest.approx((tokens * 2 + 1000 * 10) / 1e6)
+    assert (most.input_tokens, most.output_tokens) == (tokens, 1000)
+    assert most.dollars == pytest.approx((tokens * 2 + 1000 * 10) / 1e6)
+    assert max_input_tokens(prompt_of("\ud83d"), rule) == 3 + max_input_tokens(prompt_of(""), rule)
 
 
 def test_frames_count_at_the_size_they_are_sent():
@@ -161,7 +164,7 @@ def highest_maximum(folder: Path) -> float:
         replace(call.prompt, messages=tuple(map(_with_screen, call.prompt.messages)))
         for call in calls
     ]
-    return max(max_dollars(prompt, Price(2.5, 1.25, 10), rule, 100) for prompt in seen)
+    return max(most_of(prompt, Price(2.5, 1.25, 10), rule, 100).dollars for prompt in seen)
 
 
 def _with_screen(message: Message) -> Message:

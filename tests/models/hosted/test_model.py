@@ -68,10 +68,12 @@ def test_an_unknown_price_is_not_free():
         assert ask(COMPATIBLE, server, price=Price(0, 0, 0)).usage.dollars == 0
 
 
-def test_without_a_count_of_tokens_the_price_is_unknown(api):
+def test_without_a_count_of_tokens_the_request_counts_as_uncertain_at_its_most(api):
     with Server(Answer(tokens=None)) as server:
         usage = ask(api, server, price=Price(2, 1, 10)).usage
-        assert (usage.input_tokens, usage.dollars) == (0, None)
+    assert (usage.input_tokens, usage.dollars) == (0, 0)
+    assert (usage.uncounted, usage.uncertain) == (1, 1)
+    assert usage.uncertain_dollars > 0.0409  # 4,096 tokens of answer
 
 
 def test_a_refusal_is_a_reply_with_that_finish(api):

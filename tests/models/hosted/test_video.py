@@ -28,6 +28,7 @@ from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.hosted.cache import CacheSettings
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.settings import HostedSettings
+from atari_vlm.models.hosted.usage import OVERHEAD_TOKENS
 from atari_vlm.models.hosted.video import Clip, video_file
 from atari_vlm.players import Options
 from atari_vlm.report.run_page import replay_of
@@ -267,13 +268,13 @@ def test_the_most_a_request_can_cost_follows_the_rule_of_video(model_id, detail,
         name="m", model_id=model_id, provider="google", detail=detail, video=True
     )
     model = HostedModel(settings, api_key=KEY)
-    pair, thirty = (model.max_charge(film(*THIRTY[:count])).tokens for count in (2, 30))
+    pair, thirty = (model.most(film(*THIRTY[:count])).charge.tokens for count in (2, 30))
     assert tokens * 28 <= thirty - pair <= (tokens + 20) * 28
     # A frame more than the video has may be looked at, and its time stamps may be longer.
-    bound = thirty - settings.max_tokens - 300
+    bound = thirty - settings.max_tokens - OVERHEAD_TOKENS
     assert bound >= 31 * (tokens + 5)
-    pictures = HostedModel(replace(settings, video=False), api_key=KEY).max_charge(film(*THIRTY))
-    assert thirty < pictures.tokens or model_id == "gemini-2.5-flash"
+    pictures = HostedModel(replace(settings, video=False), api_key=KEY).most(film(*THIRTY))
+    assert thirty < pictures.charge.tokens or model_id == "gemini-2.5-flash"
 
 
 def test_the_estimate_counts_the_video_by_its_rule_and_prints_it():

@@ -137,9 +137,9 @@ def _block(entry: object, kinds: tuple[str, ...]) -> str:
 
 
 def counts_of(value: object, both: tuple[str, str], optional: str = "") -> Fields | None:
-    """The token counts of an answer and their details; None unless both totals are counts.
+    """The token counts of an answer and their details; None unless all that are stated are counts.
 
-    What is no count is left out; the caller judges the numbers.
+    Other fields are left out; the caller judges the numbers.
 
     Args:
         value: as the server sent it.

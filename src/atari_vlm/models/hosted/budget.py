@@ -1,9 +1,9 @@
 """Caps on spending, enforced before a request is sent.
 
-Each request first reserves the most that it can cost. When its answer arrives, the reservation is
-replaced by the actual charge. A refused request costs nothing. A request without an answer is
-charged in full, because the vendor may have billed it, and every retry reserves again. A cap is
-therefore exceeded only if a request costs more than its estimated maximum.
+Each request first reserves the most that it can cost (`usage.Most`). When its answer arrives, the
+reservation is replaced by the actual charge. A refused request costs nothing. A request without an
+answer is charged in full, because the vendor may have billed it, and so is one whose answer has
+token counts that cannot be. Every retry reserves again. So what is counted never exceeds a cap.
 
 When a call ends without a reply, e.g. because the run is stopped, `Account.write_off` records what
 its requests may have cost. Only a killed process loses the requests that were in flight.
@@ -17,66 +17,17 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from math import ceil
 from typing import Any, Literal, TypeAlias
 
-from atari_vlm.costs.picture_tokens import Rule
-from atari_vlm.costs.prices import Price
-from atari_vlm.costs.prompt_tokens import SCREEN_TOKENS, newest_screens, picture_size
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost, setting
 from atari_vlm.models.hosted.tally import Tally
-from atari_vlm.types import Charge, Prompt
-
-BYTES_PER_TOKEN = 3
-"""Fewest bytes of text in a token, for an upper bound; English averages four or more."""
-
-OVERHEAD_TOKENS = 300
-"""Upper bound of the tokens that vendors add to a prompt: the answer's schema and turn markers."""
+from atari_vlm.types import Charge
 
 POLL_EVERY = 0.1
 """Seconds between looks at what other processes have settled."""
 
 Scope: TypeAlias = Literal["run", "episode", "training", "bench"]
 """What a cap holds for; "training" includes the evaluation after it."""
-
-
-VIDEO_MARGIN = 5
-"""Upper bound of what a frame of a video may count beyond its rule: where there are several frames
-a second, the length of their time stamps is not published."""
-
-
-def max_input_tokens(prompt: Prompt, rule: Rule, video_rule: Rule | None = None) -> int:
-    """The most input tokens that a vendor counts for a prompt.
-
-    Args:
-        prompt: with its frames.
-        rule: counts the tokens of an image; see `picture_tokens.rule_for`.
-        video_rule: counts those of a frame of a video, if the newest screens are one. The vendor
-            may look at one frame more than the video has.
-    """
-    text = ceil(len(prompt.text.encode()) / BYTES_PER_TOKEN)
-    sizes = [picture_size(frame, prompt) for frame in prompt.frames]
-    screens = len(newest_screens(prompt))
-    if video_rule is None or screens < 2:
-        return text + OVERHEAD_TOKENS + sum(rule(*size) for size in sizes)
-    pictures = sum(rule(*size) for size in sizes[:-screens])
-    each = video_rule(*sizes[-1]) + VIDEO_MARGIN
-    return text + OVERHEAD_TOKENS + SCREEN_TOKENS * screens + pictures + (screens + 1) * each
-
-
-def max_dollars(
-    prompt: Prompt, price: Price, rule: Rule, max_tokens: int, video_rule: Rule | None = None
-) -> float:
-    """The most US dollars that one request can cost.
-
-    Args:
-        prompt: with its frames.
-        price: of the model.
-        rule: as for `max_input_tokens`.
-        max_tokens: limit of the answer, hidden reasoning included.
-        video_rule: as for `max_input_tokens`.
-    """
-    return price.cost(max_input_tokens(prompt, rule, video_rule), 0, max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atari_vlm.atari import images
-from atari_vlm.costs.prices import Price
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.video import Clip, arranged, video_file
-from atari_vlm.types import Frame, Prompt, Reply, Usage
+from atari_vlm.types import Frame, Prompt, Reply
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse, UserContent
@@ -158,51 +157,21 @@ def _text(role: str, parts: list[Part]) -> str:
     return "\n\n".join(texts)
 
 
-def to_reply(response: ModelResponse, seconds: float, price: Price | None, listed: bool) -> Reply:
-    """Convert a response to a Reply with its usage and cost.
+def to_reply(response: ModelResponse) -> Reply:
+    """Convert a response to a Reply, without its usage (see `usage`).
 
     Args:
         response: for a refusal, the reply's text is the vendor's refusal message.
-        seconds: time spent waiting, retries included.
-        price: the model's price; None looks it up if `listed`.
-        listed: whether the price list (genai-prices) covers the model's vendor.
     """
     from pydantic_ai.messages import TextPart, ThinkingPart
 
     details = response.provider_details or {}
     text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
     thinking = [part.content for part in response.parts if isinstance(part, ThinkingPart)]
-    used = response.usage
     return Reply(
         text=text or str(details.get("refusal") or ""),
         thinking="\n".join(thinking),
         model=response.model_name or "",
         finish=response.finish_reason or "stop",
         request_id=response.provider_response_id or "",
-        usage=Usage(
-            calls=1,
-            input_tokens=used.input_tokens,
-            cached_tokens=used.cache_read_tokens,
-            output_tokens=used.output_tokens,
-            dollars=_dollars(response, price, listed),
-            seconds=seconds,
-            reasoning_tokens=used.output_reasoning_tokens,
-        ),
     )
-
-
-def _dollars(response: ModelResponse, price: Price | None, listed: bool) -> float | None:
-    """The cost of the response; None if unknown."""
-    used = response.usage
-    if price == Price(0, 0, 0):
-        return 0.0
-    if used.input_tokens == 0:  # the server did not report usage
-        return None
-    if price is not None:
-        return price.cost(used.input_tokens, used.cache_read_tokens, used.output_tokens)
-    if not listed or not response.model_name:
-        return None
-    try:
-        return float(response.cost().total_price)
-    except (LookupError, ValueError):
-        return None

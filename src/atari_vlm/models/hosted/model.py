@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from atari_vlm.costs.picture_tokens import FAMILIES, rule_for, video_family
 from atari_vlm.errors import AtariVLMError, Lost, ModelFault, ModelUnusable
-from atari_vlm.models.hosted.budget import ACCOUNT, max_dollars, max_input_tokens
+from atari_vlm.models.hosted.budget import ACCOUNT
 from atari_vlm.models.hosted.cache import CacheSettings, ResponseCache, cache_key
 from atari_vlm.models.hosted.client import Client
 from atari_vlm.models.hosted.faults import Failure
@@ -27,6 +27,7 @@ from atari_vlm.models.hosted.message_conversion import to_reply
 from atari_vlm.models.hosted.request import Request
 from atari_vlm.models.hosted.retry import RetryPolicy
 from atari_vlm.models.hosted.settings import HostedSettings
+from atari_vlm.models.hosted.usage import Most, believed, most_of, reported
 from atari_vlm.types import Charge, Prompt, Reply
 
 
@@ -87,13 +88,10 @@ class HostedModel:
         key = self._client.key if self._client else ""
         return text.replace(key, "[key]") if key else text
 
-    def max_charge(self, prompt: Prompt) -> Charge:
-        """The most that one request can cost, which is reserved before it is sent."""
-        max_tokens, rule, video = self.settings.max_tokens, self._image_tokens, self._frame_tokens
-        tokens = max_input_tokens(prompt, rule, video) + max_tokens
-        if self.price is None:
-            return Charge(tokens, None)
-        return Charge(tokens, max_dollars(prompt, self.price, rule, max_tokens, video))
+    def most(self, prompt: Prompt) -> Most:
+        """The most that one request can use and cost, which is reserved before it is sent."""
+        longest = self.settings.max_tokens
+        return most_of(prompt, self.price, self._image_tokens, longest, self._frame_tokens)
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """Return the vendor's answer, after at most `tries` requests, or the cached one.
@@ -133,18 +131,18 @@ class HostedModel:
         self, client: Client, prompt: Prompt, seed: int, uncertain: list[Charge]
     ) -> Reply:
         """The answer; the maximum of each request of uncertain cost is added to `uncertain`."""
-        request, most = await client.build_request(prompt, seed), self.max_charge(prompt)
+        request, most = await client.build_request(prompt, seed), self.most(prompt)
         host = self.settings.base_url or self.settings.provider
         limiter = limiter_for(host, client.key, self._clock)
         start = time.perf_counter()
 
         async def send_once() -> Reply | Failure:
-            with await ACCOUNT.get().reserve(most) as reservation:
+            with await ACCOUNT.get().reserve(most.charge) as reservation:
                 async with limiter.slot(self._rate):
-                    reservation.charge = most  # until the outcome is known
-                    uncertain.append(most)
-                    outcome = await self._send(client, request)
-                if not _is_uncertain(outcome, most):
+                    reservation.charge = most.charge  # until the outcome is known
+                    uncertain.append(most.charge)
+                    outcome = await self._send(client, request, most)
+                if not _is_uncertain(outcome):
                     reservation.charge = _actual_charge(outcome)
                     uncertain.pop()
             return outcome
@@ -155,12 +153,14 @@ class HostedModel:
         self._has_answered = True
         return _with_usage(outcome, time.perf_counter() - start, _lost(uncertain))
 
-    async def _send(self, client: Client, request: Request) -> Reply | Failure:
+    async def _send(self, client: Client, request: Request, most: Most) -> Reply | Failure:
         outcome = await client.send(request)
         if isinstance(outcome, Failure):
             return outcome
-        listed = self.settings.vendor.listed  # then the price of the model that answered counts
-        return to_reply(outcome, 0.0, self.settings.price if listed else self.price, listed)
+        reply = to_reply(outcome)
+        usage = reported(outcome, self.price, self.settings.price_list)
+        answered = bool(reply.text or reply.thinking)
+        return replace(reply, usage=believed(usage, most, answered=answered))
 
     def _final_error(self, error: AtariVLMError, lost: Lost) -> AtariVLMError:
         """The error to raise; garbage before any good answer means that the address is wrong."""
@@ -178,12 +178,11 @@ class HostedModel:
             await self._client.close()
 
 
-def _is_uncertain(outcome: Reply | Failure, most: Charge) -> bool:
+def _is_uncertain(outcome: Reply | Failure) -> bool:
     """Whether the cost of the request is unknown."""
     if isinstance(outcome, Failure):
         return outcome.uncertain
-    usage = outcome.usage
-    return usage.input_tokens == 0 or (usage.dollars is None and most.dollars is not None)
+    return outcome.usage.uncounted > 0
 
 
 def _actual_charge(outcome: Reply | Failure) -> Charge:

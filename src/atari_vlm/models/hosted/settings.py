@@ -100,6 +100,11 @@ class HostedSettings:
         list_name = get_dialect(self.dialect).price_list if compatible else self.provider
         return listed_price(list_name, self.model_id) if list_name else None
 
+    @property
+    def price_list(self) -> str:
+        """The public price list of the model that answers; "" if `price` replaces it."""
+        return self.provider if self.vendor.listed and self.price is None else ""
+
     def cache_fields(self) -> dict[str, Any]:
         """The settings that can change an answer, for the key of the response cache."""
         names = [field.name for field in fields(self) if field.name not in NOT_IN_CACHE_KEY]

@@ -43,8 +43,8 @@ class Tally:
         return sum(self._numbers[place::3])
 
     def add(self, amount: float) -> None:
-        """Count what was spent earlier."""
-        self._numbers[self._own + SPENT] += amount
+        """Count what was spent earlier; a damaged record gives no credit."""
+        self._numbers[self._own + SPENT] += amount if not amount < 0 else 0.0
 
     def reserve(self, amount: float) -> None:
         """Set the most that a request can cost aside."""
@@ -52,13 +52,13 @@ class Tally:
         self._numbers[self._own + IN_FLIGHT] += 1
 
     def settle(self, reserved: float, amount: float) -> None:
-        """Replace a reservation by the actual charge."""
+        """Replace a reservation by the actual charge, or by itself if that is no amount."""
         own = self._own
         self._numbers[own + IN_FLIGHT] -= 1
         # Without open reservations the sum is 0, whatever the rounding errors.
         left = self._numbers[own + RESERVED] - reserved
-        self._numbers[own + RESERVED] = left if self._numbers[own + IN_FLIGHT] else 0.0
-        self._numbers[own + SPENT] += amount
+        self._numbers[own + RESERVED] = max(0.0, left) if self._numbers[own + IN_FLIGHT] else 0.0
+        self._numbers[own + SPENT] += amount if 0 <= amount < float("inf") else reserved
 
     def write_off(self, process: int) -> None:
         """Count what a process that was killed had reserved as spent: its requests were sent."""
