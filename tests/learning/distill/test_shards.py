@@ -79,7 +79,7 @@ def test_data_of_another_kind_is_refused(dataset, tmp_path, change, named):
     rows = list(shard)
     write_shard(path, iter(rows), replace(shard.header, **change))
     if "width" in change:
-        with pytest.raises(StoreError, match=r"00000.parquet is damaged .*a screen is P"):
+        with pytest.raises(StoreError, match=r"00000.parquet is damaged .*row 0: its screen has"):
             list(open_shard(path))
     with pytest.raises(AtariVLMError, match=f"pong-expert-00000.parquet.*{named}"):
         open_dataset(tmp_path, ("pong",))
@@ -114,9 +114,8 @@ def test_damage_is_found_in_every_part_of_a_file(dataset, tmp_path):
             list(open_dataset(tmp_path, ("pong",))[0])
     path.unlink()
     parquet.write_table(parquet.read_table(dataset / path.name).select(["words"]), path)
-    assert open_shard(path).header.game == "pong"
-    with pytest.raises(StoreError, match="is damaged"):
-        list(open_shard(path))
+    with pytest.raises(StoreError, match=r"is damaged .*its columns are not those of a shard"):
+        open_shard(path)
 
 
 def test_other_parquet_files_are_refused(tmp_path):
@@ -159,5 +158,5 @@ def test_labels_outside_the_grammar_are_refused_with_the_name_of_their_file(rows
 
     odd = [replace(row, words="a ball somewhere: NOOP for 4 frames") for row in rows[:5]]
     shard = write_shard(tmp_path / "odd.parquet", iter(odd), ShardHeader.of("pong", seed=3))
-    with pytest.raises(InvalidSetting, match=r"odd.parquet holds an answer .*a ball somewhere"):
+    with pytest.raises(InvalidSetting, match=r"odd.parquet, row 0, holds .*a ball somewhere"):
         Dataset("pong", build_tokenizer(("pong",))).add(shard)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atari_vlm.errors import ModelUnusable
+from atari_vlm.files.tensors import not_finite, read_header
 from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema, plan_words, plans
 from atari_vlm.learning.distill.answer_schemas.table import (
     common_kinds,
@@ -19,7 +20,9 @@ from atari_vlm.learning.distill.answer_schemas.table import (
     get_answer_schema,
     kinds,
 )
+from atari_vlm.models.embedded.checkpoints import LIMITS, read_json
 from atari_vlm.models.embedded.grammar import Grammar
+from atari_vlm.models.embedded.vocabulary import WORD, Vocabulary
 from atari_vlm.prompts.embedded import ACT, LOOK, SEE
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<|im_start|>", "<end_of_utterance>
 FAKE_IMAGE, IMAGE, GLOBAL_IMAGE = "<fake_token_around_image>", "<image>", "<global-img>"
 USER, ASSISTANT = "User: ", "\nAssistant: "
 _SPECIAL = (PAD, UNKNOWN, START, END, FAKE_IMAGE, IMAGE, GLOBAL_IMAGE, USER, ASSISTANT)
-_WORD = r" ?\w+| ?[^\w\s]"
+_EMBEDDINGS = "model.text_model.embed_tokens.weight"
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -69,7 +72,7 @@ def build_tokenizer(games: tuple[str, ...]) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(every)}, unk_token=UNKNOWN)
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(w, normalized=False, special=True) for w in _SPECIAL])
     tokenizer.add_tokens([AddedToken(w, normalized=False) for w in phrases])
@@ -97,7 +100,7 @@ def _plain_words(schemas: tuple[AnswerSchema, ...]) -> list[str]:
         about = [clause for name in schema.objects for clause in schema.clauses_about(name)]
         texts += [re.sub(r" ?\{\w+:\w+\}", "", text) for text in (*schema.answers, *about)]
         texts += [f" {word}" for words in schema.kinds.values() for word in words]
-    return [word for text in texts for word in re.findall(_WORD, text)]
+    return [word for text in texts for word in re.findall(WORD, text)]
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Any:
@@ -167,31 +170,38 @@ def initialize_from(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path
     """
     import torch
     from safetensors.torch import load_file
-    from tokenizers import Tokenizer
 
+    path = folder / "model.safetensors"
     try:
-        weights = load_file(folder / "model.safetensors")
-        vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+        tensors = read_header(path)
+        if name := not_finite(path, tensors):
+            raise ValueError(f"the tensor {name} holds numbers that are not finite")
+        if path.stat().st_size > LIMITS[path.name] or _EMBEDDINGS not in tensors:
+            raise ValueError("it is no student")
+        weights = load_file(path)
+        vocabulary = Vocabulary(read_json(folder / "tokenizer.json"))
+        embeddings = weights.pop(_EMBEDDINGS)
+        if embeddings.dim() != 2 or len(embeddings) <= vocabulary.largest:
+            raise ValueError("the weights and tokenizer.json do not fit together")
     except Exception as error:
         raise ModelUnusable(
             f"Cannot begin with the weights in {folder} ({type(error).__name__}: {error}). "
             "Name a folder that `atari-vlm distill` wrote."
         ) from error
     state = model.state_dict()
-    embeddings = weights.pop("model.text_model.embed_tokens.weight")
     weights.pop("lm_head.weight", None)
-    other = [n for n, w in weights.items() if n not in state or state[n].shape != w.shape]
-    if other or embeddings.shape[1] != model.config.text_config.hidden_size:
+    differ = [n for n, w in weights.items() if n not in state or state[n].shape != w.shape]
+    if differ or embeddings.shape[1] != model.config.text_config.hidden_size:
         raise ModelUnusable(
-            f"The weights in {folder} are of another architecture: {', '.join(other[:3])} differ."
+            f"The weights in {folder} are of another architecture: {', '.join(differ[:3])} differ."
         )
     with torch.no_grad():
         for name, weight in weights.items():
             state[name].copy_(weight)
         new_embeddings = state["model.text_model.embed_tokens.weight"]
         for word, token in tokenizer.get_vocab().items():
-            if word in vocabulary:
-                new_embeddings[token] = embeddings[vocabulary[word]]
+            if word in vocabulary.tokens:
+                new_embeddings[token] = embeddings[vocabulary.tokens[word]]
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Any:
@@ -250,7 +260,14 @@ def grammars(games: tuple[str, ...], tokenizer: PreTrainedTokenizerFast) -> dict
 def save_pretrained(
     model: Any, tokenizer: PreTrainedTokenizerFast, games: tuple[str, ...], folder: Path
 ) -> None:
-    """Write the files that `from_pretrained` and the runtime read, except the ONNX graphs."""
+    """Write the files that `from_pretrained` and the runtime read, except the ONNX graphs.
+
+    Raises:
+        ModelUnusable: a weight is not finite; nothing is written.
+    """
+    for name, weight in model.named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise ModelUnusable(f"The weight {name} is not finite, so nothing is written.")
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)

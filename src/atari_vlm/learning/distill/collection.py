@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError, setting
+from atari_vlm.files.untrusted import json_of, read_regular
 from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, collect
 from atari_vlm.learning.distill.dataset_card import write_dataset_card
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader
-from atari_vlm.learning.distill.shards import open_shard, write_shard
+from atari_vlm.learning.distill.shards import open_shard, remove_drafts, write_shard
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.runs.schema import locked
 
@@ -133,7 +134,7 @@ def _open_folder(settings: CollectSettings, digest: str) -> None:
     current = json.loads(json.dumps(current))
     if path.exists():
         try:
-            found = dict(json.loads(path.read_text(encoding="utf-8")))
+            found = dict(json_of(read_regular(path, most=2**20)))
         except (ValueError, TypeError) as error:
             raise StoreError(f"{path} is damaged ({error}). Use another folder.") from error
         differences = [
@@ -146,8 +147,7 @@ def _open_folder(settings: CollectSettings, digest: str) -> None:
                 f"{settings.out} holds other data: it has {'; '.join(differences)}. Give the same "
                 "settings to continue it, or another folder for new data."
             )
-    for part in settings.out.glob("*.part"):  # left by a killed process
-        part.unlink()
+    remove_drafts(settings.out)
     if not path.exists():
         write_whole(path, json.dumps(current, indent=1) + "\n")
 
@@ -238,8 +238,7 @@ def _play_in_workers(
         for process in processes:
             process.terminate()
             process.join()
-        for part in settings.out.glob("*.part"):
-            part.unlink(missing_ok=True)
+        remove_drafts(settings.out)
 
 
 def _finished(pipes: list[Any]) -> Iterator[_ShardJob]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -106,14 +105,14 @@ class Dataset:
         source = rows.path if isinstance(rows, Shard) else "The data"
         weights: list[float] = []
         before: Frame | None = None
-        for row in rows:
+        for number, row in enumerate(rows):
             before = None if row.first else before
             self.before.append(len(self) - (before is not None))
             image = motion(before or row.screen, row.screen, SIZE)
             # Compressed in memory: 1 kB a decision and 30 microseconds to read, instead of 51 kB.
             self.grey.append(zlib.compress(image[..., 0].tobytes(), 1))
             self.moved.append(zlib.compress(image[..., 2].tobytes(), 1))
-            self._add_answer(row.words, source)
+            self._add_answer(row.words, f"{source}, row {number},")
             self.soft_plans.append((row.plans @ self._smoothing).astype(np.float32))
             weights.append(row.weight * weight)
             before = row.screen
@@ -122,7 +121,12 @@ class Dataset:
             [self._cumulative_weights, total + np.cumsum(weights)]
         )
 
-    def _add_answer(self, words: str, source: Path | str) -> None:
+    @property
+    def teaches(self) -> bool:
+        """Whether any decision has a weight above 0."""
+        return bool(len(self._cumulative_weights)) and bool(self._cumulative_weights[-1] > 0)
+
+    def _add_answer(self, words: str, source: str) -> None:
         answer = [*self._tokenizer.encode(words), self.end]
         sentence = self.grammar.sentence_index(answer)
         if sentence < 0:

@@ -6,12 +6,15 @@ onnxruntime read the same numbers and a checkpoint takes half the space.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from atari_vlm.errors import ModelUnusable
+from atari_vlm.files.tensors import not_finite, read_header
+from atari_vlm.files.writing import drafted
 
 WEIGHTS = "model.safetensors"
 OPSET = 23
@@ -28,15 +31,19 @@ class Graph:
     Args:
         folder: the checkpoint with the model.safetensors that the graph refers to.
         name: of the graph, inside its file.
+
+    Raises:
+        ModelUnusable: the weights are damaged, or not finite.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._name = name
-        with (folder / WEIGHTS).open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-        self._tensors = {name: row for name, row in header.items() if name != "__metadata__"}
-        self._data_start = 8 + length
+        self._name, path = name, folder / WEIGHTS
+        try:
+            self._tensors = read_header(path)
+            if other := not_finite(path, self._tensors):
+                raise ValueError(f"its tensor {other} holds numbers that are not finite")
+        except (OSError, ValueError) as error:
+            raise ModelUnusable(f"{path} cannot be exported: {error}.") from error
         self._initializers: dict[str, Any] = {}
         self._nodes: list[Any] = []
 
@@ -48,16 +55,18 @@ class Graph:
         """A weight of the checkpoint, with its name and shape in transformers.
 
         Raises:
-            ValueError: the weight is not stored as F32.
+            ModelUnusable: the weight is missing, or not stored as F32.
         """
         import onnx
 
-        row = self._tensors[name]
-        if row["dtype"] != "F32":
-            raise ValueError(f"{name} is stored as {row['dtype']}; only F32 can be exported.")
-        first, after = row["data_offsets"]
-        place = {"location": WEIGHTS, "offset": self._data_start + first, "length": after - first}
-        tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=row["shape"])
+        row = self._tensors.get(name)
+        if row is None or row.dtype != "F32":
+            raise ModelUnusable(
+                f"{WEIGHTS} has no F32 tensor {name}, which the exported graph needs. Train the "
+                "model again: atari-vlm distill --out FOLDER."
+            )
+        place = {"location": WEIGHTS, "offset": row.first, "length": row.after - row.first}
+        tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=row.shape)
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in place.items():
             tensor.external_data.add(key=key, value=str(value))
@@ -129,7 +138,6 @@ class Graph:
             ir_version=IR_VERSION,
             producer_name="atari-vlm",
         )
-        part = path.with_suffix(".part")
-        part.write_bytes(model.SerializeToString())
-        onnx.checker.check_model(str(part))
-        part.replace(path)
+        with drafted(path) as draft:
+            draft.write_bytes(model.SerializeToString())
+            onnx.checker.check_model(str(draft))

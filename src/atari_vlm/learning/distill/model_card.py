@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.answer_schemas.base import clauses
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.collect import FIRST_EVALUATION_SEED
@@ -103,7 +104,7 @@ def write_model_card(
         trained=result.minutes,
         opening=settings.opening,
     )
-    (result.folder / "README.md").write_text(card)
+    write_whole(result.folder / "README.md", card)
 
 
 def _answers(game: str, answer: str) -> str:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from atari_vlm.errors import StoreError, missing_extra
+from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.architecture import save_pretrained
 from atari_vlm.learning.distill.collect import HELD_OUT_SEED, collect
 from atari_vlm.learning.distill.data import Dataset
 from atari_vlm.learning.distill.rounds import StudentRounds
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings, Report
 from atari_vlm.learning.distill.shard_header import ShardHeader, check
-from atari_vlm.learning.distill.shards import Shard, open_dataset, open_shard, write_shard
+from atari_vlm.learning.distill.shards import (
+    Shard,
+    open_dataset,
+    open_shard,
+    remove_drafts,
+    write_shard,
+)
 from atari_vlm.learning.distill.train import Trainer
 
 
@@ -24,7 +35,9 @@ def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
     Raises:
         MissingExtra: torch, transformers or onnx is not installed.
         InvalidSetting: the folder holds a distillation with other settings.
-        StoreError: the folder cannot be read or written.
+        ModelUnusable: the loss or a weight is no longer finite; the last good checkpoint is kept.
+        StoreError: the folder cannot be read or written, or a shard of it or of the data set holds
+            what cannot be learned from.
     """
     _require_packages()
     try:
@@ -43,18 +56,26 @@ def _distill(settings: DistillSettings, report: Report) -> DistillResult:
     if not trainer.is_main_process:
         report = _silent
     with trainer.accelerator.main_process_first():
+        if trainer.is_main_process:
+            _remove_drafts(settings.out)
         held_out = _prepare_data(settings, report)
     played = [open_shard(path) for path in sorted((settings.out / "data").glob("*.parquet"))]
     for shard in [*collected, *played]:
         if not shard.held_out:
             check(shard.header, shard.path)
             trainer.data[shard.game].add(shard)
+    for game, data in trainer.data.items():
+        if not data.teaches:
+            raise StoreError(
+                f"{settings.data or settings.out} has nothing to learn {game} from: the weights of "
+                f"all its {len(data):,} decisions are 0. Collect others with `atari-vlm collect`."
+            )
     checkpoint = settings.out / "checkpoint.pt"
     if checkpoint.exists():
         trainer.load(checkpoint)
         report(f"Continuing after {trainer.seconds / 60:.1f} of {settings.minutes:g} minutes.")
     if trainer.is_main_process:
-        (settings.out / "settings.json").write_text(settings.to_json())
+        write_whole(settings.out / "settings.json", settings.to_json())
     _train(trainer, held_out, checkpoint, report)
     if not trainer.is_main_process:
         return _result(trainer, {}, {})
@@ -157,8 +178,9 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
 
     settings = trainer.settings
     folder = settings.out / "weights"
-    save_pretrained(trainer.averaged_model, trainer.tokenizer, settings.games, folder)
-    export(folder)
+    with _drafted_folder(folder) as draft:
+        save_pretrained(trainer.averaged_model, trainer.tokenizer, settings.games, draft)
+        export(draft)
     scores, accuracy = {}, {}
     for game, shard in held_out.items():
         fields = held_out_accuracy(trainer, _held_out_data(trainer, shard).spread(1_000))
@@ -174,6 +196,36 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
     report(f"Weights: {folder}")
     report(f"Play it: atari-vlm play --game {settings.games[0]} --model {folder}")
     return result
+
+
+@contextmanager
+def _drafted_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, which takes its place, with all its files, if the block succeeds.
+
+    So graphs never stand beside the weights of another training.
+    """
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    former = draft.with_name(f"{draft.name}.former")
+    try:
+        yield draft
+        draft.chmod(0o755)  # mkdtemp lets only the owner read
+        if path.exists():
+            path.rename(former)
+        draft.rename(path)
+    finally:
+        for left in (draft, former):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Delete what a killed distillation left half written."""
+    remove_drafts(folder / "data")
+    for draft in [*folder.glob(".weights.*"), *folder.glob(".checkpoint.pt.*")]:
+        if draft.is_dir() and not draft.is_symlink():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+    (folder / "checkpoint.part").unlink(missing_ok=True)  # of an older version
 
 
 def _result(

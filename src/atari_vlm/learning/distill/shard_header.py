@@ -95,6 +95,28 @@ class ShardHeader:
         # Convert to JSON and back, so that headers can be compared.
         return ShardHeader(**json.loads(json.dumps(asdict(header))))
 
+    @staticmethod
+    def read(found: dict[str, Any]) -> ShardHeader:
+        """The header in a file.
+
+        Raises:
+            ValueError: a field is missing, unknown or of another kind.
+        """
+        if set(found) != set(_FIELDS):
+            other = sorted(set(found) ^ set(_FIELDS))[0]
+            raise ValueError(f"its header lacks, or should not have, {str(other)[:80]!r}")
+        for name, kind in _FIELDS.items():
+            value = found[name]
+            fits = _holds_texts(value) if kind is list else type(value) is kind
+            if not fits and kind is not object and not (kind is float and type(value) is int):
+                raise ValueError(f"its {name} is {_short(value)}")
+        seeds = found["episode_seeds"]
+        if type(seeds) is not list or len(seeds) != 2 or {type(seed) for seed in seeds} != {int}:
+            raise ValueError(f"its episode_seeds is {_short(seeds)}")
+        if not all(map(_holds_texts, found["kinds"].values())):
+            raise ValueError("its kinds are no words")
+        return ShardHeader(**found)
+
     def differs(self, other: ShardHeader) -> str:
         """The first field that differs from another header, in words; empty if none does."""
         for name in self.__slots__:
@@ -102,6 +124,21 @@ class ShardHeader:
             if value != expected:
                 return f"{name} {_short(value)}, not {_short(expected)}"
         return ""
+
+
+_FIELDS: dict[str, type] = {
+    **dict.fromkeys(("format", "width", "height", "frame_skip", "seed", "number"), int),
+    **dict.fromkeys(("version", "ale_py", "game", "standard", "teacher", "student"), str),
+    **dict.fromkeys(("reads", "plans", "answers"), list),
+    **dict.fromkeys(("kinds", "disturbance"), dict),
+    "sticky": float,
+    "episode_seeds": object,
+}
+"""Field -> its type in JSON; `list` is one of texts."""
+
+
+def _holds_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _short(value: object) -> str:
@@ -122,7 +159,7 @@ def check(header: ShardHeader, path: Path) -> None:
         InvalidSetting: they do not; the message names the file and the difference.
     """
     present = ShardHeader.of(header.game, seed=0)
-    for name in ("width", "height", "standard", "frame_skip", "plans", "kinds"):
+    for name in ("width", "height", "standard", "frame_skip", "plans", "kinds", "episode_seeds"):
         value, expected = getattr(header, name), getattr(present, name)
         if value != expected:
             raise InvalidSetting(

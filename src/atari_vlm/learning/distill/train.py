@@ -6,12 +6,14 @@ import copy
 import math
 import os
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError
+from atari_vlm.files.writing import drafted
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.architecture import build_model, build_tokenizer, initialize_from
 from atari_vlm.learning.distill.data import Dataset
@@ -93,7 +95,11 @@ class Trainer:
         return value
 
     def step(self, rng: np.random.Generator) -> None:
-        """Take one optimiser step on a batch of some games."""
+        """Take one optimiser step on a batch of some games.
+
+        Raises:
+            ModelUnusable: the loss or its gradient is not finite; the weights are those of before.
+        """
         start = time.perf_counter()
         rate = self._learning_rate()
         for group in self.optimiser.param_groups:
@@ -109,7 +115,10 @@ class Trainer:
         loss = self._wrapped(batches, self.vision_only)
         self.accelerator.backward(loss)
         weights = [w for w in self.loss_module.parameters() if w.grad is not None]
-        self.accelerator.clip_grad_norm_(weights, 1.0)
+        norm = self.accelerator.clip_grad_norm_(weights, 1.0)
+        # A sum of both is read once, because reading waits for the device.
+        if not math.isfinite(float(loss.detach() + norm)):
+            raise self._diverged(f"the loss is {float(loss.detach())}, its gradient {float(norm)}")
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.steps += 1
@@ -131,34 +140,65 @@ class Trainer:
             for average, weight in pairs:
                 average.lerp_(weight, 1 - decay)
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
+    def _diverged(self, what: str) -> ModelUnusable:
+        return ModelUnusable(
+            f"Training cannot go on after step {self.steps}: {what}. The last good checkpoint is "
+            f"kept in {self.settings.out}. Look at the data, or train with a lower learning rate."
+        )
+
+    def check_finite(self) -> None:
+        """Raise ModelUnusable if a weight is not finite: such weights are never written."""
         import torch
 
-        part = path.with_suffix(".part")
-        torch.save(
-            {
-                "settings": self.settings.to_json(),
-                "lesson": self.loss_module.state_dict(),
-                "average": self.averaged_model.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "steps": self.steps,
-                "seconds": self.seconds,
-                "rounds": self.rounds,
-            },
-            part,
-        )
-        part.replace(path)
+        for module in (self.loss_module, self.averaged_model):
+            for name, weight in module.named_parameters():
+                if not bool(torch.isfinite(weight).all()):
+                    raise self._diverged(f"the weight {name} is not finite")
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            ModelUnusable: a weight is not finite; the checkpoint on the disk stays as it is.
+        """
+        import torch
+
+        self.check_finite()
+        state = {
+            "settings": self.settings.to_json(),
+            "lesson": self.loss_module.state_dict(),
+            "average": self.averaged_model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "rounds": self.rounds,
+        }
+        with drafted(path) as draft, draft.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint.
 
         Raises:
             InvalidSetting: the checkpoint has other settings.
+            StoreError: it is damaged, or holds weights that are not finite.
         """
-        import torch
+        try:
+            state = _read_checkpoint(path)
+            self._take(state, path)
+        except (InvalidSetting, FileNotFoundError):
+            raise
+        except Exception as error:  # torch raises many kinds
+            text = " ".join(str(error).split())[:200]
+            raise StoreError(
+                f"{path} is damaged ({type(error).__name__}: {text}), so the training cannot "
+                "continue from it. Put a copy back, or delete it to train from the beginning with "
+                "the data that was collected."
+            ) from error
 
-        state = torch.load(path, weights_only=True, map_location="cpu")
+    def _take(self, state: dict[str, Any], path: Path) -> None:
         if state["settings"] != self.settings.to_json():
             raise InvalidSetting(
                 f"{path.parent} holds a distillation with other settings. Continue it with the "
@@ -167,8 +207,38 @@ class Trainer:
         self.loss_module.load_state_dict(state["lesson"])
         self.averaged_model.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.steps, self.seconds = state["steps"], state["seconds"]
-        self.rounds = state["rounds"]
+        steps, seconds, rounds = (state[name] for name in ("steps", "seconds", "rounds"))
+        if not (type(steps) is type(rounds) is int and min(steps, rounds) >= 0):
+            raise ValueError(f"it has {steps!r} steps and {rounds!r} rounds")
+        if not isinstance(seconds, float | int) or not 0 <= seconds < math.inf:
+            raise ValueError(f"it says {seconds!r} seconds of training")
+        self.steps, self.seconds, self.rounds = steps, float(seconds), rounds
+        self.check_finite()
+
+
+MOST_BYTES = 2**30
+"""The largest checkpoint that is read; that of twelve games has 60 MB."""
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint; code that a pickle may hold is never run.
+
+    Raises:
+        Exception: it is damaged; torch raises many kinds.
+    """
+    import torch
+
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+    with zipfile.ZipFile(path) as archive:  # torch compresses nothing: a bomb would be
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("it is compressed")
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    if not isinstance(state, dict):
+        raise ValueError("it holds no state")
+    return state
 
 
 def _parameter_groups(weights: list[Any]) -> list[dict[str, Any]]:

@@ -33,18 +33,18 @@ class Vocabulary:
             kind = model["type"], split["type"], split["pattern"]["Regex"]
             added = {token["content"]: token["id"] for token in file["added_tokens"]}
             self._control = {token["id"] for token in file["added_tokens"] if token["special"]}
-            self._ids: dict[str, int] = {**model["vocab"], **added}
-            self.unknown: int = self._ids[model["unk_token"]]
+            self.tokens: dict[str, int] = {**model["vocab"], **added}
+            self.unknown: int = self.tokens[model["unk_token"]]
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks an entry, or has one of another kind ({error})") from error
         if kind != ("WordLevel", "Split", WORD):
             raise ValueError("it is not the list of whole words that `atari-vlm distill` writes")
-        tokens = self._ids.values()
-        if not added or "" in added or not all(type(one) is int for one in tokens):
+        ids = self.tokens.values()
+        if not added or "" in added or not all(type(one) is int for one in ids):
             raise ValueError("its tokens are no numbers")
-        if not 0 <= min(tokens) <= max(tokens) < MOST_TOKENS:
+        if not 0 <= min(ids) <= max(ids) < MOST_TOKENS:
             raise ValueError(f"a token is not between 0 and {MOST_TOKENS:,}")
-        self._texts = {token: text for text, token in self._ids.items()}
+        self._texts = {token: text for text, token in self.tokens.items()}
         # Added tokens are matched first, the longest before those that it begins with.
         longest = sorted(map(re.escape, added), key=len, reverse=True)
         self._added = re.compile("|".join(longest))
@@ -57,7 +57,7 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Text -> token ids; words that are not in the vocabulary become the unknown token."""
-        return [self._ids.get(piece, self.unknown) for piece in self._split(text)]
+        return [self.tokens.get(piece, self.unknown) for piece in self._split(text)]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Token ids -> text, without control tokens."""
@@ -65,7 +65,7 @@ class Vocabulary:
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that are not in the vocabulary."""
-        return [piece.strip() for piece in self._split(text) if piece not in self._ids]
+        return [piece.strip() for piece in self._split(text) if piece not in self.tokens]
 
     def _split(self, text: str) -> Iterator[str]:
         """Split a text into added tokens, words, and the pieces between them."""
