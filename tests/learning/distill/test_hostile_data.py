@@ -6,9 +6,7 @@ import io
 import json
 import math
 import os
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
 pytest.importorskip("pyarrow")
@@ -17,7 +15,7 @@ import pyarrow
 from PIL import Image
 from pyarrow import parquet
 
-from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError
+from atari_vlm.errors import AtariVLMError, InvalidSetting, StoreError
 from atari_vlm.learning.distill.parquet_pages import check_pages
 from atari_vlm.learning.distill.run import distill
 from atari_vlm.learning.distill.settings import DistillSettings
@@ -161,6 +159,11 @@ def tokenizer():
     return build_tokenizer(("pong",))
 
 
+def learn(data, folder):
+    for shard in open_dataset(folder, ("pong",)):
+        data.add(shard)
+
+
 @pytest.mark.training
 @pytest.mark.parametrize("name", [name for name in CELLS if name != "weights of zero"])
 def test_a_label_that_cannot_be_learned_from_is_refused_at_its_shard_and_row(
@@ -171,8 +174,7 @@ def test_a_label_that_cannot_be_learned_from_is_refused_at_its_shard_and_row(
     damage, told = CELLS[name]
     folder, data = damaged(damage), Dataset("pong", tokenizer)
     with pytest.raises(AtariVLMError, match=told) as refused:
-        for shard in open_dataset(folder, ("pong",)):
-            data.add(shard)
+        learn(data, folder)
     if "nothing to learn" not in told:
         assert NAME in str(refused.value)
     assert len(str(refused.value)) < 700
@@ -279,126 +281,6 @@ def test_collecting_into_a_crafted_folder_is_refused_or_leaves_links_alone(datas
     assert victim.read_text() == "precious"
     assert not (linked / "README.md").is_symlink()
     assert open_shard(linked / NAME).decisions == 50
-
-
-@pytest.fixture
-def trainer(tmp_path, rows):
-    pytest.importorskip("torch")
-    from atari_vlm.learning.distill.train import Trainer
-
-    trainer = Trainer(DistillSettings(out=tmp_path, batch=8))
-    trainer.data["pong"].add(rows)
-    trainer.step(np.random.default_rng(0))
-    trainer.save(tmp_path / "checkpoint.pt")
-    return trainer
-
-
-@pytest.mark.training
-def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_weights(trainer, tmp_path):
-    import torch
-
-    before = {name: w.clone() for name, w in trainer.model.state_dict().items()}
-    saved = (tmp_path / "checkpoint.pt").read_bytes()
-    data = trainer.data["pong"]
-    data.soft_plans = [np.full_like(plans, np.nan) for plans in data.soft_plans]
-    trainer.settings = replace(trainer.settings, opening=0.0)
-    with pytest.raises(ModelUnusable, match=r"after step 1: the loss is nan.*checkpoint is kept"):
-        trainer.step(np.random.default_rng(1))
-    after = trainer.model.state_dict()
-    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
-    with torch.no_grad():
-        next(iter(trainer.model.parameters())).view(-1)[3] = float("inf")
-    with pytest.raises(ModelUnusable, match=r"the weight model.* is not finite"):
-        trainer.save(tmp_path / "checkpoint.pt")
-    assert (tmp_path / "checkpoint.pt").read_bytes() == saved
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
-
-
-@pytest.mark.training
-def test_weights_that_are_not_finite_are_neither_written_nor_exported_nor_begun_with(
-    trainer, tmp_path
-):
-    import torch
-
-    from atari_vlm.learning.distill.architecture import initialize_from, save_pretrained
-    from atari_vlm.learning.distill.export import export
-    from tests.tensor_files import rewrite
-
-    folder = tmp_path / "weights"
-    save_pretrained(trainer.model, trainer.tokenizer, ("pong",), folder)
-    export(folder)
-    rewrite(folder / "model.safetensors", number=float("nan"))
-    with pytest.raises(ModelUnusable, match=r"cannot be exported: its tensor .* not finite"):
-        export(folder)
-    with pytest.raises(ModelUnusable, match=r"Cannot begin with .*not finite"):
-        initialize_from(trainer.model, trainer.tokenizer, folder)
-    with torch.no_grad():
-        next(iter(trainer.model.parameters())).view(-1)[0] = float("nan")
-    with pytest.raises(ModelUnusable, match="not finite, so nothing is written"):
-        save_pretrained(trainer.model, trainer.tokenizer, ("pong",), tmp_path / "none")
-    assert not (tmp_path / "none").exists()
-
-
-def _state(change):
-    def damage(path):
-        import torch
-
-        state = torch.load(path, weights_only=True)
-        change(state)
-        torch.save(state, path)
-
-    return damage
-
-
-def _code(path):
-    import pickle
-
-    class Code:
-        def __reduce__(self):
-            return os.system, (f"touch {path.parent / 'ran'}",)
-
-    path.write_bytes(pickle.dumps({"settings": Code()}))
-
-
-def _deflated(path):
-    import zipfile
-
-    with zipfile.ZipFile(path) as whole:
-        parts = {part.filename: whole.read(part) for part in whole.infolist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in parts.items():
-            packed.writestr(name, content)
-
-
-def _nan(state):
-    next(iter(state["average"].values())).view(-1)[0] = NAN
-
-
-CHECKPOINTS = {
-    "empty": lambda path: path.write_bytes(b""),
-    "cut off": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "code": _code,
-    "packed": _deflated,
-    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
-    "directory": lambda path: (path.unlink(), path.mkdir()),
-    "huge": lambda path: os.truncate(path, 10**12),
-    "nan": _state(_nan),
-    "seconds": _state(lambda state: state.update(seconds=NAN)),
-    "steps": _state(lambda state: state.update(steps="7")),
-    "no rounds": _state(lambda state: state.pop("rounds")),
-    "other shapes": _state(lambda state: state["average"].popitem()),
-    "a list": _state(lambda state: state.update(optimiser=[])),
-}
-
-
-@pytest.mark.training
-@pytest.mark.parametrize("name", CHECKPOINTS)
-def test_a_damaged_checkpoint_is_said_and_never_runs_code(trainer, tmp_path, name):
-    path = tmp_path / "checkpoint.pt"
-    CHECKPOINTS[name](path)
-    with pytest.raises(StoreError, match=r"checkpoint\.pt is damaged .*delete it to train from"):
-        trainer.load(path)
-    assert not (tmp_path / "ran").exists()
 
 
 def test_an_unfinished_shard_is_no_shard(tmp_path, rows):
