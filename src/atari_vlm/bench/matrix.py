@@ -17,7 +17,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.jobs import best_constant, check_jobs
 from atari_vlm.bench.playing import Played, Report, play_jobs
-from atari_vlm.bench.results import read_results, write_results
+from atari_vlm.bench.results import Unwritten, read_results, write_results
 from atari_vlm.bench.settings import BASELINES, BenchSettings, Player, name_of
 from atari_vlm.errors import StoreError
 from atari_vlm.files.writing import lock
@@ -89,8 +89,8 @@ def play_bench(settings: BenchSettings, report: Report) -> tuple[list[Cell], Exc
         errors = [error for _, error in played if error is not None]
         try:
             _write(settings, cells, shared)
-        except StoreError as error:
-            errors.append(error)
+        except Unwritten as error:
+            errors.insert(0, error)  # it holds for every cell
     return cells, errors[0] if errors else None
 
 

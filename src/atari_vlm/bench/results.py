@@ -27,6 +27,10 @@ RESULTS, TABLE = "results.json", "results.csv"
 INTERVAL = "percentile bootstrap of the mean, 95%, 10,000 resamples"
 
 
+class Unwritten(StoreError):
+    """The files of results cannot be written; the runs are kept."""
+
+
 def read_results(out: Path, now: Sequence[Cell] = ()) -> list[Cell]:
     """Every cell in the folder of a bench.
 
@@ -99,7 +103,7 @@ def write_results(out: Path, cells: Sequence[Cell], budget: Mapping[str, Any] | 
         budget: caps on the whole folder, and what was spent of them; None without caps.
 
     Raises:
-        StoreError: a file cannot be written.
+        Unwritten: a file cannot be written.
     """
     rows = [_row(cell) for cell in cells]
     document = {
@@ -119,7 +123,7 @@ def write_results(out: Path, cells: Sequence[Cell], budget: Mapping[str, Any] | 
         try:
             write_whole(out / name, text)
         except OSError as error:
-            raise StoreError(f"Cannot write {out / name}: {error.strerror or error}.") from error
+            raise Unwritten(f"Cannot write {out / name}: {error.strerror or error}.") from error
 
 
 def overall(cells: Sequence[Cell]) -> dict[str, dict[str, float | int]]:

@@ -50,7 +50,7 @@ def bench(
     every cell.
     """
     from atari_vlm.bench.matrix import BASELINES, BenchSettings, play_bench
-    from atari_vlm.bench.results import read_results
+    from atari_vlm.bench.results import Unwritten, read_results
     from atari_vlm.cli.bench_table import print_bench
 
     players = comma_separated(models) + (BASELINES if baselines else ())
@@ -63,7 +63,7 @@ def bench(
         **options,
     )
     cells, error = play_bench(settings, lambda line: print_line(console, line))
-    print_bench(console, read_results(out, cells), out)
+    print_bench(console, read_results(out, cells), out, written=not isinstance(error, Unwritten))
     if error is not None:
         raise error
     if invalid := [f"{cell.game}, {cell.player}" for cell in cells if cell.status == "invalid"]:

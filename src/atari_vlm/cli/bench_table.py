@@ -21,13 +21,16 @@ Columns = dict[str, list[str]]
 """Heading -> the text of each cell."""
 
 
-def print_bench(console: Console, cells: Sequence[Cell], out: Path) -> None:
+def print_bench(
+    console: Console, cells: Sequence[Cell], out: Path, *, written: bool = True
+) -> None:
     """Print the scores, why cells are empty, the common settings, and where everything is.
 
     Args:
         console: where to print.
         cells: every cell in the folder of the bench, by game.
         out: the folder.
+        written: whether the files of results were written.
     """
     console.print(bench_table(console, cells))
     for cell, chosen in zip(cells, variants(cells), strict=True):
@@ -36,7 +39,8 @@ def print_bench(console: Console, cells: Sequence[Cell], out: Path) -> None:
             console.print(Text(printable(f"{name}: {cell.status}. {cell.problem}")))
     for line in (settings_line(cells), *_summary(cells)):
         console.print(Text(line))
-    print_line(console, f"Results: {out / TABLE}, {out / RESULTS}")
+    if written:
+        print_line(console, f"Results: {out / TABLE}, {out / RESULTS}")
     print_line(console, f"Runs: in {out}; pages: atari-vlm report {out}")
 
 

@@ -162,12 +162,12 @@ class Workers(Generic[Task, Result]):
         """
         try:
             while True:
-                self._begin_tasks()
-                while self._results:
+                while self._results:  # before the next is begun: a result may make it needless
                     yield self._results.popleft()
+                self._begin_tasks()
+                if self._results:
+                    continue
                 if not any(worker.task is not None for worker in self._workers):
-                    if self._left:
-                        continue  # all that were due had results already
                     return
                 self._hear()
         finally:

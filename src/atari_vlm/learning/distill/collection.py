@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelUnusable, StoreError, setting
+from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError, setting
 from atari_vlm.files.untrusted import json_of, read_regular
 from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
@@ -24,6 +21,7 @@ from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader
 from atari_vlm.learning.distill.shards import open_shard, remove_drafts, write_shard
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.runs.schema import locked
+from atari_vlm.runs.worker_processes import Ended, Tell, Workers
 
 SETTINGS = "settings.json"
 
@@ -212,58 +210,38 @@ def _play(settings: CollectSettings, jobs: Sequence[_ShardJob]) -> Iterator[_Sha
 
 
 def _play_in_workers(
-    settings: CollectSettings, jobs: Sequence[_ShardJob], workers: int
+    settings: CollectSettings, jobs: Sequence[_ShardJob], processes: int
 ) -> Iterator[_ShardJob]:
-    """Play in worker processes. They end with this process, at the latest after a shard."""
-    context = get_context("spawn")
-    processes: list[BaseProcess] = []
-    pipes: list[Any] = []
+    """Play in worker processes. A shard whose worker is killed is begun again by another one."""
+    workers: Workers[_ShardJob, _ShardJob] = Workers(
+        partial(_play_shard, settings),
+        jobs,
+        processes=processes,
+        prepare=_nothing,
+        told=_nothing,
+        lost=_nothing,
+    )
     try:
-        for first in range(workers):
-            receiver, sender = context.Pipe(duplex=False)
-            args = (settings, jobs[first::workers], sender)
-            processes.append(context.Process(target=_run_worker, args=args, daemon=True))
-            processes[-1].start()
-            sender.close()
-            pipes.append(receiver)
-        yield from _finished(pipes)
-        for process in processes:
-            process.join()
-            if process.exitcode:
-                raise StoreError(
-                    f"A worker ended with exit code {process.exitcode}. Finished shards are kept; "
-                    "the same command continues."
-                )
+        with closing(workers.results()) as results:
+            for job, done in results:
+                if isinstance(done, Ended):
+                    raise StoreError(
+                        f"The worker that played {job.path.name} {done.reason}, {done.tries} "
+                        "times. Finished shards are kept; the same command continues."
+                    )
+                yield done
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
         remove_drafts(settings.out)
 
 
-def _finished(pipes: list[Any]) -> Iterator[_ShardJob]:
-    """The jobs that workers finish, until all workers have ended."""
-    while pipes:
-        for pipe in wait(pipes):
-            try:
-                message: Any = pipe.recv()  # type: ignore[union-attr, call-arg]
-            except EOFError:
-                pipes.remove(pipe)
-                continue
-            if isinstance(message, _ShardJob):
-                yield message
-            else:
-                raise message
+def _play_shard(settings: CollectSettings, job: _ShardJob, tell: Tell) -> _ShardJob:
+    """Play a shard in a worker process."""
+    (done,) = _play(settings, [job])
+    return done
 
 
-def _run_worker(settings: CollectSettings, jobs: Sequence[_ShardJob], pipe: Connection) -> None:
-    try:
-        for job in _play(settings, jobs):
-            pipe.send(job)
-    except (BrokenPipeError, KeyboardInterrupt):
-        os._exit(1)  # the parent process has ended
-    except (AtariVLMError, OSError) as error:
-        pipe.send(error)
+def _nothing(*_: object) -> None:
+    """Workers of a collection need no preparation, and tell nothing."""
 
 
 def _command(settings: CollectSettings) -> str:

@@ -14,7 +14,7 @@ from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shard_header import ShardHeader
 from atari_vlm.learning.distill.shards import open_shard, write_shard
 from atari_vlm.learning.distill.train import Trainer
-from atari_vlm.runs.worker_processes import end_with
+from atari_vlm.runs.worker_processes import end_with, start_shielded
 
 
 @dataclass
@@ -56,7 +56,7 @@ class StudentRounds:
             process = get_context("spawn").Process(
                 target=play_round, args=(*work, os.getpid()), daemon=True
             )
-            process.start()
+            start_shielded(process)
             self.playing = (process, paths)
         else:
             play_round(*work)
