@@ -1,16 +1,40 @@
-"""Statistics of scores: mean, interquartile mean, bootstrap intervals."""
+"""Statistics of scores: means, interquartile means, and 95% intervals that cover.
+
+Every interval that the package prints comes from here. `benchmarks/coverage.py` plays 10,000
+imagined benches for each distribution and number of episodes, and counts how often an interval
+covers the true value; docs/scores.md has its table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
-Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""A function that reduces the last axis of an array of scores."""
+Scores = NDArray[np.float64]
+
+LEAST = 10
+"""Fewest scores of a game from which an interval is made.
+
+With fewer no method was found that covers: of five games, all five show the same one of two equally
+likely outcomes in one bench of sixteen, and nothing in the scores tells of the other.
+"""
+
+
+LEAST_GAMES = 5
+"""Fewest games from which the interquartile mean gets an interval: where scores have ties, that of
+one game jumps from one tie to the next."""
+
+AT_ONCE = 500_000
+"""Resampled scores in memory at a time."""
+
+RESAMPLES = 2_000
+"""Bootstrap resamples of an interquartile mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +42,28 @@ class Interval:
     """A statistic with its 95% confidence interval."""
 
     value: float
-    low: float | None
-    """None with fewer than two scores."""
-    high: float | None
+    low: float | None = None
+    """None if no honest interval can be given; `missing` says why."""
+    high: float | None = None
+    missing: str = ""
+    """Why there is no interval, e.g. "3 episodes are too few for an interval; 10 would do"."""
 
     def __str__(self) -> str:
-        """The value and its interval, e.g. "12.4 [10.1, 14.2]"."""
+        """The value and its interval, e.g. "12.4 [10.1, 14.2]"; the value alone without one."""
+        between = self.text(", ")
+        return format_score(self.value) + (f" [{between}]" if between else "")
+
+    def text(self, between: str = " to ") -> str:
+        """The interval alone, e.g. "10.1 to 14.2"; empty without one."""
         if self.low is None or self.high is None:
-            return format_score(self.value)
-        return f"{format_score(self.value)} [{format_score(self.low)}, {format_score(self.high)}]"
+            return ""
+        return f"{format_score(self.low)}{between}{format_score(self.high)}"
+
+
+def why_none(intervals: Iterable[Interval | None]) -> str:
+    """A line for below a table: why some of its intervals are missing; empty if none is."""
+    reasons = dict.fromkeys(each.missing for each in intervals if each and each.missing)
+    return " ".join(f"{reason[:1].upper()}{reason[1:]}." for reason in reasons)
 
 
 def format_score(score: float) -> str:
@@ -34,42 +71,127 @@ def format_score(score: float) -> str:
     return f"{score:,.0f}" if abs(score) >= 999.95 else f"{score:.4g}"
 
 
-def mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the last axis."""
-    return np.asarray(scores.mean(axis=-1))
-
-
-def iqm(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Interquartile mean over the last axis: the mean of the middle half.
+def iqm(scores: Scores) -> float:
+    """Interquartile mean: the mean of the middle half.
 
     A quarter of the scores, rounded down, is cut from each end (Agarwal et al. 2021,
     arXiv:2108.13264).
     """
-    ordered = np.sort(scores, axis=-1)
-    cut = scores.shape[-1] // 4
-    return np.asarray(ordered[..., cut : scores.shape[-1] - cut].mean(axis=-1))
+    return float(_iqm(scores))
 
 
-def bootstrap(
-    scores: Sequence[float], statistic: Statistic = mean, *, rng: Generator, resamples: int = 10_000
-) -> Interval:
-    """A statistic with its percentile bootstrap 95% interval.
+def _iqm(scores: Scores) -> Scores:
+    count = scores.shape[-1]
+    cut = count // 4
+    return np.asarray(np.sort(scores, axis=-1)[..., cut : count - cut].mean(axis=-1))
+
+
+def mean_interval(*games: Sequence[float]) -> Interval:
+    """The mean of the games' mean scores, with its interval; of one game, its mean score.
+
+    The interval is that of Student's t and of Hall's transformed t together. Hall's (1992, On the
+    removal of skewness by transformation, J. R. Statist. Soc. B 54) follows the skewness of the
+    scores, which Student's ignores; Student's never trusts a skewness that is only chance. Both use
+    the quantile of 0.95 + 0.2 / n, which lifts the coverage of skewed scores at small n above 93%.
+    Each game varies by itself: that the games differ from each other is no uncertainty.
 
     Args:
-        scores: one per episode, at least one.
-        statistic: `mean` or `iqm`.
-        rng: draws the resamples.
-        resamples: number of resamples.
+        games: the scores of each game, one an episode; for a difference of two players on the same
+            seeds, the differences.
 
     Raises:
-        ValueError: there are no scores.
+        ValueError: a game has no scores, or one that is no finite number.
     """
-    values = np.asarray(scores, dtype=np.float64)
-    if values.size == 0:
-        raise ValueError("An interval needs at least one score.")
-    value = float(statistic(values))
-    if values.size < 2:
-        return Interval(value, None, None)
-    resampled = statistic(values[rng.integers(values.size, size=(resamples, values.size))])
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    strata = _checked(games)
+    value = float(np.mean([scores.mean() for scores in strata]))
+    if missing := _missing(strata):
+        return Interval(value, missing=missing)
+    spread = max(float(np.ptp(scores)) for scores in strata)
+    variance = third = 0.0
+    for scores in strata:
+        n = len(scores)
+        off = (scores - scores.mean()) / spread
+        variance += float((off**2).sum()) / (n - 1) / n
+        third += float((off**3).sum()) / (n - 1) / (n - 2) / n
+    error, skew = math.sqrt(variance) * spread / len(strata), third / variance**1.5
+    reach = student(_level(strata), min(map(len, strata)) - 1)
+    down, up = (reach, reach) if abs(skew) < 1e-9 else (_hall(reach, skew), -_hall(-reach, skew))
+    return Interval(value, value - max(down, reach) * error, value + max(up, reach) * error)
+
+
+def iqm_interval(*games: Sequence[float]) -> Interval:
+    """The interquartile mean of the scores of all games together, with its interval.
+
+    A bootstrap over the episodes of each game by itself (Agarwal et al. 2021): the percentiles that
+    hold 0.95 + 0.2 / n of 2,000 resamples, which are the same for the same scores.
+
+    Raises:
+        ValueError: a game has no scores, or one that is no finite number.
+    """
+    strata = _checked(games)
+    value = iqm(np.concatenate(strata))
+    if missing := _missing(strata):
+        return Interval(value, missing=missing)
+    if len(strata) < LEAST_GAMES:
+        few = "1 game is" if len(strata) == 1 else f"{len(strata)} games are"
+        why = f"{few} too few for an interval of the IQM; {LEAST_GAMES} would do"
+        return Interval(value, missing=why)
+    rng = np.random.default_rng(0)
+    total = sum(map(len, strata))
+    batch = max(1, AT_ONCE // total)
+    resampled: list[Scores] = []
+    for start in range(0, RESAMPLES, batch):
+        rows = min(batch, RESAMPLES - start)
+        drawn = [scores[rng.integers(len(scores), size=(rows, len(scores)))] for scores in strata]
+        resampled.append(_iqm(np.concatenate(drawn, axis=1)))
+    outside = (1 - _level(strata)) / 2
+    low, high = np.quantile(np.concatenate(resampled), [outside, 1 - outside])
     return Interval(value, float(low), float(high))
+
+
+def _checked(games: Sequence[Sequence[float]]) -> list[Scores]:
+    strata = [np.asarray(scores, dtype=np.float64) for scores in games]
+    if not strata or not all(scores.size for scores in strata):
+        raise ValueError("An interval needs at least one score.")
+    if not all(np.isfinite(scores).all() for scores in strata):
+        raise ValueError("A score is a finite number.")
+    return strata
+
+
+def _level(strata: Sequence[Scores]) -> float:
+    """How much of a distribution an interval takes in, so that it covers 95% at small n too."""
+    return 0.95 + 0.2 / min(map(len, strata))
+
+
+def _hall(t: float, skew: float) -> float:
+    """Inverse of Hall's cubic transformation, which takes the skewness out of a t statistic."""
+    return 3 / skew * (float(np.cbrt(1 + skew * (t - skew / 6))) - 1)
+
+
+def _missing(strata: Sequence[Scores]) -> str:
+    """Why there is no interval; empty if there is one."""
+    fewest, several = min(map(len, strata)), len(strata) > 1
+    if fewest < LEAST:
+        episodes = f"{fewest} episode{'s' * (fewest > 1)}{' a game' * several}"
+        are = "is" if fewest == 1 else "are"
+        return f"{episodes} {are} too few for an interval; {LEAST} would do"
+    if all(np.ptp(scores) == 0 for scores in strata):
+        return f"all {fewest} scores{' of each game' * several} were equal"
+    return ""
+
+
+@lru_cache(maxsize=1024)
+def student(level: float, freedom: float) -> float:
+    """Student's t: how many standard errors to each side hold a share `level`.
+
+    >>> round(student(0.95, 9), 4)
+    2.2622
+    """
+    if freedom > 1000:
+        z = NormalDist().inv_cdf((1 + level) / 2)
+        return z + (z**3 + z) / (4 * freedom)
+    # The density is that of cos(angle) ** (freedom - 1), where t = sqrt(freedom) * tan(angle).
+    edges = np.linspace(0, math.pi / 2, 50_001)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below = np.concatenate(([0.0], np.cumsum(np.cos(middles) ** (freedom - 1))))
+    return math.sqrt(freedom) * math.tan(float(np.interp(level * below[-1], below, edges)))

@@ -236,6 +236,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
                 wait_for(self._until_done(run, purpose, seeds, taught, self._watcher(shown)))
             return summarise(
                 run,
+                first=len(seeds),
                 before=before,
                 seconds=time.monotonic() - start,
                 privileges=self.player.privileges,

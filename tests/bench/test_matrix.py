@@ -16,8 +16,9 @@ from rich.console import Console
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.jobs import best_constant
 from atari_vlm.bench.matrix import bench
+from atari_vlm.bench.page import render
 from atari_vlm.bench.settings import BenchSettings
-from atari_vlm.cli.bench_table import bench_table
+from atari_vlm.cli.bench_table import bench_table, print_bench
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
 from atari_vlm.policies.baselines import RandomPolicy
 from atari_vlm.runs.run import Run
@@ -62,6 +63,13 @@ def test_every_cell_is_played_in_the_same_settings_and_written_down(tmp_path):
     document = json.loads((tmp_path / "results.json").read_text())
     assert document["cells"][0]["scores"] == list(cells[0].scores)
     assert document["overall"] == {}  # games cut short are not normalised
+    row = document["cells"][0]
+    assert (row["low"], row["high"]) == (None, None)
+    assert row["no_interval"] == "2 episodes are too few for an interval; 10 would do"
+    assert row["no_interval"] in render(tmp_path, cells).lower()
+    console = Console(width=80, file=io.StringIO())
+    print_bench(console, cells, tmp_path)
+    assert "2 episodes are too few for an interval; 10 would do." in console.file.getvalue()
 
 
 def test_whole_games_are_normalised_and_summarised_over_games(tmp_path):
@@ -69,7 +77,9 @@ def test_whole_games_are_normalised_and_summarised_over_games(tmp_path):
     cells = bench(whole, lambda line: None)
     assert [cell.normalised for cell in cells] == [0.0, pytest.approx(-0.3 / 35.3)]
     document = json.loads((tmp_path / "results.json").read_text())
-    assert document["overall"]["noop"]["median"] == pytest.approx(-0.15 / 35.3)
+    noop = document["overall"]["noop"]
+    assert noop["median"] == noop["mean"] == pytest.approx(-0.15 / 35.3)
+    assert noop["no_interval"] == "1 episode a game is too few for an interval; 10 would do"
 
 
 def test_the_best_constant_of_freeway_is_up(tmp_path):

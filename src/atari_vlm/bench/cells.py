@@ -43,7 +43,7 @@ class Cell:
     scores: tuple[float, ...] = ()
     """Of the finished episodes; empty if it is invalid."""
     mean: stats.Interval | None = None
-    """Mean score with its bootstrap 95% interval; None without scores."""
+    """Mean score with its 95% interval; None without scores."""
     normalised: float | None = None
     """Human-normalised mean; None if there is no human score or episodes were cut short."""
     privileges: tuple[str, ...] = ()
@@ -84,17 +84,18 @@ def read_cells(out: Path) -> Iterator[Cell]:
             yield read_cell(out, str(path.parent.relative_to(out)))
 
 
-def read_cell(out: Path, folder: str) -> Cell:
+def read_cell(out: Path, folder: str, first: int | None = None) -> Cell:
     """The cell of one run.
 
     Args:
         out: folder of the bench.
         folder: of the run, relative to it.
+        first: how many of its episodes count; None for all that were played.
     """
     game, _, name = folder.partition("/")
     try:
         with closing(Run.read(out / folder)) as run:
-            return _cell(run, folder)
+            return _cell(run, folder, first)
     except StoreError as error:
         player = name.rpartition("-s")[0] or name
         return Cell(
@@ -102,8 +103,9 @@ def read_cell(out: Path, folder: str) -> Cell:
         )
 
 
-def _cell(run: RunReader, folder: str) -> Cell:
-    summary, rows = summarise(run), run.episodes()
+def _cell(run: RunReader, folder: str, first: int | None) -> Cell:
+    summary = summarise(run, first=first)
+    rows = [row for row in run.episodes() if first is None or row.episode < first]
     status, problem = _status(rows)
     scored = summary.scores and status != "invalid"
     model, name = summary.model, folder.partition("/")[2]

@@ -18,7 +18,7 @@ from atari_vlm.files.writing import write_whole
 from atari_vlm.models.hosted.budget import format_dollars
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
-from atari_vlm.stats import format_score
+from atari_vlm.stats import format_score, why_none
 
 PAGE, REPLAY = "index.html", "replay.html"
 
@@ -121,24 +121,19 @@ def render(out: Path, cells: Sequence[Cell]) -> str:
 
 
 def _figures(cells: Sequence[Cell]) -> Iterator[str]:
-    for name, figures in overall(cells).items():
-        yield (
-            f"{name}: median human-normalised score {figures['median']:.2f} over "
-            f"{figures['games']} game{'s' * (figures['games'] != 1)}."
-        )
+    if why := why_none(cell.mean for cell in cells):
+        yield why
+    yield from (each.line(name) for name, each in overall(cells).items())
 
 
 def _numbers(cell: Cell) -> dict[str, str]:
     """Heading -> what stands below it."""
     mean, dollars = cell.mean, cell.usage.dollars
-    bounds = None if mean is None or mean.low is None or mean.high is None else mean
     return {
         "mean": f'<span class="bad">{cell.status}</span>'
         if mean is None
         else format_score(mean.value),
-        "95% interval": ""
-        if bounds is None
-        else f"{format_score(bounds.low or 0)} to {format_score(bounds.high or 0)}",
+        "95% interval": "" if mean is None else mean.text(),
         "episodes": str(len(cell.scores) or ""),
         "human-normalised": "" if cell.normalised is None else f"{cell.normalised:.2f}",
         "dollars": "unknown" if dollars is None else format_dollars(dollars) if dollars else "",

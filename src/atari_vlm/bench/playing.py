@@ -149,7 +149,7 @@ def play_job(
         cell = _stopped(settings, job, error)
         report(f"{job.name}: stopped. {cell.problem}")
         return cell, error
-    cell = replace(read_cell(settings.out, job.folder), player=name_of(job.player))
+    cell = replace(read_cell(settings.out, job.folder, settings.episodes), player=name_of(job.player))
     if cell.mean is None:
         report(f"{job.name}: {cell.status}. {cell.problem}")
     else:
@@ -164,7 +164,7 @@ def _stopped(settings: BenchSettings, job: Job, error: Exception) -> Cell:
     cell = Cell(game=job.game, player=name_of(job.player))
     with suppress(StoreError):  # then there is nothing to read
         if Run.exists(settings.out / job.folder):
-            cell = read_cell(settings.out, job.folder)
+            cell = read_cell(settings.out, job.folder, settings.episodes)
     return replace(cell, player=name_of(job.player), status="stopped", problem=problem)
 
 

@@ -7,11 +7,9 @@ import io
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from numpy.random import default_rng
 
 from atari_vlm import stats
 from atari_vlm.atari.games import GAMES, get_game
@@ -24,7 +22,34 @@ from atari_vlm.runs.run import Run
 
 RESULTS, TABLE = "results.json", "results.csv"
 
-INTERVAL = "percentile bootstrap of the mean, 95%, 10,000 resamples"
+INTERVAL = "95%, of the mean: Hall's transformed t and Student's t together (atari_vlm.stats)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overall:
+    """Human-normalised figures of a player over games."""
+
+    games: int
+    median: float
+    """Of the games' means."""
+    mean: stats.Interval
+    """Of the games' means."""
+    iqm: stats.Interval
+    """Of all scores of all games."""
+
+    def line(self, player: str) -> str:
+        """The median and the mean in a sentence."""
+        return (
+            f"{player}: median human-normalised score {self.median:.2f}, mean {self.mean}, over "
+            f"{self.games} game{'s' * (self.games != 1)}."
+        )
+
+    def record(self) -> dict[str, Any]:
+        """For results.json."""
+        record: dict[str, Any] = {"games": self.games, "median": self.median}
+        for name, each in (("mean", self.mean), ("iqm", self.iqm)):
+            record |= {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}
+        return record | {"no_interval": self.mean.missing}
 
 
 class Unwritten(StoreError):
@@ -110,7 +135,7 @@ def write_results(out: Path, cells: Sequence[Cell], budget: Mapping[str, Any] | 
         "settings": {**common(cells), "interval": INTERVAL},
         "budget": budget,
         "spent": _spent(cells),
-        "overall": overall(cells),
+        "overall": {name: each.record() for name, each in overall(cells).items()},
         "cells": [
             {**row, "scores": cell.scores, "settings": cell.settings}
             for row, cell in zip(rows, cells, strict=True)
@@ -126,12 +151,12 @@ def write_results(out: Path, cells: Sequence[Cell], budget: Mapping[str, Any] | 
             raise Unwritten(f"Cannot write {out / name}: {error.strerror or error}.") from error
 
 
-def overall(cells: Sequence[Cell]) -> dict[str, dict[str, float | int]]:
-    """For each player: median human-normalised mean of its games, and the IQM of all scores.
+def overall(cells: Sequence[Cell]) -> dict[str, Overall]:
+    """For each player: the human-normalised figures over the games that have them.
 
     A player with several settings has an entry for each, such as "gpt-4o, prompt cot".
     """
-    summary: dict[str, dict[str, float | int]] = {}
+    summary: dict[str, Overall] = {}
     names = [
         ", ".join((cell.player, *(f"{name} {value}" for name, value in chosen.items() if value)))
         for cell, chosen in zip(cells, variants(cells), strict=True)
@@ -145,16 +170,16 @@ def overall(cells: Sequence[Cell]) -> dict[str, dict[str, float | int]]:
         if own:
             values = [cell.normalised for cell in own if cell.normalised is not None]
             scores = [
-                value
+                [value for score in cell.scores if (value := normalise(score)) is not None]
                 for cell in own
-                for score in cell.scores
-                if (value := get_game(cell.game).normalise(score)) is not None
+                for normalise in [get_game(cell.game).normalise]
             ]
-            summary[name] = {
-                "games": len(own),
-                "median": statistics.median(values),
-                "iqm": stats.bootstrap(scores, stats.iqm, rng=default_rng(0)).value,
-            }
+            summary[name] = Overall(
+                games=len(own),
+                median=statistics.median(values),
+                mean=stats.mean_interval(*scores),
+                iqm=stats.iqm_interval(*scores),
+            )
     return summary
 
 
@@ -180,6 +205,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "mean": mean and mean.value,
         "low": mean and mean.low,
         "high": mean and mean.high,
+        "no_interval": mean.missing if mean else "",
         "human_normalised": cell.normalised,
         "privileges": " ".join(cell.privileges),
         "decisions": cell.decisions,

@@ -15,7 +15,7 @@ from atari_vlm.bench.variants import settings_line, variants
 from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.tables import LEAST_FOLDED, Listing
 from atari_vlm.models.hosted.budget import format_dollars
-from atari_vlm.stats import Interval, format_score
+from atari_vlm.stats import format_score, why_none
 
 Columns = dict[str, list[str]]
 """Heading -> the text of each cell."""
@@ -68,18 +68,12 @@ def _figures(cells: Sequence[Cell]) -> Columns:
     """The columns of numbers; one without any is left out."""
     every = {
         "mean": [c.status if c.mean is None else format_score(c.mean.value) for c in cells],
-        "95% interval": [_interval(cell.mean) for cell in cells],
+        "95% interval": [cell.mean.text() if cell.mean else "" for cell in cells],
         "episodes": [str(len(cell.scores) or "") for cell in cells],
         "human-norm.": ["" if c.normalised is None else f"{c.normalised:.2f}" for c in cells],
         "dollars": [_dollars(cell) for cell in cells],
     }
     return {heading: texts for heading, texts in every.items() if any(texts)}
-
-
-def _interval(mean: Interval | None) -> str:
-    if mean is None or mean.low is None or mean.high is None:
-        return ""
-    return f"{format_score(mean.low)} to {format_score(mean.high)}"
 
 
 def _dollars(cell: Cell) -> str:
@@ -123,12 +117,9 @@ def _table(cells: Sequence[Cell], labels: Sequence[str], columns: Columns) -> Li
 
 
 def _summary(cells: Sequence[Cell]) -> Iterator[str]:
-    for name, figures in overall(cells).items():
-        if figures["games"] > 1:
-            yield (
-                f"{name}: median human-normalised score {figures['median']:.2f} over "
-                f"{figures['games']} games."
-            )
+    if why := why_none(cell.mean for cell in cells):
+        yield why
+    yield from (each.line(name) for name, each in overall(cells).items() if each.games > 1)
     calls = sum(cell.usage.calls for cell in cells)
     known = [cell.usage.dollars for cell in cells if cell.usage.dollars is not None]
     if sum(known) or len(known) < len(cells):

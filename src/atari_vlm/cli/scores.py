@@ -10,7 +10,7 @@ from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import compare
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.seeds import seed_text
-from atari_vlm.stats import Interval, format_score
+from atari_vlm.stats import Interval, format_score, why_none
 from atari_vlm.types import Usage
 
 
@@ -18,7 +18,8 @@ def score_table(summary: Summary) -> Listing:
     """The score of a run beside the random and the human score, with the settings it depends on."""
     game = summary.game
     table = _new_table(f"{game.title}: {summary.model}", "player")
-    table.caption = escape(settings_line(summary))
+    why = why_none([summary.mean] if len(summary.scores) else [])
+    table.caption = escape(f"{settings_line(summary)} {why}".strip())
     table.caption_justify = "left"
     if game.random_score is not None:
         table.add_row("random (table)", format_score(game.random_score), "", "", "0")
@@ -62,13 +63,8 @@ def _new_table(title: str, first_column: str) -> Listing:
 
 
 def _cells(mean: Interval, episodes: int, normalised: float | None) -> tuple[str, str, str, str]:
-    interval = (
-        ""
-        if mean.low is None or mean.high is None
-        else f"{format_score(mean.low)} to {format_score(mean.high)}"
-    )
     human = "" if normalised is None else f"{normalised:.2f}"
-    return format_score(mean.value), interval, str(episodes), human
+    return format_score(mean.value), mean.text(), str(episodes), human
 
 
 def print_summary(console: Console, summary: Summary) -> None:

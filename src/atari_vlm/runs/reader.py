@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -293,17 +293,25 @@ class RunReader:
             if (reply := self.recall(seed)) is not None:
                 yield reply
 
-    def sources(self) -> dict[str, int]:
-        """How many decisions were chosen in which way, over all episodes."""
-        return dict(self.totals().sources)
+    def sources(self, episodes: Collection[int] | None = None) -> dict[str, int]:
+        """How many decisions were chosen in which way, in some episodes or, for None, in all."""
+        return dict(self._sum(episodes).sources)
 
-    def usage(self) -> Usage:
-        """Cost of all answers, and what unanswered requests may have cost."""
+    def usage(self, episodes: Collection[int] | None = None) -> Usage:
+        """Cost of all answers, and what unanswered requests may have cost.
+
+        Args:
+            episodes: those that count; None for all, with what learning cost.
+        """
         lost = [
             Usage(uncertain=requests, uncertain_tokens=tokens, uncertain_dollars=dollars)
-            for requests, tokens, dollars in self._all("SELECT requests, tokens, dollars FROM lost")
+            for episode, requests, tokens, dollars in self._all("SELECT * FROM lost")
+            if episodes is None or episode in episodes
         ]
-        return sum(lost, self.totals().usage)
+        return sum(lost, self._sum(episodes).usage)
+
+    def _sum(self, episodes: Collection[int] | None) -> Totals:
+        return self.totals() if episodes is None else sum(map(self.totals, episodes), Totals())
 
     def spent(self, episode: int | None = None) -> tuple[int, float]:
         """(tokens, dollars) charged so far, uncertain requests at their worst case.

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.random import default_rng
-
 from atari_vlm import stats
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.runs.reader import EpisodeRow, RunReader
+from atari_vlm.runs.totals import LEARNING
 from atari_vlm.types import Usage
 
 
@@ -64,8 +63,8 @@ class Summary:
 
     @property
     def mean(self) -> stats.Interval:
-        """Mean score with its bootstrap 95% interval (10,000 resamples, fixed seed)."""
-        return stats.bootstrap(self.scores, rng=default_rng(0))
+        """Mean score with its 95% interval."""
+        return stats.mean_interval(self.scores)
 
     @property
     def human_normalised(self) -> float | None:
@@ -80,17 +79,27 @@ class Summary:
 
 
 def summarise(
-    run: RunReader, *, before: int = 0, seconds: float = 0.0, privileges: tuple[str, ...] = ()
+    run: RunReader,
+    *,
+    first: int | None = None,
+    before: int = 0,
+    seconds: float = 0.0,
+    privileges: tuple[str, ...] = (),
 ) -> Summary:
     """The summary of an open run.
 
     Args:
         run: to read.
+        first: how many episodes count, from the first on, with what they cost; None for all.
         before: decisions that were made earlier than this call.
         seconds: wall-clock time of this call.
         privileges: of the player.
     """
-    sources = run.sources()
+    rows = run.episodes()
+    counted = [row for row in rows if first is None or row.episode < first]
+    whole = len(counted) == len(rows)
+    parts = None if whole else [LEARNING, *(row.episode for row in counted)]
+    sources = run.sources(parts)
     taught = run.settings.get("taught_by_episodes")
     return Summary(
         folder=run.folder,
@@ -98,11 +107,11 @@ def summarise(
         model=str(run.settings["model"]),
         prompt=str(run.settings["prompt"]),
         settings=dict(run.settings),
-        episodes=tuple(row for row in run.episodes() if row.status == "finished"),
+        episodes=tuple(row for row in counted if row.status == "finished"),
         sources=sources,
-        usage=run.usage(),
+        usage=run.usage(parts),
         seconds=seconds,
-        played=sum(sources.values()) - before,
+        played=max(0, sum(run.sources().values()) - before),
         taught_by=taught if isinstance(taught, int) else None,
         privileges=privileges,
     )

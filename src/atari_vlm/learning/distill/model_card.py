@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.answer_schemas.base import clauses
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.collect import FIRST_EVALUATION_SEED
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings
 from atari_vlm.prompts.embedded import ACT, LOOK, SEE
-from atari_vlm.stats import bootstrap
+from atari_vlm.stats import mean_interval
 
 _CARD = """---
 library_name: transformers
@@ -37,7 +35,8 @@ Numbers are pixels of the 160 x 210 screen, and pixels since the last decision (
 
 ## Scores
 Full episodes, raw score, sticky actions 0.25, one decision every 4 frames, onnxruntime on one
-core; seeds from {fresh} on, which training never uses; 95% bootstrap interval of the mean.
+core; seeds from {fresh} on, which training never uses; 95% interval of the
+mean, if there are enough episodes for one.
 
 {scores}
 
@@ -123,7 +122,7 @@ def _scores(result: DistillResult) -> str:
         return "Not evaluated."
     lines = ["| game | mean [95%] | episodes |", "|---|---|---|"]
     for game, scores in result.scores.items():
-        interval = bootstrap(scores, rng=np.random.default_rng(0))
+        interval = mean_interval(scores)
         each = ", ".join(f"{score:g}" for score in scores)
         lines.append(f"| {game} | {interval} | {each} |")
     return "\n".join(lines)
