@@ -149,7 +149,9 @@ def play_job(
         cell = _stopped(settings, job, error)
         report(f"{job.name}: stopped. {cell.problem}")
         return cell, error
-    cell = replace(read_cell(settings.out, job.folder, settings.episodes), player=name_of(job.player))
+    cell = replace(
+        read_cell(settings.out, job.folder, settings.episodes), player=name_of(job.player)
+    )
     if cell.mean is None:
         report(f"{job.name}: {cell.status}. {cell.problem}")
     else:
