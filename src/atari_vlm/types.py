@@ -210,7 +210,7 @@ class Reply:
     text: str
     """The model's words, unedited."""
     thinking: str = ""
-    """The provider's reasoning text or summary, if it returns one."""
+    """The provider's reasoning text or summary, or else the thoughts between tags in `text`."""
     model: str = ""
     """The model name in the server's response, which can differ from the one requested."""
     finish: str = "stop"

@@ -12,6 +12,15 @@ FULL = (
     *("UPRIGHTFIRE", "UPLEFTFIRE", "DOWNRIGHTFIRE", "DOWNLEFTFIRE"),
 )
 
+GAMES = {
+    "breakout": BREAKOUT,
+    "pong": PONG,
+    "freeway": FREEWAY,
+    "ms_pacman": PACMAN,
+    "seaquest": FULL,
+}
+"""Name -> legal actions of a game."""
+
 
 def plan(text, legal=BREAKOUT, longest=4):
     parsed = parse_plan(text, legal, longest)

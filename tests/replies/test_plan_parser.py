@@ -263,8 +263,8 @@ def test_a_negated_or_past_action_is_a_fault(text):
     [
         ("", "is empty"),
         (" \n\t", "is empty"),
-        ("I'm sorry, but I can't help with that.", "names no legal action"),
-        ("As an AI model I cannot see pictures.", "names no legal action"),
+        ("I'm sorry, but I can't help with that.", "refused to answer"),
+        ("As an AI model I cannot see pictures.", "refused to answer"),
         ("<think>The ball is falling, so LEFT", "breaks off while thinking"),
         ('{"reasoning": "the ball is falling and', "JSON of the reply is incomplete"),
         ('{"reasoning": "x", "action": "LEFT", "fra', "JSON of the reply is incomplete"),

@@ -8,10 +8,11 @@ repeated. This is not a response cache: an equal prompt at another step is reque
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from atari_vlm.protocols import Model
+from atari_vlm.replies.plan_parser import thoughts_of
 from atari_vlm.types import Prompt, Reply, Usage
 
 
@@ -45,10 +46,12 @@ class JournaledModel:
         return self.model.prompt_type
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
-        """The recorded answer of this seed, or a new one, which is recorded."""
+        """The recorded answer of this seed, or a new one, which is recorded with its thoughts."""
         reply = self.journal.recall(seed)
         if reply is None:
             reply = await self.model.answer(prompt, seed=seed)
+            if not reply.thinking and (thinking := thoughts_of(reply.text)):
+                reply = replace(reply, thinking=thinking)
             self.journal.remember(seed, reply)
         return reply
 

@@ -12,7 +12,7 @@ from atari_vlm.policies.action_chunk import queued
 from atari_vlm.prompts.strategies import repair
 from atari_vlm.protocols import Model, version_of
 from atari_vlm.replies.multi_plan_parser import ParsedPlans, parse_plans
-from atari_vlm.replies.plan_parser import parse_plan
+from atari_vlm.replies.plan_parser import REFUSAL, parse_plan
 from atari_vlm.types import (
     Call,
     Decision,
@@ -85,7 +85,7 @@ class VLMPolicy:
                 calls.append(Call(prompt, reply, seed, reason))
                 break
             if reply.finish == "content_filter":
-                reason = "The model refused to answer."
+                reason = REFUSAL
                 calls.append(Call(prompt, reply, seed, reason))
                 break
             reading = _read(reply.text, prompt)

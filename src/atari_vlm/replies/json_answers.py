@@ -5,23 +5,56 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from atari_vlm.replies.reply_grammar import ENDS, ParsedPlan, ReplyGrammar, UnclearReply, quoted
+from atari_vlm.replies.reply_grammar import (
+    ParsedPlan,
+    Refused,
+    ReplyGrammar,
+    UnclearReply,
+    quoted,
+)
+from atari_vlm.replies.tolerant_json import Unreadable, read_object
+from atari_vlm.replies.words import REFUSES
 from atari_vlm.types import Plan
 
-_ACTION_KEYS = ("action", "next_action", "final_action", "answer", "decision", "move", "name")
-_FRAMES_KEYS = ("frames", "duration", "num_frames", "hold")
-_FLAT = re.compile(r"\{[^{}]*\}")
-UNFINISHED_JSON = re.compile(r"\{\s{0,20}[\"']")
-_PAIR = re.compile(
-    r"""[{,]\s{0,20}["']?([A-Za-z_]{1,20})["']?\s{0,4}[:=]\s{0,4}["']?([^"',{}\n]{0,40})["']?"""
-    r"\s{0,20}(?=[,}])"
+_ACTION_KEYS = (
+    *("action", "next_action", "final_action", "chosen_action", "selected_action", "best_action"),
+    *("action_name", "action_id", "action_index", "action_number", "answer", "final_answer"),
+    *("decision", "move", "choice", "button", "command"),
 )
-
-
+_FRAMES_KEYS = (
+    "frames",
+    "duration",
+    "num_frames",
+    "hold",
+    "hold_frames",
+    "frame_count",
+    "n_frames",
+)
 _LIST_KEYS = ("actions", "plans", "moves", "plan", "sequence")
+_WRAPPERS = (
+    *("arguments", "args", "parameters", "params", "input", "function", "function_call"),
+    *(
+        "tool_call",
+        "tool_calls",
+        "response",
+        "result",
+        "output",
+        "data",
+        "json",
+        "message",
+        "content",
+    ),
+)
+"""Keys whose value may hold the answer; thoughts, states and schemas are none of them."""
+_INNER_KEYS = ("name", "type", "value", "id", "index", "number")
+"""Keys of an action that is an object itself: {"action": {"name": "LEFT"}}."""
+UNFINISHED_JSON = re.compile(r"\{\s{0,20}(?:[\"']|\w{1,20}\s{0,4}:)")
+_MOST_FAILURES = 200
+_DEEPEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,47 +71,99 @@ class JSONAnswer:
     """Value of its "actions", a list of several answers if the model followed the format."""
 
 
-def find_json(text: str) -> Iterator[JSONAnswer]:
-    """Find the outermost complete JSON objects, and flat objects that are almost JSON."""
+def find_json(text: str) -> list[JSONAnswer]:
+    """The outermost complete objects of JSON, or of what is almost JSON.
+
+    Raises:
+        UnclearReply: an object has two values for a key, or there are too many braces.
+        Refused: the reasoning of an object refuses to play.
+    """
+    found = list(_objects(text))
+    if not any(each.action is not None or each.actions is not None for each in found):
+        found = list(_whole(text)) or found
+    return found
+
+
+def _objects(text: str) -> Iterator[JSONAnswer]:
     decode = json.JSONDecoder(strict=False, object_pairs_hook=_unique).raw_decode
     at, failures = text.find("{"), 0
     while at >= 0:
         try:
             value, end = decode(text, at)
         except (ValueError, RecursionError):
+            value, end = {}, at + 1
             failures += 1
-            flat = _FLAT.match(text, at)
-            value, end = _pairs(flat[0]) if flat else {}, flat.end() if flat else at + 1
-        if failures > 500:
+            with suppress(Unreadable):
+                value, end = read_object(text, at, _unique)
+        if failures > _MOST_FAILURES:
             raise UnclearReply("The reply holds too many braces to be read.")
-        if value:
+        if value and isinstance(value, dict):
             yield _json_answer(at, end, value)
         at = text.find("{", end)
 
 
+def _whole(text: str) -> Iterator[JSONAnswer]:
+    r"""The object of a reply without its braces, or with all of its quotation marks escaped."""
+    bare = text.strip()
+    if re.match(r"\{\s{0,9}(?:\\n)?\s{0,9}\\[\"']", bare):
+        plain = bare.replace('\\"', '"').replace("\\'", "'").replace("\\n", "\n")
+    elif re.match(r"[\"'][A-Za-z_]{1,20}[\"']\s{0,4}:", bare):
+        plain = "{" + bare.rstrip("}") + "}"
+    else:
+        return
+    for value in _objects(plain):
+        yield JSONAnswer(0, len(text), value.action, value.frames, value.actions)
+
+
 def _json_answer(start: int, end: int, value: dict[str, Any]) -> JSONAnswer:
+    _check_refusal(value)
+    action, frames, actions = _find(value, 0)
+    return JSONAnswer(start, end, action, frames, actions)
+
+
+def _check_refusal(value: dict[str, Any]) -> None:
+    if isinstance(value.get("refusal"), str) and value["refusal"].strip():
+        raise Refused
+    for said in value.values():
+        if isinstance(said, str) and (found := REFUSES.search(said[:400])) and found.start() < 60:
+            raise Refused
+
+
+def _find(value: Any, depth: int) -> tuple[Any, Any, Any]:
+    """(action, frames, actions) of an object, or of the object that it wraps."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str) and value.lstrip()[:1] == "{" and depth < _DEEPEST:
+        found = next(_objects(value), None)
+        return (found.action, found.frames, found.actions) if found else (None, None, None)
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return None, None, None
     action, frames = _first(value, _ACTION_KEYS), _first(value, _FRAMES_KEYS)
-    if isinstance(action, dict):  # {"action": {"name": "LEFT", "frames": 3}}
-        frames = _first(action, _FRAMES_KEYS) if frames is None else frames
-        action = _first(action, _ACTION_KEYS)
-    return JSONAnswer(start, end, action, frames, _first(value, _LIST_KEYS))
+    actions = _first(value, _LIST_KEYS)
+    if isinstance(action, dict):
+        inner, inner_frames, inner_actions = _find(action, depth + 1)
+        inner = _first(action, _INNER_KEYS) if inner is None else inner
+        actions = inner_actions if actions is None else actions
+        action = action if inner is None and actions is None else inner
+        frames = inner_frames if frames is None else frames
+    if action is not None or actions is not None:
+        return action, frames, actions
+    for key in _WRAPPERS:
+        found_inside = _find(value.get(key), depth + 1)
+        if found_inside[0] is not None or found_inside[2] is not None:
+            return found_inside
+    return value.get("name"), frames, None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs as a dictionary with lower-case keys. Raises UnclearReply for two values."""
+    """The pairs as a dictionary with plain lower-case keys. Raises UnclearReply for two values."""
     value: dict[str, Any] = {}
     for key, item in pairs:
-        key = key.lower()
+        key = re.sub(r"[\s-]{1,9}", "_", key.strip().lower()) if len(key) < 100 else key
         if key in value and value[key] != item:
             raise UnclearReply(f"The JSON of the reply gives {quoted(key)} twice.")
         value[key] = item
     return value
-
-
-def _pairs(flat: str) -> dict[str, Any]:
-    """The pairs of an object that is almost JSON: {'action': 'LEFT', frames: 3,}."""
-    pairs = _unique(_PAIR.findall(flat))
-    return pairs if not pairs.keys().isdisjoint(_ACTION_KEYS) else {}
 
 
 def _first(value: dict[str, Any], keys: Sequence[str]) -> Any:
@@ -94,6 +179,25 @@ def blank_json(text: str, objects: Sequence[JSONAnswer]) -> str:
     return "".join(parts) + text[at:]
 
 
+def single_item(value: JSONAnswer) -> JSONAnswer:
+    """An answer whose list holds one plan, as that plan."""
+    items = value.action if isinstance(value.action, list) else value.actions
+    if isinstance(value.action, list) or value.action is None:
+        if isinstance(items, list) and len(items) == 1:
+            item = items[0]
+            if isinstance(item, dict):
+                action, frames, _ = _find(item, 0)
+                return JSONAnswer(value.start, value.end, action, _or(frames, value.frames))
+            return JSONAnswer(value.start, value.end, item, value.frames)
+        if isinstance(items, list) and len(items) > 1:
+            raise UnclearReply("The reply lists several actions; name the one to play now.")
+    return value
+
+
+def _or(one: Any, other: Any) -> Any:
+    return other if one is None else one
+
+
 def answer_from_dict(value: dict[str, Any]) -> JSONAnswer:
     """The answer of a decoded JSON object."""
     return _json_answer(0, 0, value)
@@ -103,15 +207,19 @@ def plan_from_json(grammar: ReplyGrammar, value: JSONAnswer) -> ParsedPlan:
     """The plan of a JSON object. Raises UnclearReply if it is not legal."""
     timed = False
     if isinstance(value.action, str):
-        answer = grammar.match(value.action)
-        if answer is None or not ENDS.match(value.action, answer.end()):
-            raise grammar.refusal(value.action)
-        timed = answer["n"] is not None
+        said = value.action.strip(" *`_\n")[:400]
+        answer = grammar.only(said, told=True)
+        if answer is None:
+            raise grammar.illegal(said)
+        timed = bool(answer.n)
         parsed = grammar.plan(answer)
     else:
         number = value.action
         if isinstance(number, bool) or not isinstance(number, int | float) or number % 1 != 0:
-            raise UnclearReply('The "action" of the JSON must be the name or number of an action.')
+            raise UnclearReply(
+                'The "action" of the JSON must be the name or number of one action: '
+                f"{grammar.listed}."
+            )
         parsed = ParsedPlan(Plan(grammar.numbered(int(number)), grammar.longest))
     if value.frames is None:
         return parsed

@@ -1,14 +1,15 @@
 """Parse several legal plans of a model's reply, for this decision and the next ones.
 
-Accepted, in this order:
+The grammar is that of `plan_parser`. Accepted, in this order:
 
 1. a labelled list: a JSON object with "actions", or a line "ACTIONS: LEFT x3, NOOP x4". The last
    one in the reply wins;
 2. a single answer that `parse_plan` accepts, as a list of one;
-3. a reply that is only a list: "LEFT x3, NOOP x4".
+3. a reply that is only a list: "LEFT x3, NOOP x4"; or a list behind "ACTION:".
 
-If one plan of a list is not legal, the whole list is a fault. A list may be shorter than requested;
-plans beyond the requested number are left out.
+If one plan of a list is not legal, the whole list is a fault; so is the list of all legal actions
+in their order, which only repeats the prompt. A list may be shorter than requested; plans beyond
+the requested number are left out.
 """
 
 from __future__ import annotations
@@ -18,16 +19,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atari_vlm.replies.contradiction import is_taken_back
 from atari_vlm.replies.json_answers import (
     UNFINISHED_JSON,
     JSONAnswer,
     answer_from_dict,
-    blank_json,
-    find_json,
     plan_from_json,
 )
-from atari_vlm.replies.plan_parser import introduces, normalise, parse_plan
-from atari_vlm.replies.reply_grammar import ENDS, ParsedPlan, ReplyGrammar, UnclearReply, quoted
+from atari_vlm.replies.labels import LABEL, introduces
+from atari_vlm.replies.plan_parser import AnswerText, Reading, fault_of, plan_of
+from atari_vlm.replies.reply_grammar import (
+    ParsedPlan,
+    Refused,
+    ReplyGrammar,
+    UnclearReply,
+    grammar_of,
+    quoted,
+)
+from atari_vlm.replies.words import PLURAL_LABELS
 from atari_vlm.types import Plan
 
 
@@ -41,6 +50,8 @@ class ParsedPlans:
     """Why there are no plans, as a sentence for the model; empty if there are some."""
     note: str = ""
     """Adjustments for the record: plans shortened or left out."""
+    thinking: str = ""
+    """The thoughts of the reply, which were not read as its answer."""
 
 
 def parse_plans(text: str, legal: Sequence[str], longest: int, limit: int) -> ParsedPlans:
@@ -56,33 +67,39 @@ def parse_plans(text: str, legal: Sequence[str], longest: int, limit: int) -> Pa
     >>> parse_plans("ACTIONS: LEFT x2, NOOP", ["NOOP", "FIRE", "RIGHT", "LEFT"], 4, 4).plans
     (Plan(action='LEFT', frames=2), Plan(action='NOOP', frames=4))
     """
-    grammar = ReplyGrammar(legal, longest)
+    grammar = grammar_of(tuple(legal), longest)
+    reading = Reading(text)
     try:
-        normalised = normalise(text)
-        listed = _parse_labelled(grammar, normalised)
-        if listed is None:
-            single = parse_plan(text, legal, longest)
-            if single.plan is not None:
-                return ParsedPlans((single.plan,), "", single.note)
-            listed = _parse_bare_list(grammar, normalised)
-            if listed is None:
-                return ParsedPlans((), single.fault)
-    except UnclearReply as fault:
-        return ParsedPlans((), str(fault))
+        listed = _plans_of(grammar, reading.answer())
+    except UnclearReply as error:
+        return ParsedPlans((), fault_of(error), "", reading.thinking)
     notes = [parsed.note for parsed in listed[:limit] if parsed.note]
     if len(listed) > limit:
         notes.append(f"The reply lists {len(listed)} plans; the first {limit} are played.")
     plans = tuple(parsed.plan for parsed in listed[:limit])
-    return ParsedPlans(plans, "", " ".join(dict.fromkeys(notes)))
+    return ParsedPlans(plans, "", " ".join(dict.fromkeys(notes)), reading.thinking)
+
+
+def _plans_of(grammar: ReplyGrammar, answer: AnswerText) -> list[ParsedPlan]:
+    listed = _parse_labelled(grammar, answer)
+    if listed is None:
+        try:
+            return [plan_of(grammar, answer)]
+        except Refused:
+            raise
+        except UnclearReply:
+            listed = _parse_bare_list(grammar, answer.text)
+            if listed is None:
+                raise
+    return listed
 
 
 # --- JSON lists ----------------------------------------------------------------------------------
 
 
-def _parse_labelled(grammar: ReplyGrammar, text: str) -> list[ParsedPlan] | None:
+def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> list[ParsedPlan] | None:
     """The last JSON list or ACTIONS line."""
-    objects = list(find_json(text))
-    text = blank_json(text, objects)
+    text, objects = answer.text, answer.objects
     lists = [value for value in objects if isinstance(value.actions, list)]
     labels = [label for label in _LABEL.finditer(text) if introduces(label, text)]
     last_list = max((value.start for value in lists), default=-1)
@@ -91,10 +108,18 @@ def _parse_labelled(grammar: ReplyGrammar, text: str) -> list[ParsedPlan] | None
     if max(last_list, last_label) < 0:
         return _plans_from_array(grammar, text, objects)
     if unfinished > max(last_list, last_label):
-        raise UnclearReply("The JSON of the reply is incomplete.")
+        raise UnclearReply("The JSON of the reply is incomplete: answer in fewer words.")
     if last_list > last_label:
-        return _plans_from_json(grammar, lists[-1])
+        plans = _plans_from_json(grammar, lists[-1])
+        return _checked(plans, text[lists[-1].end :].lstrip(" }])"))
     return _plans_from_line(grammar, labels[-1], text)
+
+
+def _checked(plans: list[ParsedPlan], tail: str) -> list[ParsedPlan]:
+    """The plans, unless the words behind them take them back."""
+    if len(plans) > 1 and is_taken_back(tail, "NOOP" if tail.strip() else ""):
+        raise UnclearReply("The reply lists actions and then takes them back.")
+    return plans
 
 
 def _plans_from_array(
@@ -103,13 +128,13 @@ def _plans_from_array(
     """The last array of JSON objects: [{"action": "LEFT"}, {"action": "NOOP"}]."""
     array: list[JSONAnswer] = []
     for value in objects:
-        joined = array and text[array[-1].end : value.start].strip() == ","
+        joined = array and text[array[-1].end : value.start].strip(" \n,;'") == ""
         array = [*array, value] if joined else [value]
     if len(array) < 2 or any(value.action is None for value in array):
         return None
     if any(brace.start() > array[0].start for brace in UNFINISHED_JSON.finditer(text)):
-        raise UnclearReply("The JSON of the reply is incomplete.")
-    return [plan_from_json(grammar, value) for value in array]
+        raise UnclearReply("The JSON of the reply is incomplete: answer in fewer words.")
+    return _checked([plan_from_json(grammar, value) for value in array], text[array[-1].end :])
 
 
 def _plans_from_json(grammar: ReplyGrammar, value: JSONAnswer) -> list[ParsedPlan]:
@@ -117,7 +142,7 @@ def _plans_from_json(grammar: ReplyGrammar, value: JSONAnswer) -> list[ParsedPla
         raise UnclearReply('The "actions" of the JSON are empty; list at least one.')
     if value.frames is not None:
         raise UnclearReply('The JSON gives "frames" outside its "actions"; give each plan its own.')
-    return [_plan_from_item(grammar, item) for item in value.actions]
+    return _not_the_prompt(grammar, [_plan_from_item(grammar, item) for item in value.actions])
 
 
 def _plan_from_item(grammar: ReplyGrammar, item: Any) -> ParsedPlan:
@@ -131,7 +156,7 @@ def _plan_from_item(grammar: ReplyGrammar, item: Any) -> ParsedPlan:
 # --- ACTIONS lines -------------------------------------------------------------------------------
 
 _LABEL = re.compile(
-    r"""(?<![\w"'])(?P<word>actions|plans|moves|decisions|sequence)[ ]{0,2}(?:[:=]|->|→|[ ]-[ ])""",
+    rf"""(?<![\w"'])(?P<word>{PLURAL_LABELS})[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])""",
     re.IGNORECASE | re.VERBOSE,
 )
 _SEPARATOR = re.compile(r"[,;|\n]|->|→|\b(?:and[ ])?then\b", re.IGNORECASE)
@@ -140,19 +165,27 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 def _plans_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> list[ParsedPlan]:
-    rest = text[label.end() : label.end() + 4000].lstrip(" ")
+    window = text[label.end() : label.end() + 4000]
+    rest = window.lstrip(" ")
     # The plans follow the label on its line, or on the lines below it.
     below = rest.startswith("\n")
     line = rest.strip("\n").partition("\n\n")[0] if below else rest.partition("\n")[0]
     if not line.strip():
-        raise UnclearReply("The reply ends before its actions.")
-    return _plans_from_items(grammar, _split(line))
+        raise UnclearReply(f"The reply ends before its actions: name some of {grammar.listed}.")
+    plans = _plans_from_items(grammar, _split(line))
+    return _checked(plans, text[text.index(line, label.end()) + len(line) :])
 
 
 def _parse_bare_list(grammar: ReplyGrammar, text: str) -> list[ParsedPlan] | None:
-    """The plans of a reply that is only a list; None for any other reply."""
-    items = _split(text.strip())
-    if len(text) > 1000 or len(items) < 2 or not all(grammar.match(item) for item in items):
+    """The plans of a reply that is only a list, or of a list behind ACTION:; else None."""
+    text = text.strip()
+    if len(text) > 1000:
+        return None
+    labels = list(LABEL.finditer(text))
+    if labels and introduces(labels[-1], text) and "\n" not in text[labels[-1].end() :].strip():
+        text = text[labels[-1].end() :]
+    items = _split(text)
+    if len(items) < 2 or not all(grammar.match(item) for item in items):
         return None
     return _plans_from_items(grammar, items)
 
@@ -178,10 +211,18 @@ def _plans_from_items(grammar: ReplyGrammar, items: Sequence[str]) -> list[Parse
         )
     plans = []
     for item in items:
-        answer = grammar.match(item)
-        if answer is None or not ENDS.match(item, answer.end()):
-            raise grammar.refusal(item) if answer is None else _unclear(item)
+        answer = grammar.only(item)
+        if answer is None:
+            raise _unclear(item) if grammar.match(item) else grammar.illegal(item)
         plans.append(grammar.plan(answer))
+    return _not_the_prompt(grammar, plans)
+
+
+def _not_the_prompt(grammar: ReplyGrammar, plans: list[ParsedPlan]) -> list[ParsedPlan]:
+    """The plans, unless they are the list of legal actions."""
+    whole = [plan for plan, _ in plans] == [Plan(name, grammar.longest) for name in grammar.legal]
+    if whole and len(plans) > 2:
+        raise UnclearReply("The reply repeats the list of legal actions: choose among them.")
     return plans
 
 

@@ -1,41 +1,65 @@
 r"""Parse the legal plan of a model's reply: tolerant of form, without guessing.
 
-Accepted, in this order:
+This is the grammar, for one plan and for several (`multi_plan_parser`); docs/replies.md has it with
+examples, and tests/replies/corpus holds what a careful person reads in more than 900 replies.
 
-1. a labelled answer: a JSON object with an "action", or a line "ACTION: LEFT x3" (also "Answer:",
-   "Decide:", `<action>`, `\boxed{}`). The last one in the reply wins, so a model may reason first;
+A reply of at most `characters.LONGEST` characters is read as a person sees it: without invisible
+characters and markup, look-alike letters as Latin ones. Thoughts (`thoughts`) are set apart and
+never played; a thought that does not end is a fault. A refusal is a fault of its own, even if an
+action stands beside it. In what is left, these choose, in this order:
+
+1. a labelled answer: a JSON object with an "action" (`json_answers`), or a line "ACTION: LEFT x3"
+   (also "Answer:", "Decide:", `<action>`, `\boxed{}`, and the same words in other languages). The
+   last one in the reply wins, so a model may reason first;
 2. a reply that is only an answer: "right.", "3", "(LEFT, 3)", "move up for 2 frames";
-3. a last line that ends in an answer with a duration: "ball 45 30, paddle 52: LEFT for 3 frames";
-4. prose that clearly chooses exactly one action, in capitals: "So I will press FIRE."
+3. a first or last line that is only an answer, and a last line that ends in one with a duration:
+   "ball 45 30, paddle 52: LEFT for 3 frames";
+4. prose that clearly chooses exactly one action: "So I will press FIRE.", "I need to move left".
 
-Anything else is a fault, as a sentence that can be shown to the model: directions in lower-case
-prose, questions, negations, the numbers of a list, two answers of which none is final. Every
+None of these choose: a negation ("don't FIRE", "!FIRE", "Hold fire!"), a hedge ("maybe LEFT", "LEFT
+or RIGHT", "ACTION: LEFT if ..."), a question, a description ("LEFT: enemy", "DOWN goes it"), a
+quote of the prompt ("Last action: LEFT", "Example: ..."), an answer that is taken back behind it
+("ACTION: LEFT. No, RIGHT."). They are faults, as sentences that can be shown to the model. Every
 pattern is bounded, so that parsing takes linear time.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from atari_vlm.replies.characters import legible
+from atari_vlm.replies.contradiction import is_taken_back
 from atari_vlm.replies.json_answers import (
     UNFINISHED_JSON,
     JSONAnswer,
     blank_json,
     find_json,
     plan_from_json,
+    single_item,
 )
-from atari_vlm.replies.prose import parse_bare_answer, parse_last_line, parse_prose
+from atari_vlm.replies.labels import LABEL, introduces, plan_from_line
+from atari_vlm.replies.markup import unwrapped, without_markup
+from atari_vlm.replies.prose import (
+    parse_bare_answer,
+    parse_last_line,
+    parse_line,
+    parse_prose,
+)
 from atari_vlm.replies.reply_grammar import (
-    CHORD,
     ParsedPlan,
+    Refused,
     ReplyGrammar,
     UnclearReply,
-    quoted,
+    grammar_of,
 )
+from atari_vlm.replies.thoughts import separate
+from atari_vlm.replies.words import HEDGE, REFUSES, SEEMS_TO_REFUSE
 from atari_vlm.types import Plan
+
+REFUSAL = "The model refused to answer."
+"""The beginning of the fault of a refusal, by which refusals are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +72,62 @@ class ParsedReply:
     """Why there is no plan, as a sentence for the model; empty if there is one."""
     note: str = ""
     """Adjustment for the record: the reply asked for more frames than allowed."""
+    thinking: str = ""
+    """The thoughts of the reply, which were not read as its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """What of a reply may choose an action."""
+
+    text: str
+    """Without thoughts and markup, and with spaces in place of JSON."""
+    objects: tuple[JSONAnswer, ...]
+    """Its JSON."""
+
+
+class Reading:
+    """A reply on the way to its plans: `thinking` is known even if `answer` raises.
+
+    Args:
+        text: the reply.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.thinking = ""
+
+    def answer(self) -> AnswerText:
+        """What may choose an action. Raises UnclearReply if nothing does, Refused for a refusal."""
+        parts = separate(legible(self._text))
+        self.thinking = parts.thinking
+        if parts.cut_off:
+            raise UnclearReply(
+                "The reply breaks off while thinking, before an answer: think less, then answer."
+            )
+        if not parts.answer.strip():
+            raise UnclearReply("The reply is only a thought: answer behind it.")
+        text = without_markup(unwrapped(parts.answer))
+        objects = find_json(text)
+        text = blank_json(text, objects)
+        if REFUSES.search(text):
+            raise Refused
+        return AnswerText(text, tuple(objects))
+
+
+def thoughts_of(text: str) -> str:
+    """The thoughts of a reply, which no parser reads as its answer; empty if it has none."""
+    try:
+        return separate(legible(text)).thinking
+    except UnclearReply:
+        return ""
+
+
+def fault_of(error: UnclearReply) -> str:
+    """The fault as a sentence for the model."""
+    if isinstance(error, Refused):
+        return f"{REFUSAL} Nothing in this Atari game is real: name an action."
+    return str(error)
 
 
 def parse_plan(text: str, legal: Sequence[str], longest: int) -> ParsedReply:
@@ -62,143 +142,106 @@ def parse_plan(text: str, legal: Sequence[str], longest: int) -> ParsedReply:
     >>> parse_plan("The ball falls. ACTION: LEFT x2", ["NOOP", "FIRE", "RIGHT", "LEFT"], 4).plan
     Plan(action='LEFT', frames=2)
     """
-    grammar = ReplyGrammar(legal, longest)
+    reading = Reading(text)
     try:
-        text = normalise(text)
-        objects = list(find_json(text))
-        text = blank_json(text, objects)
-        plan, note = _parse_labelled(grammar, text, objects) or _parse_unlabelled(
-            grammar, text, objects
-        )
-    except UnclearReply as fault:
-        return ParsedReply(None, str(fault))
-    return ParsedReply(plan, "", note)
+        plan, note = plan_of(grammar_of(tuple(legal), longest), reading.answer())
+    except UnclearReply as error:
+        return ParsedReply(None, fault_of(error), "", reading.thinking)
+    return ParsedReply(plan, "", note, reading.thinking)
 
 
-_SUBSTITUTES = str.maketrans(
-    "\u00d7\u2715\u2716\u2010\u2011\u2013\u2014\u2212\u2018\u2019\u201c\u201d`$", "xxx-----''''  "
-)
+def plan_of(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan:
+    """The one plan of a reply. Raises UnclearReply or Refused if it has none."""
+    try:
+        return _parse_labelled(grammar, answer) or _parse_unlabelled(grammar, answer)
+    except Refused:
+        raise
+    except UnclearReply:
+        if SEEMS_TO_REFUSE.search(answer.text):
+            raise Refused from None
+        raise
 
 
-def normalise(text: str) -> str:
-    """The text after any <think> block, without Markdown and typographic characters."""
-    text = text.rpartition("</think>")[2]
-    if "<think>" in text:
-        raise UnclearReply("The reply breaks off while thinking, before an answer.")
-    text = unicodedata.normalize("NFKC", text).translate(_SUBSTITUTES)
-    text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text).replace("*", "")
-    text = re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text)
-    if not text.strip():
-        raise UnclearReply("The reply is empty.")
-    return text
-
-
-# --- ACTION lines --------------------------------------------------------------------------------
-
-_LABEL = re.compile(
-    r"""(?<![\w"'])(?P<word>action|answer|choice|decision|decide|move|output)
-        [ ]{0,2}(?:[:=]|->|→|[ ]-[ ])
-    |<(?:action|answer)>|\\boxed\{(?:\\text\{)?""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_BEFORE_LABEL = re.compile(
-    r"(?:[^a-z]|\b(?:so|thus|therefore|hence|my|the|your|final|next|best|chosen|recommended|selected"
-    r"|optimal|step|immediate|decide|decision|here|is|and)\b)*",
-    re.I,
-)
-_NOT_BEFORE_LABEL = re.compile(
-    r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|option|example|not|wrong|old"
-    r"|first|opponent|enemy)\b",
-    re.I,
-)
-_FRAMES_LINE = re.compile(r"(?:^|\n)[ #>-]{0,4}(?:frames|duration)[ ]?[:=][ ]{0,3}(\S{1,12})", re.I)
-_MAY_FOLLOW = re.compile(
-    r"""[ )\]"'}>]{0,6}(?:$|[.,;!(<]|[ ]?-[ ]|(?:because|since|as|so|to|while|until)\b)""", re.I
-)
-_ANOTHER = re.compile(
-    rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by)[ ,]{{1,2}}){{0,3}}"
-    rf"(?:(?:go|move|press)[ ])?{CHORD}(?![\w-])",
-    re.I,
-)
-
-
-def _parse_labelled(
-    grammar: ReplyGrammar, text: str, objects: Sequence[JSONAnswer]
-) -> ParsedPlan | None:
+def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan | None:
     """The last JSON answer or ACTION line."""
-    answers: list[tuple[int, JSONAnswer | re.Match[str]]] = [
-        *((value.start, value) for value in objects if value.action is not None),
-        *((label.start(), label) for label in _LABEL.finditer(text) if introduces(label, text)),
+    text = answer.text
+    objects = [
+        each for each in answer.objects if each.action is not None or each.actions is not None
     ]
-    unfinished = max((brace.start() for brace in UNFINISHED_JSON.finditer(text)), default=-1)
-    for start, answer in sorted(answers, key=lambda pair: pair[0], reverse=True):
-        if start < unfinished:
-            raise UnclearReply("The JSON of the reply is incomplete.")
-        if isinstance(answer, JSONAnswer):
-            _check_final(answer, objects, text)
-            return plan_from_json(grammar, answer)
-        plan = _plan_from_line(grammar, answer, text)
-        if plan is not None:
+    answers: list[tuple[int, JSONAnswer | re.Match[str]]] = [
+        *((each.start, each) for each in objects),
+        *((label.start(), label) for label in LABEL.finditer(text)),
+    ]
+    braces = [brace.start() for brace in UNFINISHED_JSON.finditer(text)]
+    unfinished = braces[-1] if braces else -1
+    for start, found in sorted(answers, key=lambda pair: pair[0], reverse=True):
+        if start < unfinished or (braces and text.find("}", unfinished, start) < 0):
+            raise _incomplete()
+        if isinstance(found, JSONAnswer):
+            return _plan_from_object(grammar, found, objects, text)
+        if introduces(found, text) and (plan := plan_from_line(grammar, found, text)):
+            _check_lines(grammar, found, plan, text)
             return plan
     return None
 
 
-def _check_final(answer: JSONAnswer, objects: Sequence[JSONAnswer], text: str) -> None:
-    """Raise UnclearReply for an array: [{"action": "LEFT"}, {"action": "RIGHT"}]."""
-    before = objects[: objects.index(answer)]
-    if not before or before[-1].action == answer.action:
+def _incomplete() -> UnclearReply:
+    return UnclearReply("The JSON of the reply is incomplete: answer in fewer words.")
+
+
+def _plan_from_object(
+    grammar: ReplyGrammar, found: JSONAnswer, objects: Sequence[JSONAnswer], text: str
+) -> ParsedPlan:
+    _check_final(found, objects, text)
+    plan = plan_from_json(grammar, single_item(found))
+    if is_taken_back(text[found.end :].lstrip(" }])"), plan.plan.action):
+        raise UnclearReply(
+            f"The reply answers {plan.plan.action} and then takes it back or doubts it."
+        )
+    return plan
+
+
+def _check_final(found: JSONAnswer, objects: Sequence[JSONAnswer], text: str) -> None:
+    """Raise UnclearReply for several answers: [{"action": "LEFT"}, {"action": "RIGHT"}]."""
+    before = objects[: objects.index(found)]
+    if not before or before[-1].action == found.action:
         return
-    if text[before[-1].end : answer.start].strip() == ",":
+    between = text[before[-1].end : found.start].strip(" \n,;'\"")
+    if not between or HEDGE.search(between) or re.search(r"\boption\b", between, re.I):
         raise UnclearReply("The reply lists several actions; name the one to play now.")
 
 
-def introduces(label: re.Match[str], text: str) -> bool:
-    """Whether the text before a label introduces an answer, unlike "Last action:"."""
-    if not label.lastgroup:
-        return True
-    before = re.split(r"[\n.;!?>]", text[max(0, label.start() - 60) : label.start()])[-1]
-    if label["word"].isupper():
-        return not _NOT_BEFORE_LABEL.search(before)
-    return bool(_BEFORE_LABEL.fullmatch(before))
+def _check_lines(grammar: ReplyGrammar, label: re.Match[str], plan: ParsedPlan, text: str) -> None:
+    """Raise UnclearReply if the line above is another answer, as in a list."""
+    above = text[: label.start()].rstrip().rpartition("\n")[2][-120:]
+    earlier = LABEL.match(above.lstrip(" #>-"))
+    if earlier is None or not earlier.lastgroup:
+        return
+    other = grammar.only(above.lstrip(" #>-")[earlier.end() :].strip())
+    if other and other.name and not same_plan(grammar, other, plan):
+        raise UnclearReply("The reply lists several actions; name the one to play now.")
 
 
-def _plan_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> ParsedPlan | None:
-    line = text[label.end() : label.end() + 240].lstrip().partition("\n")[0]
-    answer = grammar.match(line)
-    if answer is None:
-        if (label["word"] or "action").lower() != "action":
-            return None
-        raise grammar.refusal(line) if line else UnclearReply("The reply ends before its action.")
-    if not _is_complete(answer, line[answer.end() :]):
-        raise UnclearReply(f"It is not clear which action {quoted(line)} means.")
-    parsed = grammar.plan(answer)
-    durations = _FRAMES_LINE.findall(text) if answer["n"] is None else []
-    if not durations:
-        return parsed
-    frames, note = grammar.frames(durations[-1])
-    return ParsedPlan(Plan(parsed.plan.action, frames), note)
+def same_plan(grammar: ReplyGrammar, other: object, plan: ParsedPlan) -> bool:
+    """Whether an answer is the same action as a plan."""
+    try:
+        return grammar.plan(other).plan.action == plan.plan.action  # type: ignore[arg-type]
+    except UnclearReply:
+        return False
 
 
-def _is_complete(answer: re.Match[str], rest: str) -> bool:
-    """Whether the rest of the line does not change the answer."""
-    listed = answer["index"] and not answer["also"] and re.match(r"[.)] *[A-Za-z]", rest)
-    idiom = answer["name"] and not answer["name"].isupper() and re.match(r" (?:to|as|so)\b", rest)
-    frames_later = answer["n"] is None and re.search(r"[0-9] ?frames?", rest)
-    return bool(_MAY_FOLLOW.match(rest)) and not (
-        listed or idiom or frames_later or _ANOTHER.match(rest) or re.match(r"[^.!]*[?]", rest)
-    )
-
-
-def _parse_unlabelled(
-    grammar: ReplyGrammar, text: str, objects: Sequence[JSONAnswer]
-) -> ParsedPlan:
+def _parse_unlabelled(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan:
     """An answer without a label."""
-    if objects:
-        raise UnclearReply('The JSON of the reply has no "action".')
+    text = answer.text
+    if answer.objects:
+        raise UnclearReply(
+            'The JSON of the reply has no "action": give it the name of one legal action.'
+        )
     if UNFINISHED_JSON.search(text):
-        raise UnclearReply("The JSON of the reply is incomplete.")
+        raise _incomplete()
     return (
         parse_bare_answer(grammar, text)
         or parse_last_line(grammar, text)
+        or parse_line(grammar, text)
         or parse_prose(grammar, text)
     )

@@ -1,92 +1,180 @@
-"""Answers without a label: a bare answer, a last line such as "...: LEFT for 3 frames", prose."""
+"""Answers without a label: a bare answer, a line that is one, "...: LEFT for 3 frames", prose."""
 
 from __future__ import annotations
 
 import re
 from itertools import islice
+from typing import Literal
 
+from atari_vlm.replies.contradiction import NAMES, is_taken_back
 from atari_vlm.replies.reply_grammar import (
     CHORD,
     DURATION,
-    ENDS,
     NUMBERS,
+    UNIT,
+    Answer,
     ParsedPlan,
     ReplyGrammar,
     UnclearReply,
     same_action,
 )
+from atari_vlm.replies.words import (
+    CHOOSES_AFTER,
+    CHOOSES_BEFORE,
+    ENGLISH_HEDGE,
+    ENGLISH_NEGATION,
+    HEDGE,
+    LABELS,
+    NEGATION,
+)
 from atari_vlm.types import Plan
 
-_CAPITALS = re.compile(rf"(?<![\w+-]){CHORD}(?!_|[-+]?[A-Za-z])")
 _DURATION = re.compile(DURATION, re.I | re.VERBOSE)
 _NOT_NOW = re.compile(
-    r"\b(?:last|previous\w*|earlier|avoid|never|not|cannot|if|or|example|enemy's|opponent's|option)\b"
-    r"|n't\b",
+    r"\b(?:last|previous\w*|earlier|recent|avoid|never|not|cannot|if|or|example|enemy's|opponent's"
+    r"|like|such as|want me|write|option|watch|beware|thoughts?|thinking|maybe|perhaps"
+    r"|format)\b|n't\b",
     re.I,
 )
-_PRESS = r"(?:choose|press|pick|select|play|push|hold|tap)"
+_THING = (
+    r"(?:[ ](?:the|my)[ ](?:paddle|ship|player|sub(?:marine)?|car|cannon|gun|chicken|frog|stick"
+    r"|joystick))?"
+)
+_PRESS = r"(?:choose|press|pick|select|play|push|tap)"
+_MOVE = r"(?:move|go|steer|hold|shift)"
+_I_WILL = (
+    r"(?:I|we|I'll|we'll|I'd|I'm|let's|let[ ]me)(?:[ ](?:now|will|would|should|must|going[ ]to"
+    r"|am[ ]going[ ]to|(?:need|want|have)[ ]to)){0,2}"
+)
 _CHOOSES = re.compile(
-    rf"""(?:^(?:move|go|steer)?|\b(?:{_PRESS}|so|then|therefore|go(?:ing)?[ ]with
-    |(?:(?:action|answer|choice|decision|option)(?:[ ]here)?|move(?=[ ](?:is|would|should|will)[ ]))
+    rf"""(?:^(?:{_MOVE}|moving|going|pressing|choosing|now|keep[ ](?:going|moving|pressing))
+        {_THING}
+    |\b(?:{_PRESS}|so|then|therefore|thus|hence|go(?:ing)?[ ]with
+    |(?:(?:action|answer|choice|decision|option)(?:[ ](?:here|now))?
+        |move(?=[ ](?:is|would|should|will)[ ]))
         (?:[ ](?:is|(?:would|should|will)[ ]be))?
-        (?:[ ]to[ ](?:move|go|steer))?
-    |(?:I|we|I'll|I'd|let's)[ ](?:(?:will|would|should|must|(?:need|want|have)[ ]to)[ ])?
-        (?:move|go|steer))(?:[ ]to)?(?:[ ]the)?)
+        (?:[ ]to[ ]{_MOVE})?
+    |{_I_WILL}[ ]{_MOVE}{_THING}|I(?:'ll|[ ]will|[ ]must|[ ]should))(?:[ ]to)?(?:[ ]the)?)
     [ ,:]{{0,2}}["'(]{{0,2}}$""",
     re.I | re.VERBOSE,
 )
+"""The end of the text before a name that is chosen."""
+_LOWER = re.compile(
+    rf"""\b{_I_WILL}(?:[ ](?:{_MOVE}|{_PRESS}){_THING}(?:[ ]to)?(?:[ ]the)?[ ](?P<name>{CHORD})
+        |(?<=will)[ ](?P<fire>fire))
+    (?=[.,!;\n]|$|[ ](?:to[ ][a-z]|for[ ]|so[ ]|because|since|now|x[0-9]))""",
+    re.I | re.VERBOSE,
+)
 _DOUBT = re.compile(
-    r"""\b(?:not|never|avoid\w*|instead|rather|than|without|cannot|nor|neither|unless|if|except
-    |against|wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|or|either|maybe
-    |perhaps|might|could|examples?|legal|possible|recent|prior
-    |option[ ][0-9A-Z]|says?|reads?|message|displays?)\b|n't\b""",
+    r"""\b(?:against|wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|refuse
+    |examples?|legal|possible|recent|prior|format|suggest\w*|wants?[ ]me|option[ ][0-9A-Z]|says?
+    |thoughts?(?=:)|thinking(?=:)|such[ ]as|reads?|message|displays?|shown|manual
+    |guidelines?|harm\w*)\b""",
     re.I | re.VERBOSE,
 )
 _DOUBT_BEFORE = re.compile(
-    rf"\b(?:[Nn]o(?: more)?|[A-Z]{{2,}}(?<!ACTION)"
+    rf"\b(?:[Nn]o(?: more)?|[A-Z]{{2,}}(?<!ACTION)(?<!ANSWER)"
     rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: \w+)? {_PRESS})[ ,:]*[\"'(]*$"
 )
 _DOUBT_AFTER = re.compile(
     r"[ ]?(?:(?:is|was|are|side|of|edge|wall|half|corner|paddle|will|would|seems|looks|has)\b"
-    r"|[A-Z]{2,}\b)"
+    r"|[A-Z]{2,}\b|:)"
 )
-_FRAMES = re.compile(
-    rf"\b(?:[0-9]+|{'|'.join(NUMBERS)}|few|some|several|many|more) ?frames?\b", re.I
+_ALONE = re.compile(
+    r"""[ ]{0,2}(?:$|[!.…]|,?[ ](?:because|since|as|so[ ](?:that|I|the)|in[ ]order[ ]to|weil|car
+        |porque|потому|to[ ](?!(?:now|date|you|this|the|there|here|me|us|it|my|your)\b)
+        [a-z])
+    |[ ]?-[ ](?:the|to|I|because|this|ball)\b)""",
+    re.I | re.VERBOSE,
 )
-_STOP = re.compile(r"[.!?\n;]")
+"""What follows a name that begins a sentence, if the sentence chooses it."""
+_OPENING = re.compile(r"^(?:(?:okay|ok|sure|alright|yes|well|now)[,!: ]{1,2})?[\"'(\[]{0,2}$", re.I)
+_SO = re.compile(
+    r"(?:[,;]|\band)[ ]{1,2}(?:so|therefore|thus|hence|then)\b|\b(?:therefore|hence)\b", re.I
+)
+_REASON = re.compile(r",|\b(?:because|since|as|so|to|car|weil|porque|потому)\b|因为|因為", re.I)
+_FRAMES = re.compile(rf"\b(?:[0-9]+|{'|'.join(NUMBERS)}|few|some|several|many|more) ?{UNIT}", re.I)
+_STOP = re.compile(r"[.?\n;…]|!(?![^\W\d])")
+_OF_ACTION = re.compile(
+    rf"\b(?:action|do|move|press|play|choose|choice|take|next|answer|so|final|{LABELS})\b|动|答|行",
+    re.I,
+)
+_BULLET = " \t#>-•"
+
+_Meaning = Literal["chosen", "doubtful", "mentioned"]
 
 
 def parse_bare_answer(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
     """Parse a reply that is only an answer."""
-    text = text.strip()
-    answer = grammar.match(text) if len(text) <= 100 else None
-    return grammar.plan(answer) if answer and ENDS.match(text, answer.end()) else None
+    text = text.strip().lstrip("#> -\n") if len(text) < 2_000 else ""
+    answer = grammar.only(text) if 0 < len(text) <= 100 else None
+    return grammar.plan(answer) if answer else None
 
 
 def parse_last_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
     """Parse an answer in capitals with a duration after a colon at the end of the last line."""
     head, colon, tail = text.rstrip()[-400:].rpartition("\n")[2].rpartition(":")
-    answer = grammar.match(tail)
-    if not (colon and answer and answer["name"] and answer["n"]) or _NOT_NOW.search(head):
+    if not colon:
         return None
-    if not all(same_action(other[0], answer["name"]) for other in _CAPITALS.finditer(text)):
+    answer = grammar.only(tail)
+    if not (answer and answer.name and answer.n) or _NOT_NOW.search(head):
         return None
-    final = answer["name"].isupper() and ENDS.match(tail, answer.end())
-    return grammar.plan(answer) if final else None
+    if not all(same_action(other[0], answer.name) for other in NAMES.finditer(text)):
+        return None
+    return grammar.plan(answer) if answer.name.isupper() else None
+
+
+def parse_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
+    """Parse a first or last line that is only an answer. Raises UnclearReply if it is doubtful."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    bare = {at: answer for at, line in enumerate(lines) if (answer := _bare(grammar, line))}
+    if not bare or len({_key(answer) for answer in bare.values()}) > 1:
+        return None
+    last = len(lines) - 1
+    if last in bare:
+        if last and _is_led_astray(lines[last - 1]):
+            raise UnclearReply(f"It is not clear whether the reply chooses {bare[last].name}.")
+        return grammar.plan(bare[last])
+    if 0 in bare and bare[0].name.lower() != "right":
+        parsed = grammar.plan(bare[0])
+        if not is_taken_back("\n".join(lines[1:]), parsed.plan.action):
+            return parsed
+    return None
+
+
+def _bare(grammar: ReplyGrammar, line: str) -> Answer | None:
+    line = line.strip().lstrip(_BULLET)
+    answer = grammar.only(line) if len(line) <= 80 else None
+    return answer if answer and answer.name else None
+
+
+def _key(answer: Answer) -> tuple[str, str]:
+    return "".join(answer.name.upper().split()), answer.n
+
+
+def _is_led_astray(line: str) -> bool:
+    """Whether the line above an answer makes it something else than a choice."""
+    line = line.strip()
+    if line.endswith(("?", ":")):
+        return not _OF_ACTION.search(line) or bool(_NOT_NOW.search(line) or NEGATION.search(line))
+    return line.endswith((",", "not", "never")) and bool(NEGATION.search(line))
 
 
 def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
-    """Parse prose that clearly chooses one action, in capitals. Raises UnclearReply otherwise."""
-    mentions = list(islice(_CAPITALS.finditer(text), 21))
+    """Parse prose that clearly chooses one action. Raises UnclearReply otherwise."""
+    mentions = list(islice(NAMES.finditer(text), 21))
     if not mentions:
-        raise UnclearReply("The reply names no legal action.")
+        return _parse_lower_case(grammar, text)
     name = mentions[0][0]
     if len(mentions) > 20 or not all(same_action(mention[0], name) for mention in mentions):
         listed = ", ".join(dict.fromkeys(mention[0] for mention in mentions[:6]))
         raise UnclearReply(f"The reply names {listed} and does not say which is its final action.")
     action = grammar.named(name)
-    if not all(_chosen(text, mention) for mention in mentions):
+    meanings = [_meaning(text, mention) for mention in mentions]
+    if "doubtful" in meanings or "chosen" not in meanings:
         raise UnclearReply(f"It is not clear whether the reply chooses {action}.")
+    chosen = mentions[len(meanings) - 1 - meanings[::-1].index("chosen")]
+    _check_tail(text[chosen.end() :], action)
     times = {grammar.frames(n) for mention in mentions if (n := _duration(text, mention.end()))}
     if len(times) > 1 or (not times and _FRAMES.search(text)):
         raise UnclearReply(f"It is not clear for how many frames the reply holds {action}.")
@@ -94,24 +182,83 @@ def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     return ParsedPlan(Plan(action, frames), note)
 
 
-def _chosen(text: str, mention: re.Match[str]) -> bool:
-    """Whether the sentence around a name clearly chooses it."""
-    before = _STOP.split(text[max(0, mention.start() - 300) : mention.start()])[-1].lstrip(" -#>")
-    after = text[mention.end() : mention.end() + 300]
+def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
+    """Parse "I need to move left to catch the ball."."""
+    chosen = list(islice(_LOWER.finditer(text), 5))
+    names = {"".join((found["name"] or found["fire"]).lower().split()) for found in chosen}
+    if len(names) != 1:
+        raise UnclearReply(
+            f"The reply names no legal action: choose one of {grammar.listed}, in capitals."
+        )
+    action = grammar.named(names.pop())
+    for found in chosen:
+        before, after = _around(text, found.start(), found.end())
+        if _is_doubted(before + found[0], after, english=True):
+            raise UnclearReply(f"It is not clear whether the reply chooses {action}.")
+    _check_tail(text[chosen[-1].end() :], action)
+    times = {n for found in chosen if (n := _duration(text, found.end()))}
+    if len(times) > 1 or (not times and _FRAMES.search(text)):
+        raise UnclearReply(f"It is not clear for how many frames the reply holds {action}.")
+    frames, note = grammar.frames(times.pop() if times else None)
+    return ParsedPlan(Plan(action, frames), note)
+
+
+def _check_tail(tail: str, action: str) -> None:
+    if is_taken_back(tail, action):
+        raise UnclearReply(f"The reply chooses {action} and then takes it back or doubts it.")
+
+
+def _around(text: str, start: int, end: int) -> tuple[str, str]:
+    """The words of the sentence before and after a place."""
+    # With the character at the start: in "!FIRE" the mark belongs to the name.
+    before = _STOP.split(text[max(0, start - 300) : start + 1])[-1][:-1].lstrip(_BULLET)
+    after = text[end : end + 300]
     stop = _STOP.search(after)
-    if stop:
-        after = after[: stop.end()]
-    doubt = (
-        _DOUBT.search(before)
-        or _DOUBT_BEFORE.search(before)
-        or _DOUBT.search(after)
-        or _DOUBT_AFTER.match(after)
-        or after.endswith("?")
+    return before, after[: stop.end()] if stop else after
+
+
+def _meaning(text: str, mention: re.Match[str]) -> _Meaning:
+    """What the sentence around a name says about it."""
+    before, after = _around(text, mention.start(), mention.end())
+    native = CHOOSES_BEFORE.search(before) or CHOOSES_AFTER.match(after)
+    if _is_doubted(before, after, english=not native):
+        return "doubtful"
+    if native:
+        return "chosen"
+    if _OPENING.match(before):
+        held = _DURATION.match(after)
+        follows = after[held.end() :] if held else after
+        asked = text[max(0, mention.start() - 160) : mention.start()].rstrip(" \n\"'(")
+        if asked.endswith("?") and not _OF_ACTION.search(_STOP.split(asked[:-1])[-1]):
+            return "mentioned"
+        return "chosen" if _ALONE.match(follows) else "mentioned"
+    if re.search(r"\bhold[ ](?:the[ ])?$", before, re.I) and mention[0] == "FIRE":
+        return "chosen" if _DURATION.match(after) else "mentioned"
+    if _DOUBT_AFTER.match(after) or _DOUBT_BEFORE.search(before):
+        return "mentioned"
+    return "chosen" if _CHOOSES.search(before) else "mentioned"
+
+
+def _is_doubted(before: str, after: str, *, english: bool) -> bool:
+    """Whether a sentence negates a name, leaves it open, or reports it."""
+    negation, hedge = (ENGLISH_NEGATION, ENGLISH_HEDGE) if english else (NEGATION, HEDGE)
+    for conclusion in _SO.finditer(before):  # "I cannot see the ball, so I press FIRE"
+        before = before[conclusion.start() :]
+        break
+    near, *rest = _REASON.split(after, maxsplit=1)
+    doubted = any(
+        pattern.search(part) for pattern in (negation, hedge, _DOUBT) for part in (before, near)
     )
-    return bool(_CHOOSES.search(before)) and not doubt
+    contrast = any(
+        re.search(r"\b(?:but|not|or)\b", part, re.I) and negation.search(part) for part in rest
+    )
+    return doubted or after.endswith("?") or (contrast and " but " in after)
 
 
 def _duration(text: str, start: int) -> str | None:
     """The duration right after a name in prose, if it has a "for", an "x" or a "frames"."""
     found = _DURATION.match(text, start)
+    if found is None:
+        echo = re.compile(r" ?\([^()\n]{1,80}\)").match(text, start)
+        found = _DURATION.match(text, echo.end()) if echo else None
     return found["n"] if found and (found["how"] or found["unit"]) else None

@@ -1,4 +1,4 @@
-"""The grammar of one answer: "LEFT", "3", "UP-RIGHT x2", "move down for 3 frames".
+"""The grammar of one answer: "LEFT", "3", "UP-RIGHT x2", "RIGHT (paddle up) for 3 frames".
 
 An answer is resolved against the legal actions of a game; `plan_parser` finds it in the reply.
 Every pattern is bounded, so that matching takes linear time.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from atari_vlm.types import Plan
@@ -26,32 +28,88 @@ class UnclearReply(Exception):
     """The reply contains no plan that can be played; the message is a sentence for the model."""
 
 
+class Refused(UnclearReply):
+    """The model refuses to play."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer at the beginning of a text, not yet resolved."""
+
+    end: int
+    """One past its last character in the text."""
+    name: str = ""
+    """The words of the action, e.g. "up-right"; empty if it has a number only."""
+    index: str = ""
+    """Its number, if that comes first; `also` is a name behind it."""
+    also: str = ""
+    n: str = ""
+    """How long to hold it, as written; empty if it is not said."""
+    how: str = ""
+    """The word before `n`, e.g. "x" or "for"; `unit` is the one behind it."""
+    unit: str = ""
+    paren: bool = False
+    """Whether `n` stands in brackets."""
+
+
 _ATOMS = ("NOOP", "FIRE", "UP", "DOWN", "LEFT", "RIGHT")
 _ATOM = r"(?:NO[ _-]?OP|FIRE|UP|DOWN|LEFT|RIGHT)"
 CHORD = rf"{_ATOM}(?:(?:[ ]?[-_+][ ]?|[ ])?{_ATOM}){{0,5}}"
 """Pattern of an action name, with its parts joined or apart: UPRIGHTFIRE, up-right, NO OP."""
 
-NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+NUMBERS = {
+    **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8},
+    **{"nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "single": 1},
+}
+UNIT = r"(?:frames?|fotogramas?|cuadros?|quadros?|кадр\w{0,3}|帧|幀|フレーム|프레임)"
 DURATION = rf"""
     [ ]{{0,2}}[,;|]?[ ]{{0,2}}(?P<paren>[(]?)[ ]?
-    (?P<how>(?:hold|held)(?:[ ]for)?|for|x|(?:frames?|duration)[ ]?[:=])?[ ]{{0,2}}[<\[]?
-    (?P<n>-?[0-9]{{1,9}}(?:[.][0-9]{{1,6}})?|{"|".join(NUMBERS)})(?:[ ]?(?P<unit>frames?|times|f))?
-    (?![0-9A-Za-z]|[.][0-9])[ ]?[)>\]]?"""
+    (?P<how>(?:hold|held)(?:[ ]for)?|for|x|fur|pendant|durante|por|на|持续
+        |(?:frames?|duration)[ ]?[:=])?
+    [ ]{{0,2}}(?:an?[ ](?=single))?[<\[]?
+    (?P<n>-?[0-9]{{1,9}}(?:[.][0-9]{{1,6}})?|{"|".join(NUMBERS)})(?:[ ]?(?P<unit>{UNIT}|times|f))?
+    (?![0-9A-Za-z]|[.][0-9]|[ ]?-[ ]?[0-9]|[ ](?:to|or)[ ][0-9])[ ]?[)>\]]?"""
 """Pattern of the time to hold an action: x3, for 3 frames, (two frames), `, 3`."""
+_DURATION = re.compile(DURATION, re.IGNORECASE | re.VERBOSE)
 
+_THING = r"(?:paddle|ship|player|sub(?:marine)?|car|cannon|gun|chicken|frog|joystick|stick|cursor)"
 _ANSWER = re.compile(
-    rf"""[\s("'\[<]{{0,8}}
-    (?:(?:I|I'll|I'd|will|would|let's|please|the|my|best|final|next|answer|action|move|press|push|go|hold
-        |choose|select|option|number|is)(?:[ ]{{1,3}}|:[ ]?)){{0,6}}[\#"'(]{{0,3}}
-    (?:(?P<index>-?[0-9]{{1,9}})(?![0-9]|[.][0-9]|[ ]?frames?\b|[ ]?x[ ]?[A-Z])
+    rf"""[\s("'\[<.]{{0,8}}
+    (?P<before>(?:(?:I|I'll|I'd|I'm|we|will|would|should|must|let's|please|the|my|best|final|next|answer
+        |action|move|moving|press|pressing|push|go|going|keep|hold|choose|select|pick|option|number|with
+        |is|arrow|player[ _]a|k|key)(?:[ ]{{1,3}}|:[ ]?|[._][ ]?)|arrow){{0,6}})
+    (?:(?:the|my)?[ ]?{_THING}[ ](?:to[ ]the[ ]|towards[ ]the[ ])?)?[\#"'(<]{{0,3}}
+    (?:(?P<index>-?[0-9]{{1,9}})(?![0-9%]|[.][0-9]|[ ]?{UNIT}|[ ]?x[ ]?[A-Z]|[ ]?/[ ]?[0-9])
         (?:[ ]?[-:=.)]{{0,2}}[ ]?["'(]{{0,2}}(?P<also>{CHORD})(?![\w-])[)]?)?
-      |(?P<name>{CHORD})(?!(?!x[ ]?[0-9])[A-Za-z_]|-[A-Za-z]))
-    ["'>\]]{{0,2}}(?:[ ](?:action|button)\b)?["']{{0,2}}(?:{DURATION})?""",
+      |(?P<name>{CHORD})(?!(?!x[ ]?[0-9])[^\W\d]|-[A-Za-z]))
+    ["'>\]]{{0,2}}(?:[ _](?:action|button|arrow|key)\b)?["']{{0,2}}""",
     re.IGNORECASE | re.VERBOSE,
 )
+_ECHO = re.compile(
+    rf"[ ]{{0,2}}\((?!{CHORD}\)|(?:or|and|then|not|if|maybe)\b|x ?[0-9]|for )(?=[A-Za-z])"
+    r"(?P<words>[^()\n?]{1,80})\)",
+    re.IGNORECASE,
+)
+"""What an action does, in brackets behind its name: RIGHT (paddle up) x3."""
+_TOLD = re.compile(
+    r"[ ]{0,2}(?::|=|-)[ ]{1,2}(?P<words>[a-z][a-z -]{1,40}?)(?=$|[ ,]{1,2}(?:x[ ]?[0-9]|for[ ]))"
+)
+"""The same without brackets, as the prompt says it: RIGHT: paddle up."""
 ENDS = re.compile(r"""[\s.!)\]"'}>]{0,12}$""")
 """Pattern of what may follow an answer at the end of the text."""
-_COUNT = re.compile(r"(?:x|for)? ?(-?[0-9]{1,12}(?:[.][0-9]{1,12})?|[a-z]{3,5}) ?(?:frames?|x|f)?")
+_COUNT = re.compile(
+    r"(?:x|for)? ?(?:an? (?=single))?"
+    rf"(-?[0-9]{{1,12}}(?:[.][0-9]{{1,12}})?|[a-z]{{3,6}}) ?(?:{UNIT}|x|f)?"
+)
+_ARROWS = {
+    **{"\u2190": "LEFT", "\u2191": "UP", "\u2192": "RIGHT", "\u2193": "DOWN"},
+    **{"\u2196": "UPLEFT", "\u2197": "UPRIGHT", "\u2198": "DOWNRIGHT", "\u2199": "DOWNLEFT"},
+}
+_NAME = re.compile(rf"(?<!\w){CHORD}(?!\w)")
+_CEASE = re.compile(r"\bhold[ ]{1,3}(?:the )?$", re.IGNORECASE)
+_CONTRARY = re.compile(
+    r"\b(?:not|no|never|don't|avoid|or|maybe|perhaps|if|unless|wrong|bad)\b|n't\b", re.I
+)
 
 
 class ReplyGrammar:
@@ -67,22 +125,52 @@ class ReplyGrammar:
         self.legal, self.longest = tuple(legal), longest
         self._chords = {_chord(name): name for name in self.legal}
 
-    def match(self, text: str) -> re.Match[str] | None:
+    def match(self, text: str, told: bool = False) -> Answer | None:
         """Match an answer at the start of `text`.
 
-        The groups are name, index, also (a name after the index), n (frames), how, unit, paren.
+        Args:
+            text: of one answer, or with more behind it.
+            told: whether the name may be followed by what it does, as in "RIGHT: paddle up".
         """
-        return _ANSWER.match(text)
+        text, shift = _without_arrow(text)
+        found = _ANSWER.match(text)
+        if found is None:
+            return None
+        end = found.end()
+        time = _DURATION.match(text, end)
+        if time is None:
+            echo = _ECHO.match(text, end) or (_TOLD.match(text, end) if told else None)
+            if echo and not _CONTRARY.search(echo["words"]) and not _NAME.search(echo["words"]):
+                end = echo.end()
+                time = _DURATION.match(text, end)
+        name, n = found["name"] or "", time["n"] if time else ""
+        if _CEASE.search(found["before"]) and name.upper() == "FIRE" and not n:
+            return None  # "Hold fire!"
+        return Answer(
+            end=(time.end() if time else end) + shift,
+            name=name,
+            index=found["index"] or "",
+            also=found["also"] or "",
+            n=n,
+            how=(time["how"] or "") if time else "",
+            unit=(time["unit"] or "") if time else "",
+            paren=bool(time and time["paren"]),
+        )
 
-    def plan(self, answer: re.Match[str]) -> ParsedPlan:
-        """The plan of a match. Raises UnclearReply if it is not legal."""
-        name, index, also = answer["name"], answer["index"], answer["also"]
-        action = self.named(name) if name else self.numbered(int(index))
+    def only(self, text: str, told: bool = False) -> Answer | None:
+        """The answer of a text that is nothing else."""
+        answer = self.match(text, told)
+        return answer if answer and ENDS.match(text, answer.end) else None
+
+    def plan(self, answer: Answer) -> ParsedPlan:
+        """The plan of an answer. Raises UnclearReply if it is not legal."""
+        index, also = answer.index, answer.also
+        action = self.named(answer.name) if answer.name else self.numbered(int(index))
         if also and self.named(also) != action:
             raise UnclearReply(f"Number {index} is {action}, not {also}.")
-        n, bare = answer["n"], not (answer["how"] or answer["unit"])
-        if n and bare:
-            own_index = answer["paren"] and n == str(self.legal.index(action))
+        n = answer.n or None
+        if n and not (answer.how or answer.unit):
+            own_index = answer.paren and n == str(self.legal.index(action))
             if own_index or (index and not also):
                 raise UnclearReply(f"It is not clear whether {n} is a number of frames.")
         frames, note = self.frames(n)
@@ -92,7 +180,7 @@ class ReplyGrammar:
         """The legal action of that name, with its parts joined and ordered in any way."""
         action = self._chords.get(_chord(name))
         if action is None:
-            raise self.refusal(name)
+            raise self.illegal(name)
         return action
 
     def numbered(self, index: int) -> str:
@@ -118,12 +206,23 @@ class ReplyGrammar:
         asked = count if count < 1_000_000 else "far more"
         return self.longest, f"The reply asked for {asked} frames; {self.longest} is the most."
 
-    def refusal(self, name: str) -> UnclearReply:
+    def illegal(self, name: str) -> UnclearReply:
         """The fault for a name that is not legal, with the nearest legal name."""
-        asked = quoted(" ".join(name.split()))
-        near = get_close_matches(_letters(name)[:40], self.legal, n=1, cutoff=0.5)
-        hint = f"the nearest is {near[0]}" if near else f"choose from {', '.join(self.legal)}"
+        asked = quoted(" ".join(name[:200].split()))
+        near = get_close_matches(_letters(name[:200])[:40], self.legal, n=1, cutoff=0.5)
+        hint = f"the nearest is {near[0]}" if near else f"choose from {self.listed}"
         return UnclearReply(f"{asked} is not a legal action here; {hint}.")
+
+    @property
+    def listed(self) -> str:
+        """The legal actions, for a fault."""
+        return ", ".join(self.legal)
+
+
+@lru_cache(maxsize=256)
+def grammar_of(legal: tuple[str, ...], longest: int) -> ReplyGrammar:
+    """The grammar for a list of legal actions, made once."""
+    return ReplyGrammar(legal, longest)
 
 
 def quoted(text: str) -> str:
@@ -137,6 +236,22 @@ def same_action(one: str, other: str) -> bool:
     return _chord(one) == _chord(other)
 
 
+def _without_arrow(text: str) -> tuple[str, int]:
+    """The text with a name in place of an arrow at its beginning, and how much shorter it is."""
+    lead = len(text) - len(text.lstrip(" \n\"'([<"))
+    name = _ARROWS.get(text[lead : lead + 1])
+    if name is None:
+        return text, 0
+    rest = text[lead + 1 :].lstrip(" ")
+    if re.match(CHORD, rest, re.I):  # an arrow before a name is only decoration if it agrees
+        named = re.match(CHORD, rest, re.I)
+        if (named and same_action(named[0], name)) or name == "RIGHT":
+            return rest, len(text) - len(rest)
+        return "", 0
+    replaced = f"{name} {rest}" if rest else name
+    return replaced, len(text) - len(replaced)
+
+
 def _letters(text: str) -> str:
     return "".join(letter for letter in text.upper() if "A" <= letter <= "Z")
 
@@ -148,7 +263,7 @@ def _chord(name: str) -> tuple[str, ...]:
 
 def _count(value: Any) -> int | None:
     if isinstance(value, str):
-        found = _COUNT.fullmatch(value.strip().lower())
+        found = _COUNT.fullmatch(value.strip().lower()) if len(value) < 60 else None
         value = found and NUMBERS.get(found[1], found[1])
         try:
             value = float(value or "")

@@ -1,0 +1,82 @@
+"""Whether the words behind an answer take it back.
+
+"ACTION: FIRE, no: UP", "LEFT. Wait, RIGHT is better." and "ACTION: LEFT. Do not go LEFT!" choose
+nothing. "ACTION: LEFT, because RIGHT is blocked" and "ACTION: LEFT. I do not want to miss." do.
+"""
+
+from __future__ import annotations
+
+import re
+
+from atari_vlm.replies.reply_grammar import CHORD, same_action
+from atari_vlm.replies.words import CORRECTS, NEGATION, PREFERS
+
+NAMES = re.compile(rf"(?<![\w+-]){CHORD}(?!_|[-+]?[^\W\d])")
+"""Names of actions in capitals, in prose."""
+
+_CLAUSE = re.compile(r"[.!?\n;,:(…]|[ ]-[ ]")
+_SENTENCE = re.compile(r"[.!?\n;…]")
+_INSTEAD_OF = re.compile(
+    r"\b(?:instead of|rather than|better than|not)\b[ ](?:going[ ]|pressing[ ])?$", re.I
+)
+_CONDITION = re.compile(
+    r"^[ ,(-]{0,6}(?:but[ ])?(?:(?:only[ ])?(?:if|when)|unless|wenn|falls|si|se|если|如果)\b"
+    r"(?! possible)",
+    re.I,
+)
+_WAITS = re.compile(
+    r"(?:^|\b(?:and|so|but)[ ])(?:I|we)(?:'ll|[ ]will|[ ]would[ ]rather|[ ]should)?[ ]"
+    r"(?:wait|do nothing|stay|stand still|hold still|won't|will not)\b(?![ ](?:miss|lose|let|be))",
+    re.I,
+)
+_BAD = re.compile(
+    r"^[ ]?(?:is|was|would be|isn't|wasn't)[ ](?:\w+[ ]){0,2}"
+    r"(?:wrong|bad|a mistake|dangerous|forbidden|not|no|impossible|illegal)\b",
+    re.I,
+)
+_DISAGREES = re.compile(
+    r"\b(?:I disagree|that (?:is|was|would be) (?:wrong|a mistake|not)"
+    r"|(?:do not|don't) do (?:that|it|this)|not sure)\b",
+    re.I,
+)
+_MOST_NAMES = 200
+
+
+def is_taken_back(tail: str, action: str) -> bool:
+    """Whether the text behind an answer contradicts it.
+
+    Args:
+        tail: all text of the reply behind the answer, without JSON.
+        action: the answer.
+    """
+    if not tail or tail.isspace():
+        return False
+    if _CONDITION.match(tail) or _DISAGREES.search(tail):
+        return True
+    if any(CORRECTS.match(clause) for clause in _CLAUSE.split(tail) if clause.strip()):
+        return True
+    seen = 0
+    for sentence in _SENTENCE.split(tail):
+        if action != "NOOP" and _WAITS.search(sentence[:200].strip()):
+            return True
+        names = list(NAMES.finditer(sentence))
+        seen += len(names)
+        if seen > _MOST_NAMES or any(_opposes(sentence, name, action) for name in names):
+            return True
+    return False
+
+
+def _opposes(sentence: str, name: re.Match[str], action: str) -> bool:
+    """Whether a name in a sentence behind the answer takes it back."""
+    before, after = (
+        sentence[max(0, name.start() - 120) : name.start()],
+        sentence[name.end() : name.end() + 60],
+    )
+    if same_action(name[0], action):
+        clause = re.split(r"[,:(]|\bbut\b", before)[-1]
+        return bool(NEGATION.search(clause) or _BAD.match(after))
+    if _INSTEAD_OF.search(before):
+        return False
+    around = before + " " + after
+    alone = not re.sub(r"[\W\d]|x\b|frames?|for", "", around)
+    return alone or bool(PREFERS.search(around) and not NEGATION.search(around))

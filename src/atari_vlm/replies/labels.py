@@ -1,0 +1,136 @@
+r"""Answers behind a label: ACTION: LEFT x3, <action>LEFT</action>, \boxed{LEFT}."""
+
+from __future__ import annotations
+
+import re
+
+from atari_vlm.replies.contradiction import is_taken_back
+from atari_vlm.replies.reply_grammar import (
+    CHORD,
+    UNIT,
+    Answer,
+    ParsedPlan,
+    ReplyGrammar,
+    UnclearReply,
+    quoted,
+)
+from atari_vlm.replies.words import DOUBT, LABELS
+from atari_vlm.types import Plan
+
+LABEL = re.compile(
+    rf"""(?<![\w"'])(?P<word>{LABELS})[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])
+    |<(?:action|answer|output|decision|move|choice)>|\\boxed\{{(?:\\text\{{)?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ALLOWED_BEFORE = re.compile(
+    r"(?:[^a-z]|\b(?:so|thus|therefore|hence|my|the|your|final|next|best|chosen|recommended|selected"
+    r"|optimal|step|immediate|decide|decision|here|is|and|okay|ok|sure|then|now|a|this|player"
+    r"|meine?|unsere?|ma|mon|mi|minha|il|la|le|el|moj)\b)*",
+    re.I,
+)
+_NOT_THIS = re.compile(
+    r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|option|example|e\.g|not"
+    r"|wrong|old|first|opponent|enemy|format|suggest\w*|thoughts?|thinking|like|such as|letzte\w*"
+    r"|derni\w*|ultim\w*|vorherige\w*|precedente?|anterior|posledn\w*|предыдущ\w*|последн\w*"
+    r"|上一|之前|前回|例|可用|合法)",
+    re.I,
+)
+_CLAUSE = re.compile(r"[\n.;!?>,]")
+_FRAMES_LINE = re.compile(r"(?:^|\n)[ #>-]{0,4}(?:frames|duration)[ ]?[:=][ ]{0,3}(\S{1,12})", re.I)
+_MAY_FOLLOW = re.compile(
+    r"""[ )\]"'}>]{0,6}(?:$|[.,;!(<…]|[ ]?-[ ]|(?:because|since|as|so|to|while|until|weil|car|porque
+    |потому|因为|ので)\b|[^\x00-\u02ff])""",
+    re.I | re.VERBOSE,
+)
+_ANOTHER = re.compile(
+    rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by)[ ,]{{1,2}}){{0,3}}"
+    rf"(?:(?:go|move|press)[ ])?{CHORD}(?![\w-])",
+    re.I,
+)
+
+
+def introduces(label: re.Match[str], text: str) -> bool:
+    """Whether a label introduces an answer, unlike "Last action:" or "Example: ACTION:".
+
+    Raises:
+        UnclearReply: it is negated or left open: "Maybe ACTION: LEFT".
+    """
+    sentence = _before(label, text)
+    before = sentence.rpartition(" - ")[2]
+    doubted = DOUBT.search(before)
+    if not label.lastgroup:
+        if doubted:
+            raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
+        return True
+    if _NOT_THIS.search(sentence):
+        return False
+    if label["word"].isupper() or not label["word"].isascii():
+        if doubted:
+            raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
+        return True
+    return bool(_ALLOWED_BEFORE.fullmatch(before))
+
+
+def _before(label: re.Match[str], text: str) -> str:
+    """The words before a label in its clause; with the line above, if that ends in a colon."""
+    lines = text[max(0, label.start() - 160) : label.start()].rsplit("\n", 2)
+    before = _CLAUSE.split(lines[-1])[-1]
+    above = lines[-2].rstrip() if len(lines) > 1 else ""
+    if not lines[-1].strip(" #>*-'\"(") and above.endswith((":", ",")):
+        return _CLAUSE.split(above[:-1])[-1] + " " + before
+    return before
+
+
+def _behind(label: re.Match[str], text: str) -> str:
+    return quoted(text[label.end() : label.end() + 60].strip().partition("\n")[0]) or "an action"
+
+
+def plan_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> ParsedPlan | None:
+    """The plan behind a label; None if the label was a mere word.
+
+    Raises:
+        UnclearReply: what stands behind it is not one legal plan, or is taken back.
+    """
+    begin = label.end() + _leading_space(text, label.end())
+    line = text[begin : begin + 240].partition("\n")[0]
+    answer = grammar.match(line, told=True)
+    if answer is None:
+        if (label["word"] or "action").lower() not in ("action", "aktion", "accion", "acao"):
+            return None
+        raise grammar.illegal(line) if line.strip() else _ends_early(grammar)
+    if not _is_complete(answer, line[answer.end :]):
+        raise UnclearReply(f"It is not clear which action {quoted(line)} means.")
+    parsed = grammar.plan(answer)
+    if is_taken_back(text[begin + answer.end :], parsed.plan.action):
+        raise UnclearReply(
+            f"The reply answers {parsed.plan.action} and then takes it back or doubts it."
+        )
+    durations = _FRAMES_LINE.findall(text) if not answer.n else []
+    if not durations:
+        return parsed
+    frames, note = grammar.frames(durations[-1])
+    return ParsedPlan(Plan(parsed.plan.action, frames), note)
+
+
+def _leading_space(text: str, at: int) -> int:
+    window = text[at : at + 240]
+    return len(window) - len(window.lstrip())
+
+
+def _ends_early(grammar: ReplyGrammar) -> UnclearReply:
+    return UnclearReply(f"The reply ends before its action: name one of {grammar.listed}.")
+
+
+def _is_complete(answer: Answer, rest: str) -> bool:
+    """Whether the rest of the line does not change the answer."""
+    listed = answer.index and not answer.also and re.match(r"[.)] *[A-Za-z]", rest)
+    idiom = answer.name and not answer.name.isupper() and re.match(r" (?:to|as|so)\b", rest)
+    frames_later = not answer.n and re.search(rf"[0-9] ?{UNIT}", rest, re.I)
+    return bool(_MAY_FOLLOW.match(rest)) and not (
+        listed
+        or idiom
+        or frames_later
+        or _ANOTHER.match(rest)
+        or re.match(r"[^.!]*[?]", rest)
+        or re.match(r"[ ]?(?:-|to|or)[ ]?[0-9]", rest)
+    )

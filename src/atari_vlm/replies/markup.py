@@ -1,0 +1,113 @@
+"""Take the markup off a reply: Markdown, HTML, special tokens, tables, fences, calls."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_STRUCK = re.compile(r"~~[^~\n]{0,400}~~|<(?:del|strike)>[^<\n]{0,400}</(?:del|strike)>", re.I)
+_FENCE = re.compile(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]{0,2}[\w+-]{0,20}[ ]{0,3}$", re.M)
+_TOKEN = re.compile(
+    r"<\|[^<>|\n]{0,40}\|?>|</?s>|</?(?:start_of_turn|end_of_turn|end_of_utterance|eos|bos|pad|unk)>"
+    r"|\[/?(?:INST|EOS|BOS|TOOL_CALLS?)\]",
+    re.I,
+)
+_ROLE = re.compile(r"\A\s{0,20}(?:assistant|model|json|text)[ ]{0,3}:?[ ]{0,3}\n", re.I)
+_LINES = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|pre)\b[^<>\n]{0,80}>", re.I)
+_INLINE = re.compile(
+    r"</?(?:b|i|u|em|strong|code|span|center|mark|small|kbd|tt|font|html|body|table|td|th|tbody|thead"
+    r"|response|result|final|final_answer|solution|tool_call|function_call|json|text)\b[^<>\n]{0,80}>",
+    re.I,
+)
+_FRAMES_TAG = re.compile(r"<(?:frames|duration)>([^<>\n]{1,20})(?:</\w{1,12}>)?", re.I)
+_CLOSED = re.compile(r"</(?:action|answer|output|decision|move|choice)>", re.I)
+_CALL = re.compile(
+    r"""^(?P<before>[ ]{0,8}(?:\w{1,12}\.)?)
+    (?P<verb>play|act|action|move|press|step|choose|choose_action|take_action|select|select_action
+        |perform|execute|do_action|play_action|send_action)
+    \([ ]?(?:action[ ]?[=:][ ]?)?["']?(?P<name>[A-Za-z_+ -]{1,24}|[0-9]{1,3})["']?
+    (?:[ ]?,[ ]?(?:(?:frames|duration|n)[ ]?[=:][ ]?)?(?P<n>[0-9]{1,6}))?[ ]?\)[ ;]{0,2}$""",
+    re.I | re.M | re.VERBOSE,
+)
+_DICT = re.compile(r"\A\s{0,9}dict\((?=[^(){}]{1,400}\)\s{0,9}\Z)")
+_ROW = re.compile(r"^[ ]{0,3}\|[^\n]{1,400}\|[ ]{0,3}$", re.M)
+_RULE = re.compile(r"^[ |:-]{3,}$")
+_QUOTES = str.maketrans("`$", "' ")
+
+
+def unwrapped(text: str) -> str:
+    """The text of a reply that is one JSON string or stands in quotation marks as a whole."""
+    for _ in range(2):
+        bare = text.strip()
+        if len(bare) < 3 or bare[0] not in "\"'" or bare[-1] != bare[0]:
+            break
+        inner = bare[1:-1]
+        if bare[0] == '"' and "\\" in inner:
+            try:
+                inner = json.loads(bare, strict=False)
+            except (ValueError, RecursionError):
+                break
+        elif bare[0] in inner:
+            break
+        text = inner
+    return text
+
+
+def without_markup(text: str) -> str:
+    """The words of a reply as a person reads them on a rendered page.
+
+    A table becomes lines "action: LEFT"; a call such as play("LEFT", 3) becomes an ACTION line.
+    """
+    if "~~" in text or "<" in text or "[" in text:
+        text = _STRUCK.sub(" ", text)
+        text = _TOKEN.sub("\n", text)
+        text = _FRAMES_TAG.sub(r"\nframes: \1\n", _CLOSED.sub("\n", text))
+        text = _INLINE.sub("", _LINES.sub("\n", text))
+    if "e.g." in text:
+        text = text.replace("e.g.", "for example")
+    text = _FENCE.sub("", text)
+    text = _ROLE.sub("", text)
+    if "(" in text:
+        text = _CALL.sub(_called, text)
+        if _DICT.match(text):
+            text = "{" + text.strip()[5:-1] + "}"
+    if "|" in text:
+        text = _without_tables(text)
+    text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text.translate(_QUOTES))
+    return re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text.replace("*", ""))
+
+
+def _called(call: re.Match[str]) -> str:
+    held = f" x{call['n']}" if call["n"] else ""
+    return f"\nACTION: {call['name']}{held}"
+
+
+def _without_tables(text: str) -> str:
+    rows = list(_ROW.finditer(text))
+    if not rows:
+        return text
+    cells = [[cell.strip(" *_`") for cell in row[0].strip(" |").split("|")] for row in rows]
+    told = [pair for row, pair in zip(rows, cells, strict=True) if not _RULE.match(row[0])]
+    lines = _told_in_pairs(told) or _told_in_columns(told)
+    if not lines:
+        return text
+    return text[: rows[0].start()] + "\n".join(lines) + "\n" + text[rows[-1].end() :]
+
+
+def _told_in_pairs(rows: list[list[str]]) -> list[str]:
+    """Of | action | LEFT |, with a row for each field."""
+    fields = [row for row in rows if len(row) == 2 and row[0].lower() in ("action", "frames")]
+    paired = fields and fields[0][1].lower() not in ("frames", "duration", "value", "reason")
+    return [f"{name}: {value}" for name, value in fields] if paired else []
+
+
+def _told_in_columns(rows: list[list[str]]) -> list[str]:
+    """Of | action | frames | with one row below it."""
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]):
+        return []
+    names = [name.lower() for name in rows[0]]
+    return [
+        f"{name}: {value}"
+        for name, value in zip(names, rows[1], strict=True)
+        if name in ("action", "frames", "duration")
+    ]

@@ -1,0 +1,193 @@
+"""Words that choose, doubt, negate, correct or refuse, in the languages of `tests/replies/corpus`.
+
+Patterns are matched against text without accents (`characters.folded`). Chinese, Japanese and
+Korean words have no boundaries; all others stand between word boundaries. A language that is not
+here is read all the same where the answer has a label, is JSON, or stands on a line of its own.
+"""
+
+from __future__ import annotations
+
+import re
+
+from atari_vlm.replies.characters import folded
+
+
+def _any(words: str, unspaced: str = "") -> str:
+    """A pattern for words separated by |, and for words of languages without spaces."""
+    spaced = rf"\b(?:{_spelled(words)})\b"
+    return f"(?:{spaced}|{_spelled(unspaced)})" if unspaced else spaced
+
+
+def _spelled(words: str) -> str:
+    """The words without accents, with spaces that count in a verbose pattern."""
+    return folded(words).replace(" ", "[ ]")
+
+
+LABELS = folded(
+    "action|answer|choice|decision|decide|move|output"
+    "|aktion|antwort|entscheidung|réponse|décision|acción|respuesta|decisión|ação|resposta|decisão"
+    "|azione|risposta|actie|antwoord|akcja|odpowiedź|eylem|cevap|действие|ответ|ход|решение"
+    "|行动|行動|动作|動作|操作|答案|回答|アクション|答え|행동|동작|답"
+)
+"""Words that, before a colon, introduce an answer."""
+
+PLURAL_LABELS = folded(
+    "actions|plans|moves|decisions|sequence|aktionen|acciones|ações|azioni|acties|действия"
+)
+
+_NOT_ENGLISH = (
+    "not|never|cannot|nor|neither|without|avoid|avoids|avoiding|refuse|forbidden|forbids?|except"
+    "|instead of|rather than|anything but|stop|no (?:need|reason|way|more|longer)|unless"
+)
+_NOT = (
+    "nicht|kein|keine|keinen|niemals|nie|vermeide|vermeiden|statt|keinesfalls|pas|jamais|éviter?"
+    "|évitez|évite|sans|sauf|nunca|jamás|evita|evite|evitar|não|nem|evitare|niet|nooit|geen"
+    "|vermijd|nigdy|değil|asla|не|нет|никогда|нельзя|избегай|избегать|избегаю|без|вместо"
+)
+_NOT_UNSPACED = "不|别|別|勿|避|禁|没有|沒有|ない|ません|やめ|않|마세요|말고|안 "
+_NOT_OR_ANOTHER_WORD = "ne|non|sin|no|sem|mai|ни"
+_PERHAPS_ENGLISH = "maybe|perhaps|possibly|might|could|or|either|if|when|unsure|hypothetically"
+_PERHAPS = (
+    "vielleicht|oder|eventuell|wenn|falls|peut-être|quizás?|tal vez|acaso|talvez|forse|misschien"
+    "|może|lub|belki|veya|возможно|может|или|если|наверное"
+)
+_PERHAPS_UNSPACED = "也许|或|可能|还是|還是|大概|如果|多分|かも|もし|아마|또는"
+_PERHAPS_OR_ANOTHER_WORD = "ou|si|o|se|of|als"
+
+ENGLISH_NEGATION = re.compile(rf"{_any(_NOT_ENGLISH)}|n't\b", re.IGNORECASE)
+"""A word that turns a choice into its opposite, in English prose."""
+NEGATION = re.compile(
+    rf"{_any(f'{_NOT_ENGLISH}|{_NOT}|{_NOT_OR_ANOTHER_WORD}', _NOT_UNSPACED)}|n't\b|\bn'(?=[a-z])",
+    re.IGNORECASE,
+)
+"""The same in any of the languages, for prose that is known to be in one of them."""
+ENGLISH_HEDGE = re.compile(_any(_PERHAPS_ENGLISH), re.IGNORECASE)
+"""A word that leaves a choice open, in English prose."""
+HEDGE = re.compile(
+    _any(f"{_PERHAPS_ENGLISH}|{_PERHAPS}|{_PERHAPS_OR_ANOTHER_WORD}", _PERHAPS_UNSPACED),
+    re.IGNORECASE,
+)
+"""The same in any of the languages."""
+DOUBT = re.compile(
+    _any(
+        f"{_NOT_ENGLISH}|{_NOT}|{_PERHAPS_ENGLISH}|{_PERHAPS}",
+        f"{_NOT_UNSPACED}|{_PERHAPS_UNSPACED}",
+    )
+    + r"|n't\b",
+    re.IGNORECASE,
+)
+"""Both, without words that mean something else in another language; before a label."""
+
+_CHOOSE = (
+    "ich (?:drücke|wähle|nehme|spiele|gehe|bewege mich|entscheide mich für|steuere)"
+    "(?: jetzt)?(?: nach)?|also|daher|deshalb|folglich"
+    "|j'appuie sur|je (?:choisis|presse|joue|vais|prends|sélectionne)(?: à)?|donc|alors"
+    "|elijo|escojo|presiono|pulso|juego|selecciono|voy a|tomo|por lo tanto|así que|entonces"
+    "|escolho|pressiono|aperto|jogo|seleciono|vou para|portanto|então"
+    "|scelgo|premo|seleziono|vado a|quindi|perciò|ik (?:kies|druk op|ga naar)|dus"
+    "|wybieram|naciskam|więc|выбираю|нажимаю|жму|поэтому|значит|следовательно|итак"
+)
+_CHOOSE_UNSPACED = (
+    "我?(?:选择|選擇|选|選|按下?|采取|採取|执行|執行)|因此|所以|よって|だから|したがって"
+    "|그래서|따라서"
+)
+CHOOSES_BEFORE = re.compile(
+    rf"""(?:^|[\s,:;(]){_any(_CHOOSE, _CHOOSE_UNSPACED)}[ ,:]{{0,3}}["'(]{{0,2}}$""",
+    re.IGNORECASE,
+)
+"""The end of the text before a name that is chosen, in languages other than English."""
+
+CHOOSES_AFTER = re.compile(
+    folded(
+        r"[\"')]{0,2} ?(?:(?:を|に) ?(?:選|押|実行|決|します|しよう)|にします"
+        "|(?:를|을|로|으로) ?(?:선택|누르|누릅))"
+    )
+)
+"""The beginning of the text after a name that is chosen, in Japanese and Korean."""
+
+_NO = "no|nope|nah|nein|nee|non|não|niet|nie|нет"
+_CORRECTION = (
+    "wait|oops|whoops|sorry|correction|scratch that|strike that|never ?mind|on second thoughts?"
+    "|hold on|hang on|just kidding|kidding|i mean|i meant|make that|my mistake|cancel(?: that)?"
+    "|undo|disregard that|ignore that|forget (?:it|that)|i take that back|i changed my mind"
+    "|or rather|rather not|moment|warte|quatsch|korrektur|attendez?|correction|espera|perdón"
+    "|corrección|corrigiendo|espere?|correção|aspetta|погоди|стоп|исправление"
+)
+CORRECTS = re.compile(
+    rf"""^[\s"'(*-]{{0,8}}(?:(?:hm+|but|und|and|oh|ah|or|well)[ ,.]{{1,3}}){{0,2}}(?:
+        (?:{_spelled(_NO)})(?=[ ]{{0,2}}(?:[,.!:;-]|$)|[ ](?:wait|no|not|it|that|i|rather)\b)
+      |(?:{_spelled(_CORRECTION)})\b(?![ ](?:for|until|to|till)\b)
+      |actually(?=[,.!:; -]{{1,2}}|$)|actuellement\b|hm+\b
+      |(?:not|never)[ ]?(?:[,.!]|$)
+      |{folded("不对|不是|错了|不對|错|いや|違|아니")}
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""The beginning of a clause that takes back what was said before it."""
+
+PREFERS = re.compile(
+    _any(
+        "better|best|rather|instead|should|prefer|choose|maybe|perhaps|could|might|or|but first"
+        "|besser|lieber|doch|stattdessen|vielleicht|oder|plutôt|mieux|mejor|quizás?|melhor|talvez"
+        "|meglio|beter|liever|lepiej|лучше|или",
+        "更好|应该|應該|还是|或|むしろ|더 ",
+    ),
+    re.IGNORECASE,
+)
+"""A word that, beside the name of another action, makes that one the better choice."""
+
+_REFUSE_EN = r"""
+    \b(?:I|we)(?:[ ](?:really|simply|must|also)){0,2}
+    (?:[ ](?:can(?:'t|not|[ ]not)|won't|will[ ]not|could[ ]not|am[ ](?:unable|not[ ](?:able
+    |allowed))[ ]to
+       |refuse[ ]to|decline[ ]to|have[ ]to[ ]decline[ ]to)
+     |'m[ ](?:unable|not[ ](?:able|allowed))[ ]to)
+    [ ](?:help(?![ ](?:but|\w+ing))|assist|comply|fulfil\w*|participate|engage|take[ ]part
+     |do[ ](?:that|this|so)(?=[.,!;:]|$)|play[ ](?:this|the|that|any|video|violent
+     |atari)?[ ]?games?\b
+     |play(?=[.!]|$)|answer(?=[.!]|$|[ ](?:that|this))|respond|continue(?=[.!]|$|[ ]with)
+     |(?:provide|give|choose|select|recommend|suggest)[ ](?:you[ ])?(?:an?|any|the
+     |this)[ ](?:action|answer|move))
+   |\bI[ ](?:must[ ]|have[ ]to[ ])?(?:decline|refuse)(?=[.!]|$|[ ](?:this|that|the[ ]request))
+   |\bI(?:'m|[ ]am)?[ ](?:do[ ])?not[ ](?:feel[ ])?comfortable[ ]
+     (?:with[ ](?:this|that)\b|choosing|providing|playing|doing|answering|participating|helping)
+   |\bdo[ ]not[ ]have[ ]the[ ]ability[ ]to[ ]play|\bdon't[ ]have[ ]the[ ]ability[ ]to[ ]play
+   |\b(?:violates?|against)[ ](?:my|our|the)[ ](?:\w+[ ])?(?:guidelines|polic(?:y|ies)|principles
+   |programming)
+   |\bmy[ ](?:guidelines|polic(?:y|ies)|principles|programming)
+    [ ](?:prevents?|forbids?|do(?:es)?[ ]not)"""
+_REFUSE_OTHER = r"""
+    kann[ ](?:\w+[ ]){0,5}nicht[ ](?:weiter)?(?:helfen|erfüllen|beantworten|unterstützen
+    |mitmachen|nachkommen)
+   |kann[ ](?:ich[ ])?(?:\w+[ ]){0,4}nicht[ ](?:\w+[ ]){0,2}(?:helfen|erfüllen|beantworten)
+   |ne[ ](?:peux|suis|puis)[ ]pas[ ](?:\w+[ ]){0,4}(?:aider|répondre|satisfaire|participer
+   |assister|traiter|accéder)
+   |no[ ]puedo[ ](?:ayudar\w*|cumplir|responder|asistir\w*|participar|proporcionar|hacer[ ]eso
+   |continuar)
+   |não[ ](?:posso|consigo)[ ](?:\w+[ ]){0,2}(?:ajudar|atender|responder|cumprir|participar
+   |fornecer|fazer[ ]isso)
+   |non[ ]posso[ ](?:\w+[ ]){0,2}(?:aiutar\w*|rispondere|soddisfare|partecipare|fornire|assister\w*)
+   |kan[ ](?:\w+[ ]){0,5}niet[ ](?:mee[ ])?(?:helpen|beantwoorden)
+   |nie[ ]mogę[ ](?:\w+[ ]){0,3}(?:pomóc|odpowiedzieć|spełnić)|yardimci[ ]olamam|yardim[ ]edemem
+   |не[ ](?:могу|буду|в[ ]состоянии)[ ](?:\w+[ ]){0,4}(?:помочь|помогать|выполнить|ответить
+   |участвовать|предоставить)
+   |(?:无法|無法|不能|不可以|没办法)[ ]?(?:\w{0,2})(?:帮助|幫助|协助|協助|提供|回答|满足
+    |完成|参与|处理|继续|帮)
+   |(?:手伝い|応え|答え|対応|協力|応じ|支援|回答)(?:する[ことが]{0,3}|は|が|も|に)?[ ]?
+    (?:でき(?:ません|かね|ない)|いたしかね|しかね)
+   |(?:도와\w{0,4}|도울|응답할|제공할|답변할|지원할)[ ]수[ ]?(?:가[ ])?없"""
+REFUSES = re.compile(
+    f"{_REFUSE_EN}|{folded(_REFUSE_OTHER)}".replace("\n", "\n"), re.IGNORECASE | re.VERBOSE
+)
+"""A refusal to play, whatever else the reply says."""
+
+SEEMS_TO_REFUSE = re.compile(
+    r"""\bas[ ]an[ ]AI\b|\b(?:I'm|I[ ]am)[ ](?:just|only)[ ]an?[ ](?:\w+[ ]){0,2}(?:model|AI
+    |assistant)
+    |\bI[ ](?:can(?:'t|not|[ ]not)|am[ ](?:unable|not[ ]able)[ ]to
+    |do[ ]not[ ]have[ ]the[ ]ability[ ]to|don't[ ]have[ ]the[ ]ability[ ]to)
+      [ ](?:view|see|process|access|analy[sz]e|interact|look[ ]at|play|choose|select|make|take)
+    |\b(?:sorry|unfortunately|apologi[sz]e)\b[^.!?\n]{0,60}\b(?:can(?:'t|not)|unable)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A refusal, if the reply has no answer either."""
