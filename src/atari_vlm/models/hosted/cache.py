@@ -8,19 +8,18 @@ get equal answers.
 
 Whatever the model answered is stored, including refusals and garbage. Failures of the network
 (timeouts, 5xx) are not. A replayed answer costs nothing; it keeps the tokens and seconds of its
-recording, and `Usage.replayed` counts it.
+recording, and `Usage.replayed` counts it. An answer is asked for once, however many tasks and
+processes want it; if it cannot be stored, it is used all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -34,17 +33,17 @@ from atari_vlm.errors import (
     StoreError,
     setting,
 )
-from atari_vlm.models.journal import reply_from_json, reply_to_json
+from atari_vlm.models.hosted.cache_file import CacheFile, Claims, check_replayable
 from atari_vlm.types import Frame, Message, Prompt, Reply
 
 KEY_VERSION = 1
 """Incremented when the contents of a key change."""
 
-APPLICATION_ID, USER_VERSION = 0x41564D43, 1
-"""SQLite header fields: a response cache, and the version of its tables."""
+POLL_EVERY = 0.05
+"""Seconds between two looks for the answer that another process is asking for."""
 
-BUSY_TIMEOUT_S = 30.0
-"""Most seconds to wait while another process writes."""
+MOST_UNSAVED = 10_000
+"""Most answers that are kept in memory because they cannot be stored."""
 
 CacheMode: TypeAlias = Literal["off", "readwrite", "replay", "refresh"]
 """readwrite: ask the model if an answer is missing. replay: never ask. refresh: always ask."""
@@ -106,15 +105,14 @@ class ResponseCache:
 
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
-        self._db: sqlite3.Connection | None = None
         self._in_flight: dict[str, asyncio.Future[Reply]] = {}
-        if settings.mode == "replay" and not settings.file.is_file():
-            raise ModelUnusable(
-                f"There is no response cache at {settings.file} to replay from. Record one first: "
-                f"give the same command with {setting('cache_mode', 'readwrite')} and a key."
-            )
-        with self._opened():  # fails before anything is played
-            pass
+        self._unsaved: dict[str, Reply] = {}
+        self._warned = False
+        replay = settings.mode == "replay"
+        if replay:
+            check_replayable(settings.file)
+        self._file = CacheFile(settings.file, replay=replay)
+        self._claims = Claims(settings.file)
 
     @property
     def shares(self) -> bool:
@@ -147,7 +145,20 @@ class ResponseCache:
                 " be replayed from it: it was recorded with other settings, another version or "
                 f"another seed. {setting('cache_mode', 'readwrite')} asks for missing answers."
             )
-        return await self._ask(key, ask)
+        return await self._ask(key, partial(self._ask_once, key, ask))
+
+    async def _ask_once(self, key: str, ask: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Ask, unless another process is asking or has just asked; then its answer is returned."""
+        if self._settings.mode == "refresh":
+            return self._store(key, await ask())
+        while not self._claims.take(key):
+            await asyncio.sleep(POLL_EVERY)
+        try:
+            if (stored := self._find(key)) is not None:
+                return _replayed(stored)
+            return self._store(key, await ask())
+        finally:
+            self._claims.give_up(key)
 
     async def _wait(self, pending: asyncio.Future[Reply]) -> Reply | None:
         """Another task's answer; None if that task was cancelled or its episode's cap reached."""
@@ -166,7 +177,7 @@ class ResponseCache:
     async def _ask(self, key: str, ask: Callable[[], Awaitable[Reply]]) -> Reply:
         pending = self._in_flight[key] = asyncio.get_running_loop().create_future()
         try:
-            reply = self._store(key, await ask())
+            reply = await ask()
             pending.set_result(reply)
             return reply
         except asyncio.CancelledError:
@@ -182,54 +193,32 @@ class ResponseCache:
     # -- the file -------------------------------------------------------------------------------
 
     def _find(self, key: str) -> Reply | None:
-        with self._opened() as db:
-            row = db.execute("SELECT reply FROM answers WHERE key = ?", (key,)).fetchone()
-            return reply_from_json(row[0]) if row else None
+        return self._unsaved.get(key) or self._file.find(key)
 
     def _store(self, key: str, reply: Reply) -> Reply:
-        """Commit an answer. If another process stored one first, that answer is returned."""
-        verb = "REPLACE" if self._settings.mode == "refresh" else "IGNORE"
-        with self._opened() as db:
-            new = db.execute(
-                f"INSERT OR {verb} INTO answers VALUES(?, ?, ?)",
-                (key, reply_to_json(reply), time.time()),
-            ).rowcount
-        other = None if new else self._find(key)
-        return reply if other is None else replace(other, usage=reply.usage)
+        """Commit an answer. If another process stored one first, that answer is returned.
 
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The open database; errors of SQLite and the disk become StoreError."""
-        path = self._settings.file
+        An answer that was paid for is never lost because it cannot be stored: it is kept in memory.
+        """
+        refresh = self._settings.mode == "refresh"
         try:
-            if self._db is None:
-                self._db = _open(path)
-            yield self._db
-        except (sqlite3.Error, TypeError, ValueError, KeyError) as error:
-            text = str(error)
-            if any(word in text for word in _ACCESS_ERRORS):
-                raise StoreError(
-                    f"Cannot use the response cache {path} ({text}). Another program has locked "
-                    f"it, it is read-only, or the disk is full; name another {setting('cache')}."
-                ) from error
-            raise StoreError(
-                f"{path} is damaged or no response cache ({text}). Move it away to start a new one,"
-                f" or name another {setting('cache')}."
-            ) from error
-        except OSError as error:
-            raise StoreError(
-                f"Cannot use the response cache {path}: {error.strerror or error}."
-            ) from error
+            new = self._file.store(key, reply, replace=refresh)
+            other = None if new else self._file.find(key)
+        except StoreError as error:
+            if len(self._unsaved) < MOST_UNSAVED:
+                self._unsaved[key] = reply
+            if not self._warned:
+                self._warned = True
+                self._file.wait_less()
+                warnings.warn(f"{error} Answers are used without being stored there.", stacklevel=2)
+            return reply
+        self._unsaved.pop(key, None)
+        return reply if other is None else replace(other, usage=reply.usage)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
-        db, self._db = self._db, None
-        if db is not None:
-            db.close()
-
-
-_ACCESS_ERRORS = ("locked", "readonly", "unable to open", "full", "I/O")
-"""Words in SQLite's messages for errors of access, not of content."""
+        self._file.close()
+        self._claims.close()
 
 
 def _replayed(reply: Reply) -> Reply:
@@ -242,49 +231,3 @@ def _replayed(reply: Reply) -> Reply:
         uncertain_dollars=0.0,
     )
     return replace(reply, usage=usage)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # If an event loop is already running, a trainer plays in its own thread; one at a time.
-    db = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        _prepare(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-        db.execute("BEGIN IMMEDIATE")  # only one process creates the tables
-        if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-                raise ValueError("it is another program's file")
-            db.execute(
-                "CREATE TABLE answers(key TEXT PRIMARY KEY, reply TEXT NOT NULL, written REAL)"
-                " WITHOUT ROWID"
-            )
-            db.execute(f"PRAGMA user_version = {USER_VERSION}")
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute("COMMIT")
-    (found,) = db.execute("PRAGMA user_version").fetchone()
-    if found != USER_VERSION:
-        raise ValueError(f"format {found}, and this version reads format {USER_VERSION}")
-    _write_ahead(db)
-    db.execute("PRAGMA synchronous = NORMAL")
-
-
-def _write_ahead(db: sqlite3.Connection) -> None:
-    """Switch to WAL; SQLite's busy timeout does not cover two processes switching at once."""
-    for attempt in range(100):
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if attempt == 99:
-                raise
-            time.sleep(0.05)
