@@ -75,10 +75,16 @@ class Outcome:
         return repr(self.reply) if self.reply else str(self.error)
 
 
-def ask(wire: Wire, server: Server, *, times: int = 1, **more: Any) -> Outcome:
-    """The last of `times` answers, or the first error; anything else is a traceback."""
+def available(wire: Wire) -> Wire:
+    """The wire; the test is skipped if the client of its vendor is not installed."""
     if wire.provider in PACKAGES:
         pytest.importorskip(PACKAGES[wire.provider], reason="an optional extra")
+    return wire
+
+
+def ask(wire: Wire, server: Server, *, times: int = 1, **more: Any) -> Outcome:
+    """The last of `times` answers, or the first error; anything else is a traceback."""
+    available(wire)
     outcome = Outcome()
 
     async def go() -> None:

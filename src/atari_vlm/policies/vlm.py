@@ -11,8 +11,9 @@ from atari_vlm.errors import Lost, ModelFault
 from atari_vlm.policies.action_chunk import queued
 from atari_vlm.prompts.strategies import repair
 from atari_vlm.protocols import Model, version_of
+from atari_vlm.replies.endings import ending_of
 from atari_vlm.replies.multi_plan_parser import ParsedPlans, parse_plans
-from atari_vlm.replies.plan_parser import REFUSAL, parse_plan
+from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import (
     Call,
     Decision,
@@ -48,8 +49,9 @@ class VLMPolicy:
 
     An answer without a legal action gets one repair turn that explains the fault. After that NOOP
     is played (the first action in the two games without NOOP), marked as a fallback and counted. A
-    call that failed for good is a fallback at once. Of an answer with several plans
-    (`Prompt.chunk_size`), the first is played now and the rest by the next decisions.
+    call that failed for good is a fallback at once, and so is an answer that asking again cannot
+    mend: a refusal, or one whose tokens were used up before its first word. Of an answer with
+    several plans (`Prompt.chunk_size`), the first is played now and the rest by the next decisions.
     """
 
     model: Model
@@ -84,11 +86,7 @@ class VLMPolicy:
                 reply = Reply(text="", finish=fault.kind, usage=_usage(fault.lost))
                 calls.append(Call(prompt, reply, seed, reason))
                 break
-            if reply.finish == "content_filter":
-                reason = REFUSAL
-                calls.append(Call(prompt, reply, seed, reason))
-                break
-            reading = _read(reply.text, prompt)
+            reading = _read(reply, prompt)
             calls.append(Call(prompt, reply, seed, reading.fault))
             if reading.plans:
                 (action, frames), *rest = reading.plans
@@ -101,6 +99,8 @@ class VLMPolicy:
                     calls=tuple(calls),
                 )
             reason = reading.fault
+            if not ending_of(reply).repairable:
+                break
             prompt = repair(prompt, reply.text, reading.fault)
         legal = observation.legal
         return Decision(
@@ -112,14 +112,20 @@ class VLMPolicy:
         )
 
 
-def _read(text: str, prompt: Prompt) -> ParsedPlans:
-    """The plans of a reply. If the prompt asks for actions only, they are held for the interval."""
+def _read(reply: Reply, prompt: Prompt) -> ParsedPlans:
+    """The plans of a reply. If the prompt asks for actions only, they are held for the interval.
+
+    If there is none, the fault is what the end of the answer tells, or else what its text does.
+    """
+    text = "" if reply.finish == "content_filter" else reply.text
     if prompt.chunk_size == 1:
         single = parse_plan(text, prompt.legal, prompt.longest)
         plans = () if single.plan is None else (single.plan,)
         parsed = ParsedPlans(plans, single.fault, single.note)
     else:
         parsed = parse_plans(text, prompt.legal, prompt.longest, prompt.chunk_size)
+    if not parsed.plans:
+        return replace(parsed, fault=ending_of(reply).reason or parsed.fault)
     if prompt.plans:
         return parsed
     held = tuple(Plan(plan.action, prompt.longest) for plan in parsed.plans)

@@ -44,15 +44,16 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
     """Sends requests, and returns answers that were read whole and checked.
 
     Args:
-        chosen: what the user set that must be in the body of every request, by the name of the
+        chosen: what the user set that must be in the body of a request, by the name of the
             setting: any of these fields, e.g. {"temperature": ("temperature",)}. A vendor's client
-            may drop a setting that it thinks a model does not take.
+            may drop a setting that it thinks a model does not take. The first request is checked;
+            the others have the same settings.
         name: of the model, for messages.
     """
 
     def __init__(self, chosen: Mapping[str, tuple[str, ...]], name: str) -> None:
         self._network = Network()
-        self._chosen, self._name = chosen, name
+        self._chosen, self._name = dict(chosen), name
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request and return the answer.
@@ -63,7 +64,8 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
                 address, or a setting would not be sent.
             ProxyFailed: the proxy does not connect.
         """
-        self._check_sent(request.content)
+        if self._chosen:
+            self._check_sent(request.content)
         response = await self._network.send(request)
         try:
             return await self._checked(request, response)
@@ -85,6 +87,7 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
                     f"{self._name} takes no {setting(name)}, which would be left out of the "
                     f"request without a word; leave it out of the settings."
                 )
+        self._chosen = {}
 
     async def _checked(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         status = response.status_code
