@@ -45,11 +45,11 @@ def _damaged(folder, how):
 
 
 DAMAGES = {
-    "truncated weights": "cannot be loaded on cpu",
+    "truncated weights": "it was cut off",
     "missing weights": "is incomplete: it lacks model.safetensors",
     "another size": "cannot be loaded on cpu",
     "missing layers": "damaged, or of another architecture",
-    "no tokenizer": "cannot be loaded",
+    "no tokenizer": "it lacks its tokenizer",
     "no template": "has no chat template",
     "text only": "is a 'llama' model, which takes no images",
     "remote code": "brings Python code of its own, which is not run here",

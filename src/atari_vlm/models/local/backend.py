@@ -43,6 +43,10 @@ class LocalBackend(ABC):
         self.eos_token_ids: list[int] = [eos] if isinstance(eos, int) else list(eos or [])
         """Tokens that end an answer."""
 
+    def close(self) -> None:
+        """Release what is not memory."""
+        return
+
     @abstractmethod
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Generate an answer to each request.

@@ -15,7 +15,8 @@ from atari_vlm.errors import ModelUnusable, missing_extra, setting
 from atari_vlm.files.paths import is_folder, typed_path
 from atari_vlm.models.embedded.checkpoints import checkpoints
 from atari_vlm.models.local import remote_code
-from atari_vlm.models.local.hub import CODE, FILES, download, missing_weights, read_json
+from atari_vlm.models.local.file_check import check_files, check_parts, check_weights, read_json
+from atari_vlm.models.local.hub import CODE, FILES, download
 
 PACKAGES = ("torch", "transformers", "accelerate")
 """Packages of the extra `local`."""
@@ -63,6 +64,7 @@ def find_checkpoint(source: str, trust: str | None = None) -> Checkpoint:
         raise ModelUnusable(f"There is no folder {source}.")
     else:
         folder, name = download(source, revision=commit), source
+    check_files(folder)
     if commit is not None:
         return Checkpoint(folder, name, _check_remote_code(folder, name), remote_code=True)
     return Checkpoint(folder, name, _check_model_type(folder, name))
@@ -84,7 +86,7 @@ def _check_remote_code(folder: Path, name: str) -> str:
             f"{name} needs no {setting('trust_remote_code')}, or is not CogVLM2, the only model "
             "whose own code this package can call."
         )
-    _check_weights(folder)
+    check_weights(folder)
     return "cogvlm2"
 
 
@@ -106,29 +108,24 @@ def _check_model_type(folder: Path, name: str) -> str:
         )
     config = read_json(path)
     model_type = config.get("model_type")
-    if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        _check_weights(folder)
+    if isinstance(model_type, str) and model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        check_weights(folder)
+        check_parts(folder)
         return str(model_type)
     if "auto_map" in config:
         raise ModelUnusable(
             f"{name} brings Python code of its own, which is not run here. Serve it in a process "
             f"of its own and add {setting('base_url')}, or choose a model that transformers knows."
         )
-    if model_type not in CONFIG_MAPPING_NAMES:
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING_NAMES:
         raise ModelUnusable(
             f"transformers {transformers.__version__} does not know the architecture "
-            f"{model_type!r} of {name}. A newer transformers may: pip install -U transformers"
+            f"{str(model_type)[:80]!r} of {name}. A newer one may: pip install -U transformers"
         )
     raise ModelUnusable(
         f"{name} is a {model_type!r} model, which takes no images with its text. Choose a "
         "vision-language model, such as local:Qwen/Qwen2-VL-7B-Instruct."
     )
-
-
-def _check_weights(folder: Path) -> None:
-    missing = missing_weights(folder)
-    if missing:
-        raise ModelUnusable(f"The checkpoint in {folder} is incomplete: it lacks {missing[0]}.")
 
 
 def digest(checkpoint: Checkpoint) -> str:
@@ -139,7 +136,8 @@ def digest(checkpoint: Checkpoint) -> str:
     part, parts = 1 << 16, 64
     sha = hashlib.sha256()
     patterns = (*FILES, *CODE) if checkpoint.remote_code else FILES
-    for path in sorted(p for pattern in patterns for p in checkpoint.folder.glob(pattern)):
+    found = (path for pattern in patterns for path in checkpoint.folder.glob(pattern))
+    for path in sorted(path for path in found if path.is_file()):
         size = path.stat().st_size
         sha.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:

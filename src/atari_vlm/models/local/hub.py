@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import ModelUnusable
+from atari_vlm.files.untrusted import json_of, read_regular
 
 FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 """Patterns of the files downloaded from a hub repository. Pickled weights are not among them."""
@@ -106,24 +106,16 @@ def _download_notice(model_id: str, info: Any, patterns: list[str]) -> str:
 
 
 def missing_weights(folder: Path) -> list[str]:
-    """Names of the weight files that a checkpoint's index lists and its folder lacks."""
-    index = folder / "model.safetensors.index.json"
-    names = {"model.safetensors"}
-    if index.is_file():
-        names = set(read_json(index).get("weight_map", {}).values()) or names
-    return sorted(name for name in names if not (folder / name).is_file())
+    """Names of the weight files that a checkpoint's index lists and its folder lacks.
 
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ModelUnusable: the file cannot be read, or holds something else.
+    All of them if the index cannot be read.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("not an object")
-    except (OSError, ValueError) as error:
-        raise ModelUnusable(f"{path} is damaged ({type(error).__name__}).") from error
-    return content
+    names = ["model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            placed = json_of(read_regular(index))["weight_map"]
+            names = sorted({str(name) for name in placed.values()}) or names
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return [index.name]
+    return [name for name in names if not (folder / name).is_file()]

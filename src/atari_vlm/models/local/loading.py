@@ -98,6 +98,12 @@ def _load_model(checkpoint: Checkpoint, placement: Placement) -> Any:
             f"The weights of {checkpoint.name} are damaged, or of another architecture: they lack "
             f"{missing[0]} and {len(missing) - 1} more."
         )
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            raise ModelUnusable(
+                f"The weights of {checkpoint.name} are damaged: {name} holds numbers that are not "
+                "finite. Fetch them again with `hf download`."
+            )
     is_small = sum(weight.numel() for weight in model.parameters()) < SMALL
     if placement.threads or is_small:
         torch.set_num_threads(placement.threads or 1)
@@ -159,7 +165,9 @@ def _call(load: Callable[[], Any], checkpoint: Checkpoint, how: str) -> Any:
         raise
     except MemoryError as error:
         raise ModelUnusable(f"{checkpoint.name} does not fit into memory {how}.") from error
-    except Exception as error:  # transformers, safetensors and torch raise many kinds
+    except BaseException as error:  # transformers, safetensors and torch raise many kinds
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # only a panic of a library in Rust is an error of the checkpoint
         text = " ".join(str(error).split())[:300]
         if "out of memory" in text.lower():
             raise ModelUnusable(

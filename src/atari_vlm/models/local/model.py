@@ -187,7 +187,9 @@ class LocalModel:
     async def close(self) -> None:
         """Release the weights; a later answer loads them again."""
         self._queue.close()
-        self._backend = None
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
 
     def _process(self, queued: Sequence[_QueuedPrompt]) -> list[Result | Exception]:
         """Answer prompts on the worker thread, those with one batch key in one batch."""
@@ -269,6 +271,8 @@ class LocalModel:
     ) -> list[dict[Plan, float]]:
         request = self._format.scoring_request(backend, [queued.prompt for queued in batch])
         scores = backend.score_candidates(request.conversations, request.candidates)
+        if any(math.isnan(value) for log_probs in scores for value in log_probs):
+            raise ModelUnusable(f"{self.name} answers with numbers that are not finite.")
         return [_softmax(request.plans, log_probs) for log_probs in scores]
 
     def _translated(self, error: Exception) -> Exception:

@@ -11,6 +11,7 @@ from typing import Any
 
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.local.backend import LocalBackend
+from atari_vlm.models.local.chat_template import RENDERED, ChatTemplate
 from atari_vlm.models.local.conversation import Conversation
 from atari_vlm.models.local.generation import Generation, GenerationRequest
 from atari_vlm.models.local.scoring import Candidates, score_candidates
@@ -55,21 +56,32 @@ class TransformersBackend(LocalBackend):
         self.control_tokens = [
             token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special
         ]
+        self._chat_template = self._find_chat_template()
         self.supports_system = self._template_has_system_role()
         self.vision_cache = VisionFeatureCache(model, processor) if cache_features else None
         """None if every prompt encodes all of its images."""
 
-    def _template_has_system_role(self) -> bool:
-        if not self.processor.chat_template:
+    def _find_chat_template(self) -> ChatTemplate:
+        template = self.processor.chat_template
+        if isinstance(template, dict):
+            template = template.get("default")
+        if not template or not isinstance(template, str):
             raise ModelUnusable(
                 f"{self.name} has no chat template, so it was not made to follow instructions. "
                 "Choose its -Instruct or -chat version."
             )
+        return ChatTemplate(template, self.name, self.tokenizer.special_tokens_map)
+
+    def close(self) -> None:
+        """End the process of the chat template."""
+        self._chat_template.close()
+
+    def _template_has_system_role(self) -> bool:
         content = [{"type": "text", "text": "PROBE"}]
         probe = [{"role": "system", "content": content}, {"role": "user", "content": content}]
         try:
-            text = self.processor.apply_chat_template(probe, tokenize=False)
-        except Exception:  # a template may raise any error
+            (text,) = self._chat_template.render([probe])
+        except ModelUnusable:  # the template refuses it
             return False
         return text.count("PROBE") == 2 and "'text'" not in text
 
@@ -138,8 +150,8 @@ class TransformersBackend(LocalBackend):
             if isinstance(part, VisionFeatureCache | FrameVideoProcessor):
                 part.expect(conversations)
         batch = self.processor.apply_chat_template(
-            list(conversations),
-            add_generation_prompt=True,
+            self._chat_template.rendered(conversations),
+            chat_template=RENDERED,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
