@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from numpy.random import default_rng
 
-from atari_vlm.errors import InvalidSetting, ModelFault
+from atari_vlm.errors import InvalidSetting, Lost, ModelFault
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.protocols import Learner, Model, Study
@@ -52,9 +52,14 @@ class _RecordedModel:
         try:
             reply = await self.model.answer(prompt, seed=seed)
         except ModelFault as fault:
-            if fault.lost is not None and fault.lost.requests:
-                ACCOUNT.get().write_off(fault.lost)  # stored even if the learner stops here
-            usage = Usage(calls=1, dollars=None if fault.lost is None else 0.0)
+            lost = fault.lost or Lost()
+            usage = Usage(
+                calls=1,
+                dollars=None if fault.lost is None else 0.0,
+                uncertain=lost.requests,
+                uncertain_tokens=lost.tokens,
+                uncertain_dollars=lost.dollars,
+            )
             reply = Reply(text="", finish=fault.kind, usage=usage)
             self.calls.append(Call(prompt, reply, seed, str(fault)))
             raise

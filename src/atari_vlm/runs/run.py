@@ -7,6 +7,7 @@ loses at most the call in flight. No key is ever written to this file.
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,12 +19,12 @@ import numpy as np
 
 from atari_vlm.errors import InvalidSetting, Lost, StoreError
 from atari_vlm.models.journal import reply_to_json
-from atari_vlm.runs import records
+from atari_vlm.runs import durable, records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, locked
 from atari_vlm.runs.settings import must_match
-from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged
-from atari_vlm.types import Call, Frame, Lessons, Reply
+from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged, is_paid
+from atari_vlm.types import Call, Charge, Frame, Lessons, Reply
 
 FOREIGN = 1_000_000
 """Distance between the episode numbers of frames that would otherwise share a place."""
@@ -37,6 +38,12 @@ class Run(RunReader):
         self._lock = lock
         self._texts: dict[str, int] = {}
         self._places: dict[int, tuple[Frame, records.Place]] = {}
+        self._unanswered: dict[int, int] = {}
+        self._answered: set[int] = set()
+        self._identity = durable.identity(folder / FILE) if lock else None
+        self._full = self._folders_synced = self._rescued = False
+        self.unstored: list[Charge] = []
+        """What answers cost that could not be stored."""
 
     # -- opening --------------------------------------------------------------------------------
 
@@ -115,9 +122,20 @@ class Run(RunReader):
     # -- writing --------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: written whole or not at all."""
+    def writing(self, *, synced: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction: written whole or not at all.
+
+        Args:
+            synced: it is on the disk when the block ends, also if the power fails. Otherwise it
+                survives the end of this process only.
+        """
         with explained(self.folder / FILE):
+            if synced and not self._folders_synced:
+                durable.sync_name(self.folder)
+                self._folders_synced = True
+            if synced != self._full:  # in a write-ahead log, FULL syncs the log at each commit
+                self._db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+                self._full = synced
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -127,11 +145,32 @@ class Run(RunReader):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            for seed in self._answered:
+                self._unanswered.pop(seed, None)
+            self._answered.clear()
+            if self._lock and durable.identity(self.folder / FILE) != self._identity:
+                self._rescue()
+
+    def _rescue(self) -> None:
+        """Write what is open once more: its file was deleted or replaced.
+
+        Raises:
+            StoreError: always; it says where everything is.
+        """
+        content = self._db.serialize()
+        self._rescued = True
+        if durable.identity(self.folder / FILE) is not None:
+            # Closing it would delete the log of the other file, which has the same name.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
+        else:
+            self.close()
+        raise durable.rescued(self.folder / FILE, content)
 
     def _forget(self) -> None:
         """Drop what is known of the file: a transaction was not committed."""
         self._texts.clear()
         self._places.clear()
+        self._answered.clear()
 
     def text_id(self, text: str) -> int:
         """The number of a text, stored once however often prompts repeat it."""
@@ -145,20 +184,44 @@ class Run(RunReader):
         return self._texts[text]
 
     def remember(self, seed: int, reply: Reply, episode: int) -> None:
-        """Commit an answer under its call's seed, and count it for an episode."""
-        with self.writing() as db:
-            self.add_reply(db, seed, reply, episode)
+        """Commit an answer under its call's seed, and count it for an episode.
+
+        One that was paid for is on the disk when this returns.
+        """
+        paid = is_paid(reply.usage)
+        try:
+            with self.writing(synced=paid) as db:
+                self.add_reply(db, seed, reply, episode)
+        except StoreError:
+            if paid and not self._rescued:
+                self.unstored.append(charged(reply.usage))
+            raise
 
     def add_reply(self, db: sqlite3.Connection, seed: int, reply: Reply, episode: int) -> None:
         """Write an answer within a transaction; one that is stored already is not counted again."""
         values = (seed, reply_to_json(reply))
         if db.execute("INSERT OR IGNORE INTO replies VALUES(?, ?)", values).rowcount:
             add_usage(db, episode, reply.usage, charged(reply.usage))
+        if row := self._unanswered.get(seed):
+            db.execute("DELETE FROM lost WHERE rowid = ?", (row,))
+            self._answered.add(seed)
 
-    def write_off(self, episode: int, lost: Lost) -> None:
-        """Store what the unanswered requests of an episode may have cost."""
+    def write_off(self, episode: int, seed: int, lost: Lost) -> None:
+        """Store what the unanswered requests of a call may have cost until now.
+
+        It is stored before they are sent, and stays if this process is killed. The answer of the
+        call takes its place.
+        """
         with self.writing() as db:
-            db.execute("INSERT INTO lost VALUES(?, ?, ?, ?)", (episode, *lost))
+            if row := self._unanswered.get(seed):
+                db.execute("DELETE FROM lost WHERE rowid = ?", (row,))
+                self._answered.add(seed)
+            new = None
+            if lost.requests:
+                values = (episode, *lost)
+                new = db.execute("INSERT INTO lost VALUES(?, ?, ?, ?)", values).lastrowid
+        if new is not None:
+            self._unanswered[seed] = new
 
     def place_of(self, frame: Frame) -> records.Place:
         """Where a frame can be found again; stores the pixels of one that no replay can draw.

@@ -14,7 +14,7 @@ from atari_vlm.errors import (
     RunInvalid,
     StoreError,
 )
-from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps
+from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps, format_dollars
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.recorded import Recorded
@@ -86,7 +86,7 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
                     for episode in sorted(left)
                 ]
         except BaseExceptionGroup as errors:
-            raise _first(errors) from None
+            raise _with_what_was_lost(_first(errors), run) from None
         if any(task.cancelled() for task in tasks):  # a task group says nothing of it
             raise ModelUnusable("The player cancelled its own episode; the same call continues it.")
 
@@ -192,6 +192,19 @@ def _quoting(error: RunInvalid, model: Model | None) -> str:
 def _pause(log: EpisodeLog) -> None:
     with suppress(StoreError):  # the error that stopped the episode is raised instead
         log.pause()
+
+
+def _with_what_was_lost(error: BaseException, run: Run) -> BaseException:
+    """A StoreError that also says which answers could not be stored though they were paid for."""
+    if not (isinstance(error, StoreError) and run.unstored):
+        return error
+    count = len(run.unstored)
+    dollars = sum(charge.dollars or 0.0 for charge in run.unstored)
+    cost = f" ({format_dollars(dollars)})" if dollars else ""
+    return StoreError(
+        f"{error.message} {count} answer{'s' * (count > 1)} that came in the meantime{cost} could "
+        f"not be stored and will be asked for again."
+    )
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

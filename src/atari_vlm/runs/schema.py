@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from atari_vlm.errors import StoreError
 from atari_vlm.files.writing import drafted, lock
+from atari_vlm.runs import durable
 from atari_vlm.runs.totals import COLUMNS
 
 FILE = "run.sqlite"
@@ -60,14 +61,21 @@ def _definition(table: str) -> str:
 
 
 def create(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write a new file whole or not at all."""
-    with drafted(path) as draft, closing(sqlite3.connect(draft, isolation_level=None)) as db:
-        tables = " ".join(f"CREATE TABLE {_definition(table)}" for table in _TABLES)
-        db.executescript(f"BEGIN; {tables} COMMIT;")
-        db.executemany(
-            "INSERT INTO settings VALUES(?, ?)",
-            [(k, json.dumps(value)) for k, value in {"format": FORMAT, **settings}.items()],
-        )
+    """Write a new file whole or not at all, also if the power fails."""
+    with drafted(path) as draft:
+        with closing(sqlite3.connect(draft, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = OFF")  # it is synced once, when it is complete
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("BEGIN")
+            for table in _TABLES:
+                db.execute(f"CREATE TABLE {_definition(table)}")
+            db.executemany(
+                "INSERT INTO settings VALUES(?, ?)",
+                [(k, json.dumps(value)) for k, value in {"format": FORMAT, **settings}.items()],
+            )
+            db.execute("COMMIT")
+        durable.sync(draft)
+    durable.sync(path.parent)
 
 
 def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:

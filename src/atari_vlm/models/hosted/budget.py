@@ -5,8 +5,8 @@ reservation is replaced by the actual charge. A refused request costs nothing. A
 answer is charged in full, because the vendor may have billed it, and so is one whose answer has
 token counts that cannot be. Every retry reserves again. So what is counted never exceeds a cap.
 
-When a call ends without a reply, e.g. because the run is stopped, `Account.write_off` records what
-its requests may have cost. Only a killed process loses the requests that were in flight.
+Before a request is sent, `Account.write_off` records what it may cost, so that not even a killed
+process loses it. The answer is stored in its place.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class Budget:
         caps: what may be spent.
         spent: what earlier sessions of the run spent, uncertain requests at their maximum.
         spent_by: the same for one episode.
-        write_off: records what an episode's unanswered calls may have cost.
+        write_off: records what an episode's unanswered call may have cost; see `Account`.
         shared: the caps of this run and others together, in which earlier sessions are counted
             already; they replace those of the run.
     """
@@ -206,7 +206,7 @@ class Budget:
         caps: Caps,
         spent: Charge | None = None,
         spent_by: Callable[[int], Charge] = lambda episode: Charge(),
-        write_off: Callable[[int, Lost], None] = lambda episode, lost: None,
+        write_off: Callable[[int, int, Lost], None] = lambda episode, seed, lost: None,
         shared: SharedBudget | None = None,
     ) -> None:
         if shared is None:
@@ -249,8 +249,9 @@ class Account:
 
     allowances: tuple[Allowance, ...] = ()
     budget: Budget | None = None
-    write_off: Callable[[Lost], None] = lambda lost: None
-    """Records what a call that ended without a reply may have cost."""
+    write_off: Callable[[int, Lost], None] = lambda seed, lost: None
+    """Records what the unanswered requests of the call with a seed may have cost until now, in
+    place of what was recorded for it before."""
 
     async def reserve(self, charge: Charge) -> Reservation:
         """Reserve the most that a request can cost, as soon as every allowance has room for it.

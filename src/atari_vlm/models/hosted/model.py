@@ -117,34 +117,26 @@ class HostedModel:
 
     async def _ask(self, prompt: Prompt, seed: int) -> Reply:
         assert self._client is not None
+        client, account = self._client, ACCOUNT.get()
         uncertain: list[Charge] = []
-        try:
-            return await self._ask_with_retries(self._client, prompt, seed, uncertain)
-        except ModelFault:
-            raise  # its `lost` has the uncertain charges
-        except BaseException:  # cancelled or unusable: no reply or fault carries the charges
-            if uncertain:
-                ACCOUNT.get().write_off(_lost(uncertain))
-            raise
-
-    async def _ask_with_retries(
-        self, client: Client, prompt: Prompt, seed: int, uncertain: list[Charge]
-    ) -> Reply:
-        """The answer; the maximum of each request of uncertain cost is added to `uncertain`."""
         request, most = await client.build_request(prompt, seed), self.most(prompt)
         host = self.settings.base_url or self.settings.provider
         limiter = limiter_for(host, client.key, self._clock)
         start = time.perf_counter()
 
         async def send_once() -> Reply | Failure:
-            with await ACCOUNT.get().reserve(most.charge) as reservation:
+            with await account.reserve(most.charge) as reservation:
                 async with limiter.slot(self._rate):
                     reservation.charge = most.charge  # until the outcome is known
                     uncertain.append(most.charge)
+                    # Written before it is sent: whatever ends this process, it may be billed.
+                    account.write_off(seed, _lost(uncertain))
                     outcome = await self._send(client, request, most)
                 if not _is_uncertain(outcome):
                     reservation.charge = _actual_charge(outcome)
                     uncertain.pop()
+                    if isinstance(outcome, Failure):  # an answer is stored in its place
+                        account.write_off(seed, _lost(uncertain))
             return outcome
 
         outcome = await self._retry.run(send_once, seed=seed, clock=self._clock, limiter=limiter)
