@@ -3,6 +3,7 @@
 # make fuzz [FUZZ=100]                                          the tests that try inputs by chance, with more of them
 # make docs                                                     the documentation, into site/
 # make bench                                                    the benchmarks, one after the other
+# make coverage                                                 how often intervals cover, by method
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV ?= .venv
@@ -14,7 +15,7 @@ ARGS ?=
 # Two busy threads on two cores can be fifty times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: play test check fuzz docs bench browser clean
+.PHONY: play test check fuzz docs bench browser clean coverage
 
 play: $(VENV)/base
 	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
@@ -45,6 +46,9 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/local_decisions.py
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/cost_tips.py
+
+coverage: $(VENV)/dev
+	$(BIN)/python benchmarks/coverage.py
 
 # The replay page is tested in a real browser; where Debian's packages are to be had, take its own.
 browser:
