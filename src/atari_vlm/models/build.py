@@ -159,10 +159,6 @@ def _vendor_settings(
         )
     if hosted.effort is not None and spec.name in MODELS and spec.effort is None:
         raise InvalidSetting(f"{spec.name} does not reason; leave out {setting('effort')}.")
-    if hosted.detail is not None and spec.provider == "anthropic":
-        raise InvalidSetting(
-            f"{spec.name} offers one resolution for images; leave out {setting('detail')}."
-        )
     effort = {"effort": spec.effort} if spec.effort else {}
     return HostedSettings(
         name=spec.name,

@@ -76,6 +76,8 @@ class Client:
                 model_settings=request.settings,
                 model_request_parameters=request.parameters,
             )
+        except Warning:  # as an error, by the user's choice
+            raise
         except Exception as error:  # the clients raise anything for an answer of another form
             return classify_error(error, self._context)
         if not response.parts and response.finish_reason is None:

@@ -133,12 +133,12 @@ def _excluded(host: str, port: int | None, no_proxy: str) -> bool:
 
 def _connect(proxy: Proxy | None, scheme: str) -> httpx2.AsyncHTTPTransport:
     url = _proxy_url(proxy) if proxy is not None else None
-    secure = scheme == "https" or (url is not None and url.scheme == "https")
-    trusted = certificates() if secure else None
+    proxy_secure = url is not None and url.scheme == "https"
+    trusted = certificates() if scheme == "https" or proxy_secure else None
     return httpx2.AsyncHTTPTransport(
         verify=trusted or False,
         limits=LIMITS,
-        proxy=None if url is None else httpx2.Proxy(url, ssl_context=trusted),
+        proxy=url and httpx2.Proxy(url, ssl_context=trusted if proxy_secure else None),
     )
 
 
@@ -150,7 +150,7 @@ def _proxy_url(proxy: Proxy) -> httpx2.URL:
     """
     try:
         url = httpx2.URL(proxy.url)
-        usable = bool(url.host) and url.port != 0
+        usable = bool(url.host) and "%" not in url.host and url.port != 0
     except (httpx2.InvalidURL, ValueError):
         usable = False
     if not usable:

@@ -79,6 +79,15 @@ class HostedSettings:
             raise InvalidSetting(
                 f"{setting('temperature')} must be 0 to 2, not {self.temperature!r}."
             )
+        if self.temperature is not None and not self.vendor.takes_temperature(self.model_id):
+            raise InvalidSetting(
+                f"{self.name} takes no temperature, because it reasons; leave out "
+                f"{setting('temperature')}."
+            )
+        if self.detail != "auto" and not self.vendor.takes_detail(self.model_id):
+            raise InvalidSetting(
+                f"{self.name} offers one resolution for images; leave out {setting('detail')}."
+            )
         if self.video and not self.vendor.takes_video(self.model_id):
             raise InvalidSetting(
                 f"{self.name} takes no video; Google's Gemini models do. Leave {setting('video')} "

@@ -7,6 +7,7 @@ Retry-After of 120 s, Anthropic's waits as long as the server asks, Google's mak
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -46,6 +47,10 @@ def _never(model_id: str) -> bool:
     return False
 
 
+def _always(model_id: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """A company that hosts models, or the OpenAI-compatible servers."""
@@ -67,6 +72,10 @@ class Vendor:
     """(model id, detail, screens a second) -> the options sent with a video."""
     takes_video: Callable[[str], bool] = _never
     """Whether a model, by its id, takes video."""
+    takes_temperature: Callable[[str], bool] = _always
+    """Whether a model, by its id, takes a temperature; its client drops it where it does not."""
+    takes_detail: Callable[[str], bool] = _always
+    """Whether a model, by its id, offers several resolutions for images."""
     listed: bool = True
     """Whether the public price list covers it."""
 
@@ -163,17 +172,27 @@ def _anthropic(endpoint: Endpoint) -> Backend:
 
 
 def _google(endpoint: Endpoint) -> Backend:
+    from google.genai import Client
+    from google.genai.types import HttpOptions
+    from httpx2 import Client as SynchronousClient
+    from httpx2 import MockTransport, Response
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
     from atari_vlm.models.hosted.network import certificates
 
     certificates()  # google-genai reads them for connections of its own, also for http addresses
-    # google-genai makes no retries by default.
-    provider = GoogleProvider(
-        api_key=endpoint.key, base_url=endpoint.base_url, http_client=endpoint.http
+    # It would also open a second client with the proxies of the environment, for calls that are
+    # never made here. It makes no retries by default.
+    unused = SynchronousClient(transport=MockTransport(lambda request: Response(500)))
+    options = HttpOptions(
+        base_url=endpoint.base_url,
+        httpx_async_client=endpoint.http,
+        httpx_client=unused,
+        timeout=600_000,  # milliseconds; the time-out of a request ends it earlier
     )
-    return GoogleModel(endpoint.model_id, provider=provider)
+    client = Client(vertexai=False, api_key=endpoint.key, http_options=options)
+    return GoogleModel(endpoint.model_id, provider=GoogleProvider(client=client))
 
 
 def _effort(effort: Effort) -> dict[str, Any]:
@@ -213,6 +232,18 @@ def _google_video(model_id: str, detail: Detail, fps: float) -> dict[str, Any]:
     return {"fps": fps, **(_google_image(model_id, detail) or {})}
 
 
+def _openai_temperature(model_id: str) -> bool:
+    return "chat" in model_id or not re.match(r"o\d|gpt-[5-9]", model_id)
+
+
+def _anthropic_temperature(model_id: str) -> bool:
+    return not re.match(r"claude-(opus-4-[7-9]|[a-z]+-[5-9])", model_id)
+
+
+def _google_detail(model_id: str) -> bool:
+    return _google_image(model_id, "auto") is not None
+
+
 def _is_gemini(model_id: str) -> bool:
     return model_id.startswith("gemini")
 
@@ -230,6 +261,7 @@ VENDORS: dict[Provider, Vendor] = {
         extra="",
         connect=_openai,
         effort_settings=_openai_effort,
+        takes_temperature=_openai_temperature,
         image_metadata=_openai_image,
     ),
     "anthropic": Vendor(
@@ -240,6 +272,8 @@ VENDORS: dict[Provider, Vendor] = {
         extra="anthropic",
         connect=_anthropic,
         effort_settings=_anthropic_effort,
+        takes_temperature=_anthropic_temperature,
+        takes_detail=_never,
         image_metadata=_no_image_metadata,
     ),
     "google": Vendor(
@@ -253,6 +287,7 @@ VENDORS: dict[Provider, Vendor] = {
         image_metadata=_google_image,
         video_metadata=_google_video,
         takes_video=_is_gemini,
+        takes_detail=_google_detail,
     ),
     "openai-compatible": Vendor(
         label="The server",
