@@ -29,6 +29,7 @@ from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Message, Prompt, Usage
+from tests.run_files import change
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
@@ -257,10 +258,7 @@ def test_an_estimate_is_not_part_of_the_identity_of_a_run(tmp_path):
         trainer = billed_trainer(server, tmp_path / "r")
         assert "estimate" not in trainer.settings
         trainer.train(1)
-        run = Run.read(tmp_path / "r")
-        with run.writing() as db:
-            db.execute("UPDATE settings SET value = '{}' WHERE name = 'estimate'")
-        run.close()
+        change(tmp_path / "r", "UPDATE settings SET value = '{}' WHERE name = 'estimate'")
         longer = billed_trainer(server, tmp_path / "r").train(2)
     assert len(longer.scores) == 2
     assert compare(longer.settings, 40, longer.usage) is None

@@ -17,6 +17,7 @@ from atari_vlm.runs.reader import RunReader
 from atari_vlm.runs.totals import LEARNING
 from tests.extensions.my_learner import Reflect
 from tests.hosted import COMPATIBLE, make_settings
+from tests.run_files import change
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
@@ -94,10 +95,12 @@ def test_it_is_not_asked_again_when_the_run_is_resumed(server, tmp_path):
     assert learned(server) == 1
     with closing(Run.read(tmp_path)) as run:
         before = run.spent()
-        with run.writing() as db:  # as if it had been stopped in episode 1
-            db.execute("UPDATE episodes SET status = 'playing' WHERE episode = 1")
-            db.execute("DELETE FROM steps WHERE episode = 1 AND step > 2")
-            db.execute("DELETE FROM calls WHERE episode = 1 AND step > 2")
+    change(  # as if it had been stopped in episode 1
+        tmp_path,
+        "UPDATE episodes SET status = 'playing' WHERE episode = 1",
+        "DELETE FROM steps WHERE episode = 1 AND step > 2",
+        "DELETE FROM calls WHERE episode = 1 AND step > 2",
+    )
     asked = server.count
     trainer(server, tmp_path).train(2)
     assert (server.count, learned(server)) == (asked, 1)  # answers are found in the journal

@@ -14,6 +14,7 @@ import pytest
 from atari_vlm.errors import StoreError
 from atari_vlm.runs.run import Run
 from tests import hashing_player
+from tests.run_files import change
 
 EPISODES = 3
 
@@ -128,11 +129,11 @@ def test_a_finished_run_asks_nothing_more_and_can_be_made_longer(tmp_path):
 def test_a_run_that_no_longer_replays_says_so(tmp_path):
     folder, log = tmp_path / "run", tmp_path / "calls"
     hashing_player.play(folder, log, 1)
-    run = Run.read(folder)
-    with run.writing() as db:
-        db.execute("UPDATE steps SET reward = reward + 1 WHERE step = 7")
-        db.execute("UPDATE episodes SET status = 'playing'")
-    run.close()
+    change(
+        folder,
+        "UPDATE steps SET reward = reward + 1 WHERE step = 7",
+        "UPDATE episodes SET status = 'playing'",
+    )
     with pytest.raises(StoreError, match="does not replay: decision 7 earned 1 then and 0 now"):
         hashing_player.play(folder, log, 1)
 

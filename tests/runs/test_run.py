@@ -25,6 +25,7 @@ from atari_vlm.runs.schema import FILE, FORMAT
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Call, Decision, Lessons, Reply, Usage
 from tests import hashing_player
+from tests.run_files import change
 
 SETTINGS = {
     "game": "pong",
@@ -248,12 +249,12 @@ def as_format_1(folder):
 def test_a_run_of_the_format_before_is_read_as_it_is_and_continued(tmp_path):
     played(tmp_path / "whole", max_decisions=20)
     played(tmp_path / "old", max_decisions=20)
-    run = Run.read(tmp_path / "old")
-    with run.writing() as db:
-        db.execute("DELETE FROM steps WHERE step >= 9")
-        db.execute("DELETE FROM calls WHERE step >= 9")
-        db.execute("UPDATE episodes SET status = 'playing'")
-    run.close()
+    change(
+        tmp_path / "old",
+        "DELETE FROM steps WHERE step >= 9",
+        "DELETE FROM calls WHERE step >= 9",
+        "UPDATE episodes SET status = 'playing'",
+    )
     as_format_1(tmp_path / "old")
     run = Run.read(tmp_path / "old")
     assert len(run.decisions(0)) == 9

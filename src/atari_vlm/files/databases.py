@@ -21,8 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-MOST_BYTES = 4 * 2**30
-"""The longest file that is opened, in bytes."""
+from atari_vlm.files.snapshots import COPY, MOST_BYTES, copied, has_log
 
 MOST_VALUE = 32 * 2**20
 """The longest text or blob, and the longest row, in bytes."""
@@ -53,6 +52,9 @@ _PRAGMAS = (
     "cell_size_check = ON",
     "mmap_size = 0",  # a file that shrinks while it is mapped would end the process
 )
+
+_COPIES = 5
+"""Attempts to copy a file beside its writer; after them SQLite copies it, as one more reader."""
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
@@ -87,7 +89,7 @@ class Database(sqlite3.Connection):
             return False
         path, stamp = self._opened
         try:
-            return _stamp(path) != stamp or _has_log(path)
+            return _stamp(path) != stamp or has_log(path)
         except (OSError, ValueError):  # deleted: what is open stays as it is
             return False
 
@@ -113,26 +115,28 @@ def open_to_read(path: Path) -> Database:
         sqlite3.Error: it is no SQLite file, or damaged.
     """
     path = path.resolve()
-    for attempt in range(20):
-        if attempt:
-            time.sleep(0.02)
+    for attempt in range(_COPIES + 1):
         stamp = _stamp(path)
-        if not _has_log(path):
+        if not has_log(path):
             db = _connect(f"{path.as_uri()}?mode=ro&immutable=1")
             db._opened = (path, stamp)
-            if db.outdated:
-                db.close()
-                continue
-            return _without_writing(db)
+            if not db.outdated:
+                return _without_writing(db)
+            db.close()
+            continue
         folder = Path(tempfile.mkdtemp(prefix="atari-vlm-"))
         try:
-            if _copied(path, folder):
+            if attempt == _COPIES:
+                _back_up(path, folder)
+                return _without_writing(_open_copy(folder))
+            if copied(path, folder):
                 return _without_writing(_open_copy(folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
-    raise ValueError("it was written to all the time while it was to be copied")
+        time.sleep(0.01)
+    raise ValueError("it was written to all the time while it was to be opened")
 
 
 def open_to_write(path: Path, *, timeout: float = 10.0, create: bool = False) -> Database:
@@ -232,69 +236,21 @@ def _check_journal(path: Path) -> None:
         raise ValueError(f"{path.name} names another file")
 
 
-# --- copies --------------------------------------------------------------------------------------
+def _back_up(path: Path, folder: Path) -> None:
+    """Copy a file whose writer starts its log anew faster than the file can be copied.
 
-_LOG_HEADER = 32
-"""Bytes of a write-ahead log before its first frame. They change when the log starts anew."""
-
-
-def _log_of(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
-
-
-def _has_log(path: Path) -> bool:
-    """Whether there is a write-ahead log with content that may not be in the file yet."""
-    try:
-        about = _log_of(path).stat()
-    except FileNotFoundError:
-        return False
-    if not stat.S_ISREG(about.st_mode):
-        raise ValueError(f"{path.name}-wal is no regular file")
-    return about.st_size > _LOG_HEADER
-
-
-def _copied(path: Path, folder: Path) -> bool:
-    """Copy a file, then its log; False if the log was started anew meanwhile.
-
-    What is written back from the log to the file during the copy is in the log still, and the log
-    is copied after it, so the copies fit together.
+    A reader is registered with the writer for that time, in the "-shm" file that both have open.
     """
-    log = _log_of(path)
-    try:
-        before = _head(log)
-        _copy(path, folder / "copy.sqlite")
-        _copy(log, folder / "copy.sqlite-wal")
-        return _head(log) == before == _head(folder / "copy.sqlite-wal")
-    except FileNotFoundError:
-        return False
-
-
-def _head(log: Path) -> bytes:
-    with log.open("rb") as file:
-        return file.read(_LOG_HEADER)
-
-
-def _copy(source: Path, target: Path) -> None:
-    block, copied = 2**20, 0
-    waits_not = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with (
-        os.fdopen(os.open(source, os.O_RDONLY | waits_not), "rb") as file,
-        target.open("xb") as copy,
+        closing(_connect(f"{path.as_uri()}?mode=ro")) as db,
+        closing(sqlite3.connect(folder / COPY)) as copy,
     ):
-        while content := file.read(block):
-            copied += len(content)
-            if copied > MOST_BYTES:
-                raise ValueError(f"{source.name} has more than {MOST_BYTES:,} bytes")
-            if content.count(0) == len(content):  # a file may be mostly holes
-                copy.seek(len(content), os.SEEK_CUR)
-            else:
-                copy.write(content)
-        copy.truncate(copied)
+        db.backup(copy)
 
 
 def _open_copy(folder: Path) -> Database:
     """Open a copy, and delete it at once where an open file may be deleted."""
-    db = _connect(f"{(folder / 'copy.sqlite').as_uri()}?mode=rw")
+    db = _connect(f"{(folder / COPY).as_uri()}?mode=rw")
     db._copy = folder
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")

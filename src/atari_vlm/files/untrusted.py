@@ -74,6 +74,8 @@ def json_of(
     pairs = _unique if unique else None
     if not finite:
         return json.loads(text, object_pairs_hook=pairs)
+    if pairs is None:
+        return _FINITE.decode(text)
     return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=pairs)
 
 
@@ -129,6 +131,9 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError("it holds a number too large for a float")
     return number
+
+
+_FINITE = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def inflate(blob: bytes, *, most: int = MOST_BYTES) -> bytes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
+from atari_vlm.files.untrusted import json_of
 from atari_vlm.protocols import Model
 from atari_vlm.replies.plan_parser import thoughts_of
 from atari_vlm.types import Prompt, Reply, Usage
@@ -68,9 +69,41 @@ def reply_to_json(reply: Reply) -> str:
     return json.dumps(values)
 
 
+MOST_REPLY = 16 * 2**20
+"""The longest reply that is read, in characters of its JSON."""
+
+_TEXTS = ("text", "thinking", "model", "finish", "request_id")
+_AMOUNTS = ("dollars", "uncertain_dollars", "seconds")
+
+
 def reply_from_json(blob: str) -> Reply:
-    """Deserialize a reply of `reply_to_json`."""
-    values: dict[str, Any] = json.loads(blob)
-    for name in ("token_ids", "log_probabilities"):
+    """Deserialize a reply of `reply_to_json`, which may have been written by someone else.
+
+    Raises:
+        ValueError, TypeError, LookupError: it is no reply, or has a value that cannot be: a cost
+            below 0, a text that is a number.
+    """
+    # The probability of a token may be 0, and its logarithm -Infinity.
+    values = json_of(blob, most=MOST_REPLY, finite=False)
+    if type(values) is not dict or type(values["usage"]) is not dict:
+        raise TypeError("a reply is no JSON object with its usage")
+    if any(type(values[name]) is not str for name in _TEXTS if name in values):
+        raise TypeError("a reply has other values than texts")
+    usage = values["usage"]
+    for name, value in usage.items():
+        if not _can_be(name, value):
+            raise ValueError(f"a reply has {str(value)[:40]!r} for {name[:40]}")
+    for name, kinds in (("token_ids", (int,)), ("log_probabilities", (int, float))):
         values[name] = tuple(values.get(name, ()))
-    return Reply(**{**values, "usage": Usage(**values["usage"])})
+        if any(type(value) not in kinds for value in values[name]):
+            raise TypeError(f"a reply has other {name} than numbers")
+    return Reply(**{**values, "usage": Usage(**usage)})
+
+
+def _can_be(name: str, value: object) -> bool:
+    """Whether a field of Usage can have a value."""
+    if value is None:
+        return name in ("dollars", "uncertain_dollars")
+    if type(value) is int or (type(value) is float and name in _AMOUNTS):
+        return 0 <= value < 1e15  # so no NaN
+    return False

@@ -1,13 +1,11 @@
 """Reading a run: settings, episodes, decisions, costs. Nothing here changes the run.
 
-`playback` adds the screens, `chat_samples` makes training data of it.
+`playback` adds the screens, `chat_samples` makes training data of it. The run may come from anyone:
+whatever its file holds, what is returned has the right types, or there is a StoreError.
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from atari_vlm.errors import StoreError
+from atari_vlm.files.databases import Database
+from atari_vlm.files.untrusted import inflate
 from atari_vlm.models.journal import reply_from_json
 from atari_vlm.runs import records
-from atari_vlm.runs.schema import FILE, FORMAT, explained
+from atari_vlm.runs.schema import FILE, FORMAT, legible
+from atari_vlm.runs.settings import check_recorded
+from atari_vlm.runs.table_reader import TableReader, readable
 from atari_vlm.runs.totals import NAMES, Totals, charged, totals_from_row
 from atari_vlm.types import (
     Call,
@@ -34,6 +36,10 @@ from atari_vlm.types import (
 )
 
 Setting: TypeAlias = str | int | float | bool | list[Any] | dict[str, Any] | None
+
+
+MOST_PICTURES = 512 * 2**20
+"""Pixels of the stored pictures of a run that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class EpisodeRow:
         return self.status == "finished" and bool(self.message)
 
 
-class RunReader:
+class RunReader(TableReader):
     """An open run folder.
 
     Args:
@@ -68,32 +74,34 @@ class RunReader:
         db: its open file.
     """
 
-    def __init__(self, folder: Path, db: sqlite3.Connection) -> None:
-        self.folder, self._db = folder, db
-        self.settings: dict[str, Setting] = {
-            name: json.loads(value) for name, value in db.execute("SELECT * FROM settings")
-        }
+    def __init__(self, folder: Path, db: Database) -> None:
+        super().__init__(folder, db)
+        with legible(folder / FILE):
+            self._check("settings")
+            found = self._all("SELECT name, value FROM settings")
+            self.settings: dict[str, Setting] = check_recorded(dict(found))
 
     def __repr__(self) -> str:
         played = f"{self.settings.get('game')}, {self.settings.get('model')}"
         return f"Run({str(self.folder)!r}: {played})"
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
     # -- episodes and decisions ---------------------------------------------------------------
 
+    @readable
     def episodes(self) -> list[EpisodeRow]:
         """Every episode begun, in order."""
-        rows = self._all(
+        self._check("episodes")
+        found = self._all(
             "SELECT episode, seed, status, score, decisions, frames, message, worker"
             " FROM episodes ORDER BY episode"
         )
-        return [EpisodeRow(*row) for row in rows]
+        return [EpisodeRow(*row) for row in found]
 
+    @readable
     def decisions(self, episode: int) -> list[Decision]:
         """The decisions of an episode so far; the frames in their prompts have no pixels."""
+        for table in ("steps", "calls", "candidates"):
+            self._check(table, "episode = ?", episode)
         calls: dict[int, list[tuple[Any, ...]]] = {}
         for step, *call in self._all(
             "SELECT step, seed, prompt, fault FROM calls WHERE episode = ? ORDER BY step, number",
@@ -104,7 +112,7 @@ class RunReader:
             self._all("SELECT step, considered FROM candidates WHERE episode = ?", episode)
         )
         texts = self._texts_by_id() if calls or considered else {}
-        rows = self._all(
+        found = self._all(
             "SELECT step, action, frames, source, reason, memory, queue, waited FROM steps"
             " WHERE episode = ? ORDER BY step",
             episode,
@@ -126,43 +134,39 @@ class RunReader:
                     considered.get(step, "[]"), texts, self.recall
                 ),
             )
-            for step, action, frames, source, reason, memory, queue, waited in rows
+            for step, action, frames, source, reason, memory, queue, waited in found
         ]
 
+    @readable
     def plans(self, episode: int) -> list[Plan]:
         """The plan of each decision: with the seed, the whole episode."""
-        rows = self._all(
-            "SELECT action, frames FROM steps WHERE episode = ? ORDER BY step", episode
-        )
-        return [Plan(action, frames) for action, frames in rows]
+        return [Plan(action, frames) for action, frames in self._steps("action, frames", episode)]
 
+    @readable
     def plays(self, episode: int) -> list[tuple[str, int, float | None]]:
         """The (action, frames, reward) of each decision, read at one moment."""
-        return [
-            (action, frames, reward)
-            for action, frames, reward in self._all(
-                "SELECT action, frames, reward FROM steps WHERE episode = ? ORDER BY step", episode
-            )
-        ]
+        found = self._steps("action, frames, reward", episode)
+        return [(action, frames, reward) for action, frames, reward in found]
 
+    @readable
     def rewards(self, episode: int) -> list[float | None]:
         """The reward of each decision; None if the run was stopped before it was stored."""
-        rows = self._all("SELECT reward FROM steps WHERE episode = ? ORDER BY step", episode)
-        return [reward for (reward,) in rows]
+        return [reward for (reward,) in self._steps("reward", episode)]
 
+    @readable
     def latencies(self, episode: int) -> list[float | None]:
         """Seconds that each decision took; None for decisions of formats 1 to 3."""
-        rows = self._all("SELECT latency FROM steps WHERE episode = ? ORDER BY step", episode)
-        return [latency for (latency,) in rows]
+        return [latency for (latency,) in self._steps("latency", episode)]
 
+    @readable
     def trajectory(self, episode: int) -> Trajectory:
         """An episode as a value, without frames, legal actions and calls.
 
         `playback.full_trajectory` has all of them, and takes longer.
         """
-        rows = self._all(
-            "SELECT step, action, frames, source, reason, memory, queue, waited, lives, score,"
-            " reward, terminated, truncated FROM steps WHERE episode = ? ORDER BY step",
+        found = self._steps(
+            "step, action, frames, source, reason, memory, queue, waited, lives, score, reward,"
+            " terminated, truncated",
             episode,
         )
         seed = self._one("SELECT seed FROM episodes WHERE episode = ?", episode)
@@ -171,8 +175,14 @@ class RunReader:
             episode=episode,
             seed=seed[0] if seed else 0,
             policy=str(self.settings["model"]),
-            steps=tuple(self._step(*row) for row in rows),
+            steps=tuple(self._step(*row) for row in found),
         )
+
+    def _steps(self, columns: str, episode: int) -> list[tuple[Any, ...]]:
+        """Columns of the decisions of an episode, in order."""
+        self._check("steps", "episode = ?", episode)
+        query = f"SELECT {columns} FROM steps WHERE episode = ? ORDER BY step"
+        return self._all(query, episode)
 
     def _step(self, number: int, *row: Any) -> Step:
         """One row of `steps` as a Step without frames and calls."""
@@ -204,26 +214,37 @@ class RunReader:
 
     # -- answers, pictures, lessons -----------------------------------------------------------
 
+    @readable
     def recall(self, seed: int) -> Reply | None:
         """The answer to the call with this seed, if it was committed."""
         row = self._one("SELECT reply FROM replies WHERE seed = ?", seed)
         return reply_from_json(row[0]) if row else None
 
+    @readable
     def adopted(self) -> dict[tuple[int, int], Frame]:
         """The frames that replaying the run cannot draw, by (episode, step), episodes below 0."""
-        return {(row[0], row[1]): _adopted(*row) for row in self._all("SELECT * FROM pictures")}
+        self._check("pictures")
+        (pixels,) = self._all("SELECT total(height * width) FROM pictures")[0]
+        if pixels > MOST_PICTURES:
+            raise ValueError(f"its pictures have {pixels:,.0f} pixels")
+        found = self._all(f"SELECT {_PICTURE} FROM pictures")
+        return {(row[0], row[1]): _adopted(*row) for row in found}
 
+    @readable
     def adopted_frame(self, episode: int, step: int) -> Frame:
         """One of the frames that replaying the run cannot draw.
 
         Raises:
             StoreError: the run has no such frame.
         """
-        row = self._one("SELECT * FROM pictures WHERE episode = ? AND step = ?", episode, step)
+        where = "episode = ? AND step = ?"
+        self._check("pictures", where, episode, step)
+        row = self._one(f"SELECT {_PICTURE} FROM pictures WHERE {where}", episode, step)
         if row is None:
             raise StoreError(f"{self.folder} lacks the frame {step} of episode {episode}.")
         return _adopted(*row)
 
+    @readable
     def lessons(self, episode: int, frame: Callable[[int, int], Frame]) -> Lessons | None:
         """The lessons that were made for an episode and those after it; None if there are none.
 
@@ -231,11 +252,14 @@ class RunReader:
             episode: whose lessons.
             frame: draws the screen of (episode, step), e.g. `playback.pictures(run)`.
         """
+        self._check("lessons", "episode = ?", episode)
         row = self._one("SELECT value FROM lessons WHERE episode = ?", episode)
         return records.lessons_from_json(row[0], frame) if row else None
 
+    @readable
     def learning_calls(self) -> list[Call]:
         """Every call that a learner made, in order."""
+        self._check("calls", "episode = -1")
         texts = self._texts_by_id()
         return [
             records.call_from_row(seed, prompt, fault, texts, self.recall(seed))
@@ -244,20 +268,25 @@ class RunReader:
             )
         ]
 
+    @readable
     def parent(self) -> tuple[str, int, int] | None:
         """(folder, episode, step) that a forked run comes from; None for any other run."""
+        self._check("parent")
         row = self._one("SELECT folder, episode, step FROM parent")
         return (row[0], row[1], row[2]) if row else None
 
     # -- costs ----------------------------------------------------------------------------------
 
+    @readable
     def totals(self, episode: int | None = None) -> Totals:
         """Running sums of an episode; of the whole run, learning included, for None."""
         if int(self.settings.get("format", FORMAT)) < 4:  # type: ignore[arg-type]
             return self._computed_totals(episode)
         where, values = _where(episode)
-        rows = self._all(f"SELECT {NAMES} FROM totals{where}", *values)
-        totals = sum(map(totals_from_row, rows), Totals())
+        for table in ("totals", "sources"):
+            self._check(table)
+        found = self._all(f"SELECT {NAMES} FROM totals{where}", *values)
+        totals = sum(map(totals_from_row, found), Totals())
         query = f"SELECT source, sum(decisions) FROM sources{where} GROUP BY source"
         totals.sources.update(dict(self._all(query, *values)))
         return totals
@@ -265,6 +294,7 @@ class RunReader:
     def _computed_totals(self, episode: int | None) -> Totals:
         """The sums of a run whose format does not store them."""
         if episode is None:
+            self._check("replies")
             replies = [
                 reply_from_json(reply) for (reply,) in self._all("SELECT reply FROM replies")
             ]
@@ -277,6 +307,7 @@ class RunReader:
 
     def _computed_sources(self, episode: int | None) -> dict[str, int]:
         where, values = _where(episode)
+        self._check("steps", where.removeprefix(" WHERE "), *values)
         query = f"SELECT source, count(*) FROM steps{where} GROUP BY source"
         return dict(self._all(query, *values))
 
@@ -293,16 +324,19 @@ class RunReader:
             if (reply := self.recall(seed)) is not None:
                 yield reply
 
+    @readable
     def sources(self, episodes: Collection[int] | None = None) -> dict[str, int]:
         """How many decisions were chosen in which way, in some episodes or, for None, in all."""
         return dict(self._sum(episodes).sources)
 
+    @readable
     def usage(self, episodes: Collection[int] | None = None) -> Usage:
         """Cost of all answers, and what unanswered requests may have cost.
 
         Args:
             episodes: those that count; None for all, with what learning cost.
         """
+        self._check("lost")
         lost = [
             Usage(uncertain=requests, uncertain_tokens=tokens, uncertain_dollars=dollars)
             for episode, requests, tokens, dollars in self._all("SELECT * FROM lost")
@@ -313,12 +347,14 @@ class RunReader:
     def _sum(self, episodes: Collection[int] | None) -> Totals:
         return self.totals() if episodes is None else sum(map(self.totals, episodes), Totals())
 
+    @readable
     def spent(self, episode: int | None = None) -> tuple[int, float]:
         """(tokens, dollars) charged so far, uncertain requests at their worst case.
 
         Args:
             episode: one of them; None for the whole run.
         """
+        self._check("lost")
         spent = self.totals(episode).spent
         lost = [
             (tokens, dollars or 0.0)
@@ -331,15 +367,8 @@ class RunReader:
         )
 
     def _texts_by_id(self) -> dict[int, str]:
+        self._check("texts")
         return dict(self._all("SELECT id, text FROM texts"))
-
-    def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with explained(self.folder / FILE):
-            return self._db.execute(query, values).fetchall()
-
-    def _one(self, query: str, *values: Any) -> tuple[Any, ...] | None:
-        rows = self._all(query, *values)
-        return rows[0] if rows else None
 
 
 def _where(episode: int | None) -> tuple[str, tuple[int, ...]]:
@@ -347,7 +376,10 @@ def _where(episode: int | None) -> tuple[str, tuple[int, ...]]:
     return ("", ()) if episode is None else (" WHERE episode = ?", (episode,))
 
 
+_PICTURE = "episode, step, height, width, standard, pixels"
+
+
 def _adopted(episode: int, step: int, height: int, width: int, standard: Any, blob: bytes) -> Frame:
     """One row of `pictures`."""
-    pixels = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(height, width)
+    pixels = np.frombuffer(inflate(blob, most=height * width), np.uint8).reshape(height, width)
     return Frame(pixels, episode, step, standard)

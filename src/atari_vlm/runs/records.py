@@ -1,13 +1,21 @@
-"""Prompts, decisions and lessons as JSON for a run's file, and back."""
+"""Prompts, decisions and lessons as JSON for a run's file, and back.
+
+What is read may come from anyone: each value is checked for its type and range, and a ValueError,
+TypeError or LookupError is raised for what `*_to_json` cannot have written.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, get_args
 
 import numpy as np
 
+from atari_vlm.files.untrusted import json_of
+from atari_vlm.runs.rules import MOST_FRAMES, MOST_SIDE
 from atari_vlm.types import (
     Call,
     Decision,
@@ -25,6 +33,52 @@ _NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 Place = tuple[int, int]
 """(episode, step) under which a frame can be found again."""
+
+MOST_PROMPT, MOST_FIELDS, MOST_TEXT = 2**20, 2**16, 2**24
+"""The longest JSON that is read, in characters: of a prompt, whose texts are stored by themselves,
+of the rest of its fields, and of what holds texts (candidates, lessons)."""
+
+_ROLES = frozenset({"system", "user", "assistant"})
+_SOURCES = frozenset(get_args(Source))
+
+
+# --- checking what was read ----------------------------------------------------------------------
+
+
+def _whole(value: Any, least: int = -(2**63), most: int = 2**63 - 1) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise _other(value, "a whole number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise _other(value, "a text")
+    return value
+
+
+def _list(value: Any, length: int | None = None) -> list[Any]:
+    if type(value) is not list or (length is not None and len(value) != length):
+        raise _other(value, "a list" if length is None else f"a list of {length}")
+    return value
+
+
+def _other(value: Any, what: str) -> ValueError:
+    shown = repr(value) if type(value) in (str, int, float) else f"a {type(value).__name__}"
+    return ValueError(f"{shown[:40]} stands where {what} belongs")
+
+
+def _plan(value: Any) -> Plan:
+    action, frames = _list(value, 2)
+    return Plan(_text(action), _whole(frames, 1, MOST_FRAMES))
+
+
+def _place(value: Any) -> Place:
+    episode, step = _list(value, 2)
+    return _whole(episode), _whole(step)
+
+
+# --- prompts -------------------------------------------------------------------------------------
 
 
 def own_place(frame: Frame) -> Place:
@@ -54,26 +108,42 @@ def prompt_to_json(
 
 def prompt_from_json(blob: str, texts: Mapping[int, str]) -> Prompt:
     """The prompt that `prompt_to_json` wrote; its frames have their place and no pixels."""
-    messages, rest = json.loads(blob)
-    legal, longest, plans, size, structured, *chunk_size = json.loads(texts[rest])
+    messages, rest = _list(json_of(blob, most=MOST_PROMPT), 2)
     return Prompt(
-        messages=tuple(
-            Message(
-                role,
-                tuple(
-                    Frame(_NO_PIXELS, *part) if isinstance(part, list) else texts[part]
-                    for part in parts
-                ),
-            )
-            for role, parts in messages
-        ),
-        legal=tuple(legal),
-        longest=longest,
-        plans=plans,
-        image_size=tuple(size) if size else None,
-        json=structured,
-        chunk_size=chunk_size[0] if chunk_size else 1,
+        messages=tuple(_message(message, texts) for message in _list(messages)),
+        **_rest(texts[_whole(rest)]),
     )
+
+
+def _message(value: Any, texts: Mapping[int, str]) -> Message:
+    role, parts = _list(value, 2)
+    if role not in _ROLES:
+        raise _other(role, "a role")
+    return Message(
+        role,
+        tuple(
+            Frame(_NO_PIXELS, *_place(part)) if type(part) is list else texts[_whole(part)]
+            for part in _list(parts)
+        ),
+    )
+
+
+@lru_cache(maxsize=64)
+def _rest(blob: str) -> dict[str, Any]:
+    """The fields of a prompt beside its messages; most prompts of a run have the same."""
+    legal, longest, plans, size, structured, *chunk_size = _list(json_of(blob, most=MOST_FIELDS))
+    if size is not None:
+        size = tuple(_whole(side, 1, MOST_SIDE) for side in _list(size, 2))
+    if type(plans) is not bool or type(structured) is not bool or len(chunk_size) > 1:
+        raise ValueError("a prompt has other fields")
+    return {
+        "legal": tuple(_text(action) for action in _list(legal)),
+        "longest": _whole(longest, 1, MOST_FRAMES),
+        "plans": plans,
+        "image_size": size,
+        "json": structured,
+        "chunk_size": _whole(chunk_size[0], 1, MOST_FRAMES) if chunk_size else 1,
+    }
 
 
 def storable(text: str) -> str:
@@ -88,7 +158,7 @@ def queue_to_json(queue: Sequence[Plan]) -> str:
 
 def queue_from_json(blob: str) -> tuple[Plan, ...]:
     """The plans that `queue_to_json` wrote."""
-    return tuple(Plan(*plan) for plan in json.loads(blob)) if blob else ()
+    return tuple(map(_plan, _list(json_of(blob, most=MOST_PROMPT)))) if blob else ()
 
 
 def call_from_row(
@@ -129,31 +199,26 @@ def considered_from_json(
 ) -> tuple[Decision, ...]:
     """The candidates that `considered_to_json` wrote; formats 1 to 3 had no queue."""
 
-    def candidate(
-        action: str,
-        frames: int,
-        source: Source,
-        reason: str,
-        memory: str,
-        calls: list[Any],
-        considered: list[Any],
-        queue: Sequence[tuple[str, int]] = (),
-    ) -> Decision:
+    def candidate(value: Any) -> Decision:
+        action, frames, source, reason, memory, calls, considered, *queue = _list(value)
+        if source not in _SOURCES or len(queue) > 1:
+            raise _other(source, "a source")
         return Decision(
-            action=action,
-            frames=frames,
+            action=_text(action),
+            frames=_whole(frames, 0, MOST_FRAMES),
             source=source,
-            reason=reason,
-            memory=memory,
-            queue=tuple(Plan(*plan) for plan in queue),
-            calls=tuple(
-                call_from_row(seed, prompt, fault, texts, recall(seed))
-                for seed, prompt, fault in calls
-            ),
-            considered=tuple(candidate(*other) for other in considered),
+            reason=_text(reason),
+            memory=_text(memory),
+            queue=tuple(map(_plan, _list(queue[0]))) if queue else (),
+            calls=tuple(map(call, _list(calls))),
+            considered=tuple(map(candidate, _list(considered))),
         )
 
-    return tuple(candidate(*row) for row in json.loads(blob))
+    def call(value: Any) -> Call:
+        seed, prompt, fault = _list(value, 3)
+        return call_from_row(_whole(seed), _text(prompt), _text(fault), texts, recall(seed))
+
+    return tuple(map(candidate, _list(json_of(blob, most=MOST_TEXT))))
 
 
 def all_calls(decision: Decision) -> Iterator[Call]:
@@ -175,10 +240,17 @@ def lessons_to_json(lessons: Lessons, place: Callable[[Frame], Place] = own_plac
 
 def lessons_from_json(blob: str, frame: Callable[[int, int], Frame]) -> Lessons:
     """The lessons that `lessons_to_json` wrote; `frame` draws the screen of (episode, step)."""
-    examples, advice, episodes, mean = json.loads(blob)
+    examples, advice, episodes, mean = _list(json_of(blob, most=MOST_TEXT), 4)
+    if mean is not None and (type(mean) not in (int, float) or not math.isfinite(mean)):
+        raise _other(mean, "a score")
+
+    def example(value: Any) -> Example:
+        text, place = _list(value, 2)
+        return Example(_text(text), None if place is None else frame(*_place(place)))
+
     return Lessons(
-        examples=tuple(Example(text, place and frame(*place)) for text, place in examples),
-        advice=tuple(advice),
-        episodes=episodes,
+        examples=tuple(map(example, _list(examples))),
+        advice=tuple(map(_text, _list(advice))),
+        episodes=_whole(episodes, 0),
         mean_score=mean,
     )

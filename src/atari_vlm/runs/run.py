@@ -18,13 +18,15 @@ from typing import IO
 import numpy as np
 
 from atari_vlm.errors import InvalidSetting, Lost, StoreError
+from atari_vlm.files.databases import Database
+from atari_vlm.files.untrusted import inflate
 from atari_vlm.models.journal import reply_to_json
 from atari_vlm.runs import durable, records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
-from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, locked
+from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, legible, locked
 from atari_vlm.runs.settings import must_match
 from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged, is_paid
-from atari_vlm.types import Call, Charge, Frame, Lessons, Reply
+from atari_vlm.types import Call, Charge, Frame, Lessons, Pixels, Reply
 
 FOREIGN = 1_000_000
 """Distance between the episode numbers of frames that would otherwise share a place."""
@@ -33,7 +35,7 @@ FOREIGN = 1_000_000
 class Run(RunReader):
     """A run folder, open for playing (one process at a time) or for reading."""
 
-    def __init__(self, folder: Path, db: sqlite3.Connection, lock: IO[str] | None) -> None:
+    def __init__(self, folder: Path, db: Database, lock: IO[str] | None) -> None:
         super().__init__(folder, db)
         self._lock = lock
         self._texts: dict[str, int] = {}
@@ -64,7 +66,7 @@ class Run(RunReader):
         """
         folder = Path(folder)
         path = folder / FILE
-        with explained(path):
+        with legible(path):
             folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as undo:
                 lock = undo.enter_context(locked(folder))
@@ -79,10 +81,16 @@ class Run(RunReader):
 
     @classmethod
     def read(cls, folder: str | Path) -> Run:
-        """Open a run to look at it; also while it is being played."""
+        """Open a run to look at it, as it is now; nothing is changed.
+
+        It may be playing at the moment, or have been stopped by `kill -9`.
+
+        Raises:
+            StoreError: there is no run, or none that this version can read.
+        """
         folder = Path(folder)
         path = folder / FILE
-        with explained(path):
+        with legible(path):
             if not path.is_file():
                 raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
             return cls(folder, connect(path), None)
@@ -257,7 +265,7 @@ class Run(RunReader):
                     (episode, step, *pixels.shape, frame.standard, zlib.compress(pixels.tobytes())),
                 )
                 return episode, step
-            if found[:2] == pixels.shape and zlib.decompress(found[2]) == pixels.tobytes():
+            if found[:2] == pixels.shape and _holds(found[2], pixels):
                 return episode, step
             episode -= FOREIGN  # another picture has this place
 
@@ -282,6 +290,14 @@ class Run(RunReader):
         with self.writing() as db:
             db.execute("DELETE FROM parent")
             db.execute("INSERT INTO parent VALUES(?, ?, ?)", (str(folder), episode, step))
+
+
+def _holds(blob: bytes, pixels: Pixels) -> bool:
+    """Whether a stored picture is this one; one that cannot be read is another."""
+    try:
+        return inflate(blob, most=pixels.nbytes) == pixels.tobytes()
+    except ValueError:
+        return False
 
 
 __all__ = ["FORMAT", "EpisodeRow", "Run", "Setting"]

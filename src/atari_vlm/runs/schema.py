@@ -1,4 +1,7 @@
-"""The SQLite file of a run: its tables, how it is opened, and its errors in sentences."""
+"""The SQLite file of a run: its tables, how it is opened, and its errors in sentences.
+
+It may come from anyone: `files.databases` opens it, `rules` has what its columns may hold.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import AtariVLMError, StoreError
+from atari_vlm.files.databases import (
+    Column,
+    Database,
+    Layout,
+    check_tables,
+    layout,
+    open_to_read,
+    open_to_write,
+    rows,
+)
 from atari_vlm.files.writing import drafted, lock
 from atari_vlm.runs import durable
 from atari_vlm.runs.totals import COLUMNS
@@ -60,6 +73,12 @@ def _definition(table: str) -> str:
     return f"{table}({_TABLES[table]}){tail};"
 
 
+def _allowed() -> Layout:
+    """The tables and columns that a run of any format may have."""
+    ours = layout(" ".join(f"CREATE TABLE {_definition(table)}" for table in _TABLES))
+    return {**ours, "steps": {**ours["steps"], "note": Column("TEXT", 0)}}
+
+
 def create(path: Path, settings: Mapping[str, Any]) -> None:
     """Write a new file whole or not at all, also if the power fails."""
     with drafted(path) as draft:
@@ -78,33 +97,41 @@ def create(path: Path, settings: Mapping[str, Any]) -> None:
     durable.sync(path.parent)
 
 
-def connect(path: Path, *, playing: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, playing: bool = False) -> Database:
     """Open the file of a run; each statement outside a transaction commits by itself.
 
     Args:
         path: the file.
-        playing: it will be written to, so an older format is brought up to date.
+        playing: it will be written to, so an older format is brought up to date. Otherwise it is
+            opened as it is at this moment, and not changed.
+
+    Raises:
+        StoreError: its format is unknown.
+        ValueError, OSError, sqlite3.Error: it is no run; see `legible`.
     """
-    # Played in another thread if an event loop is running already, as in a notebook; one at a time.
-    db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+    db = open_to_write(path) if playing else open_to_read(path)
     try:
-        _prepare(db, path, playing)
+        found = _format(db, path)
+        check_tables(db, _allowed())
+        if playing:
+            db.execute("PRAGMA journal_mode = WAL")
+            # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
+            db.execute("PRAGMA synchronous = NORMAL")
+        if found < FORMAT:
+            _bring_up_to_date(db, playing)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _prepare(db: sqlite3.Connection, path: Path, playing: bool) -> None:
-    """Set up a new connection, and bring an older format up to date."""
-    db.execute("PRAGMA journal_mode = WAL")
-    # A killed process loses nothing at NORMAL; only a power cut may lose the last commits.
-    db.execute("PRAGMA synchronous = NORMAL")
-    found = db.execute("SELECT value FROM settings WHERE name = 'format'").fetchone()
-    if found is None or json.loads(found[0]) not in range(1, FORMAT + 1):
+def _format(db: Database, path: Path) -> int:
+    check_tables(db, {"settings": _allowed()["settings"]}, others=True)
+    found = rows(db, "SELECT value FROM settings WHERE name = 'format'")
+    formats = {str(number): number for number in range(1, FORMAT + 1)}
+    if len(found) != 1 or found[0][0] not in formats:
         raise StoreError(f"{path} has a format this version cannot read.")
-    if json.loads(found[0]) < FORMAT:
-        _bring_up_to_date(db, playing)
+    return formats[found[0][0]]
 
 
 # --- older formats -------------------------------------------------------------------------------
@@ -143,6 +170,7 @@ def _bring_up_to_date(db: sqlite3.Connection, playing: bool) -> None:
     db.create_function("queue_in", 2, queue_in_note, deterministic=True)
     db.create_function("memory_in", 2, memory_in_note, deterministic=True)
     if not playing:
+        db.execute("PRAGMA query_only = OFF")  # for what is made in memory
         for table in tables:
             db.execute(f"CREATE TEMP TABLE {_definition(table)}")
         for table, new in lacking.items():
@@ -151,6 +179,7 @@ def _bring_up_to_date(db: sqlite3.Connection, playing: bool) -> None:
                 db.execute(
                     f"CREATE TEMP VIEW {table} AS SELECT {', '.join(shown)} FROM main.{table}"
                 )
+        db.execute("PRAGMA query_only = ON")
         return
     script = [f"CREATE TABLE {_definition(table)}" for table in tables]
     script += [
@@ -216,7 +245,7 @@ def explained(path: Path) -> Iterator[None]:
         if "locked" in text or "readonly" in text or "unable to open" in text:
             raise StoreError(
                 f"Cannot open {path} for use ({text}). Another program holds it, or the folder "
-                "may not be written to, which SQLite needs even to read; a copy will do."
+                "may not be written to."
             ) from error
         if "full" in text or "disk I/O" in text:
             raise StoreError(
@@ -229,3 +258,22 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StoreError(f"Cannot use {path.parent}: {error.strerror or error}.") from error
+
+
+_UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError)
+
+
+@contextmanager
+def legible(path: Path) -> Iterator[None]:
+    """Turn every error that the content of a run's file can cause into one sentence."""
+    with explained(path):
+        try:
+            yield
+        except AtariVLMError:
+            raise
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise StoreError(
+                f"{path} is damaged or not a run of this project ({reason}). Move the folder away "
+                "to start anew, or restore it from a copy."
+            ) from error

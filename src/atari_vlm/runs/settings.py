@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from atari_vlm.atari import pooling
+from atari_vlm.atari.games import get_game
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import StoreError, setting
+from atari_vlm.files.untrusted import json_of
 from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
@@ -82,6 +84,102 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
     if known.get("prompt") == "specialist":
         known["prompt"] = "embedded"
     return known
+
+
+# --- what a run says -----------------------------------------------------------------------------
+
+MOST_SETTING = 2**20
+"""The longest setting that is read, in characters of its JSON."""
+
+
+def check_recorded(recorded: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of a run, from the JSON in its record, which may come from anyone.
+
+    Raises:
+        ValueError: one has a value that it cannot have; the message names it.
+        UnknownName, UnsafeGame: this version does not know the game.
+    """
+    if len(recorded) > 1000:
+        raise ValueError(f"it has {len(recorded):,} settings")
+    settings = {name: json_of(text, most=MOST_SETTING) for name, text in recorded.items()}
+    for name, can_be in _CAN_BE.items():
+        value = settings.get(name)
+        if not can_be(value) and (name in settings or name in _REQUIRED):
+            raise ValueError(f"its setting {name!r} is {str(value)[:60]!r}")
+    return settings
+
+
+def _whole(least: int = 0, most: int = 2**63 - 1) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _number(least: float, most: float) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (int, float) and least <= value <= most
+
+
+def _text(value: Any) -> bool:
+    return type(value) is str and len(value) <= 10_000
+
+
+def _flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _unset_or(can_be: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or can_be(value)
+
+
+def _texts(value: Any) -> bool:
+    return type(value) is list and len(value) <= 100 and all(map(_text, value))
+
+
+def _estimate(value: Any) -> bool:
+    """Whether it can be an estimate, see `advice.estimate.record_of`; an empty one is none."""
+    if value == {}:
+        return True
+    shares = value.get("per_decision") if type(value) is dict else None
+    return type(shares) is dict and all(
+        _unset_or(_number(0, 1e15))(shares.get(name))
+        and (name == "dollars" or shares.get(name) is not None)
+        for name in {*shares, "calls", "input_tokens", "output_tokens", "dollars"}
+    )
+
+
+def _game(value: Any) -> bool:
+    return _text(value) and bool(get_game(value))
+
+
+_REQUIRED = frozenset({"game", "model"})
+
+_CAN_BE: dict[str, Callable[[Any], bool]] = {
+    "game": _game,
+    "model": _text,
+    **dict.fromkeys(("settings_version", *VERSIONS), _whole(0, 10**6)),
+    "prompt": _unset_or(_text),
+    "purpose": _text,
+    "privileges": _unset_or(_texts),
+    "frame_skip": _whole(1, 10_000),
+    "frame_stack": _whole(1, 10_000),
+    "repeat_action_probability": _number(0, 1),
+    "full_action_space": _flag,
+    "pool_frames": _text,
+    "mode": _unset_or(_whole(0, 10**6)),
+    "difficulty": _unset_or(_whole(0, 10**6)),
+    "max_decisions": _unset_or(_whole(1)),
+    "max_frames": _unset_or(_whole(1, 2**31)),
+    "decisions_per_call": _whole(1, 10_000),
+    "first_seed": _unset_or(_whole()),
+    "taught_by_episodes": _unset_or(_whole(0, 10**6)),
+    "estimate": _unset_or(_estimate),
+    "pictures": _unset_or(lambda value: type(value) is dict),
+    "video": _flag,
+    "local": _unset_or(_text),
+    "learner": _unset_or(_text),
+}
+"""Setting -> whether it can have a value; of those that reading or replaying a run relies on."""
+
+
+# --- when two runs are one -----------------------------------------------------------------------
 
 
 def must_match(
