@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import threading
+import weakref
 
 import pytest
 
@@ -173,3 +177,128 @@ def test_cancelled_items_are_not_processed():
     assert [first, *rest] == [0, 20, 30, 40]
     assert isinstance(cancelled, asyncio.CancelledError)
     assert batches == [[0, 2], [3, 4]]
+
+
+async def ended(queue, items):
+    """What each item came to; a hang is an error of the test."""
+    async with asyncio.timeout(20):
+        waiting = (queue.submit(item) for item in items)
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), Panic("at the disco"), SystemExit(3)])
+def test_whatever_a_batch_raises_reaches_everyone_who_waits_and_the_next_batch_is_processed(error):
+    def process(items):
+        if 0 in items:
+            raise error
+        return items
+
+    async def work():
+        queue = BatchQueue(process, batch_size=2)
+        return await ended(queue, range(4))
+
+    first, second, *rest = asyncio.run(work())
+    expected = ValueError if type(error) is ValueError else ModelUnusable
+    assert type(first) is type(second) is expected
+    assert str(error) in str(first)
+    assert rest == [2, 3]
+
+
+def test_too_few_results_are_an_error_and_no_wait_without_end():
+    async def work():
+        return await ended(BatchQueue(lambda items: items[:1], batch_size=3), range(3))
+
+    assert {str(error) for error in asyncio.run(work())} == {"1 results for 3 items"}
+
+
+def test_closing_a_queue_ends_every_wait_and_a_later_item_is_processed():
+    began, go_on = threading.Event(), threading.Event()
+
+    def process(items):
+        began.set()
+        assert go_on.wait(20)
+        return items
+
+    async def work():
+        queue = BatchQueue(process, batch_size=1)
+        inside = asyncio.create_task(queue.submit(1))
+        while not began.is_set():
+            await asyncio.sleep(0.01)
+        others = asyncio.to_thread(lambda: asyncio.run(ended(queue, [2])))
+        others = asyncio.create_task(others)  # its event loop waits for the same thread
+        while queue._worker._calls.empty():
+            await asyncio.sleep(0.01)
+        queue.close()
+        (closed,) = await others
+        go_on.set()
+        return await inside, closed, await ended(queue, [3])
+
+    inside, closed, later = asyncio.run(work())
+    assert (inside, later) == (1, [3])
+    assert isinstance(closed, ModelUnusable)
+
+
+def test_a_loop_that_ends_takes_its_waits_with_it():
+    go_on = threading.Event()
+
+    async def work():
+        queue = BatchQueue(lambda items: go_on.wait(20) and items, batch_size=1)
+        waits = [asyncio.create_task(queue.submit(number)) for number in range(3)]
+        await asyncio.sleep(0.05)
+        (pending,) = queue._pending.values()
+        pending.task.cancel()
+        async with asyncio.timeout(20):
+            return await asyncio.gather(*waits, return_exceptions=True)
+
+    results = asyncio.run(work())
+    go_on.set()
+    assert {type(result) for result in results} == {asyncio.CancelledError}
+
+
+def test_a_thread_that_hangs_does_not_keep_the_program_from_ending():
+    script = (
+        "import asyncio, time\n"
+        "from atari_vlm.models.local import batch_queue\n"
+        "batch_queue.EXIT_SECONDS = 0.2\n"
+        "queue = batch_queue.BatchQueue(lambda items: time.sleep(600), 1)\n"
+        "async def work():\n"
+        "    try:\n"
+        "        await asyncio.wait_for(queue.submit(1), 0.2)\n"
+        "    except TimeoutError:\n"
+        "        print('ended')\n"
+        "asyncio.run(work())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=60, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+
+
+def test_a_failed_batch_gives_its_memory_back_before_its_halves_are_tried(
+    built, screens, monkeypatch
+):
+    model = build_local_model(built, "idefics3", max_tokens=4)
+    answer = asyncio.run(model.answer(user_prompt(screens[:1]), seed=0))
+    generate, held = model._backend.generate, []
+
+    class Tensor:
+        pass
+
+    def generate_with_little_memory(requests):
+        if len(requests) > 1:
+            large = Tensor()
+            held.append(weakref.ref(large))
+            raise MemoryError("CUDA out of memory")
+        assert all(reference() is None for reference in held)
+        return generate(requests)
+
+    monkeypatch.setattr(model._backend, "generate", generate_with_little_memory)
+    prompts = [user_prompt(screens[:1])] * 4
+
+    replies = asyncio.run(gather(lambda prompt: model.answer(prompt, seed=0), prompts))
+    assert [reply.text for reply in replies] == [answer.text] * 4
+    assert len(held) == 3

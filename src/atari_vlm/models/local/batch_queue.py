@@ -1,14 +1,23 @@
-"""Collects prompts that wait for the same model and processes them in batches on one thread."""
+"""Collects prompts that wait for the same model and processes them in batches on one thread.
+
+Whoever waits gets a result or an error, whatever happens to the batch, the thread or the queue.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import queue
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
+
+from atari_vlm.errors import ModelUnusable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,12 +26,17 @@ IDLE_TURNS = 6
 """Turns of the event loop without a new item after which the next batch starts. Games that were
 answered together ask again within a few turns, so no timer is needed."""
 
+EXIT_SECONDS = 10.0
+"""How long the end of the program waits for a batch, so that torch is not cut off in a kernel."""
+
+_Waiting: TypeAlias = "tuple[Any, asyncio.Future[Any]]"
+
 
 @dataclass(slots=True)
 class _Pending:
     """Items submitted from one event loop."""
 
-    items: deque[tuple[Any, asyncio.Future[Any]]] = field(default_factory=deque)
+    items: deque[_Waiting] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
     """Processes the items."""
 
@@ -40,7 +54,7 @@ class BatchQueue(Generic[Item, Result]):
         self, process: Callable[[Sequence[Item]], Sequence[Result | Exception]], batch_size: int
     ) -> None:
         self._process, self._batch_size = process, batch_size
-        self._worker: ThreadPoolExecutor | None = None
+        self._worker: _Worker | None = None
         self._pending: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pending] = WeakKeyDictionary()
         self.largest_batch = 0
         """Size of the largest batch so far."""
@@ -50,6 +64,7 @@ class BatchQueue(Generic[Item, Result]):
 
         Raises:
             Exception: the one that `process` returned or raised for this item.
+            ModelUnusable: the queue was closed first.
         """
         loop = asyncio.get_running_loop()
         pending = self._pending.setdefault(loop, _Pending())
@@ -60,38 +75,54 @@ class BatchQueue(Generic[Item, Result]):
         return await future
 
     def close(self) -> None:
-        """Stop the worker thread; a later item starts another."""
+        """Stop the worker thread; items that wait for it fail, and a later item starts another."""
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.shutdown(wait=False, cancel_futures=True)
+            worker.close()
 
     async def _run(self, pending: _Pending) -> None:
         """Process batches until no item is left."""
-        loop = asyncio.get_running_loop()
-        while pending.items:
-            await self._wait_for_more(pending)
-            count = min(self._batch_size, len(pending.items))
-            batch = [pending.items.popleft() for _ in range(count)]
-            batch = [(item, future) for item, future in batch if not future.done()]
-            if not batch:
-                continue
-            if self._worker is None:
-                self._worker = ThreadPoolExecutor(1, thread_name_prefix="local-model")
-            self.largest_batch = max(self.largest_batch, len(batch))
-            results: Sequence[Any]
-            try:
-                results = await loop.run_in_executor(
-                    self._worker, self._process, [item for item, _ in batch]
-                )
-            except Exception as error:
-                results = [error] * len(batch)
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():  # cancelled in the meantime
-                    continue
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+        batch: list[_Waiting] = []
+        try:
+            while pending.items:
+                await self._wait_for_more(pending)
+                batch = self._next_batch(pending)
+                if batch:
+                    _settle(batch, await self._results([item for item, _ in batch]))
+        except asyncio.CancelledError:  # the event loop ends: so do those that wait
+            for _, future in (*batch, *pending.items):
+                future.cancel()
+            pending.items.clear()
+            raise
+
+    def _next_batch(self, pending: _Pending) -> list[_Waiting]:
+        """The next items, without those whose submitter has been cancelled."""
+        count = min(self._batch_size, len(pending.items))
+        batch = [pending.items.popleft() for _ in range(count)]
+        return [(item, future) for item, future in batch if not future.done()]
+
+    async def _results(self, items: Sequence[Item]) -> Sequence[Any]:
+        """One result or exception per item."""
+        if self._worker is None:
+            self._worker = _Worker()
+        self.largest_batch = max(self.largest_batch, len(items))
+        call = self._worker.call(self._process, items)
+        error: Exception
+        try:
+            results: Sequence[Any] = await asyncio.wrap_future(call)
+            if len(results) == len(items):
+                return results
+            error = RuntimeError(f"{len(results)} results for {len(items)} items")
+        except Exception as raised:
+            error = raised
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            error = ModelUnusable("The model was closed while it was asked.")
+        except BaseException as raised:  # a panic of a library in Rust, or sys.exit in a model
+            error = ModelUnusable(f"The model failed ({type(raised).__name__}: {raised}).")
+        return [error] * len(items)
 
     async def _wait_for_more(self, pending: _Pending) -> None:
         """Return when the batch is full, or after `IDLE_TURNS` turns without a new item."""
@@ -100,3 +131,56 @@ class BatchQueue(Generic[Item, Result]):
             await asyncio.sleep(0)
             idle = idle + 1 if len(pending.items) == count else 0
             count = len(pending.items)
+
+
+def _settle(batch: Sequence[_Waiting], results: Iterable[Any]) -> None:
+    for (_, future), result in zip(batch, results, strict=True):
+        if future.done():  # cancelled in the meantime
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+class _Worker:
+    """A thread that makes one call at a time, and does not keep the program from ending."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._work, name="local-model", daemon=True)
+        self._thread.start()
+        atexit.register(self._end)
+
+    def call(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Queue a call; the future has its result or whatever it raises."""
+        future: Future[Any] = Future()
+        self._calls.put((future, lambda: function(argument)))
+        return future
+
+    def close(self) -> None:
+        """Cancel the calls that have not begun, and end the thread after the one that has."""
+        with suppress(queue.Empty):
+            while (waiting := self._calls.get_nowait()) is not None:
+                waiting[0].cancel()
+        self._calls.put(None)
+        atexit.unregister(self._end)
+
+    def _end(self) -> None:
+        self._calls.put(None)
+        self._thread.join(EXIT_SECONDS)
+
+    def _work(self) -> None:
+        while (waiting := self._calls.get()) is not None:
+            future, call = waiting
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = call()
+            except BaseException as error:  # whoever waits decides what it means
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del waiting, future, call  # an idle thread keeps no prompt

@@ -12,6 +12,7 @@ import math
 import re
 import threading
 import time
+import traceback
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -194,9 +195,12 @@ class LocalModel:
     def _process(self, queued: Sequence[_QueuedPrompt]) -> list[Result | Exception]:
         """Answer prompts on the worker thread, those with one batch key in one batch."""
         groups: dict[Hashable, list[int]] = {}
-        for place, one in enumerate(queued):
-            groups.setdefault(self._batch_key(one), []).append(place)
         results: dict[int, Result | Exception] = {}
+        for place, one in enumerate(queued):
+            try:
+                groups.setdefault(self._batch_key(one), []).append(place)
+            except Exception as error:
+                results[place] = self._translated(error)
         for places in groups.values():
             batch = self._process_batch([queued[place] for place in places])
             results.update(zip(places, batch, strict=True))
@@ -221,10 +225,13 @@ class LocalModel:
                 return list(self._score(backend, batch))
             return list(self._generate(backend, batch))
         except Exception as error:
-            if len(batch) > 1 and self._backend is not None:
-                half = len(batch) // 2
-                return self._process_batch(batch[:half]) + self._process_batch(batch[half:])
-            return [self._translated(error)] * len(batch)
+            failed = self._translated(error)
+            # The frames of the error hold the tensors of the batch, which the halves need.
+            traceback.clear_frames(error.__traceback__)
+        if len(batch) > 1 and self._backend is not None:
+            half = len(batch) // 2
+            return self._process_batch(batch[:half]) + self._process_batch(batch[half:])
+        return [failed] * len(batch)
 
     def _load(self) -> LocalBackend:
         if self._backend is None:
