@@ -39,6 +39,12 @@ _DISAGREES = re.compile(
     r"|(?:do not|don't) do (?:that|it|this)|not sure)\b",
     re.I,
 )
+_LABELLED = re.compile(r"\w[ ]?[:=][ ]{0,2}['\"(]{0,2}$")
+_OF_ANOTHER_TIME = re.compile(
+    r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|next|then|later|after"
+    r"|enemy|opponent|ball)\b",
+    re.I,
+)
 _MOST_NAMES = 200
 
 
@@ -77,6 +83,8 @@ def _opposes(sentence: str, name: re.Match[str], action: str) -> bool:
         return bool(NEGATION.search(clause) or _BAD.match(after))
     if _INSTEAD_OF.search(before):
         return False
+    if _LABELLED.search(before) and not _OF_ANOTHER_TIME.search(before):
+        return True
     around = before + " " + after
     alone = not re.sub(r"[\W\d]|x\b|frames?|for", "", around)
     return alone or bool(PREFERS.search(around) and not NEGATION.search(around))

@@ -17,7 +17,7 @@ from atari_vlm.replies.reply_grammar import (
     quoted,
 )
 from atari_vlm.replies.tolerant_json import Unreadable, read_object
-from atari_vlm.replies.words import REFUSES
+from atari_vlm.replies.words import refusal_in
 from atari_vlm.types import Plan
 
 _ACTION_KEYS = (
@@ -125,7 +125,7 @@ def _check_refusal(value: dict[str, Any]) -> None:
     if isinstance(value.get("refusal"), str) and value["refusal"].strip():
         raise Refused
     for said in value.values():
-        if isinstance(said, str) and (found := REFUSES.search(said[:400])) and found.start() < 60:
+        if isinstance(said, str) and 0 <= refusal_in(said[:400]) < 60:
             raise Refused
 
 

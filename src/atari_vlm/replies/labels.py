@@ -43,8 +43,10 @@ _MAY_FOLLOW = re.compile(
     re.I | re.VERBOSE,
 )
 _ANOTHER = re.compile(
-    rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by)[ ,]{{1,2}}){{0,3}}"
-    rf"(?:(?:go|move|press)[ ])?{CHORD}(?![\w-])",
+    rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by|otherwise|else)"
+    r"[ ,]{1,2}){0,3}"
+    rf"(?:(?:go|move|press)[ ])?{CHORD}(?![\w-])"
+    r"(?![ ](?:would|is|was|will|leads|does|cannot|can't|has|goes)\b)",
     re.I,
 )
 

@@ -39,6 +39,8 @@ from atari_vlm.replies.reply_grammar import (
 from atari_vlm.replies.words import PLURAL_LABELS
 from atari_vlm.types import Plan
 
+_MOST_LABELS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedPlans:
@@ -101,7 +103,7 @@ def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> list[ParsedPla
     """The last JSON list or ACTIONS line."""
     text, objects = answer.text, answer.objects
     lists = [value for value in objects if isinstance(value.actions, list)]
-    labels = [label for label in _LABEL.finditer(text) if introduces(label, text)]
+    labels = _last_label(text)
     last_list = max((value.start for value in lists), default=-1)
     last_label = max((label.start() for label in labels), default=-1)
     unfinished = max((brace.start() for brace in UNFINISHED_JSON.finditer(text)), default=-1)
@@ -113,6 +115,12 @@ def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> list[ParsedPla
         plans = _plans_from_json(grammar, lists[-1])
         return _checked(plans, text[lists[-1].end :].lstrip(" }])"))
     return _plans_from_line(grammar, labels[-1], text)
+
+
+def _last_label(text: str) -> list[re.Match[str]]:
+    """The last label that introduces a list, if there is one."""
+    labels = list(_LABEL.finditer(text))[-_MOST_LABELS:]
+    return next(([label] for label in reversed(labels) if introduces(label, text)), [])
 
 
 def _checked(plans: list[ParsedPlan], tail: str) -> list[ParsedPlan]:

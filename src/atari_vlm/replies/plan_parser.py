@@ -55,11 +55,14 @@ from atari_vlm.replies.reply_grammar import (
     grammar_of,
 )
 from atari_vlm.replies.thoughts import separate
-from atari_vlm.replies.words import HEDGE, REFUSES, SEEMS_TO_REFUSE
+from atari_vlm.replies.words import HEDGE, SEEMS_TO_REFUSE, refusal_in
 from atari_vlm.types import Plan
 
 REFUSAL = "The model refused to answer."
 """The beginning of the fault of a refusal, by which refusals are counted."""
+
+_MOST_LABELS = 200
+"""Labels such as "Last action:" that are looked at, from the end, for one that chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class Reading:
         text = without_markup(unwrapped(parts.answer))
         objects = find_json(text)
         text = blank_json(text, objects)
-        if REFUSES.search(text):
+        if refusal_in(text) >= 0:
             raise Refused
         return AnswerText(text, tuple(objects))
 
@@ -174,7 +177,8 @@ def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan | N
     ]
     braces = [brace.start() for brace in UNFINISHED_JSON.finditer(text)]
     unfinished = braces[-1] if braces else -1
-    for start, found in sorted(answers, key=lambda pair: pair[0], reverse=True):
+    answers.sort(key=lambda pair: pair[0], reverse=True)
+    for start, found in answers[:_MOST_LABELS]:
         if start < unfinished or (braces and text.find("}", unfinished, start) < 0):
             raise _incomplete()
         if isinstance(found, JSONAnswer):
@@ -182,6 +186,8 @@ def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan | N
         if introduces(found, text) and (plan := plan_from_line(grammar, found, text)):
             _check_lines(grammar, found, plan, text)
             return plan
+    if len(answers) > _MOST_LABELS:
+        raise UnclearReply("The reply names too many actions to say which is its final one.")
     return None
 
 

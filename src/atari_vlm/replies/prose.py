@@ -16,6 +16,7 @@ from atari_vlm.replies.reply_grammar import (
     ParsedPlan,
     ReplyGrammar,
     UnclearReply,
+    chord_of,
     same_action,
 )
 from atari_vlm.replies.words import (
@@ -49,7 +50,10 @@ _I_WILL = (
 _CHOOSES = re.compile(
     rf"""(?:^(?:{_MOVE}|moving|going|pressing|choosing|now|keep[ ](?:going|moving|pressing))
         {_THING}
-    |\b(?:{_PRESS}|so|then|therefore|thus|hence|go(?:ing)?[ ]with
+    |(?:^|[,:;][ ]?|\b(?:and|so|then|now|therefore|thus|hence|please|just|simply|first|I|I'll|I'd|we
+        |will|should|must|would|let's|me|(?:need|have|want|going|time|best|move|action|plan|decision
+        |choice|it)(?:[ ](?:is|now|here))?[ ]to|is[ ]to)[ ]){_PRESS}
+    |\b(?:so|then|therefore|thus|hence|go(?:ing)?[ ]with
     |(?:(?:action|answer|choice|decision|option)(?:[ ](?:here|now))?
         |move(?=[ ](?:is|would|should|will)[ ]))
         (?:[ ](?:is|(?:would|should|will)[ ]be))?
@@ -72,6 +76,11 @@ _DOUBT = re.compile(
     |guidelines?|harm\w*)\b""",
     re.I | re.VERBOSE,
 )
+_OF_OTHERS = re.compile(
+    r"\b(?:opponents?|enem(?:y|ies)|computer|cpu|someone|somebody|anyone|others?|they|he|she|who)\b"
+    r"(?:(?!\b(?:I|I'll|we|so)\b)[^,;:]){0,40}$",
+    re.I,
+)
 _DOUBT_BEFORE = re.compile(
     rf"\b(?:[Nn]o(?: more)?|[A-Z]{{2,}}(?<!ACTION)(?<!ANSWER)"
     rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: \w+)? {_PRESS})[ ,:]*[\"'(]*$"
@@ -89,6 +98,8 @@ _ALONE = re.compile(
 )
 """What follows a name that begins a sentence, if the sentence chooses it."""
 _OPENING = re.compile(r"^(?:(?:okay|ok|sure|alright|yes|well|now)[,!: ]{1,2})?[\"'(\[]{0,2}$", re.I)
+_MAIN = re.compile(r"[ ]*(?:I|we|I'll|I'd|let's|my|the (?:best|next|right))\b", re.I)
+_MY = re.compile(r"\b(?:I|we|please|under|never)\b", re.I)
 _SO = re.compile(
     r"(?:[,;]|\band)[ ]{1,2}(?:so|therefore|thus|hence|then)\b|\b(?:therefore|hence)\b", re.I
 )
@@ -99,14 +110,21 @@ _OF_ACTION = re.compile(
     rf"\b(?:action|do|move|press|play|choose|choice|take|next|answer|so|final|{LABELS})\b|动|答|行",
     re.I,
 )
-_BULLET = " \t#>-•"
+_BULLET = re.compile(r"^(?:[\s>#•]|-(?=\s)){1,12}")
+
+_RULED_OUT = re.compile(
+    r"(?:\bnot(?: (?:go|press|move|to go|to press|to move|choose))?"
+    r"|\binstead of(?: going| pressing)?"
+    r"|\brather than(?: going| pressing)?|\bavoid(?:ing)?) $",
+    re.I,
+)
 
 _Meaning = Literal["chosen", "doubtful", "mentioned"]
 
 
 def parse_bare_answer(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
     """Parse a reply that is only an answer."""
-    text = text.strip().lstrip("#> -\n") if len(text) < 2_000 else ""
+    text = _BULLET.sub("", text.strip()) if len(text) < 2_000 else ""
     answer = grammar.only(text) if 0 < len(text) <= 100 else None
     return grammar.plan(answer) if answer else None
 
@@ -143,7 +161,7 @@ def parse_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
 
 
 def _bare(grammar: ReplyGrammar, line: str) -> Answer | None:
-    line = line.strip().lstrip(_BULLET)
+    line = _BULLET.sub("", line.strip())
     answer = grammar.only(line) if len(line) <= 80 else None
     return answer if answer and answer.name else None
 
@@ -165,6 +183,8 @@ def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     mentions = list(islice(NAMES.finditer(text), 21))
     if not mentions:
         return _parse_lower_case(grammar, text)
+    if len(mentions) <= 20 and len({chord_of(each[0]) for each in mentions}) > 1:
+        mentions = [each for each in mentions if not _is_ruled_out(text, each)] or mentions
     name = mentions[0][0]
     if len(mentions) > 20 or not all(same_action(mention[0], name) for mention in mentions):
         listed = ", ".join(dict.fromkeys(mention[0] for mention in mentions[:6]))
@@ -211,7 +231,8 @@ def _check_tail(tail: str, action: str) -> None:
 def _around(text: str, start: int, end: int) -> tuple[str, str]:
     """The words of the sentence before and after a place."""
     # With the character at the start: in "!FIRE" the mark belongs to the name.
-    before = _STOP.split(text[max(0, start - 300) : start + 1])[-1][:-1].lstrip(_BULLET)
+    before = _STOP.split(text[max(0, start - 300) : start + 1])[-1][:-1]
+    before = _BULLET.sub("", before)
     after = text[end : end + 300]
     stop = _STOP.search(after)
     return before, after[: stop.end()] if stop else after
@@ -234,9 +255,15 @@ def _meaning(text: str, mention: re.Match[str]) -> _Meaning:
         return "chosen" if _ALONE.match(follows) else "mentioned"
     if re.search(r"\bhold[ ](?:the[ ])?$", before, re.I) and mention[0] == "FIRE":
         return "chosen" if _DURATION.match(after) else "mentioned"
-    if _DOUBT_AFTER.match(after) or _DOUBT_BEFORE.search(before):
+    if _DOUBT_AFTER.match(after) or _DOUBT_BEFORE.search(before) or _OF_OTHERS.search(before):
         return "mentioned"
     return "chosen" if _CHOOSES.search(before) else "mentioned"
+
+
+def _is_ruled_out(text: str, mention: re.Match[str]) -> bool:
+    """Whether a name is negated right where it stands, beside another one: "LEFT, not RIGHT"."""
+    before, _ = _around(text, mention.start(), mention.end())
+    return bool(_RULED_OUT.search(before))
 
 
 def _is_doubted(before: str, after: str, *, english: bool) -> bool:
@@ -245,6 +272,9 @@ def _is_doubted(before: str, after: str, *, english: bool) -> bool:
     for conclusion in _SO.finditer(before):  # "I cannot see the ball, so I press FIRE"
         before = before[conclusion.start() :]
         break
+    head, _, clause = before.rpartition(",")
+    if english and _MAIN.match(clause) and not (hedge.search(head) or _MY.search(head)):
+        before = clause  # "Since the ball has not been served, I press FIRE"
     near, *rest = _REASON.split(after, maxsplit=1)
     doubted = any(
         pattern.search(part) for pattern in (negation, hedge, _DOUBT) for part in (before, near)

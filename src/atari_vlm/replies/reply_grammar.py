@@ -95,7 +95,7 @@ _TOLD = re.compile(
     r"[ ]{0,2}(?::|=|-)[ ]{1,2}(?P<words>[a-z][a-z -]{1,40}?)(?=$|[ ,]{1,2}(?:x[ ]?[0-9]|for[ ]))"
 )
 """The same without brackets, as the prompt says it: RIGHT: paddle up."""
-ENDS = re.compile(r"""[\s.!)\]"'}>]{0,12}$""")
+ENDS = re.compile(r"""[\s.,;!)\]"'}>]{0,12}$""")
 """Pattern of what may follow an answer at the end of the text."""
 _COUNT = re.compile(
     r"(?:x|for)? ?(?:an? (?=single))?"
@@ -123,7 +123,7 @@ class ReplyGrammar:
 
     def __init__(self, legal: Sequence[str], longest: int) -> None:
         self.legal, self.longest = tuple(legal), longest
-        self._chords = {_chord(name): name for name in self.legal}
+        self._chords = {chord_of(name): name for name in self.legal}
 
     def match(self, text: str, told: bool = False) -> Answer | None:
         """Match an answer at the start of `text`.
@@ -178,7 +178,7 @@ class ReplyGrammar:
 
     def named(self, name: str) -> str:
         """The legal action of that name, with its parts joined and ordered in any way."""
-        action = self._chords.get(_chord(name))
+        action = self._chords.get(chord_of(name))
         if action is None:
             raise self.illegal(name)
         return action
@@ -233,7 +233,7 @@ def quoted(text: str) -> str:
 
 def same_action(one: str, other: str) -> bool:
     """Whether two spellings name the same action."""
-    return _chord(one) == _chord(other)
+    return chord_of(one) == chord_of(other)
 
 
 def _without_arrow(text: str) -> tuple[str, int]:
@@ -256,7 +256,7 @@ def _letters(text: str) -> str:
     return "".join(letter for letter in text.upper() if "A" <= letter <= "Z")
 
 
-def _chord(name: str) -> tuple[str, ...]:
+def chord_of(name: str) -> tuple[str, ...]:
     """The sorted parts of a name: UP FIRE and FIRE-UP have the same."""
     return tuple(sorted(re.findall("|".join(_ATOMS), _letters(name))))
 

@@ -33,7 +33,7 @@ class Separated:
 _STEM = folded(
     r"think|thought|reason|refle[ckx]|scratch|analy[sz]|monolog|delibera|rational|chain.of|ponder"
     r"|introspect|brainstorm|critique|observ|\bplan|\bcot\b|\bdetails\b|unused94|denk|gedank|uberleg"
-    r"|pensee|pensam|pensier|penser|razon|raciocin|réflexion|мысл|размышл|рассужд|思|推理|考え|생각"
+    r"|pensee|pensam|pensier|penser|razon|raciocin|raison|ragiona|nadenk|redener|rozumow|dusun|사고|추론|推論|تفكير|सोच|réflexion|мысл|размышл|рассужд|思|推理|考え|생각"
 )
 _THOUGHT = re.compile(_STEM, re.IGNORECASE)
 _END = re.compile(r"(?:^|[_\W])end(?:$|[_\W])|end_of|unused95", re.IGNORECASE)
@@ -46,13 +46,14 @@ _MARK = re.compile(
     |\[[ ]?(?P<bracket_slash>[/\\]?)[ ]?(?P<bracket>[^\W\d_][\w ]{0,20})\]
     |(?:^|\n)[ ]{0,3}(?P<fence>`{3,}|~{3,})[ ]{0,2}(?P<info>\w{0,30})
     |(?P<done>\.\.\.[ ]?done[ ]thinking\.?)
+    |\{\{[ ]?(?P<curly_slash>[/]?)[ ]?(?P<curly>\w[\w ]{0,20})\}\}
     |(?P<brace>\{)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _FIRST = re.compile(
-    rf"(?:<[|/\\ ]{{0,5}}|\[[/\\ ]{{0,3}}|`{{3}}[ ]{{0,2}}|~{{3}}[ ]{{0,2}})"
-    rf"[^<>\n\[\]]{{0,60}}?(?:{_STEM})"
-    r"|<!--|<\|?channel|\.\.\.[ ]?done|unused9[45]",
+    rf"(?:<[|/\\ ]{{0,5}}|\[[/\\ ]{{0,3}})[^<>\n\[\]]{{0,60}}?(?:{_STEM})"
+    rf"|(?:`{{3}}|~{{3}})[ ]{{0,2}}\w{{0,20}}?(?:{_STEM})"
+    r"|<!--|\{\{|<\|?channel|\.\.\.[ ]?done|unused9[45]",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
@@ -169,16 +170,16 @@ def _follow(marks: _Marks, mark: re.Match[str]) -> None:
 
 def _follow_fence(marks: _Marks, mark: re.Match[str]) -> None:
     key = mark["fence"][:3]
-    if key in marks.open:
+    if key in marks.open and not mark["info"]:
         marks.closes(key, mark)
     elif _THOUGHT.search(mark["info"]):
         marks.opens(key, mark)
 
 
 def _follow_tag(marks: _Marks, mark: re.Match[str]) -> None:
-    name = (mark["name"] or mark["bracket"]).lower()
+    name = (mark["name"] or mark["bracket"] or mark["curly"]).lower()
     stem = _THOUGHT.search(name)
-    if stem is None and not mark["bracket"]:
+    if stem is None and mark["name"]:
         if name in marks.open:  # <div class="thinking"> ... </div>
             marks.closes(name, mark) if mark["slash"] else None
             return
@@ -188,7 +189,7 @@ def _follow_tag(marks: _Marks, mark: re.Match[str]) -> None:
     if stem is None:
         return
     key = stem[0]
-    if mark["slash"] or mark["bracket_slash"] or _END.search(name):
+    if mark["slash"] or mark["bracket_slash"] or mark["curly_slash"] or _END.search(name):
         marks.closes(key, mark)
     elif not mark["empty"]:
         marks.opens(key, mark)

@@ -37,7 +37,9 @@ PLURAL_LABELS = folded(
 
 _NOT_ENGLISH = (
     "not|never|cannot|nor|neither|without|avoid|avoids|avoiding|refuse|forbidden|forbids?|except"
-    "|instead of|rather than|anything but|stop|no (?:need|reason|way|more|longer)|unless"
+    "|instead of|rather than|anything but|stop|unless"
+    "|no (?:need|reason|way|more|longer|circumstances|account|case|means)"
+    "|opposite of|release|releasing"
 )
 _NOT = (
     "nicht|kein|keine|keinen|niemals|nie|vermeide|vermeiden|statt|keinesfalls|pas|jamais|éviter?"
@@ -80,26 +82,32 @@ DOUBT = re.compile(
 
 _CHOOSE = (
     "ich (?:drücke|wähle|nehme|spiele|gehe|bewege mich|entscheide mich für|steuere)"
-    "(?: jetzt)?(?: nach)?|also|daher|deshalb|folglich"
+    "(?: jetzt)?(?: nach)?|also|daher|deshalb|folglich|meine (?:aktion|wahl|antwort) ist"
+    "|je vais (?:choisir|appuyer sur|aller à)|(?:mon choix|l'action|ma réponse) est"
     "|j'appuie sur|je (?:choisis|presse|joue|vais|prends|sélectionne)(?: à)?|donc|alors"
+    "|voy a (?:mover|presionar|pulsar|elegir|ir)(?: a| hacia)?|moveré a|elegiré|presionaré"
+    "|(?:mi|la) (?:acción|elección|respuesta) es"
+    "|vou (?:escolher|pressionar|apertar|mover)(?: para)?|(?:minha|a) (?:ação|escolha|resposta) é"
     "|elijo|escojo|presiono|pulso|juego|selecciono|voy a|tomo|por lo tanto|así que|entonces"
     "|escolho|pressiono|aperto|jogo|seleciono|vou para|portanto|então"
     "|scelgo|premo|seleziono|vado a|quindi|perciò|ik (?:kies|druk op|ga naar)|dus"
-    "|wybieram|naciskam|więc|выбираю|нажимаю|жму|поэтому|значит|следовательно|итак"
+    "|wybieram|naciskam|więc|нажму|выберу|(?:мой|моё) (?:выбор|ответ|действие)"
+    "|выбираю|нажимаю|жму|поэтому|значит|следовательно|итак"
 )
 _CHOOSE_UNSPACED = (
-    "我?(?:选择|選擇|选|選|按下?|采取|採取|执行|執行)|因此|所以|よって|だから|したがって"
+    "(?:选择|选|动作|行动|答案|操作)是|我(?:会|将|要)(?:选择|选|按)?|我?(?:选择|選擇|选|選|按下?|采取|採取|执行|執行)|因此|所以|よって|だから|したがって"
     "|그래서|따라서"
 )
 CHOOSES_BEFORE = re.compile(
-    rf"""(?:^|[\s,:;(]){_any(_CHOOSE, _CHOOSE_UNSPACED)}[ ,:]{{0,3}}["'(]{{0,2}}$""",
+    rf"""(?:(?:^|[\s,:;(]){_any(_CHOOSE)}|{folded(_CHOOSE_UNSPACED)})[ ,:]{{0,3}}["'(]{{0,2}}$""",
     re.IGNORECASE,
 )
 """The end of the text before a name that is chosen, in languages other than English."""
 
 CHOOSES_AFTER = re.compile(
     folded(
-        r"[\"')]{0,2} ?(?:(?:を|に) ?(?:選|押|実行|決|します|しよう)|にします"
+        r"[\"')]{0,2} ?(?:(?:jetzt )?(?:drücken|wählen|nehmen|spielen)\b(?=[.!]|$)"
+        r"|(?:を|に) ?(?:選|押|実行|決|します|しよう)|にします"
         "|(?:를|을|로|으로) ?(?:선택|누르|누릅))"
     )
 )
@@ -114,9 +122,11 @@ _CORRECTION = (
     "|corrección|corrigiendo|espere?|correção|aspetta|погоди|стоп|исправление"
 )
 CORRECTS = re.compile(
-    rf"""^[\s"'(*-]{{0,8}}(?:(?:hm+|but|und|and|oh|ah|or|well)[ ,.]{{1,3}}){{0,2}}(?:
+    rf"""^[\s"'(*<-]{{0,8}}(?:(?:hm+|but|und|and|oh|ah|or|well)[ ,.]{{1,3}}){{0,2}}(?:
         (?:{_spelled(_NO)})(?=[ ]{{0,2}}(?:[,.!:;-]|$)|[ ](?:wait|no|not|it|that|i|rather)\b)
       |(?:{_spelled(_CORRECTION)})\b(?![ ](?:for|until|to|till)\b)
+      |(?:this[ ]is[ ]|that'?s?[ ](?:is[ ])?)?(?:wrong|incorrect|invalid|a[ ](?:mistake|bad[ ]idea))
+          [ ]?[)!]?$
       |actually(?=[,.!:; -]{{1,2}}|$)|actuellement\b|hm+\b
       |(?:not|never)[ ]?(?:[,.!]|$)
       |{folded("不对|不是|错了|不對|错|いや|違|아니")}
@@ -127,7 +137,8 @@ CORRECTS = re.compile(
 
 PREFERS = re.compile(
     _any(
-        "better|best|rather|instead|should|prefer|choose|maybe|perhaps|could|might|or|but first"
+        "better|best|rather|instead|otherwise|else|should|prefer|choose|maybe|perhaps|could|might|or"
+        "|but first"
         "|besser|lieber|doch|stattdessen|vielleicht|oder|plutôt|mieux|mejor|quizás?|melhor|talvez"
         "|meglio|beter|liever|lepiej|лучше|или",
         "更好|应该|應該|还是|或|むしろ|더 ",
@@ -145,19 +156,24 @@ _REFUSE_EN = r"""
     [ ](?:help(?![ ](?:but|\w+ing))|assist|comply|fulfil\w*|participate|engage|take[ ]part
      |do[ ](?:that|this|so)(?=[.,!;:]|$)|play[ ](?:this|the|that|any|video|violent
      |atari)?[ ]?games?\b
-     |play(?=[.!]|$)|answer(?=[.!]|$|[ ](?:that|this))|respond|continue(?=[.!]|$|[ ]with)
+     |play(?=[.!]|$)|answer(?=[.!]|$|[ ](?:that|this))|respond|continue(?=[.!]|$|[ ](?:with|this))
      |(?:provide|give|choose|select|recommend|suggest)[ ](?:you[ ])?(?:an?|any|the
      |this)[ ](?:action|answer|move))
    |\bI[ ](?:must[ ]|have[ ]to[ ])?(?:decline|refuse)(?=[.!]|$|[ ](?:this|that|the[ ]request))
    |\bI(?:'m|[ ]am)?[ ](?:do[ ])?not[ ](?:feel[ ])?comfortable[ ]
      (?:with[ ](?:this|that)\b|choosing|providing|playing|doing|answering|participating|helping)
+   |\bI(?:'d|[ ]would)[ ](?:prefer|rather)[ ]not(?:[ ]to)?[ ](?:answer|play|help|do[ ]th|take)
+   |\bin[ ]good[ ]conscience\b|\bcontent[ ]policy\b
    |\bdo[ ]not[ ]have[ ]the[ ]ability[ ]to[ ]play|\bdon't[ ]have[ ]the[ ]ability[ ]to[ ]play
    |\b(?:violates?|against)[ ](?:my|our|the)[ ](?:\w+[ ])?(?:guidelines|polic(?:y|ies)|principles
    |programming)
    |\bmy[ ](?:guidelines|polic(?:y|ies)|principles|programming)
     [ ](?:prevents?|forbids?|do(?:es)?[ ]not)"""
 _REFUSE_OTHER = r"""
-    kann[ ](?:\w+[ ]){0,5}nicht[ ](?:weiter)?(?:helfen|erfüllen|beantworten|unterstützen
+    \bdas[ ]kann[ ]ich[ ]nicht\b|\bich[ ](?:weigere[ ]mich|lehne[ ](?:das[ ])?ab|verweigere)\b
+   |\bje[ ]refuse[ ](?:de|d')|\bme[ ]niego[ ]a|\bmi[ ]rifiuto|\b(?:me[ ])?recuso(?:-me)?[ ]a
+   |\bik[ ]weiger\b|\bodmawiam\b|отказываюсь|拒绝|拒絕|お断り|断ります|拒否|거절|거부
+   |kann[ ](?:\w+[ ]){0,5}nicht[ ](?:weiter)?(?:helfen|erfüllen|beantworten|unterstützen
     |mitmachen|nachkommen)
    |kann[ ](?:ich[ ])?(?:\w+[ ]){0,4}nicht[ ](?:\w+[ ]){0,2}(?:helfen|erfüllen|beantworten)
    |ne[ ](?:peux|suis|puis)[ ]pas[ ](?:\w+[ ]){0,4}(?:aider|répondre|satisfaire|participer
@@ -176,10 +192,59 @@ _REFUSE_OTHER = r"""
    |(?:手伝い|応え|答え|対応|協力|応じ|支援|回答)(?:する[ことが]{0,3}|は|が|も|に)?[ ]?
     (?:でき(?:ません|かね|ない)|いたしかね|しかね)
    |(?:도와\w{0,4}|도울|응답할|제공할|답변할|지원할)[ ]수[ ]?(?:가[ ])?없"""
-REFUSES = re.compile(
-    f"{_REFUSE_EN}|{folded(_REFUSE_OTHER)}".replace("\n", "\n"), re.IGNORECASE | re.VERBOSE
+_REFUSES = re.compile(f"{_REFUSE_EN}|{folded(_REFUSE_OTHER)}", re.IGNORECASE | re.VERBOSE)
+_HINTS = (
+    *(
+        "n't",
+        "not",
+        "unable",
+        "decline",
+        "refus",
+        "prefer",
+        "rather",
+        "guideline",
+        "polic",
+        "princip",
+    ),
+    *(
+        "programming",
+        "conscience",
+        "comfortable",
+        "kann",
+        "weiger",
+        "lehne",
+        "peux",
+        "suis",
+        "puis",
+    ),
+    *(
+        "niego",
+        "puedo",
+        "rifiut",
+        "recuso",
+        "posso",
+        "consigo",
+        "kan ",
+        "moge",
+        "odmawiam",
+        "olamam",
+    ),
+    "edemem",
 )
-"""A refusal to play, whatever else the reply says."""
+"""One of them is in every refusal without other than Latin letters."""
+
+
+def refusal_in(text: str) -> int:
+    """Where a text refuses to play, whatever else it says; -1 if it does not."""
+    if not text or text.isspace():
+        return -1
+    if text.isascii():
+        lower = text.lower()
+        if not any(hint in lower for hint in _HINTS):
+            return -1
+    found = _REFUSES.search(text)
+    return found.start() if found else -1
+
 
 SEEMS_TO_REFUSE = re.compile(
     r"""\bas[ ]an[ ]AI\b|\b(?:I'm|I[ ]am)[ ](?:just|only)[ ]an?[ ](?:\w+[ ]){0,2}(?:model|AI
