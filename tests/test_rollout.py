@@ -109,6 +109,13 @@ def test_a_refusal_is_not_argued_with():
     assert len(first.decision.calls) == 1
 
 
+def test_a_refusal_in_words_has_the_reason_of_a_refusal_and_plays_nothing():
+    first = first_decision(lambda prompt: "I'm sorry, but I can't help with that. FIRE is harmful.")
+    assert (first.decision.action, first.decision.source) == ("NOOP", "fallback")
+    assert first.decision.reason.startswith("The model refused to answer.")
+    assert {call.fault for call in first.decision.calls} == {first.decision.reason}
+
+
 def test_a_call_that_failed_for_good_is_a_fallback_and_says_how():
     def script(prompt):
         raise ModelFault("timeout", "no answer in 60 s")

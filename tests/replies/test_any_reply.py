@@ -1,20 +1,17 @@
 """Properties of the parsers that hold for any reply."""
 
-import os
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atari_vlm.replies.characters import LONGEST
 from atari_vlm.replies.multi_plan_parser import parse_plans
 from atari_vlm.replies.plan_parser import parse_plan, thoughts_of
+from tests.fuzzing import fuzzed
 from tests.replies.corpus import cases
 from tests.replies.legal_actions import BREAKOUT, FREEWAY, FULL, PACMAN, PONG, plan
-
-MORE = int(os.environ.get("FUZZ", "1"))
-"""`FUZZ=100 python -m pytest tests/replies/test_any_reply.py` tries a hundred times as many."""
 
 PIECES = st.sampled_from(
     [
@@ -53,7 +50,7 @@ def check(parsed, plans, legal, longest):
     assert all(action in legal and 1 <= frames <= longest for action, frames in plans)
 
 
-@settings(max_examples=600 * MORE, deadline=None, derandomize=MORE == 1)
+@fuzzed(600)
 @given(TEXTS, GAMES, st.integers(1, 20))
 def test_any_text_gives_legal_plans_or_a_fault(text, legal, longest):
     one = parse_plan(text, legal, longest)
@@ -72,13 +69,13 @@ PROSE = st.lists(
 ).map(" ".join)
 
 
-@settings(max_examples=200 * MORE, deadline=None, derandomize=MORE == 1)
+@fuzzed(200)
 @given(PROSE)
 def test_lower_case_prose_is_never_an_action(text):
     assert plan("The screen shows a game: " + text + ".", FULL) is None
 
 
-@settings(max_examples=150 * MORE, deadline=None, derandomize=MORE == 1)
+@fuzzed(150)
 @given(PROSE, st.sampled_from(FULL), st.integers(1, 4))
 def test_a_final_action_line_wins_over_the_reasoning_before_it(text, action, frames):
     assert plan(f"{text}\nACTION: {action} x{frames}", FULL) == (action, frames)
@@ -107,7 +104,7 @@ ASIDE = st.lists(
 ).map(" ".join)
 
 
-@settings(max_examples=400 * MORE, deadline=None, derandomize=MORE == 1)
+@fuzzed(400)
 @given(
     st.sampled_from(GOOD), st.lists(st.tuples(st.sampled_from(TAGS), ASIDE), min_size=1, max_size=3)
 )
@@ -118,7 +115,7 @@ def test_a_good_reply_behind_closed_thoughts_means_what_it_meant_alone(case, tho
     assert all(aside.strip() in parsed.thinking for _, aside in thoughts)
 
 
-@settings(max_examples=400 * MORE, deadline=None, derandomize=MORE == 1)
+@fuzzed(400)
 @given(st.sampled_from(GOOD), st.lists(st.sampled_from(TAGS), min_size=1, max_size=3))
 def test_a_good_reply_within_thoughts_is_none(case, tags):
     inside = case.reply
@@ -128,7 +125,7 @@ def test_a_good_reply_within_thoughts_is_none(case, tags):
     assert parse_plan(inside, case.legal, 4).plan is None
 
 
-@settings(max_examples=200 * MORE, deadline=None, derandomize=MORE == 1)
+@fuzzed(200)
 @given(st.sampled_from(GOOD), st.sampled_from(TAGS))
 def test_a_thought_that_does_not_end_is_a_fault(case, tag):
     parsed = parse_plan(tag[0] + case.reply.replace("<", "").replace("```", ""), case.legal, 4)

@@ -97,6 +97,26 @@ def test_totals_are_stored_with_each_decision_and_are_the_sums(tmp_path):
         assert run.usage().calls == 28
 
 
+def test_thoughts_in_an_answer_are_stored_as_thinking_and_not_played(tmp_path):
+    """Also where the answer has no action beside them; the words stay as they were."""
+    script = ScriptedModel(
+        lambda prompt: (
+            "<THINK>ACTION: LEFT</THINK>ACTION: FIRE x2"
+            if len(prompt.messages) > 2
+            else "[THINK]Maybe ACTION: LEFT because"
+        )
+    )
+    trainer = VLMTrainer("pong", "mine", model=script, run_folder=tmp_path, max_decisions=2)
+    trainer.train(1)
+    with closing(Run.read(tmp_path)) as run:
+        for decision in run.decisions(0):
+            assert (decision.plan, decision.source) == (("FIRE", 2), "repaired")
+            assert "breaks off while thinking" in decision.calls[0].fault
+            thinking = [call.reply.thinking for call in decision.calls]
+            assert thinking == ["Maybe ACTION: LEFT because", "ACTION: LEFT"]
+            assert decision.reply == "<THINK>ACTION: LEFT</THINK>ACTION: FIRE x2"
+
+
 def test_an_answer_is_counted_once_by_whoever_stores_it_first(run, observation):
     journal, log = EpisodeJournal(run, 0), EpisodeLog(run, 0, 0)
     made = decided(get_strategy("basic")(observation, [], Lessons()), seed=7)
