@@ -11,12 +11,13 @@ from typing import Any, Literal, TypeAlias
 from atari_vlm import stats
 from atari_vlm.atari.games import get_game
 from atari_vlm.bench.settings import BEST_CONSTANT
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.policies.registry import ALWAYS, get_policy, is_policy
 from atari_vlm.protocols import privileges_of
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.results import summarise
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.seeds import EPISODES
 from atari_vlm.runs.settings import completed
 from atari_vlm.types import Usage
@@ -94,7 +95,7 @@ def read_cell(out: Path, folder: str, first: int | None = None) -> Cell:
     """
     game, _, name = folder.partition("/")
     try:
-        with closing(Run.read(out / folder)) as run:
+        with closing(Run.read(out / folder)) as run, legible(out / folder / FILE):
             return _cell(run, folder, first)
     except StoreError as error:
         player = name.rpartition("-s")[0] or name
@@ -136,7 +137,10 @@ def _privileges(recorded: Any, model: str, game: str) -> tuple[str, ...]:
     """What a player reads beyond the screen; computed for older runs, which lack it."""
     if isinstance(recorded, list):
         return tuple(recorded)
-    return tuple(sorted(privileges_of(get_policy(model, game)))) if is_policy(model) else ()
+    try:
+        return tuple(sorted(privileges_of(get_policy(model, game)))) if is_policy(model) else ()
+    except AtariVLMError:  # a policy that this version does not know
+        return ()
 
 
 def _status(rows: list[EpisodeRow]) -> tuple[Status, str]:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from atari_vlm.atari.games import get_game
+from atari_vlm.atari.games import GAMES
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall, read_results
 from atari_vlm.bench.variants import settings_line, variants
@@ -103,7 +103,7 @@ def render(out: Path, cells: Sequence[Cell]) -> str:
     every = [_numbers(cell) for cell in cells]
     numbers = [name for name in every[0] if any(row[name] for row in every)]
     for name in dict.fromkeys(cell.game for cell in cells):
-        game = get_game(name)
+        title = GAMES[name].title if name in GAMES else name  # of a folder that is damaged
         rows = [
             _row(out, cell, chosen, cells, numbers)
             for cell, chosen in zip(cells, told_apart, strict=True)
@@ -112,7 +112,7 @@ def render(out: Path, cells: Sequence[Cell]) -> str:
         labels = "".join(f"<th>{html.escape(label)}</th>" for label in told_apart[0])
         heads = "".join(f'<th class="number">{number}</th>' for number in numbers)
         parts += [
-            f"<h2>{html.escape(game.title)}</h2>",
+            f"<h2>{html.escape(title)}</h2>",
             f'<div class="table"><table><tr><th>player</th>{labels}{heads}<th></th><th>run</th>',
             *rows,
             "</table></div>",

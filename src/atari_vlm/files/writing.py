@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,10 +63,10 @@ def lock(path: Path, busy: str) -> IO[str]:
         busy: message of the error if another process holds the lock.
 
     Raises:
-        StoreError: another process holds the lock.
+        StoreError: another process holds the lock, or it is a link, a pipe or no file at all.
         OSError: the file cannot be opened.
     """
-    file = path.open("a+")
+    file = _open_lock(path)
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,3 +80,18 @@ def lock(path: Path, busy: str) -> IO[str]:
         file.close()
         raise StoreError(busy) from None
     return file
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """Open a lock file, itself and not what it may be a link to; a pipe is not waited for."""
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    other = f"{path} is a link or no regular file, so it cannot be a lock. Delete it."
+    if path.is_symlink():
+        raise StoreError(other)
+    number = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise StoreError(other)
+    return os.fdopen(number, "r+")

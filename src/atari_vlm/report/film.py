@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from textwrap import wrap
@@ -14,6 +15,7 @@ from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.files.writing import write_whole
 from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.types import Decision, Frame
 
 SCREEN, PANEL = (480, 420), 92
@@ -38,8 +40,7 @@ def write_film(
         StoreError: there is no such run or episode, or the file cannot be written.
         InvalidSetting: the episode has no decision from `start` on.
     """
-    run = Run.read(run_folder)
-    try:
+    with closing(Run.read(run_folder)) as run, legible(run_folder / FILE):
         played = run.decisions(episode)
         shown = islice(observations(run, episode), start, start + decisions)
         pictures = [
@@ -48,8 +49,6 @@ def write_film(
         ]
         interval = run.settings["frame_skip"]
         seconds = interval / 60 if isinstance(interval, int) else 1 / 15
-    finally:
-        run.close()
     if not pictures:
         raise InvalidSetting(
             f"Episode {episode} has {len(played)} decisions; none from {start} on."

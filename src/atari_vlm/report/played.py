@@ -165,8 +165,8 @@ class PlayedRun:
 
         if self.run.settings.get("learner") is None:
             return ()
-        made = (self.run.lessons(each, place) for each in range(episode, -1, -1))
-        lessons = next((each for each in made if each is not None), None)
+        made = self.run.lessons_until(episode)
+        lessons = None if made is None else self.run.lessons(made, place)
         if lessons is None:
             return ()
         examples = (

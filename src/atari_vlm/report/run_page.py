@@ -9,7 +9,7 @@ from typing import Any
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.costs.bill import compare
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.models.hosted.video import MOST_FPS
 from atari_vlm.policies.registry import get_policy, is_policy
 from atari_vlm.protocols import privileges_of
@@ -17,6 +17,7 @@ from atari_vlm.report.played import PlayedRun
 from atari_vlm.report.render import write
 from atari_vlm.report.replay import Replay
 from atari_vlm.runs.run import EpisodeRow, Run
+from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.settings import completed
 from atari_vlm.stats import format_score
 
@@ -55,6 +56,7 @@ def write_replay(
         if episodes is not None:
             beside = ()
         runs = [opened.enter_context(closing(Run.read(each))) for each in beside]
+        opened.enter_context(legible(run.folder / FILE))
         write(replay_of(run, episodes=episodes, evaluations=runs), path)
     return path
 
@@ -161,13 +163,28 @@ def _pictures(settings: Mapping[str, Any]) -> dict[str, Any]:
     """How the frames of its prompts became pictures; see `protocols.Depicting`."""
     recorded = settings.get("pictures")
     if isinstance(recorded, dict):
-        return recorded
+        return _plain(recorded)
     if completed(settings).get("prompt") == "embedded":
         return {"form": "motion", "side": 160}  # every checkpoint before this was recorded
     if settings.get("video"):
         return {"form": "video", "multiple": 1, "most": None, "fastest": MOST_FPS}
     said = settings.get("local")
     return {"form": "each", **({"said": said} if said else {})}
+
+
+_FORMS = frozenset({"each", "motion", "video", "mosaic"})
+
+
+def _plain(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """How pictures were made, as far as it is plain: short texts, flags, numbers up to 4096."""
+    kept = {
+        name: value
+        for name, value in recorded.items()
+        if (isinstance(value, int | float) and 0 <= value <= 4096)
+        or value is None
+        or (isinstance(value, str) and len(value) <= 1000)
+    }
+    return kept if recorded.get("form") in _FORMS else {"form": "each"}
 
 
 def _chosen(
@@ -223,4 +240,7 @@ def _privileges(run: Run) -> list[str]:
         return recorded
     if not is_policy(name):
         return []
-    return sorted(privileges_of(get_policy(name, str(run.settings["game"]))))
+    try:
+        return sorted(privileges_of(get_policy(name, str(run.settings["game"]))))
+    except AtariVLMError:  # a policy that this version does not know
+        return []

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from atari_vlm.env import AtariVLMEnvironment
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.runs.reader import RunReader
+from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.settings import completed
 from atari_vlm.types import Call, Decision, Frame, Message, Observation, Trajectory
 
@@ -31,27 +33,70 @@ def environment(settings: Mapping[str, Any]) -> AtariVLMEnvironment:
     )
 
 
+@contextmanager
+def _replayable(run: RunReader) -> Iterator[None]:
+    """Turn what a record that cannot be played causes into one StoreError."""
+    try:
+        with legible(run.folder / FILE):
+            yield
+    except StoreError:
+        raise
+    except AtariVLMError as error:  # a mode that the game does not have, an action after its end
+        raise StoreError(f"{run.folder} cannot be replayed: {error.message}") from error
+
+
 def observations(run: RunReader, episode: int) -> Iterator[Observation]:
     """What was seen before each recorded decision, and after the last one.
 
     Raises:
-        StoreError: the episode earns other rewards now than it did then.
+        StoreError: the episode cannot be played, or earns other rewards now than it did then.
     """
-    env = environment(run.settings)
-    row = next((row for row in run.episodes() if row.episode == episode), None)
-    if row is None:
-        raise StoreError(f"{run.folder} has no episode {episode}.")
-    env.begin(seed=row.seed, episode=episode)
-    yield env.observe()
-    for number, (action, frames, reward) in enumerate(run.plays(episode)):
-        earned = env.advance(env.legal.index(action), frames)
-        if reward is not None and earned != reward:
-            raise StoreError(
-                f"Episode {episode} in {run.folder} does not replay: decision {number} earned "
-                f"{reward:g} then and {earned:g} now (recorded with ale-py "
-                f"{run.settings.get('ale_py')})."
-            )
+    with _replayable(run):
+        env = environment(run.settings)
+        row = next((row for row in run.episodes() if row.episode == episode), None)
+        if row is None:
+            raise StoreError(f"{run.folder} has no episode {episode}.")
+        env.begin(seed=row.seed, episode=episode)
         yield env.observe()
+        for number, (action, frames, reward) in enumerate(run.plays(episode)):
+            _check_playable(run, episode, env, number, action)
+            earned = env.advance(env.legal.index(action), frames)
+            if reward is not None and earned != reward:
+                raise StoreError(
+                    f"Episode {episode} in {run.folder} does not replay: decision {number} earned "
+                    f"{reward:g} then and {earned:g} now (recorded with ale-py "
+                    f"{run.settings.get('ale_py')})."
+                )
+            yield env.observe()
+
+
+def _check_playable(
+    run: RunReader, episode: int, env: AtariVLMEnvironment, number: int, action: str
+) -> None:
+    if action not in env.legal:
+        raise StoreError(
+            f"Episode {episode} in {run.folder} does not replay: decision {number} is {action!r}, "
+            f"which {env.game.title} does not have. Choose another run."
+        )
+
+
+def recorded_decisions(
+    run: RunReader, episode: int, env: AtariVLMEnvironment
+) -> tuple[Decision, ...]:
+    """The decisions of an episode that is to be continued.
+
+    Raises:
+        StoreError: one of them cannot be played in this environment.
+    """
+    decisions = run.decisions(episode)
+    for number, decision in enumerate(decisions):
+        _check_playable(run, episode, env, number, decision.action)
+        if decision.frames > env.frame_skip:
+            raise StoreError(
+                f"Episode {episode} in {run.folder} does not replay: decision {number} holds its "
+                f"action for {decision.frames} frames, and lasts {env.frame_skip}."
+            )
+    return tuple(decisions)
 
 
 def pictures(run: RunReader) -> Callable[[int, int], Frame]:
@@ -65,7 +110,10 @@ def pictures(run: RunReader) -> Callable[[int, int], Frame]:
     def frame(episode: int, step: int) -> Frame:
         if episode < 0:
             return run.adopted_frame(episode, step)
-        return next(islice(observations(run, episode), step, None)).frames[-1]
+        if step >= 0:
+            for seen in islice(observations(run, episode), step, None):
+                return seen.frames[-1]
+        raise StoreError(f"{run.folder} lacks the frame {step} of episode {episode}.")
 
     return frame
 
@@ -73,7 +121,8 @@ def pictures(run: RunReader) -> Callable[[int, int], Frame]:
 def trajectory_for_learner(run: RunReader, episode: int) -> Trajectory:
     """An episode without frames and calls, as it is passed on from the session that plays it."""
     bare = run.trajectory(episode)
-    legal = environment(run.settings).legal
+    with _replayable(run):
+        legal = environment(run.settings).legal
     return replace(
         bare,
         steps=tuple(

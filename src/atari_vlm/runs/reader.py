@@ -91,6 +91,7 @@ class RunReader(TableReader):
     def episodes(self) -> list[EpisodeRow]:
         """Every episode begun, in order."""
         self._check("episodes")
+        self._check_scores()
         found = self._all(
             "SELECT episode, seed, status, score, decisions, frames, message, worker"
             " FROM episodes ORDER BY episode"
@@ -255,6 +256,13 @@ class RunReader(TableReader):
         self._check("lessons", "episode = ?", episode)
         row = self._one("SELECT value FROM lessons WHERE episode = ?", episode)
         return records.lessons_from_json(row[0], frame) if row else None
+
+    @readable
+    def lessons_until(self, episode: int) -> int | None:
+        """The last episode up to this one that lessons were made for; None if there are none."""
+        self._check("lessons")
+        row = self._one("SELECT max(episode) FROM lessons WHERE episode <= ?", episode)
+        return row[0] if row else None
 
     @readable
     def learning_calls(self) -> list[Call]:

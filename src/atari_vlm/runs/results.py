@@ -9,6 +9,7 @@ from typing import Any
 from atari_vlm import stats
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.runs.reader import EpisodeRow, RunReader
+from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.totals import LEARNING
 from atari_vlm.types import Usage
 
@@ -95,6 +96,13 @@ def summarise(
         seconds: wall-clock time of this call.
         privileges: of the player.
     """
+    with legible(run.folder / FILE):
+        return _summary(run, first, before, seconds, privileges)
+
+
+def _summary(
+    run: RunReader, first: int | None, before: int, seconds: float, privileges: tuple[str, ...]
+) -> Summary:
     rows = run.episodes()
     counted = [row for row in rows if first is None or row.episode < first]
     whole = len(counted) == len(rows)

@@ -22,7 +22,12 @@ from atari_vlm.protocols import Learner, Model, Policy
 from atari_vlm.rollout import steps
 from atari_vlm.runs.episode_log import EpisodeJournal, EpisodeLog
 from atari_vlm.runs.learning import lessons_for
-from atari_vlm.runs.playback import environment, pictures, trajectory_for_learner
+from atari_vlm.runs.playback import (
+    environment,
+    pictures,
+    recorded_decisions,
+    trajectory_for_learner,
+)
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Lessons, Limits, Step, Trajectory
 
@@ -141,7 +146,7 @@ async def _episode(
     seed = job.seeds[episode]
     log = EpisodeLog(run, episode, seed)
     env = environment(run.settings)
-    made = tuple(run.decisions(episode))
+    made = recorded_decisions(run, episode, env)
     model = job.model and JournaledModel(job.model, EpisodeJournal(run, episode))
     resumed = Recorded(job.policy(model, lessons), made)
     ACCOUNT.set(job.budget.account(episode))  # for this task: the episode pays for what it asks

@@ -67,6 +67,18 @@ class TableReader:
         if count and not count == distinct == last + 1:
             raise ValueError(f"decisions of episode {episode} are missing")
 
+    def _check_scores(self) -> None:
+        """Raise ValueError if the score of a finished episode is not the sum of its rewards."""
+        if ("scores", "", ()) in self._checked:
+            return
+        query = (
+            "SELECT episode FROM episodes WHERE status = 'finished' AND abs(score - (SELECT"
+            " total(reward) FROM steps WHERE steps.episode = episodes.episode)) > 1e-6 LIMIT 1"
+        )
+        if found := self._one(query):
+            raise ValueError(f"the score of episode {found[0]} is not the sum of its rewards")
+        self._checked.add(("scores", "", ()))
+
     def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a query, all of one moment."""
         path = self.folder / FILE
