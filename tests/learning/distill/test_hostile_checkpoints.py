@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.errors import ModelUnusable, StoreError
+from atari_vlm.learning.distill.run import _drafted_folder, _remove_drafts
 from atari_vlm.learning.distill.settings import DistillSettings
 
 NAN = math.nan
@@ -133,3 +134,58 @@ def test_a_damaged_checkpoint_is_said_and_never_runs_code(trainer, tmp_path, nam
     with pytest.raises(StoreError, match=r"checkpoint\.pt is damaged .*delete it to train from"):
         trainer.load(path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.training
+def test_a_full_disk_keeps_the_last_checkpoint_and_leaves_nothing_behind(trainer, tmp_path):
+    resource = pytest.importorskip("resource")
+    from atari_vlm.learning.distill.architecture import save_pretrained
+
+    saved = (tmp_path / "checkpoint.pt").read_bytes()
+    trainer.step(np.random.default_rng(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            trainer.save(tmp_path / "checkpoint.pt")
+        with pytest.raises(OSError, match="File too large"):
+            save_pretrained(trainer.model, trainer.tokenizer, ("pong",), tmp_path / "weights")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "checkpoint.pt").read_bytes() == saved
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "weights"}
+    trainer.load(tmp_path / "checkpoint.pt")
+    assert trainer.steps == 1
+
+
+def test_what_a_killed_run_left_half_written_is_removed_and_links_are_not_followed(tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("kept")
+    out = tmp_path / "out"
+    for name in ("data/.pong-held-00000.parquet.abc", ".checkpoint.pt.abc", ".weights.abc/config"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("half")
+    (out / ".weights.link").symlink_to(precious)
+    (out / "checkpoint.pt").write_text("whole")
+    _remove_drafts(out)
+    assert sorted(path.name for path in out.rglob("*")) == ["checkpoint.pt", "data"]
+    assert (precious / "file").read_text() == "kept"
+
+
+def test_weights_take_their_place_with_all_their_files_or_not_at_all(tmp_path):
+    place = tmp_path / "weights"
+
+    def write(content, end=None):
+        with _drafted_folder(place) as draft:
+            (draft / "config.json").write_text(content)
+            assert not place.exists() or (place / "config.json").read_text() != content
+            if end is not None:
+                raise end
+
+    write("first")
+    write("second")
+    with pytest.raises(KeyboardInterrupt):
+        write("third", KeyboardInterrupt())
+    assert (place / "config.json").read_text() == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["weights"]

@@ -264,12 +264,18 @@ def save_pretrained(
 
     Raises:
         ModelUnusable: a weight is not finite; nothing is written.
+        OSError: the disk is full, or the folder cannot be written.
     """
+    from safetensors import SafetensorError
+
     for name, weight in model.named_parameters():
         if not bool(weight.isfinite().all()):
             raise ModelUnusable(f"The weight {name} is not finite, so nothing is written.")
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as error:  # all that can fail is the disk
+        raise OSError(str(error)) from error
     (folder / "model.safetensors").chmod(0o644)
     build_processor(tokenizer).save_pretrained(folder)
     (folder / "answers.json").write_text(json.dumps(answer_rules(games)))

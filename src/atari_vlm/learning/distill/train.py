@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
 import os
 import time
@@ -173,8 +174,10 @@ class Trainer:
             "seconds": self.seconds,
             "rounds": self.rounds,
         }
+        content = io.BytesIO()  # a full disk is an OSError here, and a RuntimeError inside torch
+        torch.save(state, content)
         with drafted(path) as draft, draft.open("wb") as file:
-            torch.save(state, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
 
