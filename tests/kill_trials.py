@@ -1,0 +1,333 @@
+"""Trials: a program is stopped again and again, and must end as if it never had been.
+
+    python -m tests.kill_trials run --kills 68        # the trial of `make trial-kills`
+    python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM --seed 3
+
+A paid server on the loopback interface answers by what it is shown, so that any difference in what
+was played changes everything after it. The program is a run (4 games, 2 at a time, in-context
+learning, 2 decisions a call), a bench with two worker processes, or a training with evaluations.
+Each stop comes 1.2 to 3.5 seconds after the start, and as much later as starting takes longer than
+a second. A bench is hit at its parent, at one of its workers, or at all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atari_vlm.runs.run import Run
+from atari_vlm.types import Decision
+from tests.servers import Server
+from tests.vendor_apis import Answer
+
+PROGRAMS = {
+    "run": ["play", "--game", "breakout", "--model", "gpt-4o", "--no-replay", "--run", "OUT/r"],
+    "bench": ["bench", "--games", "breakout,pong", "--models", "gpt-4o,gpt-4o+blank"],
+    "train": ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"],
+}
+OWN = {
+    "run": ["--icl", "--parallel", "2"],
+    "bench": ["--no-baselines", "--processes", "2", "--out", "OUT", "--budget", "1000"],
+    "train": ["--icl", "--evaluations", "1", "--parallel", "2"],
+}
+AT_ONCE = {"run": 2, "bench": 2, "train": 2}
+"""Games that are played at the same time, each of which may repeat one call for each stop."""
+
+
+@dataclass
+class Outcome:
+    """What came of a trial."""
+
+    sent: dict[str, int] = field(default_factory=dict)
+    """Signals by name."""
+    stopped: int = 0
+    """How many of them ended the program."""
+    calls: int = 0
+    repeated: int = 0
+    most_repeated: int = 0
+    """Calls that may have been repeated: one for each game at a time and stop."""
+    same: bool = False
+    """Whether every run is as without stops."""
+    dollars_short: float = 0.0
+    """What the server billed beyond what the runs count, uncertain requests included."""
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+    """Outputs and exit codes that should not be."""
+
+    @property
+    def good(self) -> bool:
+        return (
+            self.same
+            and self.repeated <= self.most_repeated
+            and self.dollars_short < 1e-9
+            and not self.problems
+        )
+
+
+TOKENS = (1000, 0, 50)
+PRICE = 1000 * 2.5e-6 + 50 * 10e-6
+"""Of an answer of gpt-4o, in dollars."""
+
+
+def answer(delay: float) -> Any:
+    """A script for the server: two decisions that depend on every word and picture."""
+
+    def script(number: int, body: dict[str, Any]) -> Answer:
+        digest = hashlib.sha256(json.dumps(body["messages"]).encode()).digest()
+        moves = [("NOOP", "RIGHT", "LEFT", "FIRE")[byte % 4] for byte in digest[:2]]
+        text = ", ".join(f"{m} x{1 + byte % 4}" for m, byte in zip(moves, digest[2:], strict=False))
+        if digest[4] % 9 == 0 and len(body["messages"]) < 6:
+            text = "Hmm."
+        return Answer(text=f"ACTIONS: {text}", tokens=TOKENS, delay=delay)
+
+    return script
+
+
+class Trial:
+    """One program with a server.
+
+    Args:
+        program: a name of PROGRAMS.
+        place: an empty folder.
+        episodes: of every run.
+        decisions: of an episode.
+        delay: seconds before each answer.
+    """
+
+    def __init__(
+        self, program: str, place: Path, *, episodes: int, decisions: int, delay: float
+    ) -> None:
+        self.program, self.place, self.delay = program, place, delay
+        self._more = ["--episodes", str(episodes), "--max-decisions", str(decisions)]
+
+    def command(self, out: Path) -> list[str]:
+        words = [*PROGRAMS[self.program], *OWN[self.program], *self._more]
+        words += ["--decisions-per-call", "2", "--prompt", "basic"]
+        return [sys.executable, "-m", "atari_vlm.cli.app"] + [
+            word.replace("OUT", str(out)) for word in words
+        ]
+
+    def start(self, server: Server, out: Path) -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            "OPENAI_BASE_URL": server.base_url,
+            "OPENAI_API_KEY": "planted-key-of-the-trial",
+        }
+        return subprocess.Popen(
+            self.command(out),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=hear_ctrl_c,
+        )
+
+    def whole(self) -> tuple[dict[str, Any], int, float]:
+        """The records without a stop, the calls, and the seconds until the first one."""
+        out = self.place / "whole"
+        out.mkdir()
+        with Server(answer(0.0), record=False) as server:
+            begun = time.monotonic()
+            process = self.start(server, out)
+            first = 0.0
+            while process.poll() is None:
+                if server.count and not first:
+                    first = time.monotonic() - begun
+                time.sleep(0.01)
+            errors = process.communicate()[1]
+            assert process.returncode == 0, errors
+            return records(out), server.count, first
+
+    def stopped(self, names: list[str], kills: int, rng: random.Random) -> Outcome:
+        """Stop it `kills` times, then let it end; compare."""
+        expected, calls, first = self.whole()
+        out, outcome = self.place / "stopped", Outcome()
+        out.mkdir()
+        begun = time.monotonic()
+        with Server(answer(self.delay), record=False) as server:
+            for _ in range(kills):
+                process = self.start(server, out)
+                wait = rng.uniform(1.2, 3.5) + max(0.0, first - 1.0)
+                try:
+                    process.wait(wait)
+                except subprocess.TimeoutExpired:
+                    self._hit(process, rng.choice(names), rng, outcome)
+                else:
+                    break
+            end = self.start(server, out)
+            _, errors = end.communicate(timeout=1800)
+            if end.returncode:
+                outcome.problems.append(f"the last one: {end.returncode}, {errors[-800:]}")
+            outcome.calls = server.count
+        outcome.repeated = outcome.calls - calls
+        outcome.most_repeated = AT_ONCE[self.program] * sum(outcome.sent.values())
+        outcome.same = records(out) == expected
+        outcome.dollars_short = outcome.calls * PRICE - spent(out)
+        outcome.seconds = time.monotonic() - begun
+        return outcome
+
+    def _hit(
+        self, process: subprocess.Popen[str], name: str, rng: random.Random, outcome: Outcome
+    ) -> None:
+        """Send a signal, and wait for the end of the program, or of a worker of a bench."""
+        number = getattr(signal, name)
+        group = alive_in_group(process.pid)
+        target = rng.choice(["parent", "worker", "group"]) if self.program == "bench" else "parent"
+        workers = [pid for pid in group if pid != process.pid]
+        where = f"{name} to the {target}" if self.program == "bench" else name
+        outcome.sent[where] = outcome.sent.get(where, 0) + 1
+        if target == "worker" and workers:
+            os.kill(rng.choice(workers), number)
+            time.sleep(rng.uniform(0.2, 1.0))
+            number = signal.SIGKILL
+            target = "parent"
+        (os.killpg if target == "group" else os.kill)(process.pid, number)
+        sent = time.monotonic()
+        try:
+            _, errors = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            outcome.problems.append(f"{where}: it did not end")
+            return
+        outcome.stopped += 1
+        self._check(process, number, errors, where, time.monotonic() - sent, outcome)
+
+    def _check(
+        self,
+        process: subprocess.Popen[str],
+        number: int,
+        errors: str,
+        where: str,
+        seconds: float,
+        outcome: Outcome,
+    ) -> None:
+        killed = number == signal.SIGKILL
+        code = -number if killed else 128 + number
+        # It may have ended by itself in the meantime, and a signal may come before it can be heard.
+        if process.returncode not in (code, 0, -number):
+            outcome.problems.append(f"{where}: {process.returncode}, {errors[-800:]}")
+        if "Traceback" in errors and process.returncode == code:
+            outcome.problems.append(f"{where}: {errors[-800:]}")
+        for _ in range(40):
+            if not (left := alive_in_group(process.pid)):
+                return
+            time.sleep(0.1)
+        outcome.problems.append(f"{where}: {len(left)} processes were left")
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def records(out: Path) -> dict[str, Any]:
+    """Everything that the runs in a folder hold, but for the clock and the money."""
+    return {str(p.parent.relative_to(out)): record(p.parent) for p in out.rglob("run.sqlite")}
+
+
+def record(folder: Path) -> Any:
+    with opened(folder) as run:
+        rows = [
+            (row.episode, row.seed, row.status, row.score, row.decisions, row.frames)
+            for row in run.episodes()
+        ]
+        played = [
+            (
+                d.action,
+                d.frames,
+                d.source,
+                d.reason,
+                [(c.prompt.text, c.reply.text) for c in d.calls],
+            )
+            for row in run.episodes()
+            for d in run.decisions(row.episode)
+        ]
+        return rows, played, [run.rewards(row.episode) for row in run.episodes()]
+
+
+def told(decision: Decision) -> list[tuple[str, str]]:
+    """What the model was asked for a decision, and what it answered."""
+    return [(call.prompt.text, call.reply.text) for call in decision.calls]
+
+
+def spent(out: Path) -> float:
+    """Dollars that the runs in a folder count, uncertain requests at their most."""
+    total = 0.0
+    for path in out.rglob("run.sqlite"):
+        with opened(path.parent) as run:
+            total += run.spent()[1]
+    return total
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Run]:
+    run = Run.read(folder)
+    try:
+        yield run
+    finally:
+        run.close()
+
+
+def alive_in_group(group: int) -> list[int]:
+    """The processes of a group, but for those that ended and that nobody has waited for."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, _, rest = path.read_text().rpartition(")")
+        except OSError:  # it has just ended
+            continue
+        fields = rest.split()
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def hear_ctrl_c() -> None:
+    """What is started in the background is told to ignore Ctrl-C; this undoes that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program", choices=list(PROGRAMS))
+    parser.add_argument("--kills", type=int, default=68)
+    parser.add_argument("--signals", default="SIGKILL")
+    parser.add_argument("--episodes", type=int, default=4)
+    parser.add_argument("--decisions", type=int, default=600)
+    parser.add_argument("--delay", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        trial = Trial(
+            asked.program,
+            Path(place),
+            episodes=asked.episodes,
+            decisions=asked.decisions,
+            delay=asked.delay,
+        )
+        outcome = trial.stopped(asked.signals.split(","), asked.kills, random.Random(asked.seed))
+    sent = ", ".join(f"{count} x {name}" for name, count in sorted(outcome.sent.items()))
+    print(f"{asked.program}: {sent or 'ended before the first signal'}; {outcome.seconds:.0f} s")
+    print(f"  the same record as without stops: {'yes' if outcome.same else 'NO'}")
+    print(
+        f"  {outcome.calls} calls, {outcome.repeated} of them repeated; "
+        f"{outcome.most_repeated} may be"
+    )
+    print(f"  billed and not counted: ${max(0.0, outcome.dollars_short):.4f}")
+    for problem in outcome.problems:
+        print(f"  PROBLEM: {problem}")
+    return 0 if outcome.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
