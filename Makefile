@@ -3,6 +3,7 @@
 # make fuzz [FUZZ=100]                                          the tests that try inputs by chance, with more of them
 # make docs                                                     the documentation, into site/
 # make bench                                                    the benchmarks, one after the other
+# make trials                                                   stops and power cuts at any moment (15 minutes)
 # make coverage                                                 how often intervals cover, by method
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -15,7 +16,7 @@ ARGS ?=
 # Two busy threads on two cores can be fifty times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: play test check fuzz docs bench browser clean coverage
+.PHONY: play test check fuzz docs bench browser trials clean coverage
 
 play: $(VENV)/base
 	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
@@ -49,6 +50,12 @@ bench: $(VENV)/dev
 
 coverage: $(VENV)/dev
 	$(BIN)/python benchmarks/coverage.py
+
+trials: $(VENV)/dev
+	$(BIN)/python -m tests.kill_trials run --kills 68
+	$(BIN)/python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30
+	$(BIN)/python -m tests.kill_trials train --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30
+	$(BIN)/python -m tests.power_cuts --calls 100 --cuts 2000
 
 # The replay page is tested in a real browser; where Debian's packages are to be had, take its own.
 browser:

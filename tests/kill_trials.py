@@ -6,8 +6,8 @@
 A paid server on the loopback interface answers by what it is shown, so that any difference in what
 was played changes everything after it. The program is a run (4 games, 2 at a time, in-context
 learning, 2 decisions a call), a bench with two worker processes, or a training with evaluations.
-Each stop comes 1.2 to 3.5 seconds after the start, and as much later as starting takes longer than
-a second. A bench is hit at its parent, at one of its workers, or at all of them.
+Each stop comes 0.2 to 2.5 seconds after the first request of a program that takes a second or so to
+start; one in eight comes while it starts. A bench is hit at its parent, at a worker, or at all.
 """
 
 from __future__ import annotations
@@ -161,13 +161,17 @@ class Trial:
         with Server(answer(self.delay), record=False) as server:
             for _ in range(kills):
                 process = self.start(server, out)
-                wait = rng.uniform(1.2, 3.5) + max(0.0, first - 1.0)
-                try:
-                    process.wait(wait)
-                except subprocess.TimeoutExpired:
-                    self._hit(process, rng.choice(names), rng, outcome)
+                if rng.random() < 1 / 8:
+                    ended = wait(process, rng.uniform(0.0, first))
                 else:
+                    count = server.count
+                    while server.count == count and process.poll() is None:
+                        time.sleep(0.01)
+                    ended = wait(process, rng.uniform(0.2, 2.5))
+                if ended:
+                    process.communicate()
                     break
+                self._hit(process, rng.choice(names), rng, outcome)
             end = self.start(server, out)
             _, errors = end.communicate(timeout=1800)
             if end.returncode:
@@ -228,6 +232,15 @@ class Trial:
             time.sleep(0.1)
         outcome.problems.append(f"{where}: {len(left)} processes were left")
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait(process: subprocess.Popen[str], seconds: float) -> bool:
+    """Wait, and say whether the process has ended meanwhile."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def records(out: Path) -> dict[str, Any]:
@@ -304,7 +317,7 @@ def main() -> int:
     parser.add_argument("--signals", default="SIGKILL")
     parser.add_argument("--episodes", type=int, default=4)
     parser.add_argument("--decisions", type=int, default=600)
-    parser.add_argument("--delay", type=float, default=0.1)
+    parser.add_argument("--delay", type=float, default=0.4)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
