@@ -119,6 +119,8 @@ class Liar(Server):
     def __init__(self, lie: Lie, wire: Wire, *, honest: int = 0) -> None:
         super().__init__()
         self._lie, self._wire, self._honest = lie, wire, honest
+        self.slow = False
+        """Whether only a time-out ends the lie."""
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

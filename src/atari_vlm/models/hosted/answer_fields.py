@@ -154,7 +154,9 @@ def counts_of(value: object, both: tuple[str, str], optional: str = "") -> Field
     for name in both:
         if name not in counts and (stated.get(name) is not None or name != optional):
             return None
-    return counts
+    flat = [counts, *(entry for entry in counts.values() if isinstance(entry, dict))]
+    negative = any(isinstance(n, int) and n < 0 for entries in flat for n in entries.values())
+    return None if negative else counts
 
 
 _DETAILS = ("cache_creation", "server_tool_use")
@@ -168,7 +170,7 @@ def _numbers(value: Fields) -> Fields:
         if isinstance(entry, bool):
             continue
         if isinstance(entry, int) or (isinstance(entry, float) and entry.is_integer()):
-            kept[word(name)] = int(max(-LARGEST_COUNT, min(entry, LARGEST_COUNT)))
+            kept[word(name)] = max(-1, int(min(entry, LARGEST_COUNT)))
     return kept
 
 

@@ -179,9 +179,10 @@ def _google(endpoint: Endpoint) -> Backend:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
-    from atari_vlm.models.hosted.network import certificates
+    from atari_vlm.models.hosted.network import certificates, certificates_from
 
-    certificates()  # google-genai reads them for connections of its own, also for http addresses
+    if certificates_from():  # google-genai reads them for calls of its own, at any address
+        certificates()
     # It would also open a second client with the proxies of the environment, for calls that are
     # never made here. It makes no retries by default.
     unused = SynchronousClient(transport=MockTransport(lambda request: Response(500)))
