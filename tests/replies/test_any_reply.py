@@ -118,7 +118,7 @@ def test_a_good_reply_behind_closed_thoughts_means_what_it_meant_alone(case, tho
 @fuzzed(400)
 @given(st.sampled_from(GOOD), st.lists(st.sampled_from(TAGS), min_size=1, max_size=3))
 def test_a_good_reply_within_thoughts_is_none(case, tags):
-    inside = case.reply
+    inside = case.reply.replace("```", "")  # a fence within a fence ends it
     for begin, end in tags:
         inside = begin + inside + end
     assert parse_plans(inside, case.legal, 4, 4).plans == ()

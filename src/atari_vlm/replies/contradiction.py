@@ -86,5 +86,9 @@ def _opposes(sentence: str, name: re.Match[str], action: str) -> bool:
     if _LABELLED.search(before) and not _OF_ANOTHER_TIME.search(before):
         return True
     around = before + " " + after
+    if not _OF_ANOTHER_TIME.search(before) and not NEGATION.search(before):
+        clause = before.rpartition(",")[2] + " " + after.partition(",")[0]
+        if not re.sub(r"[\W\d]|x\b|frames?|for", "", clause):
+            return True
     alone = not re.sub(r"[\W\d]|x\b|frames?|for", "", around)
     return alone or bool(PREFERS.search(around) and not NEGATION.search(around))

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from atari_vlm.replies.reply_grammar import (
@@ -69,6 +69,8 @@ class JSONAnswer:
     frames: Any = None
     actions: Any = None
     """Value of its "actions", a list of several answers if the model followed the format."""
+    others: tuple[Any, ...] = ()
+    """Values of other keys that may name an action too; those that do must name the same."""
 
 
 def find_json(text: str) -> list[JSONAnswer]:
@@ -118,7 +120,9 @@ def _whole(text: str) -> Iterator[JSONAnswer]:
 def _json_answer(start: int, end: int, value: dict[str, Any]) -> JSONAnswer:
     _check_refusal(value)
     action, frames, actions = _find(value, 0)
-    return JSONAnswer(start, end, action, frames, actions)
+    named = [value[key] for key in _ACTION_KEYS if isinstance(value.get(key), str | int)]
+    named += actions if action is not None and isinstance(actions, list) else []
+    return JSONAnswer(start, end, action, frames, actions, tuple(named) if len(named) > 1 else ())
 
 
 def _check_refusal(value: dict[str, Any]) -> None:
@@ -138,7 +142,7 @@ def _find(value: Any, depth: int) -> tuple[Any, Any, Any]:
         return (found.action, found.frames, found.actions) if found else (None, None, None)
     if not isinstance(value, dict) or depth > _DEEPEST:
         return None, None, None
-    action, frames = _first(value, _ACTION_KEYS), _first(value, _FRAMES_KEYS)
+    action, frames = _first(value, _ACTION_KEYS), _frames(value)
     actions = _first(value, _LIST_KEYS)
     if isinstance(action, dict):
         inner, inner_frames, inner_actions = _find(action, depth + 1)
@@ -149,6 +153,9 @@ def _find(value: Any, depth: int) -> tuple[Any, Any, Any]:
     if action is not None or actions is not None:
         return action, frames, actions
     for key in _WRAPPERS:
+        said = value.get(key)
+        if isinstance(said, str) and said.strip()[:1] not in ("", "{"):
+            return said, frames, None  # {"content": "ACTION: LEFT x3"}
         found_inside = _find(value.get(key), depth + 1)
         if found_inside[0] is not None or found_inside[2] is not None:
             return found_inside
@@ -164,6 +171,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise UnclearReply(f"The JSON of the reply gives {quoted(key)} twice.")
         value[key] = item
     return value
+
+
+def _frames(value: dict[str, Any]) -> Any:
+    """The duration of an object. Raises UnclearReply if it has two."""
+    told = [value[key] for key in _FRAMES_KEYS if value.get(key) not in (None, "")]
+    if any(other != told[0] for other in told[1:]):
+        raise UnclearReply("The JSON of the reply gives two different numbers of frames.")
+    return told[0] if told else None
 
 
 def _first(value: dict[str, Any], keys: Sequence[str]) -> Any:
@@ -187,8 +202,8 @@ def single_item(value: JSONAnswer) -> JSONAnswer:
             item = items[0]
             if isinstance(item, dict):
                 action, frames, _ = _find(item, 0)
-                return JSONAnswer(value.start, value.end, action, _or(frames, value.frames))
-            return JSONAnswer(value.start, value.end, item, value.frames)
+                return replace(value, action=action, frames=_or(frames, value.frames))
+            return replace(value, action=item, actions=None)
         if isinstance(items, list) and len(items) > 1:
             raise UnclearReply("The reply lists several actions; name the one to play now.")
     return value
@@ -221,9 +236,22 @@ def plan_from_json(grammar: ReplyGrammar, value: JSONAnswer) -> ParsedPlan:
                 f"{grammar.listed}."
             )
         parsed = ParsedPlan(Plan(grammar.numbered(int(number)), grammar.longest))
+    _check_others(grammar, value, parsed.plan.action)
     if value.frames is None:
         return parsed
     frames, note = grammar.frames(value.frames)
     if timed and frames != parsed.plan.frames:
         raise UnclearReply("The reply gives two different numbers of frames.")
     return ParsedPlan(Plan(parsed.plan.action, frames), note)
+
+
+def _check_others(grammar: ReplyGrammar, value: JSONAnswer, action: str) -> None:
+    """Raise UnclearReply if another key of the object names another action."""
+    for other in value.others:
+        with suppress(UnclearReply):
+            named = plan_from_json(grammar, JSONAnswer(0, 0, other)).plan.action
+            if named != action:
+                break
+    else:
+        return
+    raise UnclearReply(f"The JSON of the reply names {action} and {named}; name one action.")

@@ -150,7 +150,13 @@ def _plans_from_json(grammar: ReplyGrammar, value: JSONAnswer) -> list[ParsedPla
         raise UnclearReply('The "actions" of the JSON are empty; list at least one.')
     if value.frames is not None:
         raise UnclearReply('The JSON gives "frames" outside its "actions"; give each plan its own.')
-    return _not_the_prompt(grammar, [_plan_from_item(grammar, item) for item in value.actions])
+    plans = [_plan_from_item(grammar, item) for item in value.actions]
+    if (
+        value.action is not None
+        and plan_from_json(grammar, JSONAnswer(0, 0, value.action)) != plans[0]
+    ):
+        raise UnclearReply('The "action" of the JSON is not the first of its "actions".')
+    return _not_the_prompt(grammar, plans)
 
 
 def _plan_from_item(grammar: ReplyGrammar, item: Any) -> ParsedPlan:
@@ -212,6 +218,8 @@ def _split(line: str) -> list[str]:
 
 
 def _plans_from_items(grammar: ReplyGrammar, items: Sequence[str]) -> list[ParsedPlan]:
+    if not items:
+        raise UnclearReply(f"The reply ends before its actions: name some of {grammar.listed}.")
     bare = [item for item in items if _DIGITS.fullmatch(item)]
     if bare and len(bare) < len(items):
         raise UnclearReply(

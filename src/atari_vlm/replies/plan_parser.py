@@ -1,7 +1,7 @@
 r"""Parse the legal plan of a model's reply: tolerant of form, without guessing.
 
 This is the grammar, for one plan and for several (`multi_plan_parser`); docs/replies.md has it with
-examples, and tests/replies/corpus holds what a careful person reads in more than 900 replies.
+examples, and tests/replies/corpus holds what a careful person reads in more than 1,190 replies.
 
 A reply of at most `characters.LONGEST` characters is read as a person sees it: without invisible
 characters and markup, look-alike letters as Latin ones. Thoughts (`thoughts`) are set apart and
@@ -55,7 +55,7 @@ from atari_vlm.replies.reply_grammar import (
     grammar_of,
 )
 from atari_vlm.replies.thoughts import separate
-from atari_vlm.replies.words import HEDGE, SEEMS_TO_REFUSE, refusal_in
+from atari_vlm.replies.words import APOLOGISES, HEDGE, SEEMS_TO_REFUSE, refusal_in
 from atari_vlm.types import Plan
 
 REFUSAL = "The model refused to answer."
@@ -156,7 +156,10 @@ def parse_plan(text: str, legal: Sequence[str], longest: int) -> ParsedReply:
 def plan_of(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan:
     """The one plan of a reply. Raises UnclearReply or Refused if it has none."""
     try:
-        return _parse_labelled(grammar, answer) or _parse_unlabelled(grammar, answer)
+        plan = _parse_labelled(grammar, answer)
+        if plan is None and APOLOGISES.search(answer.text):
+            raise Refused
+        return plan or _parse_unlabelled(grammar, answer)
     except Refused:
         raise
     except UnclearReply:

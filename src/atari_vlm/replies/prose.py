@@ -48,13 +48,14 @@ _I_WILL = (
     r"|am[ ]going[ ]to|(?:need|want|have)[ ]to)){0,2}"
 )
 _CHOOSES = re.compile(
-    rf"""(?:^(?:{_MOVE}|moving|going|pressing|choosing|now|keep[ ](?:going|moving|pressing))
+    rf"""(?:^(?:{_MOVE}|moving|going|pressing|choosing|selecting|now
+        |keep[ ](?:going|moving|pressing))
         {_THING}
     |(?:^|[,:;][ ]?|\b(?:and|so|then|now|therefore|thus|hence|please|just|simply|first|I|I'll|I'd|we
         |will|should|must|would|let's|me|(?:need|have|want|going|time|best|move|action|plan|decision
         |choice|it)(?:[ ](?:is|now|here))?[ ]to|is[ ]to)[ ]){_PRESS}
     |\b(?:so|then|therefore|thus|hence|go(?:ing)?[ ]with
-    |(?:(?:action|answer|choice|decision|option)(?:[ ](?:here|now))?
+    |(?:(?:action|answer|choice|decision|option)(?:[ ](?:here|now|chosen|selected))?
         |move(?=[ ](?:is|would|should|will)[ ]))
         (?:[ ](?:is|(?:would|should|will)[ ]be))?
         (?:[ ]to[ ]{_MOVE})?
@@ -235,7 +236,9 @@ def _around(text: str, start: int, end: int) -> tuple[str, str]:
     before = _BULLET.sub("", before)
     after = text[end : end + 300]
     stop = _STOP.search(after)
-    return before, after[: stop.end()] if stop else after
+    if stop is None:
+        return before, after
+    return before, after[: stop.end() + (after[stop.end() : stop.end() + 1] == "?")]
 
 
 def _meaning(text: str, mention: re.Match[str]) -> _Meaning:

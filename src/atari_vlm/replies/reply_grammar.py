@@ -74,7 +74,7 @@ _DURATION = re.compile(DURATION, re.IGNORECASE | re.VERBOSE)
 
 _THING = r"(?:paddle|ship|player|sub(?:marine)?|car|cannon|gun|chicken|frog|joystick|stick|cursor)"
 _ANSWER = re.compile(
-    rf"""[\s("'\[<.]{{0,8}}
+    rf"""[\s("'\[<.{{]{{0,8}}
     (?P<before>(?:(?:I|I'll|I'd|I'm|we|will|would|should|must|let's|please|the|my|best|final|next|answer
         |action|move|moving|press|pressing|push|go|going|keep|hold|choose|select|pick|option|number|with
         |is|arrow|player[ _]a|k|key)(?:[ ]{{1,3}}|:[ ]?|[._][ ]?)|arrow){{0,6}})
@@ -108,7 +108,9 @@ _ARROWS = {
 _NAME = re.compile(rf"(?<!\w){CHORD}(?!\w)")
 _CEASE = re.compile(r"\bhold[ ]{1,3}(?:the )?$", re.IGNORECASE)
 _CONTRARY = re.compile(
-    r"\b(?:not|no|never|don't|avoid|or|maybe|perhaps|if|unless|wrong|bad)\b|n't\b", re.I
+    r"\b(?:kidding|joking|wait|ignore|cancel\w*|mistake|correction|instead|rather|better|scratch)\b|"
+    r"\b(?:not|no|never|don't|avoid|or|maybe|perhaps|if|unless|wrong|bad)\b|n't\b",
+    re.I,
 )
 
 

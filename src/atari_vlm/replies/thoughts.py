@@ -39,8 +39,8 @@ _THOUGHT = re.compile(_STEM, re.IGNORECASE)
 _END = re.compile(r"(?:^|[_\W])end(?:$|[_\W])|end_of|unused95", re.IGNORECASE)
 _MARK = re.compile(
     r"""(?P<comment><!--)|(?P<comment_end>-->)
-    |<\|channel\|?>\s{0,3}(?P<channel>\w{1,20})
-    |(?P<turn><channel\|>|<\|(?:end|start|return)\|?>|<unused95>)
+    |<\|channel\|?>\s{0,3}(?P<channel>\w{1,20})|<\|im_start\|>\s{0,3}(?P<role>\w{1,20})
+    |(?P<turn><channel\|>|<\|(?:end|im_end|start|return)\|?>|<unused95>)
     |<\|?[ ]{0,2}(?P<slash>[/\\]{0,2})[ ]{0,2}(?P<name>[^\W\d_][\w:.-]{0,40})
         (?P<more>[^<>\n]{0,80}?)(?P<empty>/?)\|?(?:>|(?=\n))
     |\[[ ]?(?P<bracket_slash>[/\\]?)[ ]?(?P<bracket>[^\W\d_][\w ]{0,20})\]
@@ -53,7 +53,7 @@ _MARK = re.compile(
 _FIRST = re.compile(
     rf"(?:<[|/\\ ]{{0,5}}|\[[/\\ ]{{0,3}})[^<>\n\[\]]{{0,60}}?(?:{_STEM})"
     rf"|(?:`{{3}}|~{{3}})[ ]{{0,2}}\w{{0,20}}?(?:{_STEM})"
-    r"|<!--|\{\{|<\|?channel|\.\.\.[ ]?done|unused9[45]",
+    r"|<!--|\{\{|<\|?channel|<\|im_start|\.\.\.[ ]?done|unused9[45]",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
@@ -151,21 +151,29 @@ def _follow(marks: _Marks, mark: re.Match[str]) -> None:
     elif mark["comment_end"]:
         if "comment" in marks.open:
             marks.closes("comment", mark)
-    elif mark["channel"]:
-        if mark["channel"].lower() in ("final", "response", "answer"):
-            marks.closes_all(mark)
-        else:
-            marks.opens("channel", mark)
-    elif mark["turn"]:
-        if marks.open:
-            marks.closes("channel", mark)
-            marks.closes("unused94", mark) if marks.open else None
     elif mark["done"]:
         marks.closes_all(mark)
     elif mark["fence"]:
         _follow_fence(marks, mark)
+    elif mark["channel"] or mark["role"] or mark["turn"]:
+        _follow_turn(marks, mark)
     else:
         _follow_tag(marks, mark)
+
+
+def _follow_turn(marks: _Marks, mark: re.Match[str]) -> None:
+    """Channels and roles: <|channel|>analysis ... <|end|>."""
+    if mark["turn"]:
+        for key in ("channel", "unused94"):
+            if marks.open:
+                marks.closes(key, mark)
+    elif mark["role"]:
+        if _THOUGHT.search(mark["role"]):
+            marks.opens("channel", mark)
+    elif mark["channel"].lower() in ("final", "response", "answer"):
+        marks.closes_all(mark)
+    else:
+        marks.opens("channel", mark)
 
 
 def _follow_fence(marks: _Marks, mark: re.Match[str]) -> None:

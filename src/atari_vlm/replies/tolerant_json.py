@@ -9,9 +9,9 @@ _SPACE = re.compile(
     r"(?:\s{1,400}|//[^\n]{0,400}(?:\n|$)|\#[^\n\"']{0,400}(?:\n|$)|/\*[^*]{0,400}\*/){0,40}"
 )
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])")
-_BARE = re.compile(r"[^\W\d][\w +-]{0,40}(?=\s{0,20}[:=,}\])])")
+_BARE = re.compile(r"[^\W\d][\w +-]{0,40}(?=\s{0,20}[:=,;}\])])")
 _STRING_END = re.compile(
-    r"""(?<!\\)(["'])(?=\s{0,20}(?:[:,}\]]|["'][A-Za-z_ ]{1,30}["']\s{0,4}:))"""
+    r"""(?<!\\)(["'])(?=\s{0,20}(?:[:,;}\]]|["'][A-Za-z_ ]{1,30}["']\s{0,4}:))"""
 )
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -107,4 +107,4 @@ class _Reader:
 
     def comma(self, at: int) -> int:
         at = self.space(at)
-        return at + 1 if self.text[at : at + 1] == "," else at
+        return at + 1 if self.text[at : at + 1] in (",", ";") else at

@@ -24,7 +24,7 @@ def _spelled(words: str) -> str:
 
 
 LABELS = folded(
-    "action|answer|choice|decision|decide|move|output"
+    "action|answer|choice|decision|decide|move|output|response|command|conclusion|verdict"
     "|aktion|antwort|entscheidung|réponse|décision|acción|respuesta|decisión|ação|resposta|decisão"
     "|azione|risposta|actie|antwoord|akcja|odpowiedź|eylem|cevap|действие|ответ|ход|решение"
     "|行动|行動|动作|動作|操作|答案|回答|アクション|答え|행동|동작|답"
@@ -117,7 +117,8 @@ _NO = "no|nope|nah|nein|nee|non|não|niet|nie|нет"
 _CORRECTION = (
     "wait|oops|whoops|sorry|correction|scratch that|strike that|never ?mind|on second thoughts?"
     "|hold on|hang on|just kidding|kidding|i mean|i meant|make that|my mistake|cancel(?: that)?"
-    "|undo|disregard that|ignore that|forget (?:it|that)|i take that back|i changed my mind"
+    "|undo|(?:disregard|ignore) (?:that|this|the above|my)|on reflection"
+    "|forget (?:it|that)|i take that back|i changed my mind"
     "|or rather|rather not|moment|warte|quatsch|korrektur|attendez?|correction|espera|perdón"
     "|corrección|corrigiendo|espere?|correção|aspetta|погоди|стоп|исправление"
 )
@@ -152,7 +153,7 @@ _REFUSE_EN = r"""
     (?:[ ](?:can(?:'t|not|[ ]not)|won't|will[ ]not|could[ ]not|am[ ](?:unable|not[ ](?:able
     |allowed))[ ]to
        |refuse[ ]to|decline[ ]to|have[ ]to[ ]decline[ ]to)
-     |'m[ ](?:unable|not[ ](?:able|allowed))[ ]to)
+     |'m[ ](?:unable|not[ ](?:able|allowed))[ ]to|[ ](?:don't|do[ ]not)[ ]want[ ]to)
     [ ](?:help(?![ ](?:but|\w+ing))|assist|comply|fulfil\w*|participate|engage|take[ ]part
      |do[ ](?:that|this|so)(?=[.,!;:]|$)|play[ ](?:this|the|that|any|video|violent
      |atari)?[ ]?games?\b
@@ -163,6 +164,7 @@ _REFUSE_EN = r"""
    |\bI(?:'m|[ ]am)?[ ](?:do[ ])?not[ ](?:feel[ ])?comfortable[ ]
      (?:with[ ](?:this|that)\b|choosing|providing|playing|doing|answering|participating|helping)
    |\bI(?:'d|[ ]would)[ ](?:prefer|rather)[ ]not(?:[ ]to)?[ ](?:answer|play|help|do[ ]th|take)
+   |\b(?:inappropriate|unethical|immoral)[ ](?:for[ ]me|to)\b
    |\bin[ ]good[ ]conscience\b|\bcontent[ ]policy\b
    |\bdo[ ]not[ ]have[ ]the[ ]ability[ ]to[ ]play|\bdon't[ ]have[ ]the[ ]ability[ ]to[ ]play
    |\b(?:violates?|against)[ ](?:my|our|the)[ ](?:\w+[ ])?(?:guidelines|polic(?:y|ies)|principles
@@ -230,6 +232,7 @@ _HINTS = (
         "olamam",
     ),
     "edemem",
+    *("want to", "inappropriate", "ethical", "immoral"),
 )
 """One of them is in every refusal without other than Latin letters."""
 
@@ -245,6 +248,18 @@ def refusal_in(text: str) -> int:
     found = _REFUSES.search(text)
     return found.start() if found else -1
 
+
+_SORRY = folded(
+    r"\b(?:sorry|unfortunately|apologi[sz]e|afraid|désolée?|hélas|lamento|lo siento|perdón|desculpe"
+    r"|infelizmente|leider|tut mir leid|entschuldig\w*|scusa\w*|dispiace|purtroppo|helaas|spijt"
+    r"|przepraszam|niestety|üzgünüm|maalesef|извини\w*|прости\w*|сожалению)\b"
+    r"|抱歉|对不起|對不起|すみません|申し訳|ごめん|죄송|미안"
+)
+APOLOGISES = re.compile(
+    rf"(?:{_SORRY})[^.!?\n]{{0,80}}(?:{NEGATION.pattern})|(?:{_SORRY})[^!?\n]{{0,30}}(?:ません|できない)",
+    re.IGNORECASE,
+)
+"""An apology for what will not be done: a refusal, unless a labelled answer follows."""
 
 SEEMS_TO_REFUSE = re.compile(
     r"""\bas[ ]an[ ]AI\b|\b(?:I'm|I[ ]am)[ ](?:just|only)[ ]an?[ ](?:\w+[ ]){0,2}(?:model|AI
