@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import environment_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -61,7 +62,7 @@ def _run(block: Block, folder: Path, server: Server) -> None:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "OPENAI_BASE_URL": server.base_url,
+        **environment_of(openai=server),
         "OPENAI_API_KEY": "planted",
     }
     program = [sys.executable, "-c", code] if block.language == "python" else ["bash", "-euc", code]

@@ -21,6 +21,7 @@ import pytest
 from atari_vlm.errors import MissingExtra, ModelUnusable
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWER = Answer(text='{"reasoning": "Wait.", "action": "NOOP", "frames": 2}')
@@ -110,8 +111,7 @@ def get_adaptive_prompt(score, episode):
 def server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Server(ANSWER) as running:
-        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", running.url)
+        serve_as(monkeypatch, openai=running, anthropic=running)
         monkeypatch.setenv("OPENAI_API_KEY", "planted")
         monkeypatch.setenv("ANTHROPIC_API_KEY", "planted")
         yield running

@@ -217,7 +217,7 @@ def resolve(
             "model": name,
             "version": version_of(built, game.name),
             "privileges": sorted(privileges_of(built)),
-            "base_url": without_secrets(options.base_url),
+            "base_url": without_secrets(fit.address_of(base.model) or options.base_url),
             "prompt": base.prompt_type,
             "learner": learner.name if learner else None,
             "examples": learner.examples if isinstance(learner, BestMoments) else None,

@@ -32,6 +32,7 @@ from atari_vlm.types import Message, Prompt, Usage
 from tests.run_files import change
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 HOSTED = [spec.name for spec in MODELS.values() if spec.provider in VENDORS]
 
@@ -245,7 +246,7 @@ def test_a_run_records_its_estimate_and_compares_its_bill_with_it(tmp_path):
 
 def test_dollars_are_compared_if_the_price_is_known(tmp_path, monkeypatch):
     with Server(Answer(text="ACTION: RIGHT x2", tokens=(600, 0, 12))) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        serve_as(monkeypatch, openai=server)
         trainer = VLMTrainer("pong", "gpt-6.2-sol", "k", max_decisions=5, save_dir=tmp_path)
         summary = trainer.train(1)
     estimated, billed = compare(summary.settings, 5, summary.usage).dollars

@@ -21,6 +21,7 @@ from atari_vlm.types import Frame
 from tests.hosted import OPENAI
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 ARROWS = ("UP", "LEFT", "DOWN", "RIGHT")
 REQUIRED = {"server", "key", "vision", "legal answer"}
@@ -69,14 +70,8 @@ def test_a_model_that_sees_passes_with_one_call():
 def test_models_of_every_vendor_are_checked(provider, monkeypatch):
     pytest.importorskip({"google": "google.genai"}.get(provider, provider))
     names = {"openai": "gpt-6-luna", "anthropic": "claude", "google": "gemini"}
-    variables = {
-        "openai": "OPENAI_BASE_URL",
-        "anthropic": "ANTHROPIC_BASE_URL",
-        "google": "GOOGLE_GEMINI_BASE_URL",
-    }
     with Server(lambda number, body: sees(number, body, model="newer-model")) as server:
-        address = server.base_url if provider == "openai" else server.url
-        monkeypatch.setenv(variables[provider], address)
+        serve_as(monkeypatch, **{provider: server})
         checked = check_model(names[provider], api_key="k", seed=3)
     assert checked.works, checked
     found = {f.aspect: f for f in checked.findings}

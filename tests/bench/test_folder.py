@@ -19,6 +19,7 @@ from atari_vlm.models.scripted import ScriptedModel
 from tests.cli.test_cli import command
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 PLAYS = Answer(text='{"reasoning": "", "action": "NOOP"}', tokens=(1000, 0, 100))
 PRICE = 1000 * 2.5e-6 + 100 * 10e-6
@@ -38,7 +39,7 @@ def silent(line):
 def hosted(monkeypatch):
     """A server that speaks OpenAI's protocol, at the vendor's price."""
     with Server(PLAYS) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        serve_as(monkeypatch, openai=server)
         monkeypatch.setenv("OPENAI_API_KEY", "planted")
         yield server
 
@@ -132,7 +133,7 @@ def test_the_command_fails_at_the_end_if_a_cell_is_invalid(tmp_path):
 
 def test_a_server_that_refuses_a_key_stops_its_player_and_no_other(tmp_path, monkeypatch):
     with Server(Answer(status=401, message="bad key")) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        serve_as(monkeypatch, openai=server)
         monkeypatch.setenv("OPENAI_API_KEY", "planted")
         asked = settings(tmp_path, games=("pong", "freeway"), players=("gpt-4o", "random"))
         cells, error = play_bench(asked, silent)

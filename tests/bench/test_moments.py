@@ -20,6 +20,7 @@ from atari_vlm.errors import ModelUnusable, StoreError
 from tests.cli.test_cli import command, hear_ctrl_c
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 GAMES = ("breakout", "pong", "freeway", "qbert")
 
@@ -82,7 +83,7 @@ def test_an_error_in_a_players_own_code_leaves_a_row_and_the_rest_is_played(tmp_
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_refused_key_is_tried_once_and_every_cell_says_so(tmp_path, monkeypatch, processes):
     with Server(Answer(status=401, message="bad key", delay=0.2)) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        serve_as(monkeypatch, openai=server)
         monkeypatch.setenv("OPENAI_API_KEY", "planted")
         asked = settings(
             tmp_path, games=GAMES, players=("gpt-4o", "gpt-4o+blank"), processes=processes

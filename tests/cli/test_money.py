@@ -11,6 +11,7 @@ from atari_vlm import Run, VLMTrainer
 from tests.cli.test_cli import command
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 TRAIN = ("train", "--game", "pong", "--model", "gpt-4o", "--icl", "--episodes", 1)
 CUT = ("--evaluations", 1, "--max-decisions", 5, "--max-tokens", 100, "--save-dir", "runs")
@@ -19,7 +20,7 @@ CUT = ("--evaluations", 1, "--max-decisions", 5, "--max-tokens", 100, "--save-di
 @pytest.fixture
 def server(monkeypatch):
     with Server(Answer(text='{"reasoning": "Wait.", "action": "NOOP", "frames": 2}')) as running:
-        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
+        serve_as(monkeypatch, openai=running)
         monkeypatch.setenv("OPENAI_API_KEY", "planted")
         yield running
 

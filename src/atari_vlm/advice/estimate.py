@@ -29,9 +29,11 @@ from atari_vlm.errors import (
     setting,
 )
 from atari_vlm.models.catalogue import MODELS, ModelSpec
+from atari_vlm.models.hosted.environment import moved_to
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
 from atari_vlm.models.hosted.settings import HostedSettings
+from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.options import check_number, values
 from atari_vlm.players import Options, Player, resolve
@@ -183,7 +185,7 @@ def estimate_run(
             f"{name!r} plays in this process and is not billed by tokens, so there is nothing to "
             "estimate."
         )
-    shown = _shown(spec, name, options)
+    shown = {**_shown(spec, name, options), **_asked_at(spec, options)}
     # The others change no tokens, and the model that stands in refuses them.
     left_out = (HostedOptions(base_url=base_url), SpendOptions(), LocalOptions())
     unused = {key: value for group in left_out for key, value in values(group).items()}
@@ -244,6 +246,17 @@ def _shown(spec: ModelSpec | None, name: str, options: Options) -> dict[str, Any
     elif spec is not None and spec.provider != "embedded" and spec.provider != "local":
         HostedSettings(name=name, model_id=spec.model_id, provider=spec.provider, video=True)
     return {**shown, "video": True}
+
+
+def _asked_at(spec: ModelSpec | None, options: Options) -> dict[str, Any]:
+    """Where the model is asked, as in the settings of its run: what decides its price."""
+    if options.base_url is not None or options.dialect is not None:
+        return {"base_url": options.address, "dialect": options.dialect}
+    for provider, vendor in VENDORS.items():
+        if spec is not None and spec.provider == provider:
+            moved = moved_to(vendor.address_variable, vendor.address)
+            return {"base_url": moved} if moved else {}
+    return {}
 
 
 def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Estimate:

@@ -9,9 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from atari_vlm.costs.picture_tokens import FAMILIES, video_family
-from atari_vlm.costs.prices import Price
+from atari_vlm.costs.prices import Price, listed_price
 from atari_vlm.errors import UnknownName
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
+from atari_vlm.models.hosted.dialects import GENERIC, get_dialect
 from atari_vlm.models.hosted.settings import HostedSettings
 
 _ASSUMED = (
@@ -85,7 +86,10 @@ def price_of(
 ) -> tuple[Price | None, str]:
     """The price on a day and its source; the price is None if it is unknown or there is none."""
     if settings["base_url"] is not None:
-        return None, "unknown: a server of your own"
+        name = spec.model_id if spec else str(settings["model"])
+        listed = get_dialect(settings.get("dialect") or GENERIC).price_list
+        known = listed_price(listed, name) if listed else None
+        return known, "unknown: a server of your own" if known is None else f"{listed}'s list"
     if spec is None or spec.provider in ("embedded", "local"):
         return None, "none: weights of your own"
     price, since = spec.price_on(day), spec.price_day(day)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -48,6 +49,7 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an output that knows only ASCII gets "?"
+    warnings.showwarning = _show_warning
     try:
         with stoppable():
             command()
@@ -70,6 +72,11 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
         reason = AtariVLMError(f"Cannot use {error.filename}: {error.strerror}.")
         typer.echo(f"Error: {printable(str(reason))}", err=True)
         sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """Print a warning as a line, without the place in the source that it comes from."""
+    typer.echo(f"Note: {printable(str(message))}", err=True)
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, settin
 from atari_vlm.files.paths import is_folder, typed_path
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
 from atari_vlm.models.hosted.dialects import GENERIC
+from atari_vlm.models.hosted.environment import moved_to
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.hosted.settings import HostedSettings
+from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.models.local.options import LocalOptions, refuse_local
 from atari_vlm.models.options import refuse_video
 from atari_vlm.protocols import Model
@@ -160,11 +162,13 @@ def _vendor_settings(
     if hosted.effort is not None and spec.name in MODELS and spec.effort is None:
         raise InvalidSetting(f"{spec.name} does not reason; leave out {setting('effort')}.")
     effort = {"effort": spec.effort} if spec.effort else {}
+    vendor = VENDORS[spec.provider]
+    moved = moved_to(vendor.address_variable, vendor.address) is not None
     return HostedSettings(
         name=spec.name,
         model_id=spec.model_id,
         provider=spec.provider,
-        price=None if spec.listed else spec.price,
+        price=None if spec.listed or moved else spec.price,
         advice=spec.advice,
         **{**effort, **hosted.request, **chosen},
     )

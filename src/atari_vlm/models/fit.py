@@ -85,6 +85,11 @@ def described(model: Model, game: str) -> dict[str, Any]:
     }
 
 
+def address_of(model: Model | None) -> str | None:
+    """The address of the server that a model is asked at; None for the vendor's, or none."""
+    return model.settings.base_url if isinstance(model, HostedModel) else None
+
+
 def own_settings(own: Model | None) -> dict[str, Any]:
     """The settings of a model of the caller's own, for the record."""
     if isinstance(own, HostedModel):

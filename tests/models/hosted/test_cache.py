@@ -21,6 +21,7 @@ from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Frame, Message, Prompt, Reply, Usage
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 PIXELS = np.arange(210 * 160, dtype=np.uint8).reshape(210, 160)
 PROMPT = Prompt(
@@ -318,7 +319,7 @@ def without_cost(reply: Reply) -> Reply:
 
 def recorded(tmp_path: Path, monkeypatch) -> Path:
     with Server(varied) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        serve_as(monkeypatch, openai=server)
         monkeypatch.setenv("OPENAI_API_KEY", "key")
         summary = VLMTrainer(
             "breakout",
@@ -331,7 +332,6 @@ def recorded(tmp_path: Path, monkeypatch) -> Path:
         assert summary.usage.dollars > 0
         assert summary.sources["repaired"] > 0
         assert summary.sources["fallback"] > 0
-    monkeypatch.delenv("OPENAI_BASE_URL")
     monkeypatch.delenv("OPENAI_API_KEY")
     return tmp_path / "recorded"
 
@@ -380,7 +380,7 @@ def test_other_seeds_ask_again_unless_equal_states_share_answers(tmp_path, monke
 
     def requests_of(folder: str, seed: int, share: bool) -> int:
         with Server(Answer(text="ACTION: NOOP")) as server:
-            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            serve_as(monkeypatch, openai=server)
             VLMTrainer(
                 "breakout",
                 "gpt-4o",

@@ -26,6 +26,7 @@ from tests.hosted import FakeClock
 from tests.models.hosted.test_faults import ask
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 TOKENS = (1000, 0, 100)
 PRICE = Price(2.5, 1.25, 10)
@@ -212,8 +213,7 @@ def test_a_key_is_in_no_file_log_or_error_of_a_run(
     errors = []
     for number, answers in enumerate([GOOD, *[[GOOD, bad] for bad in BAD]]):
         with Server(answers) as server:
-            address = server.base_url if variable == "OPENAI" else server.url
-            monkeypatch.setenv(f"{variable}_BASE_URL", address)
+            serve_as(monkeypatch, **{variable.lower(): server})
             trainer = VLMTrainer(
                 "breakout",
                 model,

@@ -18,6 +18,7 @@ from atari_vlm.types import Message, Prompt, Reply
 from tests.hosted import KEY, FakeClock
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 PROMPT = Prompt(messages=(Message("user", ("Act.",)),), legal=("NOOP", "LEFT"), longest=4)
 MODELS = {
@@ -202,7 +203,7 @@ def test_a_prompt_too_long_names_what_to_shorten():
 
 def test_a_withdrawn_model_names_its_successor(monkeypatch):
     with Server(Answer(status=404, code="model_not_found", message="gone")) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        serve_as(monkeypatch, openai=server)
         outcome = ask("openai", server, base_url=None, advice="Use gpt-6-luna.")
     assert str(outcome.error) == (
         "OpenAI has no model 'gpt-4o' (404). Use gpt-6-luna. It said: \"gone\""

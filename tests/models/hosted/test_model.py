@@ -23,6 +23,7 @@ from tests.hosted import (
 )
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 
 def test_a_reply_has_text_thinking_names_and_tokens(api):
@@ -38,17 +39,20 @@ def test_a_reply_has_text_thinking_names_and_tokens(api):
     assert usage.seconds > 0
 
 
-def test_dollars_come_from_the_vendors_price_list():
+def test_dollars_come_from_the_vendors_price_list(monkeypatch):
     with Server(Answer(tokens=(900, 300, 40))) as server:
+        serve_as(monkeypatch, openai=server)
         reply = ask(OPENAI, server)
     # gpt-4o: $2.50 a million tokens in, $1.25 cached, $10 out
     assert reply.usage.dollars == pytest.approx((600 * 2.5 + 300 * 1.25 + 40 * 10) / 1e6)
 
 
-def test_the_price_is_that_of_the_model_that_answered():
+def test_the_price_is_that_of_the_model_that_answered(monkeypatch):
     with Server(Answer(model="gpt-4o-mini")) as server:
+        serve_as(monkeypatch, openai=server)
         cheap = ask(OPENAI, server).usage.dollars
     with Server() as server:
+        serve_as(monkeypatch, openai=server)
         dear = ask(OPENAI, server).usage.dollars
     assert cheap is not None
     assert dear is not None

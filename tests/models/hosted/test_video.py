@@ -49,6 +49,7 @@ from tests.hosted import (
 )
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 av = pytest.importorskip("av", reason="an optional extra")
 pytest.importorskip("google.genai", reason="an optional extra")
@@ -323,7 +324,7 @@ def video_of(messages: list[dict]) -> list:
 def google(monkeypatch):
     """A server in place of Google's, for models by their name."""
     with Server(ANSWER) as server:
-        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
+        serve_as(monkeypatch, google=server)
         monkeypatch.setenv("GEMINI_API_KEY", KEY)
         yield server
 

@@ -6,11 +6,14 @@ The client does not retry, limit, pay for or cache requests; `model` adds these 
 from __future__ import annotations
 
 import asyncio
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from atari_vlm.models.hosted.environment import ALONG, IGNORED, hidden, is_same, moved_to, set_among
 from atari_vlm.models.hosted.faults import ErrorContext, Failure, classify_error
+from atari_vlm.models.hosted.options import without_secrets
 from atari_vlm.models.hosted.request import Request, build_request, sent_fields
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.hosted.vendors import Endpoint
@@ -51,6 +54,8 @@ class Client:
         if settings.video:
             check_encoder(settings.name)
         self._connection: _Connection | None = None
+        if note := where_note(settings):
+            warnings.warn(note, stacklevel=4)
 
     @property
     def key(self) -> str:
@@ -96,12 +101,14 @@ class Client:
             http = create_async_httpx2_client(transport=transport)
             endpoint = Endpoint(
                 model_id=self._settings.model_id,
-                base_url=self._settings.base_url,
+                base_url=self._settings.base_url or self._vendor.address or None,
                 key=self._context.key,
                 http=http,
                 reasons=self._settings.effort is not None,
             )
-            self._connection = _Connection(loop, http, self._vendor.connect(endpoint))
+            with hidden(self._settings.provider):
+                backend = self._vendor.connect(endpoint)
+            self._connection = _Connection(loop, http, backend)
         return self._connection.backend
 
     async def close(self) -> None:
@@ -118,3 +125,23 @@ class _Connection:
     loop: asyncio.AbstractEventLoop
     http: AsyncClient
     backend: Backend
+
+
+def where_note(settings: HostedSettings) -> str:
+    """Where the environment sends the key of a vendor, in a sentence; "" if nowhere else."""
+    vendor = settings.vendor
+    moved = moved_to(vendor.address_variable, vendor.address)
+    if moved is None or not is_same(settings.base_url or "", moved):
+        ignored = set_among(IGNORED.get(settings.provider, ()))
+        if ignored and not settings.is_elsewhere:
+            return (
+                f"{' and '.join(ignored)} is not followed: {settings.name} is asked at "
+                f"{vendor.address}. {vendor.address_variable} would be."
+            )
+        return ""
+    along = "".join(f", and {name}" for name in set_among(ALONG.get(settings.provider, ())))
+    price = "" if settings.price is not None else " Its price is not known."
+    return (
+        f"{vendor.address_variable} is set: {settings.name} is asked at {without_secrets(moved)}, "
+        f"which gets the key of {vendor.label}{along}.{price}"
+    )

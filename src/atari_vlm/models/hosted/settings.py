@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from atari_vlm.costs.prices import Price, listed_price
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.models.hosted.dialects import GENERIC, get_dialect
+from atari_vlm.models.hosted.environment import is_same, moved_to
 from atari_vlm.models.hosted.vendors import (
     VENDORS,
     Detail,
@@ -34,7 +35,8 @@ class HostedSettings:
     """The vendor's id of the model."""
     provider: Provider
     base_url: str | None = None
-    """Address of the server, up to /v1; None for the vendor's own."""
+    """Address of the server, up to /v1; None for the vendor's own, or where its environment
+    variable (OPENAI_BASE_URL, ANTHROPIC_BASE_URL, GOOGLE_GEMINI_BASE_URL) moves it."""
     dialect: str = GENERIC
     """The kind of OpenAI-compatible server; see `dialects`."""
     temperature: float | None = None
@@ -67,6 +69,9 @@ class HostedSettings:
                 f"No provider is called {self.provider!r}. Choose from: {', '.join(VENDORS)}."
             )
         get_dialect(self.dialect)
+        if self.base_url is None:
+            moved = moved_to(self.vendor.address_variable, self.vendor.address)
+            object.__setattr__(self, "base_url", moved)
         if self.provider == "openai-compatible" or self.base_url is not None:
             _check_address(self.base_url)
         for field, least in (("max_tokens", 1), ("timeout_s", 1e-3), ("tries", 1)):
@@ -101,9 +106,15 @@ class HostedSettings:
         return compatible_vendor(self.dialect) if compatible else VENDORS[self.provider]
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether a vendor's model is asked for at an address that is not the vendor's."""
+        own = self.vendor.address
+        return bool(own) and self.base_url is not None and not is_same(self.base_url, own)
+
+    @property
     def known_price(self) -> Price | None:
         """The price, as given or from the public list; None if unknown."""
-        if self.price is not None:
+        if self.price is not None or self.is_elsewhere:
             return self.price
         compatible = self.provider == "openai-compatible"
         list_name = get_dialect(self.dialect).price_list if compatible else self.provider
@@ -112,7 +123,8 @@ class HostedSettings:
     @property
     def price_list(self) -> str:
         """The public price list of the model that answers; "" if `price` replaces it."""
-        return self.provider if self.vendor.listed and self.price is None else ""
+        listed = self.vendor.listed and not self.is_elsewhere
+        return self.provider if listed and self.price is None else ""
 
     def cache_fields(self) -> dict[str, Any]:
         """The settings that can change an answer, for the key of the response cache."""

@@ -78,6 +78,10 @@ class Vendor:
     """Whether a model, by its id, offers several resolutions for images."""
     listed: bool = True
     """Whether the public price list covers it."""
+    address: str = ""
+    """Its own address; empty if there is none."""
+    address_variable: str = ""
+    """The environment variable that moves it to another address; see `environment`."""
 
     @property
     def key_advice(self) -> str:
@@ -264,6 +268,8 @@ VENDORS: dict[Provider, Vendor] = {
         effort_settings=_openai_effort,
         takes_temperature=_openai_temperature,
         image_metadata=_openai_image,
+        address="https://api.openai.com/v1",
+        address_variable="OPENAI_BASE_URL",
     ),
     "anthropic": Vendor(
         label="Anthropic",
@@ -276,6 +282,8 @@ VENDORS: dict[Provider, Vendor] = {
         takes_temperature=_anthropic_temperature,
         takes_detail=_never,
         image_metadata=_no_image_metadata,
+        address="https://api.anthropic.com",
+        address_variable="ANTHROPIC_BASE_URL",
     ),
     "google": Vendor(
         label="Google",
@@ -289,6 +297,8 @@ VENDORS: dict[Provider, Vendor] = {
         video_metadata=_google_video,
         takes_video=_is_gemini,
         takes_detail=_google_detail,
+        address="https://generativelanguage.googleapis.com",
+        address_variable="GOOGLE_GEMINI_BASE_URL",
     ),
     "openai-compatible": Vendor(
         label="The server",
