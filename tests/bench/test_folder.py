@@ -244,6 +244,10 @@ def test_the_page_of_a_bench_links_to_the_replay_of_each_cell(tmp_path):
     assert links == [f"{run}/replay.html" for run in runs]
     assert all((tmp_path / link).is_file() for link in links)
     assert "no scripted expert for &#x27;tetris&#x27;" in page
+    part = command("report", tmp_path / "pong", cwd=tmp_path)
+    assert part.returncode == 2
+    assert "holds the runs of one game of a bench" in part.stderr
+    assert str(tmp_path / "pong" / "expert-s0") in part.stderr
 
 
 def test_a_folder_of_an_older_bench_keeps_its_rows_and_has_a_page(tmp_path):

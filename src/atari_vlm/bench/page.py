@@ -64,6 +64,13 @@ def is_bench(folder: Path) -> bool:
     return not Run.exists(folder) and any(folder.glob("*/*/run.sqlite"))
 
 
+def is_game_of_bench(folder: Path) -> Path | None:
+    """One of the runs in a folder that holds those of one game of a bench; None if it does not."""
+    if Run.exists(folder):
+        return None
+    return next((path.parent for path in sorted(folder.glob("*/run.sqlite"))), None)
+
+
 def _is_old(folder: Path) -> bool:
     """Whether the replay page of a run is missing, or older than what was played."""
     page = folder / REPLAY

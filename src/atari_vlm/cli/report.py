@@ -27,7 +27,7 @@ def report(
 
     For the folder of a bench: a page with every cell, and the replay pages that it links to.
     """
-    from atari_vlm.bench.page import is_bench, write_bench_page
+    from atari_vlm.bench.page import is_bench, is_game_of_bench, write_bench_page
 
     if is_bench(run):
         if gif is not None or out is not None:
@@ -35,6 +35,11 @@ def report(
         page = write_bench_page(run, lambda line: print_line(console, line))
         print_line(console, f"Page: {page}")
         return
+    if game := is_game_of_bench(run):
+        raise InvalidSetting(
+            f"{run} holds the runs of one game of a bench: name one of them, such as {game}, or "
+            f"the bench, {run.parent}."
+        )
     if gif is None:
         write_replay_page(run, out)
         return
