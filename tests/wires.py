@@ -82,7 +82,9 @@ def available(wire: Wire) -> Wire:
     return wire
 
 
-def ask(wire: Wire, server: Server, *, times: int = 1, **more: Any) -> Outcome:
+def ask(
+    wire: Wire, server: Server, *, times: int = 1, prompt: Prompt = PROMPT, **more: Any
+) -> Outcome:
     """The last of `times` answers, or the first error; anything else is a traceback."""
     available(wire)
     outcome = Outcome()
@@ -91,7 +93,7 @@ def ask(wire: Wire, server: Server, *, times: int = 1, **more: Any) -> Outcome:
         model = HostedModel(wire.settings(server, **more), api_key=KEY, clock=FakeClock([]))
         try:
             for _ in range(times):
-                outcome.reply = await model.answer(PROMPT, seed=7)
+                outcome.reply = await model.answer(prompt, seed=7)
         except AtariVLMError as error:
             outcome.reply, outcome.error = None, error
         finally:

@@ -106,20 +106,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def storable(text: str) -> str:
-    r"""The text as UTF-8 can store it: a lone half of a surrogate pair becomes U+FFFD.
+    r"""The text as UTF-8 can hold it: a lone half of a surrogate pair is written as its escape.
 
     JSON can name such a half ("\ud83d"), and so can the bytes of a command line.
 
-    >>> storable("The ball \ud83d moves") == "The ball \ufffd moves"
-    True
+    >>> storable("The ball \ud83d moves")
+    'The ball \\ud83d moves'
     """
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _refuse(name: str) -> NoReturn:

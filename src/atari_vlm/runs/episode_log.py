@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 
 from atari_vlm.errors import StoreError
+from atari_vlm.files.untrusted import storable
 from atari_vlm.runs import records
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.totals import add_decisions
@@ -67,8 +68,8 @@ class EpisodeLog:
                     decision.action,
                     decision.frames,
                     decision.source,
-                    records.storable(decision.reason),
-                    records.storable(decision.memory),
+                    storable(decision.reason),
+                    storable(decision.memory),
                     records.queue_to_json(decision.queue),
                     observation.lives,
                     observation.score,
@@ -80,7 +81,7 @@ class EpisodeLog:
                 prompt = records.prompt_to_json(call.prompt, run.text_id, run.place_of)
                 db.execute(
                     "INSERT INTO calls VALUES(?, ?, ?, ?, ?, ?)",
-                    (*place, number, call.seed, prompt, records.storable(call.fault)),
+                    (*place, number, call.seed, prompt, storable(call.fault)),
                 )
             for call in records.all_calls(decision):
                 run.add_reply(db, call.seed, call.reply, self.episode)
@@ -120,7 +121,7 @@ class EpisodeLog:
             db.execute(
                 "UPDATE episodes SET status = ?, score = ?, frames = ?, message = ?, decisions ="
                 " (SELECT count(*) FROM steps WHERE steps.episode = ?) WHERE episode = ?",
-                (status, score, frames, records.storable(message), self.episode, self.episode),
+                (status, score, frames, storable(message), self.episode, self.episode),
             )
 
     def pause(self) -> None:

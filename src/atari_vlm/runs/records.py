@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from atari_vlm.files.untrusted import json_of
+from atari_vlm.files.untrusted import json_of, storable
 from atari_vlm.runs.rules import MOST_FRAMES, MOST_SIDE
 from atari_vlm.types import (
     Call,
@@ -144,11 +144,6 @@ def _rest(blob: str) -> dict[str, Any]:
         "json": structured,
         "chunk_size": _whole(chunk_size[0], 1, MOST_FRAMES) if chunk_size else 1,
     }
-
-
-def storable(text: str) -> str:
-    """The text with what UTF-8 cannot hold (half a surrogate pair in a model's JSON) escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def queue_to_json(queue: Sequence[Plan]) -> str:

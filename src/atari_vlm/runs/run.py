@@ -19,7 +19,7 @@ import numpy as np
 
 from atari_vlm.errors import InvalidSetting, Lost, StoreError
 from atari_vlm.files.databases import Database
-from atari_vlm.files.untrusted import inflate
+from atari_vlm.files.untrusted import inflate, storable
 from atari_vlm.models.journal import reply_to_json
 from atari_vlm.runs import durable, records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
@@ -182,7 +182,7 @@ class Run(RunReader):
 
     def text_id(self, text: str) -> int:
         """The number of a text, stored once however often prompts repeat it."""
-        text = records.storable(text)
+        text = storable(text)
         if text not in self._texts:
             self._db.execute("INSERT OR IGNORE INTO texts(text) VALUES(?)", (text,))
             row = self._db.execute("SELECT id FROM texts WHERE text = ?", (text,)).fetchone()
@@ -276,7 +276,7 @@ class Run(RunReader):
         with self.writing() as db:
             for number, call in enumerate(calls):
                 prompt = records.prompt_to_json(call.prompt, self.text_id, self.place_of)
-                fault = records.storable(call.fault)
+                fault = storable(call.fault)
                 db.execute(
                     "INSERT OR REPLACE INTO calls VALUES(?, ?, ?, ?, ?, ?)",
                     (LEARNING, episode, number, call.seed, prompt, fault),

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from atari_vlm.errors import ModelFault, ModelUnusable
+from atari_vlm.types import Message, Prompt
 from tests.hosted import KEY
 from tests.servers import Server
 from tests.vendor_apis import Answer
 from tests.wires import TEXT, THOUGHT, WIRES, Wire, ask, ask_raw
 
 CHAT, RESPONSES, MESSAGES, GENERATE = WIRES
-HALF = "The ball \ud83d moves"
+HALF, WHOLE = "The ball \ud83d moves", "The ball \\ud83d moves"
 
 
 @pytest.fixture(params=WIRES, ids=lambda wire: wire.name)
@@ -40,29 +41,37 @@ def changed(body: Any, path: str, value: Any) -> Any:
 # -- text that cannot be stored -------------------------------------------------------------------
 
 
-def test_half_a_surrogate_pair_is_replaced_wherever_it_stands(wire):
+def test_half_a_surrogate_pair_is_escaped_wherever_it_stands(wire):
     text = json.dumps(wire.body(text=HALF, thinking=HALF, model=HALF))
     outcome = ask_raw(wire, text)
     assert outcome.reply is not None
     reply = outcome.reply
-    assert reply.text == reply.thinking == "The ball \ufffd moves"
+    assert reply.text == reply.thinking == WHOLE
     assert (reply.model + reply.finish + reply.request_id).encode()
 
 
-def test_half_a_surrogate_pair_in_a_refusal_is_replaced(wire):
+def test_half_a_surrogate_pair_in_a_refusal_is_escaped(wire):
     outcome = ask_raw(wire, wire.body(text=HALF, finish="refusal"))
     assert outcome.reply is not None
-    assert outcome.reply.text == "The ball \ufffd moves"
+    assert outcome.reply.text == WHOLE
     assert outcome.reply.finish == "content_filter"
 
 
 @pytest.mark.parametrize("status", [200, 400, 429, 500])
-def test_half_a_surrogate_pair_in_an_error_is_replaced(wire, status):
+def test_half_a_surrogate_pair_in_an_error_is_escaped(wire, status):
     error = {"error": {"message": HALF, "code": HALF, "type": HALF}, "type": "error"}
     with Server([Answer(), Answer(status=status, raw=json.dumps(error))]) as server:
         outcome = ask(wire, server, times=2)
-    assert "The ball \ufffd moves" in outcome.text
+    assert WHOLE in outcome.text
     assert outcome.text.encode()
+
+
+def test_half_a_surrogate_pair_in_a_prompt_is_escaped(wire):
+    texts = [Message(role, (HALF,)) for role in ("system", "user", "assistant", "user")]
+    prompt = Prompt(messages=tuple(texts), legal=("NOOP",), longest=4)
+    with Server(Answer(text=TEXT)) as server:
+        assert ask(wire, server, prompt=prompt).reply.text == TEXT
+        assert json.dumps(server.requests[0].body).count("The ball \\\\ud83d moves") == 4
 
 
 def test_a_nul_and_other_controls_are_kept_in_texts_and_left_out_of_errors(wire):
@@ -147,7 +156,7 @@ COUNTS |= {"promptTokenCount", "candidatesTokenCount"}
 def test_a_text_of_another_type_is_an_empty_answer_whose_usage_counts(wire, value):
     outcome = ask_raw(wire, changed(wire.body(), TEXT_AT[wire.name], value))
     assert outcome.reply is not None
-    assert outcome.reply.text in ("", "\ufffd")
+    assert outcome.reply.text in ("", "\\ud83d")
     assert outcome.reply.thinking == THOUGHT
     assert (outcome.reply.usage.input_tokens, outcome.reply.usage.uncertain) == (900, 0)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from atari_vlm.atari import images
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.files.untrusted import storable
 from atari_vlm.models.hosted.video import Clip, arranged, video_file
 from atari_vlm.types import Frame, Prompt, Reply
 
@@ -141,7 +142,7 @@ def _content(
     from pydantic_ai.messages import BinaryContent
 
     if isinstance(part, str):
-        return part
+        return storable(part)
     if isinstance(part, Frame):
         picture = images.png(part, size)
         return BinaryContent(picture, media_type="image/png", vendor_metadata=image_metadata)
@@ -154,7 +155,7 @@ def _text(role: str, parts: list[Part]) -> str:
     texts = [part for part in parts if isinstance(part, str)]
     if len(texts) < len(parts):
         raise InvalidSetting(f"Only a user's turn can show frames; this {role} turn has one.")
-    return "\n\n".join(texts)
+    return storable("\n\n".join(texts))
 
 
 def to_reply(response: ModelResponse) -> Reply:
