@@ -11,10 +11,11 @@ from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import IllegalAction, ModelFault, ModelUnusable, RunInvalid
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.baselines import ConstantPolicy, RandomPolicy
+from atari_vlm.policies.history import PICTURES
 from atari_vlm.policies.registry import POLICIES, SEARCHES, get_policy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import STRATEGIES, PromptSettings, get_strategy
-from atari_vlm.rollout import PICTURES, steps
+from atari_vlm.rollout import steps
 from atari_vlm.types import Limits, Usage
 
 

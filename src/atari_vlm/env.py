@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
+from functools import cached_property
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -125,12 +126,15 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         self._moment: Pixels | None = None
         self._episode = self._step = 0
         self._score = 0.0
-        shape = self._shape(frame_stack)
-        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
         count = len(self.legal)
         self.action_space = (
             spaces.MultiDiscrete([count, frame_skip]) if plans else spaces.Discrete(count)
         )
+
+    @cached_property
+    def observation_space(self) -> spaces.Box:  # type: ignore[override]
+        """Made when it is asked for: it takes four times as much memory as an observation."""
+        return spaces.Box(0, 255, self._shape(self._frames.maxlen or 1), np.uint8)
 
     # --- interface of the loop: Observations ------------------------------------------------------
 

@@ -10,11 +10,9 @@ from numpy.random import default_rng
 
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import RunInvalid
+from atari_vlm.policies.history import History
 from atari_vlm.protocols import Policy, checked, privileges_of
 from atari_vlm.types import Decision, Limits, Observation, Step
-
-PICTURES = 64
-"""Steps of `history` that keep their frames and prompts; the record has those of older ones."""
 
 POLICY = 1
 """Separates the policy's randomness from the emulator's, which comes from the seed alone."""
@@ -49,8 +47,9 @@ async def steps(
         IllegalAction: the policy returned something that cannot be played; it is not in the log.
     """
     env.begin(seed=seed, episode=episode)
+    env.emulator.park()
     privileges = privileges_of(policy)
-    history: list[Step] = []
+    history = History()
     fallbacks = 0
     done = False
     while not done:
@@ -71,8 +70,7 @@ async def steps(
         )
         log.rewarded(step)
         history.append(step)
-        if len(history) > PICTURES:
-            history[-PICTURES - 1] = history[-PICTURES - 1].without_frames()
+        env.emulator.park()  # other games may have its console until it is this one's turn again
         yield step
         done = terminated or step.truncated
         fallbacks = fallbacks + 1 if decision.source == "fallback" else 0

@@ -8,21 +8,20 @@ a whole episode bit for bit.
 
 from __future__ import annotations
 
-import operator
-import os
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 import ale_py
 import numpy as np
 from numpy.random import PCG64, Generator
 
+from atari_vlm.atari import consoles
+from atari_vlm.atari.consoles import whole
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.images import PALETTES
 from atari_vlm.atari.pooling import POOLINGS, RAW, Pooled, Pooling, pooling_of
 from atari_vlm.atari.snapshot import Snapshot
-from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, UnknownName, setting
+from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, setting
 from atari_vlm.options import check_switch
 from atari_vlm.types import Pixels
 
@@ -38,6 +37,9 @@ LONG_SCREENS = frozenset({"tic_tac_toe_3d"})
 """Games that compute for several emulator frames without finishing a screen, of all games in 8,000
 frames of random play. While they do, a restored state may draw its next screens differently. So may
 one of Yars' Revenge, which draws a screen over two frames."""
+
+KEEP_CONSOLES = LONG_SCREENS | {"yars_revenge"}
+"""Games that are never parked, for that reason."""
 
 
 class Emulator:
@@ -75,7 +77,7 @@ class Emulator:
         check_switch("full_action_space", full_action_space)
         if max_frames is None:
             max_frames = NO_LIMIT
-        if _whole(max_frames) < 1:
+        if whole(max_frames) < 1:
             raise InvalidSetting(
                 f"{setting('max_frames')} must be at least 1, not {max_frames!r}: a whole "
                 "number of frames, or None for no limit."
@@ -89,11 +91,13 @@ class Emulator:
         }
         self.game, self.max_frames = game, max_frames
         self.repeat_action_probability = repeat_action_probability
-        self._ale = ale = ale_py.ALEInterface()
-        ale.setFloat("repeat_action_probability", 0.0)  # must precede loadROM
-        ale.setInt("max_num_frames_per_episode", 0)  # counted by `frame`, which a Snapshot holds
         self._cartridge = game.name, mode, difficulty
+        self._parked: tuple[bytes, int] | None = None
+        shared = consoles.take(self._cartridge)
+        self._console: Any = shared[0] if shared else consoles.new()
+        consoles.awake.add(self)
         self._power_on()
+        ale = self._ale
         actions = ale.getLegalActionSet() if full_action_space else ale.getMinimalActionSet()
         self.legal: tuple[str, ...] = tuple(action.name for action in actions)
         """Legal action names; the index of a name is its integer in `play`."""
@@ -106,13 +110,7 @@ class Emulator:
         self.reset(seed=0)
 
     def _power_on(self) -> None:
-        name, mode, difficulty = self._cartridge
-        ale = self._ale
-        ale.setInt("random_seed", 0)
-        ale.loadROM(_rom(name))
-        _choose("mode", mode, ale.getAvailableModes(), ale.setMode)
-        _choose("difficulty", difficulty, ale.getAvailableDifficulties(), ale.setDifficulty)
-        ale.reset_game()
+        consoles.switch_on(self._ale, self._cartridge)
         self._fresh = True
 
     def reset(self, *, seed: int, power_cycle: bool = True) -> None:
@@ -132,6 +130,7 @@ class Emulator:
         self._rng = Generator(PCG64(seed))
         self._last_action = self._noop
         self.frame, self._terminated, self._stale = 0, False, False
+        self._lives = int(self._ale.lives())
         screen = self._ale.getScreen()
         self._set_screens(screen, screen)
 
@@ -174,6 +173,7 @@ class Emulator:
         # A short interval is pooled with the last frames of those before it.
         self._set_screens(*self._screens, *raw)
         self._last_action, self._stale, self._fresh = last, False, False
+        self._lives = int(ale.lives())
         self.frame += ends
         return reward
 
@@ -182,7 +182,7 @@ class Emulator:
         if self.terminated or self.frame >= self.max_frames:
             raise IllegalAction("The episode is over. Call reset() first.")
         # ALE accepts any number without an error, so the range is checked here.
-        index, held = _whole(action), _whole(frames)
+        index, held = whole(action), whole(frames)
         if not 0 <= index < len(self._codes):
             choices = ", ".join(f"{i} {name}" for i, name in enumerate(self.legal))
             raise IllegalAction(
@@ -207,7 +207,7 @@ class Emulator:
     @property
     def lives(self) -> int:
         """Lives left; 0 in games that do not count them."""
-        return int(self._ale.lives())
+        return self._lives
 
     @property
     def ram(self) -> Pixels:
@@ -256,6 +256,38 @@ class Emulator:
         self._screens: tuple[Pixels, ...] = screens[-RAW:]
         self._pictures = {}
 
+    def park(self) -> None:
+        """Give the console back while the game waits, if many games are awake.
+
+        Whatever needs it later borrows one and goes on exactly where the game was. Games whose
+        states do not hold everything keep theirs.
+        """
+        if len(consoles.awake) <= consoles.AWAKE or self._console is None:
+            return
+        if self.film is not None or self.game.name in KEEP_CONSOLES:
+            return
+        self._parked = self._console.cloneState().serialize(), self.frame
+        consoles.give_back(self._cartridge, self._console, drawn=self.frame > 0)
+        consoles.awake.discard(self)
+        self._console, self._stale = None, True
+
+    @property
+    def _ale(self) -> Any:
+        """The console; a parked game borrows one."""
+        if self._console is None:
+            self._wake()
+        return self._console
+
+    def _wake(self) -> None:
+        assert self._parked is not None
+        shared, (state, frame) = consoles.take(self._cartridge), self._parked
+        self._console, drawn = shared or (consoles.new(), False)
+        consoles.awake.add(self)
+        if shared is None:
+            self._power_on()
+        self._restore_state(state, frame, drawn=drawn)
+        self._parked = None
+
     def save(self) -> Snapshot:
         """Save the whole state; about 0.1 ms."""
         return Snapshot(
@@ -288,26 +320,27 @@ class Emulator:
             raise StoreError(f"A snapshot of {snapshot.game!r} cannot go into {self.game.name!r}.")
         if snapshot.rng is None and seed is None:
             raise InvalidSetting("A snapshot without its random generator needs a seed.")
-        self._restore_state(ale_py.ALEState(snapshot.state), snapshot.frame)
+        self._restore_state(snapshot.state, snapshot.frame, drawn=self.frame > 0)
         self._last_action = snapshot.last_action
         self._set_screens(*snapshot.screens)
         self.frame, self._terminated = snapshot.frame, snapshot.terminated
+        self._lives = int(self._ale.lives())
         self._stale = True  # ALE's screen is the old one until the next frame is played
         self._rng = Generator(PCG64(seed))
         if seed is None and snapshot.rng is not None:
             self._rng.bit_generator.state = snapshot.rng
 
-    def _restore_state(self, state: Any, frame: int) -> None:
+    def _restore_state(self, blob: bytes, frame: int, *, drawn: bool) -> None:
         # The states of ALE 0.12.1 hold neither the screen that is being drawn nor whether it is
         # finished (upstream PRs #732 and #739). Both must be as they were when the state was saved,
         # or the game goes on differently, or ALE writes past the screen and the process ends.
-        ale = self._ale
+        ale, state = self._ale, ale_py.ALEState(blob)
         early = frame < FIRST_SCREENS.get(self.game.name, 1)
         if early or self.game.name in LONG_SCREENS:
             ale.reset_game()
             for _ in range(frame if early else 0):
                 ale.act(self._noop)
-        elif self.frame == 0:
+        elif not drawn:
             ale.restoreState(state)
             ale.act(self._noop)
         ale.restoreState(state)
@@ -330,35 +363,3 @@ def _restored(
 def _is_share(value: Any) -> bool:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     return number and bool(0 <= value <= 1)
-
-
-def _whole(value: Any) -> int:
-    """A whole number of any kind as an int, a NumPy scalar or 0-d array too; -1 for anything else.
-
-    True and False are no numbers here.
-    """
-    try:
-        return -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return -1
-
-
-def _rom(name: str) -> os.PathLike[Any]:
-    try:
-        path = ale_py.roms.get_rom_path(name)
-    except OSError:  # ALE_ROMS_DIR is not a folder
-        path = None
-    if path is None:
-        raise UnknownName(
-            f"ale-py has no ROM for {name!r}. Unset ALE_ROMS_DIR, or put the ROM into its folder."
-        )
-    return path
-
-
-def _choose(name: str, value: int | None, offered: Sequence[int], setter: Any) -> None:
-    if value is None:
-        return
-    if _whole(value) not in offered:
-        numbers = ", ".join(str(number) for number in offered)
-        raise InvalidSetting(f"This game has no {setting(name)} {value!r}. It offers: {numbers}.")
-    setter(_whole(value))

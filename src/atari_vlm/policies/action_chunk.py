@@ -41,7 +41,8 @@ def _continues(step: Step, lives_after: int) -> bool:
 def _origin(history: Sequence[Step]) -> tuple[int, int]:
     """(the decision at which the model was asked, the position in its answer of the next plan)."""
     position, last = 2, history[-1]
-    for before in reversed(history[:-1]):
+    for at in range(len(history) - 2, -1, -1):  # a slice would copy the whole episode
+        before = history[at]
         rest: tuple[Plan, ...] = (last.decision.plan, *last.decision.queue)
         if before.decision.queue != rest or not _continues(before, last.observation.lives):
             break

@@ -13,6 +13,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, get_args
 
@@ -33,6 +34,9 @@ from atari_vlm.types import Pixels, Source, Usage
 
 CHUNK = 64
 """Decisions in a chunk."""
+
+AHEAD = 4
+"""Chunks of screens, of 2 MB each, that may wait for compression."""
 
 _SHARED = 3
 """A text used in at least this many chunks goes to the list that all chunks share."""
@@ -154,13 +158,18 @@ def _deflate(data: bytes) -> str:
 
 def _screens(screens: Iterable[Pixels]) -> tuple[list[str], int, tuple[int, ...]]:
     """Chunks of XOR deltas, the number of screens in them, and (height, width)."""
-    chunks, count, shape = [], 0, (0, 0)
-    for batch in _batches(iter(screens)):
-        stack = np.stack(batch)
-        count, shape = count + len(batch), stack.shape[1:]
-        stack[1:] ^= stack[:-1].copy()
-        chunks.append(_deflate(stack.tobytes()))
-    return chunks, count, shape
+    chunks: list[Future[str]] = []
+    count, shape = 0, (0, 0)
+    # The next screens are drawn while the last ones are compressed.
+    with ThreadPoolExecutor(1) as other:
+        for batch in _batches(iter(screens)):
+            stack = np.stack(batch)
+            count, shape = count + len(batch), stack.shape[1:]
+            stack[1:] ^= stack[:-1].copy()
+            chunks.append(other.submit(_deflate, stack.tobytes()))
+            if len(chunks) > AHEAD:
+                chunks[-AHEAD].result()
+    return [chunk.result() for chunk in chunks], count, shape
 
 
 def _batches(screens: Iterator[Pixels]) -> Iterator[list[Pixels]]:

@@ -105,7 +105,8 @@ class RunReader(TableReader):
             self._check(table, "episode = ?", episode)
         calls: dict[int, list[tuple[Any, ...]]] = {}
         for step, *call in self._all(
-            "SELECT step, seed, prompt, fault FROM calls WHERE episode = ? ORDER BY step, number",
+            "SELECT step, calls.seed, prompt, fault, reply FROM calls LEFT JOIN replies"
+            " ON replies.seed = calls.seed WHERE episode = ? ORDER BY step, number",
             episode,
         ):
             calls.setdefault(step, []).append(tuple(call))
@@ -128,8 +129,10 @@ class RunReader(TableReader):
                 queue=records.queue_from_json(queue),
                 waited=waited,
                 calls=tuple(
-                    records.call_from_row(seed, prompt, fault, texts, self.recall(seed))
-                    for seed, prompt, fault in calls.get(step, ())
+                    records.call_from_row(
+                        seed, prompt, fault, texts, reply_from_json(reply) if reply else None
+                    )
+                    for seed, prompt, fault, reply in calls.get(step, ())
                 ),
                 considered=records.considered_from_json(
                     considered.get(step, "[]"), texts, self.recall
