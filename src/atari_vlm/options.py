@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from atari_vlm.errors import InvalidSetting, setting
 
@@ -33,6 +33,21 @@ Result = TypeVar("Result")
 _KEY = "atari_vlm"
 
 
+class Key(str):
+    """A secret that is not shown where the values of variables are, and is not pickled."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[key]'"
+
+    def __getitem__(self, index: object) -> Key:  # such displays cut long values
+        return Key(super().__getitem__(index))  # type: ignore[index]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A key is not sent to other processes: set the environment variable.")
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What the command line needs to know of a setting."""
@@ -44,6 +59,7 @@ class About:
     most: float | None = None
     read: Callable[[str], Any] | None = None
     """Reads a value that the command line gives as text, e.g. "224x224"."""
+    secret: bool = False
 
 
 def option(
@@ -65,9 +81,9 @@ def option(
         least: smallest number allowed.
         most: largest number allowed.
         read: see `About`.
-        secret: left out of the group's repr.
+        secret: left out of the group's repr, and a `Key` in it.
     """
-    about = About(help, flag, least, most, read)
+    about = About(help, flag, least, most, read, secret)
     return field(default=default, metadata={_KEY: about}, repr=not secret)
 
 
@@ -79,6 +95,12 @@ def abouts(group: type) -> dict[str, About]:
 def values(group: object, kind: type | None = None) -> dict[str, Any]:
     """The values of a group by name; only those of `kind`, if it is one of its base classes."""
     return {f.name: getattr(group, f.name) for f in fields(kind or type(group))}
+
+
+def documented_options(group: type) -> str:
+    """The options of a group as lines of a docstring's Args."""
+    lines = (f"        {name}: {about.help}" for name, about in abouts(group).items())
+    return "\n".join(lines)
 
 
 def part(group: object, kind: type[Group]) -> Group:
@@ -109,6 +131,32 @@ def refuse(who: str, asked: Mapping[str, Any], advice: str) -> None:
     if names:
         marked = ", ".join(names)
         raise InvalidSetting(f"{who} cannot follow {marked}; leave it out, or {advice}.")
+
+
+def hides_keys(kind: type[Group]) -> type[Group]:
+    """Decorator of a group: its secrets become a `Key` before anything else sees them."""
+    given: Callable[..., None] = kind.__init__
+    about, names = abouts(kind), list(inspect.signature(given).parameters)[1:]
+
+    @functools.wraps(given)
+    def init(self: Group, *args: Any, **keywords: Any) -> None:
+        hidden = _hidden(about, dict(zip(names, args, strict=False)))
+        shown = [hidden.get(name, arg) for name, arg in zip(names, args, strict=False)]
+        args = (*shown, *args[len(names) :])
+        keywords.update(_hidden(about, keywords))
+        given(self, *args, **keywords)
+
+    kind.__init__ = init  # type: ignore[method-assign,assignment]
+    return kind
+
+
+def _hidden(about: Mapping[str, About], given: Mapping[str, Any]) -> dict[str, Key]:
+    """The secrets among values."""
+    return {
+        name: Key(value)
+        for name, value in given.items()
+        if name in about and about[name].secret and isinstance(value, str)
+    }
 
 
 _WORDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -240,6 +288,7 @@ def takes(
     Type checkers and `inspect.signature` see every keyword.
     """
     known = [each.name for each in inspect.signature(group).parameters.values()]
+    secret = abouts(group) if isinstance(group, type) else {}
 
     def decorate(
         function: Callable[[A, B, Group], Result],
@@ -247,6 +296,7 @@ def takes(
         @functools.wraps(function)
         def called(first: A, second: B, /, *args: P.args, **keywords: P.kwargs) -> Result:
             _check_keywords(function.__name__, known, keywords)
+            keywords.update(_hidden(secret, keywords))
             return function(first, second, group(*args, **keywords))
 
         own = list(inspect.signature(function).parameters.values())[:2]

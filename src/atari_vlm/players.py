@@ -19,15 +19,11 @@ from atari_vlm.learning.examples import BestMoments, Progress
 from atari_vlm.models import fit
 from atari_vlm.models.build import build_model
 from atari_vlm.models.catalogue import MODELS
-from atari_vlm.models.hosted.options import (
-    HostedOptions,
-    SpendOptions,
-    refuse_hosted,
-    without_secrets,
-)
+from atari_vlm.models.hosted.addresses import check_name, without_secrets
+from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
-from atari_vlm.options import check_all, check_types, given, option, part, refuse
+from atari_vlm.options import check_all, check_types, given, hides_keys, option, part, refuse
 from atari_vlm.policies.registry import get_policy, is_policy, parse_name, wrapper_settings
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
@@ -78,6 +74,7 @@ class PlayerOptions:
     )
 
 
+@hides_keys
 @dataclass(frozen=True, kw_only=True)
 class Options(
     GameOptions,
@@ -171,7 +168,9 @@ def resolve(
     check_parts(model=model, policy=policy, strategy=strategy, learner=learner)
     options.check_cartridge(game)
     own = policy if model is None else model
-    if name is None:
+    if name is not None:
+        check_name(name)
+    else:
         name = EMBEDDED if own is None else own.name
     named = parse_name(name, _is_model, own=None if own is None else own.name)
     # A model may have the label of a baseline: in tables its prompt stands beside it.

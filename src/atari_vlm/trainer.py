@@ -18,7 +18,17 @@ from atari_vlm.advice.estimate import billed, estimate_of, record_of
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
-from atari_vlm.options import abouts, check_number, check_switch, given, option, part, takes, values
+from atari_vlm.options import (
+    check_number,
+    check_switch,
+    documented_options,
+    given,
+    hides_keys,
+    option,
+    part,
+    takes,
+    values,
+)
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import Learner, Model, Policy, check_parts
 from atari_vlm.runs.options import MOST_SEEDS
@@ -64,6 +74,7 @@ class OwnPlayer:
     policy: Policy | None = None
 
 
+@hides_keys
 @dataclass(frozen=True, eq=False, repr=False)
 class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
     """Lets a player play a game, learn in context, and be evaluated.
@@ -101,7 +112,9 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         _ = self.player  # names and settings that cannot work raise here
 
     def __repr__(self) -> str:
-        return f"VLMTrainer({self.game_name!r}, {self.player.name!r}, seed={self.seed})"
+        player = vars(self).get("player")  # None in a traceback of one that cannot be made
+        name = self.vlm_type if player is None else player.name
+        return f"VLMTrainer({self.game_name!r}, {name!r}, seed={self.seed})"
 
     @cached_property
     def player(self) -> Player:
@@ -380,13 +393,7 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
     return VLMTrainer(game, name, **{**chosen, **parts}).train(episodes)
 
 
-def _documented(group: type) -> str:
-    """The options of a group as lines of a docstring's Args."""
-    lines = (f"        {name}: {about.help}" for name, about in abouts(group).items())
-    return "\n".join(lines)
-
-
 if VLMTrainer.__doc__:  # absent under python -OO
     for documented in (VLMTrainer, play):
         text = documented.__doc__ or ""
-        documented.__doc__ = text.replace("    {options}", _documented(Options))
+        documented.__doc__ = text.replace("    {options}", documented_options(Options))

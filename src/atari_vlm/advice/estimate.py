@@ -29,6 +29,7 @@ from atari_vlm.errors import (
     setting,
 )
 from atari_vlm.models.catalogue import MODELS, ModelSpec
+from atari_vlm.models.hosted.addresses import check_name
 from atari_vlm.models.hosted.environment import moved_to
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
@@ -168,6 +169,7 @@ def estimate_run(
             length of an episode is unknown.
         UnknownName: no game, model or prompt has this name.
     """
+    check_name(model)
     name = parse_name(model, known=lambda base: base.lower() in MODELS).base
     chosen: dict[str, Any] = {
         "prompt_type": prompt_type,

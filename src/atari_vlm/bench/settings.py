@@ -10,6 +10,7 @@ from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.models.build import is_path
 from atari_vlm.models.catalogue import MODELS
+from atari_vlm.models.hosted.addresses import check_name
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
 from atari_vlm.models.local.options import LocalOptions
@@ -74,7 +75,9 @@ class BenchSettings(Options):
         for player in self.players:
             if player is None:
                 raise InvalidSetting("None is no player: name one, or give a policy or a model.")
-            if not isinstance(player, str):
+            if isinstance(player, str):
+                check_name(player)
+            else:
                 check_parts(**{"policy" if isinstance(player, Policy) else "model": player})
         check_number("episodes", self.episodes, 1, EVALUATION)
         check_number("processes", self.processes, 1, MOST_PROCESSES)

@@ -8,6 +8,7 @@ from typing import Any
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, setting
 from atari_vlm.files.paths import is_folder, typed_path
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
+from atari_vlm.models.hosted.addresses import check_name
 from atari_vlm.models.hosted.dialects import GENERIC
 from atari_vlm.models.hosted.environment import moved_to
 from atari_vlm.models.hosted.model import HostedModel
@@ -16,6 +17,7 @@ from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.models.local.options import LocalOptions, refuse_local
 from atari_vlm.models.options import refuse_video
+from atari_vlm.options import Key
 from atari_vlm.protocols import Model
 
 
@@ -56,6 +58,8 @@ def build_model(
         ModelUnusable: a key or a server is missing.
         MissingExtra: the vendor's client is not installed.
     """
+    check_name(name)
+    api_key = None if api_key is None else Key(api_key)
     sampling = {"temperature": temperature, "max_tokens": max_tokens, "timeout_s": timeout_s}
     chosen = {key: value for key, value in sampling.items() if value is not None}
     hosted, spend = hosted or HostedOptions(), spend or SpendOptions()

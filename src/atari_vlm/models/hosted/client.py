@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from atari_vlm.models.hosted.addresses import without_secrets
 from atari_vlm.models.hosted.environment import ALONG, IGNORED, hidden, is_same, moved_to, set_among
 from atari_vlm.models.hosted.faults import ErrorContext, Failure, classify_error
-from atari_vlm.models.hosted.options import without_secrets
+from atari_vlm.models.hosted.redaction import all_secrets, hide_in_logs
 from atari_vlm.models.hosted.request import Request, build_request, sent_fields
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.hosted.vendors import Endpoint
@@ -41,6 +42,8 @@ class Client:
     def __init__(self, settings: HostedSettings, api_key: str | None) -> None:
         self._settings = settings
         self._vendor = settings.vendor
+        self._key = self._vendor.key(settings.name, api_key)
+        self.secrets = all_secrets(self._key)
         self._context = ErrorContext(
             vendor=self._vendor.label,
             model_id=settings.model_id,
@@ -48,7 +51,7 @@ class Client:
             compatible=settings.provider == "openai-compatible",
             key_advice=self._vendor.key_advice,
             advice=settings.advice,
-            key=self._vendor.key(settings.name, api_key),
+            secrets=self.secrets,
         )
         self._vendor.check_installed(settings.name)
         if settings.video:
@@ -60,7 +63,7 @@ class Client:
     @property
     def key(self) -> str:
         """The API key, which identifies the vendor's account."""
-        return self._context.key
+        return self._key
 
     async def build_request(self, prompt: Prompt, seed: int) -> Request:
         """Convert a prompt to a request; see `request.build_request`.
@@ -84,10 +87,15 @@ class Client:
         except Warning:  # as an error, by the user's choice
             raise
         except Exception as error:  # the clients raise anything for an answer of another form
-            return classify_error(error, self._context)
+            return self._classified(error)
         if not response.parts and response.finish_reason is None:
-            return classify_error(ValueError("the answer was empty"), self._context)
+            return self._classified(ValueError("the answer was empty"))
         return response
+
+    def _classified(self, error: Exception) -> Failure:
+        failure = classify_error(error, self._context)
+        failure.error.args = (self.secrets.blot(failure.error.message), *failure.error.args[1:])
+        return failure
 
     def _connected(self) -> Backend:
         """The backend of the running event loop; connections cannot move between loops."""
@@ -102,13 +110,14 @@ class Client:
             endpoint = Endpoint(
                 model_id=self._settings.model_id,
                 base_url=self._settings.base_url or self._vendor.address or None,
-                key=self._context.key,
+                key=self._key,
                 http=http,
                 reasons=self._settings.effort is not None,
             )
             with hidden(self._settings.provider):
                 backend = self._vendor.connect(endpoint)
             self._connection = _Connection(loop, http, backend)
+            hide_in_logs(self.secrets)
         return self._connection.backend
 
     async def close(self) -> None:

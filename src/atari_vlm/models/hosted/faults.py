@@ -23,9 +23,13 @@ from atari_vlm.errors import AtariVLMError, ModelFault, ModelUnusable, setting
 from atari_vlm.files.untrusted import storable
 from atari_vlm.models.hosted.answer_fields import StatedError, UnusableAnswer
 from atari_vlm.models.hosted.network import ProxyFailed, certificates_from
+from atari_vlm.models.hosted.redaction import Secrets
 
 LONGEST_QUOTE = 200
 """Characters of a vendor's message that an error quotes."""
+
+_LONGEST_READ = 20_000
+"""Characters of a message that are searched for secrets before it is shortened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,8 @@ class ErrorContext:
     """Whether it is the user's OpenAI-compatible server."""
     advice: str = ""
     """What to use if the vendor has withdrawn the model."""
-    key: str = field(default="", repr=False)
-    """The key to redact."""
+    secrets: Secrets = field(default_factory=lambda: Secrets(()), repr=False)
+    """The keys to redact."""
 
     @property
     def name(self) -> str:
@@ -66,10 +70,9 @@ class ErrorContext:
         return f"{self.vendor} at {self.base_url}" if self.base_url else self.vendor
 
     def redact(self, text: str) -> str:
-        """The text on one line, shortened, printable and storable, without the key."""
+        """The text on one line, shortened, printable and storable, without secrets."""
+        text = self.secrets.blot(text[:_LONGEST_READ])
         text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", storable(text)).strip()
-        if self.key:
-            text = text.replace(self.key, "[key]")
         return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "..."
 
 
@@ -307,7 +310,7 @@ def _certificate(error: Exception, context: ErrorContext) -> Failure | None:
 def _garbage(error: Exception, context: ErrorContext) -> Failure:
     without_v1 = context.compatible and not (context.base_url or "").rstrip("/").endswith("/v1")
     hint = " Such an address usually ends in /v1." if without_v1 else ""
-    reason = context.redact(str(error).partition("\n")[0])
+    reason = context.redact(context.secrets.blot(str(error)[:_LONGEST_READ]).partition("\n")[0])
     message = f"{context.name} did not answer as its API should ({reason}).{hint}"
     return Failure(ModelFault("garbage", message), retryable=True, uncertain=True)
 

@@ -24,10 +24,12 @@ from atari_vlm.models.hosted.client import Client
 from atari_vlm.models.hosted.faults import Failure
 from atari_vlm.models.hosted.limiter import Clock, Rate, RealClock, limiter_for
 from atari_vlm.models.hosted.message_conversion import to_reply
+from atari_vlm.models.hosted.redaction import all_secrets
 from atari_vlm.models.hosted.request import Request
 from atari_vlm.models.hosted.retry import RetryPolicy
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.hosted.usage import Most, believed, most_of, reported
+from atari_vlm.options import Key
 from atari_vlm.types import Charge, Prompt, Reply
 
 
@@ -61,7 +63,9 @@ class HostedModel:
         self._rate, self._clock = rate or Rate(), clock or RealClock()
         self._cache = ResponseCache(cache) if cache and cache.mode != "off" else None
         replay = cache is not None and cache.mode == "replay"
+        api_key = None if api_key is None else Key(api_key)
         self._client = None if replay else Client(settings, api_key)
+        self._secrets = self._client.secrets if self._client else all_secrets()
         self._retry = RetryPolicy(settings.tries, settings.longest_wait_s)
         self._image_tokens = rule_for(settings.provider, settings.model_id, settings.detail)
         family = video_family(settings.model_id, settings.detail) if settings.video else None
@@ -84,9 +88,8 @@ class HostedModel:
         return self.settings.prompt_type
 
     def without_key(self, text: str) -> str:
-        """A text that may be printed: "[key]" stands where the server repeated the API key."""
-        key = self._client.key if self._client else ""
-        return text.replace(key, "[key]") if key else text
+        """A text that may be shown: "[key]" stands for every secret that the server repeated."""
+        return self._secrets.blot(text)
 
     def most(self, prompt: Prompt) -> Most:
         """The most that one request can use and cost, which is reserved before it is sent."""
@@ -113,7 +116,8 @@ class HostedModel:
             return await self._ask(prompt, seed)
         nonce = "" if self._cache.shares else str(seed)
         key = cache_key(self.settings.cache_fields(), prompt, nonce)
-        return await self._cache.get_or_ask(key, self.name, lambda: self._ask(prompt, seed))
+        reply = await self._cache.get_or_ask(key, self.name, lambda: self._ask(prompt, seed))
+        return self._blotted(reply) if reply.usage.replayed else reply
 
     async def _ask(self, prompt: Prompt, seed: int) -> Reply:
         assert self._client is not None
@@ -152,7 +156,19 @@ class HostedModel:
         reply = to_reply(outcome)
         usage = reported(outcome, self.price, self.settings.price_list)
         answered = bool(reply.text or reply.thinking)
-        return replace(reply, usage=believed(usage, most, answered=answered))
+        return self._blotted(replace(reply, usage=believed(usage, most, answered=answered)))
+
+    def _blotted(self, reply: Reply) -> Reply:
+        """The reply without secrets, before it is shown or stored."""
+        blot = self._secrets.blot
+        return replace(
+            reply,
+            text=blot(reply.text),
+            thinking=blot(reply.thinking),
+            model=blot(reply.model),
+            finish=blot(reply.finish),
+            request_id=blot(reply.request_id),
+        )
 
     def _final_error(self, error: AtariVLMError, lost: Lost) -> AtariVLMError:
         """The error to raise; garbage before any good answer means that the address is wrong."""

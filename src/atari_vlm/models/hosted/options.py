@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
 from atari_vlm.errors import InvalidSetting, setting, unknown
+from atari_vlm.models.hosted.addresses import check_no_secret
 from atari_vlm.models.hosted.budget import Caps
 from atari_vlm.models.hosted.cache import CacheMode, CacheSettings
 from atari_vlm.models.hosted.dialects import GENERIC, Dialect, get_dialect
@@ -44,6 +44,7 @@ class HostedOptions:
 
     def __post_init__(self) -> None:
         check_numbers(self)
+        check_no_secret(self.base_url)
         for name, value, known in (
             ("effort", self.effort, get_args(Effort)),
             ("detail", self.detail, get_args(Detail)),
@@ -141,12 +142,3 @@ def refuse_hosted(who: str, hosted: HostedOptions, spend: SpendOptions) -> None:
             f"{who} cannot follow {names}, which only hosted models do: leave it out, or choose "
             "one (`atari-vlm models`)."
         )
-
-
-def without_secrets(url: str | None) -> str | None:
-    """The address of a server without user, password and query, which may be secret."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"

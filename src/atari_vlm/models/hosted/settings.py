@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 from atari_vlm.costs.prices import Price, listed_price
 from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.models.hosted.addresses import check_address, check_name
 from atari_vlm.models.hosted.dialects import GENERIC, get_dialect
 from atari_vlm.models.hosted.environment import is_same, moved_to
 from atari_vlm.models.hosted.vendors import (
@@ -69,11 +69,13 @@ class HostedSettings:
                 f"No provider is called {self.provider!r}. Choose from: {', '.join(VENDORS)}."
             )
         get_dialect(self.dialect)
+        check_name(self.name)
+        check_name(self.model_id)
         if self.base_url is None:
             moved = moved_to(self.vendor.address_variable, self.vendor.address)
             object.__setattr__(self, "base_url", moved)
         if self.provider == "openai-compatible" or self.base_url is not None:
-            _check_address(self.base_url)
+            check_address(self.base_url)
         for field, least in (("max_tokens", 1), ("timeout_s", 1e-3), ("tries", 1)):
             if not getattr(self, field) >= least:
                 name = _ARGUMENTS.get(field, field)
@@ -141,21 +143,3 @@ NOT_IN_CACHE_KEY = frozenset(
 
 _ARGUMENTS = {"max_tokens": setting("max_tokens"), "timeout_s": setting("timeout")}
 """The names that users of `VLMTrainer` give to fields."""
-
-
-def _check_address(base_url: str | None) -> None:
-    if "@" in (base_url or ""):
-        raise InvalidSetting(
-            f"Keep name and password out of {setting('base_url')}, which is stored with the run; "
-            f"pass the key as {setting('api_key')}."
-        )
-    try:
-        address = urlsplit(base_url or "")
-        usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
-    except ValueError:  # the port is not a number
-        usable = False
-    if not usable:
-        raise InvalidSetting(
-            f"{base_url!r} is not the address of a server. Example: "
-            f"{setting('base_url', 'http://localhost:8000/v1')}."
-        )

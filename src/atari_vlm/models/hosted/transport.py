@@ -22,10 +22,10 @@ import httpx2
 
 from atari_vlm.errors import ModelUnusable, setting
 from atari_vlm.files.untrusted import json_of, storable
+from atari_vlm.models.hosted.addresses import without_secrets
 from atari_vlm.models.hosted.answer_fields import UnusableAnswer, error_body
 from atari_vlm.models.hosted.answers import cleaned
 from atari_vlm.models.hosted.network import Network
-from atari_vlm.models.hosted.options import without_secrets
 
 MOST_ANSWER = 8 * 2**20
 """Most bytes of an answer, decompressed: twice what 128,000 tokens take in escaped JSON."""

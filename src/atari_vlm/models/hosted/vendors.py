@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from atari_vlm.errors import MissingExtra, ModelUnusable, missing_extra, setting
 from atari_vlm.models.hosted.dialects import get_dialect
 from atari_vlm.models.hosted.message_conversion import ImageMetadata
+from atari_vlm.options import Key
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -88,14 +89,16 @@ class Vendor:
         """How to give a key."""
         return f"Set {self.key_variables[0]} or pass {setting('api_key')}."
 
-    def key(self, name: str, given: str | None) -> str:
+    def key(self, name: str, given: str | None) -> Key:
         """The key, as given or from the environment.
 
         Raises:
             ModelUnusable: the vendor needs a key and there is none, or the key is malformed.
         """
-        found = given or next((k for v in self.key_variables if (k := os.environ.get(v))), "")
-        key = found.strip()
+        given = Key(given or "")  # no frame has a variable that shows it
+        for variable in self.key_variables:
+            given = given or Key(os.environ.get(variable, ""))
+        key = Key(given.strip())
         if self.needs_key and not key:
             raise ModelUnusable(f"{name} needs a key from {self.label}. {self.key_advice}")
         if not key.isascii() or any(c.isspace() or not c.isprintable() for c in key):
