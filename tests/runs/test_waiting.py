@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -38,3 +40,34 @@ def test_ctrl_c_returns_only_after_the_work_has_cleaned_up():
     loop.run_until_complete(cell())
     loop.close()
     assert events == ["cleaned up", "returned"]
+
+
+DEAF = """
+import sys, time
+from atari_vlm import play
+from atari_vlm.models.scripted import ScriptedModel
+
+def think(prompt):
+    print("thinking", flush=True)
+    time.sleep(60)
+    return "ACTION: NOOP"
+
+try:
+    play("pong", ScriptedModel(think, name="deaf"), run_folder=sys.argv[1], parallel=2, episodes=2)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+def test_a_player_that_computes_without_waiting_is_interrupted_too(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEAF, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout.readline() == "thinking\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == ("stopped\n", "")
+    assert process.returncode == 0

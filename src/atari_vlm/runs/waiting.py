@@ -165,12 +165,19 @@ def wait_for(work: Coroutine[Any, Any, None]) -> None:
     waited.raise_error()
 
 
+def _without_interrupts(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what no task waited for, but not the interruption of one that computed."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
+
+
 class _Work:
     """A coroutine with an event loop of its own, in this thread or in another."""
 
     def __init__(self, work: Coroutine[Any, Any, None], in_thread: bool) -> None:
         self._work = work
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_without_interrupts)
         self._task: asyncio.Task[None] | None = None
         self._stopped: KeyboardInterrupt | None = None
         self._heard, self._ended = threading.Event(), threading.Event()
