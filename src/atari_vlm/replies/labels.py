@@ -24,18 +24,28 @@ LABEL = re.compile(
 )
 _ALLOWED_BEFORE = re.compile(
     r"(?:[^a-z]|\b(?:so|thus|therefore|hence|my|the|your|final|next|best|chosen|recommended|selected"
-    r"|optimal|step|immediate|decide|decision|here|is|and|okay|ok|sure|then|now|a|this|player"
+    r"|optimal|correct|here's|step|immediate|decide|decision|here|is|and|okay|ok|sure|then|now|a|this|player"
     r"|meine?|unsere?|ma|mon|mi|minha|il|la|le|el|moj)\b)*",
     re.I,
 )
 _NOT_THIS = re.compile(
     r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|option|example|e\.g|not"
-    r"|wrong|old|first|opponent|enemy|format|suggest\w*|thoughts?|thinking|like|such as|letzte\w*"
+    r"|wrong|old|other|player 2|first|opponent|enemy"
+    r"|format|suggest\w*|thoughts?|thinking|like|such as"
+    r"|letzte\w*"
     r"|derni\w*|ultim\w*|vorherige\w*|precedente?|anterior|posledn\w*|предыдущ\w*|последн\w*"
     r"|上一|之前|前回|例|可用|合法)",
     re.I,
 )
 _CLAUSE = re.compile(r"[\n.;!?>,]")
+_EXPLAINED = re.compile(
+    r"^[ ]{0,2}\((?!(?:or|and|then|not|no|if|maybe|perhaps|up|down|left|right|fire)\b"
+    r"[ ]?(?:\)|or|and then))"
+    r"[a-z][a-z' -]{1,80}\)"
+)
+"""Words in small letters and brackets behind an answer, which tell what it does."""
+_IDIOM = (r" (?:to|as|so)\b", r",? (?:to|as|so)\b")
+"""What makes a name in small letters another word: "right so". The second is of "right, so"."""
 _FRAMES_LINE = re.compile(r"(?:^|\n)[ #>-]{0,4}(?:frames|duration)[ ]?[:=][ ]{0,3}(\S{1,12})", re.I)
 _MAY_FOLLOW = re.compile(
     r"""[ )\]"'}>]{0,6}(?:$|[.,;!(<…]|[ ]?-[ ]|(?:because|since|as|so|to|while|until|weil|car|porque
@@ -100,7 +110,7 @@ def plan_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> Pa
         if (label["word"] or "action").lower() not in ("action", "aktion", "accion", "acao"):
             return None
         raise grammar.illegal(line) if line.strip() else _ends_early(grammar)
-    if not _is_complete(answer, line[answer.end :]):
+    if not _is_complete(answer, _EXPLAINED.sub("", line[answer.end :])):
         raise UnclearReply(f"It is not clear which action {quoted(line)} means.")
     parsed = grammar.plan(answer)
     if is_taken_back(text[begin + answer.end :], parsed.plan.action):
@@ -126,7 +136,11 @@ def _ends_early(grammar: ReplyGrammar) -> UnclearReply:
 def _is_complete(answer: Answer, rest: str) -> bool:
     """Whether the rest of the line does not change the answer."""
     listed = answer.index and not answer.also and re.match(r"[.)] *[A-Za-z]", rest)
-    idiom = answer.name and not answer.name.isupper() and re.match(r" (?:to|as|so)\b", rest)
+    idiom = (
+        answer.name
+        and not answer.name.isupper()
+        and re.match(_IDIOM[answer.name.lower() == "right"], rest)
+    )
     frames_later = not answer.n and re.search(rf"[0-9] ?{UNIT}", rest, re.I)
     return bool(_MAY_FOLLOW.match(rest)) and not (
         listed

@@ -65,16 +65,21 @@ def without_markup(text: str) -> str:
         text = _INLINE.sub("", _LINES.sub("\n", text))
     if "e.g." in text:
         text = text.replace("e.g.", "for example")
-    text = _FENCE.sub("", text)
-    text = _ROLE.sub("", text)
+    if "```" in text or "~~~" in text:
+        text = _FENCE.sub("", text)
+    if "\n" in text:
+        text = _ROLE.sub("", text)
     if "(" in text:
         text = _CALL.sub(_called, text)
         if _DICT.match(text):
             text = "{" + text.strip()[5:-1] + "}"
     if "|" in text:
         text = _without_tables(text)
-    text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text.translate(_QUOTES))
-    return re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text.replace("*", ""))
+    if "`" in text or "$" in text:
+        text = text.translate(_QUOTES)
+    if "*" in text:
+        text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text).replace("*", "")
+    return re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text) if "_" in text else text
 
 
 def _called(call: re.Match[str]) -> str:

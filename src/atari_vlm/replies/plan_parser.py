@@ -1,7 +1,7 @@
 r"""Parse the legal plan of a model's reply: tolerant of form, without guessing.
 
 This is the grammar, for one plan and for several (`multi_plan_parser`); docs/replies.md has it with
-examples, and tests/replies/corpus holds what a careful person reads in more than 1,190 replies.
+examples, and tests/replies/corpus holds what a careful person reads in more than 1,300 replies.
 
 A reply of at most `characters.LONGEST` characters is read as a person sees it: without invisible
 characters and markup, look-alike letters as Latin ones. Thoughts (`thoughts`) are set apart and
@@ -55,7 +55,7 @@ from atari_vlm.replies.reply_grammar import (
     grammar_of,
 )
 from atari_vlm.replies.thoughts import separate
-from atari_vlm.replies.words import APOLOGISES, HEDGE, SEEMS_TO_REFUSE, refusal_in
+from atari_vlm.replies.words import HEDGE, SEEMS_TO_REFUSE, apologises, refusal_in
 from atari_vlm.types import Plan
 
 REFUSAL = "The model refused to answer."
@@ -157,7 +157,7 @@ def plan_of(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan:
     """The one plan of a reply. Raises UnclearReply or Refused if it has none."""
     try:
         plan = _parse_labelled(grammar, answer)
-        if plan is None and APOLOGISES.search(answer.text):
+        if plan is None and apologises(answer.text):
             raise Refused
         return plan or _parse_unlabelled(grammar, answer)
     except Refused:
@@ -224,7 +224,7 @@ def _check_lines(grammar: ReplyGrammar, label: re.Match[str], plan: ParsedPlan, 
     """Raise UnclearReply if the line above is another answer, as in a list."""
     above = text[: label.start()].rstrip().rpartition("\n")[2][-120:]
     earlier = LABEL.match(above.lstrip(" #>-"))
-    if earlier is None or not earlier.lastgroup:
+    if earlier is None:
         return
     other = grammar.only(above.lstrip(" #>-")[earlier.end() :].strip())
     if other and other.name and not same_plan(grammar, other, plan):

@@ -59,7 +59,8 @@ _CHOOSES = re.compile(
         |move(?=[ ](?:is|would|should|will)[ ]))
         (?:[ ](?:is|(?:would|should|will)[ ]be))?
         (?:[ ]to[ ]{_MOVE})?
-    |{_I_WILL}[ ]{_MOVE}{_THING}|I(?:'ll|[ ]will|[ ]must|[ ]should))(?:[ ]to)?(?:[ ]the)?)
+    |{_I_WILL}[ ](?:{_MOVE}|do|use|perform|recommend|time[ ]to[ ]{_MOVE}){_THING}
+    |time[ ]to[ ]{_MOVE}|I(?:'ll|[ ]will|[ ]must|[ ]should))(?:[ ]to)?(?:[ ]the)?)
     [ ,:]{{0,2}}["'(]{{0,2}}$""",
     re.I | re.VERBOSE,
 )
@@ -77,6 +78,7 @@ _DOUBT = re.compile(
     |guidelines?|harm\w*)\b""",
     re.I | re.VERBOSE,
 )
+_LABELLED = re.compile(rf"(?<!\w)(?:{LABELS})[ ]{{0,2}}[:=][ \"'(]{{0,4}}$", re.I)
 _OF_OTHERS = re.compile(
     r"\b(?:opponents?|enem(?:y|ies)|computer|cpu|someone|somebody|anyone|others?|they|he|she|who)\b"
     r"(?:(?!\b(?:I|I'll|we|so)\b)[^,;:]){0,40}$",
@@ -91,14 +93,20 @@ _DOUBT_AFTER = re.compile(
     r"|[A-Z]{2,}\b|:)"
 )
 _ALONE = re.compile(
-    r"""[ ]{0,2}(?:$|[!.…]|,?[ ](?:because|since|as|so[ ](?:that|I|the)|in[ ]order[ ]to|weil|car
+    r"""[ ]{0,2}(?:$|[!.…]|,?[ ](?:it[ ]is(?=[.!]|$)|because|since|as
+    |so[ ](?:that|I|the)|in[ ]order[ ]to
+    |weil|car
         |porque|потому|to[ ](?!(?:now|date|you|this|the|there|here|me|us|it|my|your)\b)
         [a-z])
     |[ ]?-[ ](?:the|to|I|because|this|ball)\b)""",
     re.I | re.VERBOSE,
 )
 """What follows a name that begins a sentence, if the sentence chooses it."""
-_OPENING = re.compile(r"^(?:(?:okay|ok|sure|alright|yes|well|now)[,!: ]{1,2})?[\"'(\[]{0,2}$", re.I)
+_OPENING = re.compile(
+    r"^(?:(?:okay|ok|sure|alright|yes|well|now|definitely|certainly|clearly)[,!: ]{1,2})?"
+    r"[\"'(\[]{0,2}$",
+    re.I,
+)
 _MAIN = re.compile(r"[ ]*(?:I|we|I'll|I'd|let's|my|the (?:best|next|right))\b", re.I)
 _MY = re.compile(r"\b(?:I|we|please|under|never)\b", re.I)
 _SO = re.compile(
@@ -258,6 +266,8 @@ def _meaning(text: str, mention: re.Match[str]) -> _Meaning:
         return "chosen" if _ALONE.match(follows) else "mentioned"
     if re.search(r"\bhold[ ](?:the[ ])?$", before, re.I) and mention[0] == "FIRE":
         return "chosen" if _DURATION.match(after) else "mentioned"
+    if _LABELLED.search(before):  # a label that introduces no answer: "Enemy action: LEFT"
+        return "mentioned"
     if _DOUBT_AFTER.match(after) or _DOUBT_BEFORE.search(before) or _OF_OTHERS.search(before):
         return "mentioned"
     return "chosen" if _CHOOSES.search(before) else "mentioned"

@@ -79,7 +79,7 @@ _ANSWER = re.compile(
         |action|move|moving|press|pressing|push|go|going|keep|hold|choose|select|pick|option|number|with
         |is|arrow|player[ _]a|k|key)(?:[ ]{{1,3}}|:[ ]?|[._][ ]?)|arrow){{0,6}})
     (?:(?:the|my)?[ ]?{_THING}[ ](?:to[ ]the[ ]|towards[ ]the[ ])?)?[\#"'(<]{{0,3}}
-    (?:(?P<index>-?[0-9]{{1,9}})(?![0-9%]|[.][0-9]|[ ]?{UNIT}|[ ]?x[ ]?[A-Z]|[ ]?/[ ]?[0-9])
+    (?:(?P<index>-?[0-9]{{1,9}})(?![0-9%]|[.][0-9]|[ ]?{UNIT}|[ ]?x[ ]?[A-Z]|[ ]?/[ ]?[0-9])["']?
         (?:[ ]?[-:=.)]{{0,2}}[ ]?["'(]{{0,2}}(?P<also>{CHORD})(?![\w-])[)]?)?
       |(?P<name>{CHORD})(?!(?!x[ ]?[0-9])[^\W\d]|-[A-Za-z]))
     ["'>\]]{{0,2}}(?:[ _](?:action|button|arrow|key)\b)?["']{{0,2}}""",
@@ -91,6 +91,7 @@ _ECHO = re.compile(
     re.IGNORECASE,
 )
 """What an action does, in brackets behind its name: RIGHT (paddle up) x3."""
+_DIRECTION = re.compile(r"[ ]{0,2}\((?P<words>up|down|left|right)\)")
 _TOLD = re.compile(
     r"[ ]{0,2}(?::|=|-)[ ]{1,2}(?P<words>[a-z][a-z -]{1,40}?)(?=$|[ ,]{1,2}(?:x[ ]?[0-9]|for[ ]))"
 )
@@ -141,7 +142,11 @@ class ReplyGrammar:
         end = found.end()
         time = _DURATION.match(text, end)
         if time is None:
-            echo = _ECHO.match(text, end) or (_TOLD.match(text, end) if told else None)
+            echo = (
+                _ECHO.match(text, end)
+                or self._foreign_echo(text, end)
+                or (_TOLD.match(text, end) if told else None)
+            )
             if echo and not _CONTRARY.search(echo["words"]) and not _NAME.search(echo["words"]):
                 end = echo.end()
                 time = _DURATION.match(text, end)
@@ -158,6 +163,11 @@ class ReplyGrammar:
             unit=(time["unit"] or "") if time else "",
             paren=bool(time and time["paren"]),
         )
+
+    def _foreign_echo(self, text: str, end: int) -> re.Match[str] | None:
+        """A direction in brackets that is no action of the game: LEFT (down), in Pong."""
+        found = _DIRECTION.match(text, end)
+        return None if found and chord_of(found["words"]) in self._chords else found
 
     def only(self, text: str, told: bool = False) -> Answer | None:
         """The answer of a text that is nothing else."""

@@ -56,6 +56,8 @@ _FIRST = re.compile(
     r"|<!--|\{\{|<\|?channel|<\|im_start|\.\.\.[ ]?done|unused9[45]",
     re.IGNORECASE,
 )
+_MAY_MARK = re.compile(r"[<\[`~*#(_]|\{\{|-->|\.\.\.")
+"""A character of a mark or a heading; most replies have none."""
 _ASIDE = re.compile(
     r"\((?:thinking|thoughts?|thinks|reasoning)\b[^()]{0,20000}\)"
     r"|(?<!\*)\*(?:thinking|thoughts?|thinks|reasoning)\b[^*\n]{0,2000}\*(?!\*)",
@@ -71,6 +73,8 @@ def separate(text: str) -> Separated:
         text: a reply; of the characters that `characters.legible` returns.
     """
     parts = Separated(text)
+    if not _MAY_MARK.search(text) and not text.lstrip().startswith("analysis"):
+        return parts
     if glued := _GLUED.match(text):
         before, mark, after = text[glued.end() :].rpartition("assistantfinal")
         parts = Separated(after, before) if mark else Separated("", text[glued.end() :], True)

@@ -11,7 +11,7 @@ _SPACE = re.compile(
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])")
 _BARE = re.compile(r"[^\W\d][\w +-]{0,40}(?=\s{0,20}[:=,;}\])])")
 _STRING_END = re.compile(
-    r"""(?<!\\)(["'])(?=\s{0,20}(?:[:,;}\]]|["'][A-Za-z_ ]{1,30}["']\s{0,4}:))"""
+    r"""(?<!\\)(["'])(?=\s{0,20}(?:[:=,;}\]]|["'][A-Za-z_ ]{1,30}["']\s{0,4}:))"""
 )
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

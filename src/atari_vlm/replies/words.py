@@ -124,7 +124,7 @@ _CORRECTION = (
 )
 CORRECTS = re.compile(
     rf"""^[\s"'(*<-]{{0,8}}(?:(?:hm+|but|und|and|oh|ah|or|well)[ ,.]{{1,3}}){{0,2}}(?:
-        (?:{_spelled(_NO)})(?=[ ]{{0,2}}(?:[,.!:;-]|$)|[ ](?:wait|no|not|it|that|i|rather)\b)
+        (?:{_spelled(_NO)})(?=[ ]{{0,2}}(?:[,.!:;)-]|$)|[ ](?:wait|no|not|it|that|i|rather)\b)
       |(?:{_spelled(_CORRECTION)})\b(?![ ](?:for|until|to|till)\b)
       |(?:this[ ]is[ ]|that'?s?[ ](?:is[ ])?)?(?:wrong|incorrect|invalid|a[ ](?:mistake|bad[ ]idea))
           [ ]?[)!]?$
@@ -155,7 +155,9 @@ _REFUSE_EN = r"""
        |refuse[ ]to|decline[ ]to|have[ ]to[ ]decline[ ]to)
      |'m[ ](?:unable|not[ ](?:able|allowed))[ ]to|[ ](?:don't|do[ ]not)[ ]want[ ]to)
     [ ](?:help(?![ ](?:but|\w+ing))|assist|comply|fulfil\w*|participate|engage|take[ ]part
-     |do[ ](?:that|this|so)(?=[.,!;:]|$)|play[ ](?:this|the|that|any|video|violent
+     
+     |provide[ ](?:you[ ])?(?:any[ ])?(?:assistance|help)|do[ ](?:that|this|so)(?=[.,!;:]|$)
+     |play[ ](?:this|the|that|any|video|violent
      |atari)?[ ]?games?\b
      |play(?=[.!]|$)|answer(?=[.!]|$|[ ](?:that|this))|respond|continue(?=[.!]|$|[ ](?:with|this))
      |(?:provide|give|choose|select|recommend|suggest)[ ](?:you[ ])?(?:an?|any|the
@@ -255,11 +257,26 @@ _SORRY = folded(
     r"|przepraszam|niestety|üzgünüm|maalesef|извини\w*|прости\w*|сожалению)\b"
     r"|抱歉|对不起|對不起|すみません|申し訳|ごめん|죄송|미안"
 )
-APOLOGISES = re.compile(
-    rf"(?:{_SORRY})[^.!?\n]{{0,80}}(?:{NEGATION.pattern})|(?:{_SORRY})[^!?\n]{{0,30}}(?:ません|できない)",
+_APOLOGISES = re.compile(
+    rf"(?:{_SORRY})[^.!?\n]{{0,80}}(?:{NEGATION.pattern})"
+    rf"|(?:{_SORRY})[^!?\n]{{0,30}}(?:ません|できない)",
     re.IGNORECASE,
 )
-"""An apology for what will not be done: a refusal, unless a labelled answer follows."""
+_SORRY_HINTS = (
+    *("sorry", "fortunate", "apolog", "afraid", "desol", "helas", "lament", "siento", "perdon"),
+    *("desculp", "infeliz", "leider", "leid", "entschuld", "scusa", "dispiace", "purtroppo"),
+    *("helaas", "spijt", "przepraszam", "niestety", "uzgunum", "maalesef"),
+)
+
+
+def apologises(text: str) -> bool:
+    """Whether a text is sorry for what it will not do: a refusal, if no labelled answer follows."""
+    if text.isascii():
+        lower = text.lower()
+        if not any(hint in lower for hint in _SORRY_HINTS):
+            return False
+    return bool(_APOLOGISES.search(text))
+
 
 SEEMS_TO_REFUSE = re.compile(
     r"""\bas[ ]an[ ]AI\b|\b(?:I'm|I[ ]am)[ ](?:just|only)[ ]an?[ ](?:\w+[ ]){0,2}(?:model|AI
