@@ -298,3 +298,30 @@ def test_an_estimate_counts_what_the_prompt_says_of_the_actions():
     now, before = (CallSizes.of(each, "openai") for each in (player, older))
     assert 20 < now.first_prompt - before.first_prompt < 60
     assert now.answer == before.answer
+
+
+HOSTED = [name for name, spec in MODELS.items() if spec.provider not in ("embedded", "local")]
+
+
+@pytest.mark.parametrize("name", [*HOSTED, "openai:gpt-4o-mini", "openai:gpt-5-nano", "openai:o3"])
+def test_the_worst_case_bounds_what_is_expected_of_every_model(name):
+    made = estimate_run("pong", name, episodes=2, options=Options(max_decisions=50))
+    counts = [(f.calls, f.input_tokens, f.output_tokens) for f in (made.low, made.expected)]
+    worst = made.worst
+    for calls, read, written in counts:
+        assert calls <= worst.calls
+        assert read <= worst.input_tokens
+        assert written <= worst.output_tokens
+    if worst.dollars is not None:
+        assert made.low.dollars <= made.expected.dollars <= worst.dollars
+
+
+def test_a_mini_model_is_estimated_by_its_own_rule_and_an_unknown_one_by_the_worst():
+    options = Options(max_decisions=50)
+    mini = estimate_run("pong", "openai:gpt-4o-mini", options=options)
+    assert mini.rule == "gpt-4o-mini"
+    assert mini.input_per_call > 8500
+    unknown = estimate_run("pong", "any", base_url="http://localhost:1/v1", options=options)
+    assert unknown.input_per_call < 1000
+    assert unknown.worst.input_tokens / unknown.worst.calls > 8500
+    assert any("takes the most expensive known one, 8,500" in said for said in unknown.assumptions)

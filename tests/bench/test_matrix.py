@@ -147,7 +147,7 @@ def test_a_bench_passes_hosted_options_to_hosted_players_only(tmp_path):
     hosted = {"games": ("pong",), "players": ("any", "random"), "episodes": 1, "out": tmp_path}
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
         asks = {"base_url": server.base_url, "max_decisions": 8}
-        stopped = BenchSettings(**hosted, **asks, budget_tokens=9000)
+        stopped = BenchSettings(**hosted, **asks, budget_tokens=18_000)
         with pytest.raises(BudgetExceeded, match="higher budget_tokens"):
             bench(stopped, lambda line: None)
         asked = server.count

@@ -190,7 +190,7 @@ def test_a_budget_stops_a_run_and_a_higher_one_continues_it(tmp_path):
     with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
         arguments = ["--model", "any", "--base-url", server.base_url, "--max-tokens", 100]
         arguments += ["--max-decisions", 8, "--dialect", "vllm", "--cache", "c"]
-        stopped = play(*arguments, "--run", "r", "--budget-tokens", 5000, cwd=tmp_path)
+        stopped = play(*arguments, "--run", "r", "--budget-tokens", 15000, cwd=tmp_path)
         assert stopped.returncode == 1
         assert "give the same command with a higher --budget-tokens" in stopped.stderr
         done = play(*arguments, "--run", "r", "--budget-tokens", 50000, cwd=tmp_path)

@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from atari_vlm.costs.picture_tokens import FAMILIES
+from atari_vlm.costs.picture_tokens import (
+    FAMILIES,
+    MOST,
+    at_detail,
+    family_of,
+    most_tokens,
+    rule_for,
+)
 from atari_vlm.costs.prompt_tokens import TURN_TOKENS, count_tokens, text_tokens
 from atari_vlm.errors import UnknownName
+from atari_vlm.models.catalogue import MODELS
 from atari_vlm.types import Frame, Message, Prompt
 
 MEASURED = {
@@ -49,6 +57,15 @@ def test_text_is_estimated_within_a_tenth_of_a_real_tokenizer(text, tokens):
         ("cogvlm2", 2306, 2306),
         ("video-llava", 256, 256),
         ("idefics2", 64, 64),
+        ("gpt-4o-mini", 8500, 8500),
+        ("gpt-4o-mini-low", 2833, 2833),
+        ("gpt-4.1-mini", 57, 80),
+        ("gpt-4.1-nano", 87, 121),
+        ("o4-mini", 61, 85),
+        ("gpt-5-mini", 42, 59),
+        ("gpt-5-nano", 53, 74),
+        ("o-series", 225, 225),
+        ("most", 8500, 8500),
     ],
 )
 def test_image_tokens_follow_the_rules_of_the_vendors(family, native, square):
@@ -91,3 +108,40 @@ def test_the_tokens_of_a_prompt_are_those_of_its_messages_text_and_images():
 def test_an_unknown_family_suggests_the_nearest():
     with pytest.raises(UnknownName, match="Did you mean 'gemini'"):
         count_tokens(Prompt(messages=(), legal=("NOOP",), longest=4), "geminy")
+
+
+ALL_SIZES = [*SIZES, (84, 84), (1, 1), (400, 300), (1024, 1024), (1600, 1600), (3000, 2000)]
+IDS = [
+    *("gpt-4o", "gpt-4o-2024-11-20", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano"),
+    *("gpt-5", "gpt-5.1", "gpt-5-mini", "gpt-5-nano", "gpt-5.4-mini", "gpt-6-luna", "gpt-6.2-sol"),
+    *("o1", "o3", "o3-mini", "o4-mini", "gpt-7", "claude-opus-5-5", "gemini-2.5-pro", "gemini-4-x"),
+]
+
+
+def provider_of(model_id):
+    vendors = {"claude": "anthropic", "gemini": "google"}
+    return next((v for start, v in vendors.items() if model_id.startswith(start)), "openai")
+
+
+@pytest.mark.parametrize("detail", ["auto", "low", "high"])
+def test_what_is_reserved_for_a_picture_is_at_least_what_the_models_own_rule_counts(detail):
+    for spec in MODELS.values():
+        if spec.images:
+            family = at_detail(spec.images, detail)
+            for size in ALL_SIZES:
+                rule = rule_for(spec.provider, spec.model_id, detail)
+                assert rule(*size) >= FAMILIES[family](*size), (spec.name, size)
+    for model_id in IDS:
+        family = family_of(provider_of(model_id), model_id, detail)
+        for size in ALL_SIZES:
+            assert rule_for(provider_of(model_id), model_id, detail)(*size) >= FAMILIES[family](
+                *size
+            )
+            assert most_tokens(*size) >= FAMILIES[family](*size)
+
+
+def test_the_rule_of_an_unknown_model_is_the_most_expensive_known_one():
+    for model_id in ("gpt-99", "gpt-5.4-mini", "o3-mini", "gpt-7-nano"):
+        assert family_of("openai", model_id) == MOST
+    assert family_of("openai-compatible", "anything") == MOST
+    assert family_of("google", "lamda") == MOST

@@ -166,9 +166,9 @@ class Wordy(Reflect):
 
 def test_it_is_capped_like_any_call_and_continues_with_a_higher_cap(server, tmp_path):
     with pytest.raises(BudgetExceeded, match="higher budget_tokens"):
-        trainer(server, tmp_path, Wordy(), budget_tokens=20_000).train(2)
+        trainer(server, tmp_path, Wordy(), budget_tokens=60_000).train(2)
     assert (server.count, learned(server)) == (DECISIONS, 0)
-    trainer(server, tmp_path, Wordy(), budget_tokens=100_000).train(2)
+    trainer(server, tmp_path, Wordy(), budget_tokens=300_000).train(2)
     assert (server.count, learned(server)) == (2 * DECISIONS + 1, 1)
 
 

@@ -266,11 +266,13 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
     check_number("episodes", episodes, 1, 10**6)
     settings, day = player.settings, day or date.today()
     spec = _spec(player)
-    rule, about_rule = rule_of(spec, settings)
+    rule, worst_rule, about_rule = rule_of(spec, settings)
     video_rule, about_video = video_rule_of(spec, settings)
     price, price_source = price_of(spec, settings, day)
     length = episode_length(player.game.name)
-    sizes = CallSizes.of(player, rule, video_rule)
+    sizes = worst_sizes = CallSizes.of(player, rule, video_rule)
+    if worst_rule != rule:
+        worst_sizes = CallSizes.of(player, worst_rule, video_rule)
     chunk_size = settings.get("decisions_per_call", 1)
     thinking = THINKING if spec is not None and spec.effort and not settings["base_url"] else 0
     longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
@@ -298,7 +300,7 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
     prompt = sizes.mean_prompt(mean_calls, chunk_size) + examples
     answer = sizes.answer + thinking
     # In the worst case every second call is a repair.
-    largest_prompt = sizes.largest_prompt + sizes.examples + REPAIR / 2
+    largest_prompt = worst_sizes.largest_prompt + worst_sizes.examples + REPAIR / 2
     shortest_prompt = sizes.mean_prompt(least_calls, chunk_size)
     return Estimate(
         game=player.game.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from math import ceil, sqrt
 
@@ -20,6 +21,38 @@ def openai(width: int, height: int) -> int:
     set JOHNISKING/image-token-cost.
     """
     return ceil(min(_patches(width, height, 32), 2500) * 1.2)
+
+
+def openai_uncapped(width: int, height: int) -> int:
+    """The same at detail "auto", where GPT-6 showed no limit. Source: as `openai`."""
+    return ceil(_patches(width, height, 32) * 1.2)
+
+
+def _small(factor: float) -> Rule:
+    """Of a small OpenAI model: a factor per patch of 32 pixels, of at most 1,536."""
+
+    def rule(width: int, height: int) -> int:
+        return ceil(min(_patches(width, height, 32), 1536) * factor)
+
+    return rule
+
+
+def gpt_4o_mini(width: int, height: int) -> int:
+    """GPT-4o mini: 2,833, and 5,667 per tile, so that a picture costs what it does on GPT-4o.
+
+    Source: OpenAI's vision guide; measured on community.openai.com as about 8,500 for a small one.
+    """
+    return 2833 + 5667 * _tiles(width, height)
+
+
+def gpt_4o_mini_low(width: int, height: int) -> int:
+    """GPT-4o mini at detail "low": 2,833 at any size. Source: as `gpt_4o_mini`."""
+    return 2833
+
+
+def o_series(width: int, height: int) -> int:
+    """o1 and o3: 75, and 150 per tile. Source: OpenAI's vision guide."""
+    return 75 + 150 * _tiles(width, height)
 
 
 def gpt_4o(width: int, height: int) -> int:
@@ -50,6 +83,14 @@ def anthropic(width: int, height: int) -> int:
     Source: platform.claude.com, build-with-claude/vision.
     """
     return min(_patches(width, height, 28), 1568)
+
+
+def anthropic_large(width: int, height: int) -> int:
+    """The most that any Claude counts: up to 4,784, or one per 750 pixels. Source: as `anthropic`.
+
+    The first is from Opus 4.7 on, the second what earlier guides said.
+    """
+    return min(max(_patches(width, height, 28), ceil(width * height / 750)), 4784)
 
 
 def gemini_2(width: int, height: int) -> int:
@@ -159,12 +200,22 @@ def idefics2(width: int, height: int) -> int:
     return 64
 
 
-FAMILIES: dict[str, Rule] = {
+_KNOWN: dict[str, Rule] = {
     "openai": openai,
+    "openai-uncapped": openai_uncapped,
+    "gpt-4o-mini": gpt_4o_mini,
+    "gpt-4o-mini-low": gpt_4o_mini_low,
+    "gpt-4.1-mini": _small(1.62),
+    "gpt-4.1-nano": _small(2.46),
+    "gpt-5-mini": _small(1.2),
+    "gpt-5-nano": _small(1.5),
+    "o4-mini": _small(1.72),
+    "o-series": o_series,
     "gpt-4o": gpt_4o,
     "gpt-4o-low": gpt_4o_low,
     "gpt-5": gpt_5,
     "anthropic": anthropic,
+    "anthropic-large": anthropic_large,
     "gemini": gemini,
     "gemini-low": gemini_low,
     "gemini-2": gemini_2,
@@ -178,36 +229,88 @@ FAMILIES: dict[str, Rule] = {
     "video-llava": video_llava,
     "idefics2": idefics2,
 }
-"""Model family -> its rule."""
 
 
 def most_tokens(width: int, height: int) -> int:
-    """The largest number of any family, for models whose rule is not known."""
-    return max(rule(width, height) for rule in FAMILIES.values())
+    """The largest number of any rule, for models whose rule is not known."""
+    return max(rule(width, height) for rule in _KNOWN.values())
 
 
-def rule_for(provider: str, model_id: str, detail: str = "auto") -> Rule:
-    """The rule for a vendor's model; `most_tokens` if its rule is not known.
+MOST = "most"
+"""The family of models whose rule is not known."""
 
-    >>> rule_for("openai", "gpt-4o")(160, 210), rule_for("google", "gemini-4-hydrogen")(160, 210)
-    (255, 280)
+FAMILIES: dict[str, Rule] = {**_KNOWN, MOST: most_tokens}
+"""Model family -> its rule."""
+
+_OPENAI = (
+    ("gpt-4o-mini", "gpt-4o-mini"),
+    ("gpt-4.1-mini", "gpt-4.1-mini"),
+    ("gpt-4.1-nano", "gpt-4.1-nano"),
+    ("gpt-4o", "gpt-4o"),
+    ("gpt-4.1", "gpt-4o"),
+    ("gpt-5-mini", "gpt-5-mini"),
+    ("gpt-5-nano", "gpt-5-nano"),
+    ("gpt-5.1", "gpt-5"),
+    ("gpt-5.", "openai"),
+    ("gpt-5", "gpt-5"),
+    ("gpt-6", "openai"),
+    ("o4-mini", "o4-mini"),
+    ("o1", "o-series"),
+    ("o3", "o-series"),
+)
+"""(beginning of an id, family), the longer ones first."""
+
+_AT_DETAIL = {
+    ("gpt-4o", "low"): "gpt-4o-low",
+    ("gpt-4o-mini", "low"): "gpt-4o-mini-low",
+    ("gemini-low", "high"): "gemini",
+}
+"""(family, setting `detail`) -> the family at that detail, where it is another."""
+
+
+def family_of(provider: str, model_id: str, detail: str = "auto") -> str:
+    """The family in `FAMILIES` of a vendor's model; `MOST` if it is not known.
+
+    >>> family_of("openai", "gpt-4o-mini"), family_of("openai", "gpt-99")
+    ('gpt-4o-mini', 'most')
 
     Args:
         provider: "openai", "anthropic", "google" or any other.
         model_id: the vendor's id of the model.
         detail: the setting `detail`. Gemini 3 and 4 use low resolution unless it is "high".
     """
+    family = MOST
     if provider == "anthropic":
-        return anthropic
-    if provider == "google":
-        if model_id.startswith(("gemini-1", "gemini-2")):
-            return gemini_2
-        return gemini if detail == "high" else gemini_low
-    if provider != "openai" or "mini" in model_id or "nano" in model_id:
-        return most_tokens
-    if model_id.startswith(("gpt-4o", "gpt-4.1")):
-        return gpt_4o_low if detail == "low" else gpt_4o
-    return gpt_5 if model_id in ("gpt-5", "gpt-5.1") else openai
+        family = "anthropic"
+    elif provider == "google" and model_id.startswith("gemini"):
+        family = "gemini-2" if model_id.startswith(("gemini-1", "gemini-2")) else "gemini-low"
+    elif provider == "openai":
+        named = (family for start, family in _OPENAI if model_id.startswith(start))
+        family = next(named, MOST)
+        if family in ("openai", "gpt-5", "o-series") and re.search("mini|nano", model_id):
+            family = MOST  # small models have factors of their own
+    return at_detail(family, detail)
+
+
+def at_detail(family: str, detail: str) -> str:
+    """The family at a value of the setting `detail`."""
+    return _AT_DETAIL.get((family, detail), family)
+
+
+def rule_for(provider: str, model_id: str, detail: str = "auto") -> Rule:
+    """The most that a vendor's model can count for an image.
+
+    >>> rule_for("openai", "gpt-4o")(160, 210), rule_for("google", "gemini-4-hydrogen")(160, 210)
+    (255, 280)
+
+    Args:
+        provider: as for `family_of`.
+        model_id: likewise.
+        detail: likewise.
+    """
+    family = family_of(provider, model_id, detail)
+    largest = {"openai": "openai-uncapped", "anthropic": "anthropic-large"}
+    return FAMILIES[largest.get(family, family)]
 
 
 def video_family(model_id: str, detail: str = "auto") -> str:

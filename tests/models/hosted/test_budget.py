@@ -56,8 +56,8 @@ def test_frames_count_at_the_size_they_are_sent():
 
 
 def test_an_unknown_model_counts_as_the_most_expensive():
-    assert rule_for("openai-compatible", "llava")(160, 210) == 2306
-    assert rule_for("openai", "gpt-4o-mini")(160, 210) == 2306
+    assert rule_for("openai-compatible", "llava")(160, 210) == 8500
+    assert rule_for("openai", "gpt-7-mini")(160, 210) == 8500
 
 
 # -- reservations ---------------------------------------------------------------------------------
@@ -196,12 +196,12 @@ def test_a_cap_in_tokens_needs_no_price(tmp_path):
             base_url=server.base_url,
             max_tokens=100,
             max_decisions=30,
-            budget_tokens=9000,
+            budget_tokens=20_000,
             run_folder=tmp_path,
         )
-        with pytest.raises(BudgetExceeded, match="of 9,000 tokens, and the next request may"):
+        with pytest.raises(BudgetExceeded, match="of 20,000 tokens, and the next request may"):
             first.train(1)
-    assert 0 < server.count * 1100 <= 9000
+    assert 0 < server.count * 1100 <= 20_000
 
 
 def test_an_episode_is_cut_short_at_its_cap_and_gets_no_human_normalised_score(tmp_path):
