@@ -61,7 +61,7 @@ class Outcome:
     """Calls that may have been repeated: one for each game at a time and stop."""
     same: bool = False
     """Whether every run is as without stops."""
-    dollars_short: float = 0.0
+    tokens_short: int = 0
     """What the server billed beyond what the runs count, uncertain requests included."""
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -72,14 +72,14 @@ class Outcome:
         return (
             self.same
             and self.repeated <= self.most_repeated
-            and self.dollars_short < 1e-9
+            and self.tokens_short <= 0
             and not self.problems
         )
 
 
 TOKENS = (1000, 0, 50)
-PRICE = 1000 * 2.5e-6 + 50 * 10e-6
-"""Of an answer of gpt-4o, in dollars."""
+BILLED = 1050
+"""Tokens of an answer. A server of one's own has no known price, so they stand for the money."""
 
 
 def answer(delay: float) -> Any:
@@ -180,7 +180,7 @@ class Trial:
         outcome.repeated = outcome.calls - calls
         outcome.most_repeated = AT_ONCE[self.program] * sum(outcome.sent.values())
         outcome.same = records(out) == expected
-        outcome.dollars_short = outcome.calls * PRICE - spent(out)
+        outcome.tokens_short = outcome.calls * BILLED - spent(out)
         outcome.seconds = time.monotonic() - begun
         return outcome
 
@@ -273,12 +273,12 @@ def told(decision: Decision) -> list[tuple[str, str]]:
     return [(call.prompt.text, call.reply.text) for call in decision.calls]
 
 
-def spent(out: Path) -> float:
-    """Dollars that the runs in a folder count, uncertain requests at their most."""
-    total = 0.0
+def spent(out: Path) -> int:
+    """Tokens that the runs in a folder count, uncertain requests at their most."""
+    total = 0
     for path in out.rglob("run.sqlite"):
         with opened(path.parent) as run:
-            total += run.spent()[1]
+            total += run.spent()[0]
     return total
 
 
@@ -336,7 +336,7 @@ def main() -> int:
         f"  {outcome.calls} calls, {outcome.repeated} of them repeated; "
         f"{outcome.most_repeated} may be"
     )
-    print(f"  billed and not counted: ${max(0.0, outcome.dollars_short):.4f}")
+    print(f"  billed and not counted: {max(0, outcome.tokens_short):,} tokens")
     for problem in outcome.problems:
         print(f"  PROBLEM: {problem}")
     return 0 if outcome.good else 1

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -232,6 +233,10 @@ def memory_in_note(source: str, note: str) -> str:
 def locked(folder: Path) -> IO[str]:
     """Lock a run folder, so that one process at a time plays in it."""
     busy = f"Another process is playing in {folder}. Wait for it, or use another folder."
+    for _ in range(10):  # a worker whose parent was killed needs a moment to end
+        with suppress(StoreError):
+            return lock(folder / "lock", busy)
+        time.sleep(0.1)
     return lock(folder / "lock", busy)
 
 

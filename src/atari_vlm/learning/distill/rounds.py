@@ -66,7 +66,7 @@ class StudentRounds:
     def stop(self) -> None:
         """Stop the round in play; its decisions would come too late."""
         if self.playing is not None:
-            self.playing[0].terminate()
+            self.playing[0].kill()
             self.playing[0].join()
 
     def add(self, paths: list[Path]) -> None:
