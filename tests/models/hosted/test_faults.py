@@ -88,6 +88,21 @@ def test_no_wait_exceeds_the_longest_wait(provider):
     assert isinstance(outcome.error, ModelFault)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("-7", "nan", "inf", "1e400", "9" * 400, "\u0663", "soon", ""),
+        *("Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"),
+    ],
+)
+def test_no_wait_that_a_server_asks_for_is_endless_or_negative(asked):
+    header = {"retry-after": asked.encode().decode("latin-1")}
+    with Server([Answer(status=429, headers=header), Answer(text="LEFT")]) as server:
+        outcome = ask("openai", server)
+    assert outcome.reply is not None
+    assert all(0 <= wait <= 60 for wait in outcome.waits)
+
+
 def test_failures_are_retried_with_exponential_backoff_and_seeded_jitter(provider):
     bad = [Answer(status=500), Answer(status=503), Answer(status=529)]
     waits = []

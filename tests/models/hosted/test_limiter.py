@@ -91,6 +91,11 @@ def test_a_shorter_pause_does_not_end_a_longer_one():
     assert starts(1, Rate(), before=pause_twice) == [7]
 
 
+@pytest.mark.parametrize("seconds", [-5, float("nan"), float("inf"), float("-inf")])
+def test_a_pause_of_nonsense_delays_nothing(seconds):
+    assert starts(2, Rate(), before=lambda limiter: limiter.pause(seconds)) == [0, 0]
+
+
 def test_a_cancelled_waiter_passes_its_turn_on():
     async def play() -> list[int]:
         limiter, order = Limiter(RealClock()), []

@@ -105,7 +105,9 @@ class Client:
 
             from atari_vlm.models.hosted.transport import BoundedTransport
 
-            transport = BoundedTransport(sent_fields(self._settings), self._settings.name)
+            transport = BoundedTransport(
+                sent_fields(self._settings), self._settings.name, self._settings.timeout_s
+            )
             http = create_async_httpx2_client(transport=transport)
             endpoint = Endpoint(
                 model_id=self._settings.model_id,

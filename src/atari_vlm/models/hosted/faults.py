@@ -22,6 +22,7 @@ from typing import TypeAlias
 from atari_vlm.errors import AtariVLMError, ModelFault, ModelUnusable, setting
 from atari_vlm.files.untrusted import storable
 from atari_vlm.models.hosted.answer_fields import StatedError, UnusableAnswer
+from atari_vlm.models.hosted.deadline import Shortage, TooSlow
 from atari_vlm.models.hosted.network import ProxyFailed, certificates_from
 from atari_vlm.models.hosted.redaction import Secrets
 
@@ -92,6 +93,10 @@ def classify_error(error: Exception, context: ErrorContext) -> Failure:
             return _garbage(cause, context)
         if isinstance(cause, ProxyFailed):
             return _proxy(cause, context)
+        if isinstance(cause, TooSlow):
+            return _timeout(cause, context)
+        if isinstance(cause, Shortage):
+            return _shortage(cause, context)
     # Subclasses come before their base classes.
     rules: tuple[tuple[type[Exception], Callable[[Exception, ErrorContext], Failure]], ...] = (
         (ai.ModelQuotaExceededError, _quota),
@@ -249,6 +254,14 @@ def _timeout(error: Exception, context: ErrorContext) -> Failure:
     after = f" within {seconds:g} seconds" if seconds is not None else " in time"
     fault = ModelFault("timeout", f"{context.name} did not answer{after}.")
     return Failure(fault, retryable=True, uncertain=True)
+
+
+def _shortage(error: Shortage, context: ErrorContext) -> Failure:
+    return _unusable(
+        f"This process cannot connect to {context.name}: {error}. Play fewer games at the same "
+        f"time ({setting('parallel')}), or raise that limit; then give the same command to "
+        "continue."
+    )
 
 
 def _connection(error: Exception, context: ErrorContext) -> Failure:

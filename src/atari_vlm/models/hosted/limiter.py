@@ -92,8 +92,12 @@ class Limiter:
                     turn.set_result(None)
 
     def pause(self, seconds: float) -> None:
-        """Let no request start for this long, because the vendor reported a rate limit."""
-        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
+        """Let no request start for this long, because the vendor reported a rate limit.
+
+        Nonsense (a negative number, infinity, NaN) pauses nothing.
+        """
+        if 0 <= seconds < float("inf"):
+            self._paused_until = max(self._paused_until, self._clock.now() + seconds)
 
 
 _SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Limiter]] = (

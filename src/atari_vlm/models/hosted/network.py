@@ -16,8 +16,7 @@ from urllib.request import getproxies
 import httpx2
 
 from atari_vlm.errors import ModelUnusable
-
-LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+from atari_vlm.models.hosted.deadline import connections
 
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Environment variables that name the certificates to trust; the first that is set counts."""
@@ -137,7 +136,7 @@ def _connect(proxy: Proxy | None, scheme: str) -> httpx2.AsyncHTTPTransport:
     trusted = certificates() if scheme == "https" or proxy_secure else None
     return httpx2.AsyncHTTPTransport(
         verify=trusted or False,
-        limits=LIMITS,
+        limits=httpx2.Limits(max_connections=connections(), max_keepalive_connections=100),
         proxy=url and httpx2.Proxy(url, ssl_context=trusted if proxy_secure else None),
     )
 

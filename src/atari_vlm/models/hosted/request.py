@@ -84,10 +84,7 @@ def _compatible(settings: HostedSettings, prompt: Prompt, seed: int) -> ModelSet
 
 
 def _common(settings: HostedSettings) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "max_tokens": settings.max_tokens,
-        "request_timeout": settings.timeout_s,
-    }
+    options: dict[str, Any] = {"max_tokens": settings.max_tokens}
     if settings.temperature is not None:
         options["temperature"] = settings.temperature
     return options

@@ -7,7 +7,7 @@ body that was checked and written anew (`answers`). What cannot be used is raise
     answers    at most `MOST_ANSWER` bytes, also when decompressed, `DEEPEST` levels of JSON
     errors     the first `MOST_ERROR` bytes
     headers    at most 100 kB, a limit of httpcore
-    time       the time-out of the request covers it whole, from the connection to the last byte
+    time       the time-out covers a request from its first byte to the last of its answer
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from atari_vlm.files.untrusted import json_of, storable
 from atari_vlm.models.hosted.addresses import without_secrets
 from atari_vlm.models.hosted.answer_fields import UnusableAnswer, error_body
 from atari_vlm.models.hosted.answers import cleaned
+from atari_vlm.models.hosted.deadline import CONNECT_S, answered_within, with_patience
 from atari_vlm.models.hosted.network import Network
 
 MOST_ANSWER = 8 * 2**20
@@ -49,10 +50,11 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             may drop a setting that it thinks a model does not take. The first request is checked;
             the others have the same settings.
         name: of the model, for messages.
+        timeout_s: seconds to wait for an answer, from the first byte of its request on.
     """
 
-    def __init__(self, chosen: Mapping[str, tuple[str, ...]], name: str) -> None:
-        self._network = Network()
+    def __init__(self, chosen: Mapping[str, tuple[str, ...]], name: str, timeout_s: float) -> None:
+        self._network, self._timeout_s = Network(), timeout_s
         self._chosen, self._name = dict(chosen), name
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -63,14 +65,19 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
             ModelUnusable: a proxy or certificates cannot be used, the server redirects to another
                 address, or a setting would not be sent.
             ProxyFailed: the proxy does not connect.
+            TooSlow: the answer was not there in time.
+            Shortage: this process cannot connect, for a reason of its own.
         """
         if self._chosen:
             self._check_sent(request.content)
-        response = await self._network.send(request)
-        try:
-            return await self._checked(request, response)
-        finally:
-            await response.aclose()
+        waits = {"connect": CONNECT_S, "read": None, "write": None, "pool": None}
+        async with answered_within(self._timeout_s) as trace:
+            request.extensions = {**request.extensions, "timeout": waits, "trace": trace}
+            response = await with_patience(lambda: self._network.send(request))
+            try:
+                return await self._checked(request, response)
+            finally:
+                await response.aclose()
 
     async def aclose(self) -> None:
         """Close all connections."""
