@@ -271,7 +271,7 @@ def test_no_numbers_of_a_server_lower_a_bill_or_pass_a_cap(wire):
         assert bool(usage.uncounted) == bool(usage.uncertain) == (usage.input_tokens == 0)
     assert sum(usage.uncounted for usage in usages) >= 20
     with Server(answers) as server, pytest.raises(BudgetExceeded):
-        asyncio.run(go(0.05))
+        asyncio.run(go(0.2))
     assert server.count >= 3
 
 
