@@ -16,6 +16,7 @@ from typing import Any
 
 from atari_vlm.advice.estimate import billed, estimate_of, record_of
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.files.paths import check_own
 from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import (
@@ -231,6 +232,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         taught: Taught | None = None,
     ) -> Summary:
         start = time.monotonic()
+        if self.run_folder:
+            check_own(Path(self.run_folder), folder)
         settings = {
             **self.settings,
             "purpose": purpose,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.env import AtariVLMEnvironment
+from atari_vlm.errors import StoreError
 from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.prompts.strategies import get_strategy
@@ -144,6 +145,49 @@ def test_what_was_not_committed_is_forgotten(run, observation):
     assert texts == ["kept", "lost"]
     assert run.usage().calls == 2
     assert run.sources() == {"parsed": 2}
+
+
+def test_what_is_read_after_a_full_file_is_what_was_written(run, observation):
+    """Commits fail for real: the file may not grow. Then there is room again."""
+    log = EpisodeLog(run, 0, 0)
+    (pages,) = run._db.execute("PRAGMA page_count").fetchone()
+    prompts = [showing(frame(k, step=k % 3), text=f"{k} " * 3000) for k in range(40)]
+    written, failed = [], 0
+    for k, prompt in enumerate(prompts):
+        room = pages + 4 * len(written) + 30 * (k % 3 == 0)
+        run._db.execute(f"PRAGMA max_page_count = {room}")
+        try:
+            log.decided(replace(observation, step=len(written)), decided(prompt, seed=k))
+            written.append(k)
+        except StoreError as error:
+            failed += "full" in str(error)
+    assert failed > 5
+    assert len(written) > 5
+    run._db.execute("PRAGMA max_page_count = 100000")
+    kept = run.adopted()
+    for k, made in zip(written, run.decisions(0), strict=True):
+        (call,) = made.calls
+        assert call.prompt.messages[0].parts[-1] == f"{k} " * 3000
+        (shown,) = call.prompt.frames
+        assert np.array_equal(kept[shown.episode, shown.step].pixels, frame(k).pixels)
+        assert call.seed == k
+    assert run.usage().calls == len(written)
+
+
+def test_a_screen_that_a_wrapper_drew_on_is_kept_beside_the_true_one(run, observation):
+    """An example, an ablation and the observation may all have the place (0, 0)."""
+    true = observation.frames[-1]
+    drawn = replace(true, pixels=np.full_like(true.pixels, 7))
+    ablated, example = frame(8, -1, 0), frame(9, -1, 0)
+    pal = replace(frame(8, -1, 0), standard="pal")
+    log = EpisodeLog(run, 0, 0)
+    log.decided(observation, decided(showing(true, drawn, ablated, example, pal)))
+    places = [(each.episode, each.step) for each in run.decisions(0)[0].calls[0].prompt.frames]
+    kept = run.adopted()
+    assert places[0] == (0, 0)
+    assert len(set(places)) == 5
+    shown = [(int(kept[place].pixels[0, 0]), kept[place].standard) for place in places[1:]]
+    assert shown == [(7, "ntsc"), (8, "ntsc"), (9, "ntsc"), (8, "pal")]
 
 
 def test_pictures_of_one_place_that_differ_are_both_kept(run, observation):

@@ -14,6 +14,7 @@ from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall, read_results
 from atari_vlm.bench.variants import settings_line, variants
 from atari_vlm.errors import AtariVLMError, StoreError
+from atari_vlm.files.paths import check_own
 from atari_vlm.files.writing import write_whole
 from atari_vlm.models.hosted.budget import format_dollars
 from atari_vlm.report.run_page import write_replay
@@ -48,6 +49,7 @@ def write_bench_page(out: Path, report: Callable[[str], None] = lambda line: Non
     for cell in cells:
         try:
             if cell.folder and _is_old(out / cell.folder):
+                check_own(out, out / cell.folder)
                 report(f"{cell.game}, {cell.player}: {_write_replay(out / cell.folder)}")
         except AtariVLMError as error:
             report(f"{cell.game}, {cell.player}: no replay. {error}")

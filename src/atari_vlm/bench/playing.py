@@ -17,6 +17,7 @@ from atari_vlm.bench.cells import Cell, read_cell
 from atari_vlm.bench.jobs import Job, best_constant, trainer_of
 from atari_vlm.bench.settings import BEST_CONSTANT, BenchSettings, name_of
 from atari_vlm.errors import AtariVLMError, ModelUnusable, RunInvalid, StoreError
+from atari_vlm.files.paths import check_own
 from atari_vlm.models.hosted.budget import SharedBudget, format_dollars
 from atari_vlm.policies.registry import WRAPPERS, Wrap, added_wrappers
 from atari_vlm.runs.run import Run
@@ -130,6 +131,7 @@ def play_job(
     player = job.player
     watch = _Progress(job, settings.episodes, shared, report, lives).watch
     try:
+        check_own(settings.out, settings.out / job.folder)
         if player == BEST_CONSTANT and not job.constant:
             report(f"{job.name}: trying each action")
         if player == BEST_CONSTANT:

@@ -17,6 +17,8 @@ from atari_vlm.bench.cells import Cell, read_cell, read_cells
 from atari_vlm.bench.settings import BEST_CONSTANT
 from atari_vlm.bench.variants import common, variants
 from atari_vlm.errors import StoreError
+from atari_vlm.files.paths import is_within
+from atari_vlm.files.untrusted import json_of, read_regular
 from atari_vlm.files.writing import write_whole
 from atari_vlm.runs.run import Run
 
@@ -83,12 +85,12 @@ def _place(cell: Cell) -> tuple[str, str]:
 def _rows(out: Path) -> list[dict[str, Any]]:
     """The rows of results.json, each with its run; none if there is no such file of ours."""
     try:
-        document = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        document = json_of(read_regular(out / RESULTS), finite=False)
         rows = [row for row in document["cells"] if isinstance(row, dict)]
         for row in rows:
             if "run" not in row and row["player"] == BEST_CONSTANT:  # of an earlier version
                 row["run"] = f"{row['game']}/{row['note']}-s{document['settings']['seed']}"
-        return rows
+        return [row for row in rows if not row.get("run") or is_within(str(row["run"]))]
     except (OSError, ValueError, LookupError, TypeError):
         return []
 

@@ -7,12 +7,14 @@ import socket
 import sqlite3
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from atari_vlm.errors import StoreError
 from atari_vlm.files.untrusted import storable
 from atari_vlm.runs import records
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.totals import add_decisions
-from atari_vlm.types import Decision, Observation, Reply, Step
+from atari_vlm.types import Decision, Frame, Observation, Reply, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ class EpisodeLog:
         if observation.step < len(self._stored):
             return
         run, place = self.run, (self.episode, observation.step)
+
+        def place_of(frame: Frame) -> records.Place:
+            return run.place_of(_as_shown(frame, observation))
+
         with run.writing() as db:
             self._save_reward(db)
             db.execute(
@@ -78,7 +84,7 @@ class EpisodeLog:
                 ),
             )
             for number, call in enumerate(decision.calls):
-                prompt = records.prompt_to_json(call.prompt, run.text_id, run.place_of)
+                prompt = records.prompt_to_json(call.prompt, run.text_id, place_of)
                 db.execute(
                     "INSERT INTO calls VALUES(?, ?, ?, ?, ?, ?)",
                     (*place, number, call.seed, prompt, storable(call.fault)),
@@ -86,9 +92,7 @@ class EpisodeLog:
             for call in records.all_calls(decision):
                 run.add_reply(db, call.seed, call.reply, self.episode)
             if decision.considered:
-                considered = records.considered_to_json(
-                    decision.considered, run.text_id, run.place_of
-                )
+                considered = records.considered_to_json(decision.considered, run.text_id, place_of)
                 db.execute("INSERT INTO candidates VALUES(?, ?, ?)", (*place, considered))
             add_decisions(db, self.episode, decision.source, 1)
 
@@ -143,3 +147,15 @@ class EpisodeLog:
                 ),
             )
             self._unsaved = None
+
+
+def _as_shown(frame: Frame, observation: Observation) -> Frame:
+    """The frame; as a foreign one if it has the place of a screen of the game, but other pixels.
+
+    A wrapper may have drawn on the screen. Replaying the run would show the screen without that.
+    """
+    for screen in observation.frames:
+        if (screen.episode, screen.step) == (frame.episode, frame.step):
+            same = screen.pixels is frame.pixels or np.array_equal(screen.pixels, frame.pixels)
+            return frame if same else frame.foreign()
+    return frame

@@ -23,6 +23,7 @@ from atari_vlm.files.untrusted import inflate, storable
 from atari_vlm.models.journal import reply_to_json
 from atari_vlm.runs import durable, records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
+from atari_vlm.runs.rules import MOST_SIDE
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, legible, locked
 from atari_vlm.runs.settings import must_match
 from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged, is_paid
@@ -249,14 +250,16 @@ class Run(RunReader):
     def _adopt(self, frame: Frame) -> records.Place:
         episode, step = records.own_place(frame)
         pixels = np.ascontiguousarray(frame.pixels)
-        if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        fits = pixels.ndim == 2 and 1 <= min(pixels.shape) <= max(pixels.shape) <= MOST_SIDE
+        if not fits or pixels.dtype != np.uint8:
             raise InvalidSetting(
-                f"A Frame holds palette indices of shape (height, width), not {pixels.dtype} of "
-                f"shape {pixels.shape}."
+                "A Frame holds palette indices of shape (height, width), each 1 to "
+                f"{MOST_SIDE}, not {pixels.dtype} of shape {pixels.shape}."
             )
         while True:
             found = self._db.execute(
-                "SELECT height, width, pixels FROM pictures WHERE episode = ? AND step = ?",
+                "SELECT height, width, standard, pixels FROM pictures"
+                " WHERE episode = ? AND step = ?",
                 (episode, step),
             ).fetchone()
             if found is None:
@@ -265,7 +268,8 @@ class Run(RunReader):
                     (episode, step, *pixels.shape, frame.standard, zlib.compress(pixels.tobytes())),
                 )
                 return episode, step
-            if found[:2] == pixels.shape and _holds(found[2], pixels):
+            same = (*pixels.shape, frame.standard) == found[:3]
+            if same and _holds(found[3], pixels):
                 return episode, step
             episode -= FOREIGN  # another picture has this place
 

@@ -7,10 +7,26 @@ function bytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-async function inflate(base64) {
+/** Bytes of decisions in one chunk: far more than prompts and answers of 64 decisions have. */
+const MOST_BYTES = 2 ** 28;
+
+/** Unpack a base64 text; one that has more than `most` bytes is an error. */
+async function inflate(base64, most = MOST_BYTES) {
   const packed = new Blob([bytes(base64)]).stream();
-  const open = packed.pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(open).arrayBuffer());
+  const reader = packed.pipeThrough(new DecompressionStream("deflate")).getReader();
+  const parts = [];
+  let size = 0;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    size += next.value.length;
+    if (size > most) {
+      await reader.cancel();
+      throw new Error(`A part of this page has more than ${most} bytes.`);
+    }
+    parts.push(next.value);
+  }
+  const all = new Uint8Array(size);
+  parts.reduce((start, part) => (all.set(part, start), start + part.length), 0);
+  return all;
 }
 
 /** Loads chunks by (episode, chunk) and keeps the last `size`; `peek` never loads. */
@@ -41,8 +57,8 @@ class ChunkCache {
 
 /** Screens of a chunk, each XORed with the one before it, as arrays of palette indices. */
 const screens = new ChunkCache(12, async (episode, chunk) => {
-  const all = await inflate(episode.screens[chunk]);
   const size = episode.shape[0] * episode.shape[1];
+  const all = await inflate(episode.screens[chunk], size * replay.chunk);
   const list = [];
   for (let start = 0; start < all.length; start += size) {
     for (let k = start; list.length && k < start + size; k++) all[k] ^= all[k - size];
@@ -83,7 +99,7 @@ async function entryAt(cache, episode, at) {
 const storedScreens = new Map(
   replay.stored.map(({ frame, name, shape, screen }) => {
     let opened;
-    return [frame.join("/"), { name, shape, open: () => (opened ??= inflate(screen)) }];
+    return [frame.join("/"), { name, shape, open: () => (opened ??= inflate(screen, shape[0] * shape[1])) }];
   }),
 );
 
