@@ -48,10 +48,8 @@ def use(folder):
         lambda: write_replay(folder),
         lambda: write_film(folder, folder / "film.gif"),
     ):
-        try:
+        with suppress(AtariVLMError):
             write()
-        except AtariVLMError as error:
-            assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,10 +115,8 @@ def test_no_file_of_a_bench_is_written_through_a_link(tmp_path, victim, kind):
     for name in OF_A_BENCH:
         getattr(out / name, kind)(victim)
     for write in (lambda: bench(settings(out), lambda line: None), lambda: write_bench_page(out)):
-        try:
+        with suppress(AtariVLMError):
             write()
-        except AtariVLMError as error:
-            assert "\n" not in str(error)
 
 
 def test_no_cell_is_played_or_shown_through_a_link(tmp_path):
