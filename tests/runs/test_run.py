@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.prompts.strategies import get_strategy
 from atari_vlm.runs.episode_log import EpisodeLog
@@ -181,24 +181,22 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(tmp_path):
         whole.close()
 
 
-def test_no_key_and_no_password_reach_the_folder(tmp_path):
+def test_no_key_reaches_the_folder_and_no_address_may_hold_one(tmp_path):
     secret = "sk-very-secret-123"
-    trainer = VLMTrainer(
-        "pong",
-        "scripted",
-        secret,
-        model=ScriptedModel(lambda prompt: "RIGHT"),
-        prompt_type="basic",
-        base_url=f"http://user:{secret}@localhost:8000/v1?token={secret}",
-        run_folder=tmp_path,
-        max_decisions=3,
-    )
-    trainer.train(1)
-    for name in os.listdir(tmp_path):
-        assert secret.encode() not in (tmp_path / name).read_bytes()
-    run = Run.read(tmp_path)
-    assert run.settings["base_url"] == "http://localhost:8000/v1"
-    run.close()
+    settings = {
+        "model": ScriptedModel(lambda prompt: "RIGHT"),
+        "prompt_type": "basic",
+        "run_folder": tmp_path / "run",
+        "max_decisions": 3,
+    }
+    address = f"http://user:{secret}@localhost:8000/v1?token={secret}"
+    with pytest.raises(InvalidSetting, match="Keep name and password out of base_url") as refusal:
+        VLMTrainer("pong", "scripted", secret, base_url=address, **settings)
+    assert secret not in str(refusal.value)
+    assert not (tmp_path / "run").exists()
+    VLMTrainer("pong", "scripted", secret, **settings).train(1)
+    for path in (tmp_path / "run").iterdir():
+        assert secret.encode() not in path.read_bytes()
 
 
 def test_what_a_decision_chose_between_is_read_back(tmp_path):
