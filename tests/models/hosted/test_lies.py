@@ -95,9 +95,9 @@ def test_a_bomb_takes_little_memory(name):
     assert peak < BOMB / 2
 
 
-def test_an_answer_just_below_the_limit_is_read(wire):
+def test_an_answer_just_below_the_limit_is_read():
     text = "x" * 7_000_000 + " ACTION: LEFT x2"
     with Server(Answer(text=text)) as server:
-        outcome = ask(wire, server)
+        outcome = ask(WIRES[0], server)
     assert outcome.reply is not None
     assert outcome.reply.text == text

@@ -20,9 +20,8 @@ from tests.hosted import FakeClock
 from tests.wires import LIES, SLOW, WIRES, Liar, Wire, available
 
 CHAT = WIRES[0]
-KINDS = ("gzip bomb", "endless body", "drip", "too short", "closed at once", "page", "deep")
-KINDS += ("deep error", "redirect", "huge number", "no HTTP", "wait for NaN", "101", "empty")
-DECISIONS = 20
+KINDS = ("gzip bomb", "drip", "too short", "page", "deep error", "redirect")
+DECISIONS = 20 if TIMES > 1 else 8
 
 
 @pytest.fixture(scope="module", autouse=True)
