@@ -12,9 +12,10 @@ from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
-from tests.pages import browser as browser
 from tests.recordings import HOSTILE
 from tests.run_files import change
+
+pytest_plugins = ["tests.pages"]
 
 
 def test_a_hostile_run_does_nothing_in_its_page(browser, tmp_path):

@@ -22,7 +22,7 @@ from atari_vlm.atari.images import PALETTES
 from atari_vlm.atari.pooling import POOLINGS, RAW, Pooled, Pooling, pooling_of
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, setting
-from atari_vlm.options import check_switch
+from atari_vlm.options import check_number, check_switch
 from atari_vlm.types import Pixels
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
@@ -75,6 +75,9 @@ class Emulator:
                 f"{setting('repeat_action_probability')} must be within 0 and 1, not {sticky!r}."
             )
         check_switch("full_action_space", full_action_space)
+        for name, number in (("mode", mode), ("difficulty", difficulty)):
+            if number is not None:
+                check_number(name, number, 0, 10_000)
         if max_frames is None:
             max_frames = NO_LIMIT
         if whole(max_frames) < 1:
