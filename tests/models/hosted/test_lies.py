@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 
 import pytest
@@ -11,7 +12,7 @@ from atari_vlm.models.hosted.transport import MOST_ANSWER
 from tests.hosted import KEY
 from tests.servers import Server
 from tests.vendor_apis import Answer
-from tests.wires import BOMB, LIES, SLOW, WIRES, Liar, ask
+from tests.wires import BOMB, LIES, SLOW, WIRES, Liar, ask, http
 
 
 @pytest.fixture(params=WIRES, ids=lambda wire: wire.name)
@@ -101,3 +102,16 @@ def test_an_answer_just_below_the_limit_is_read():
         outcome = ask(WIRES[0], server)
     assert outcome.reply is not None
     assert outcome.reply.text == text
+
+
+def test_a_header_that_is_no_ascii_costs_no_answer(wire):
+    async def honest_with_an_odd_name(server, writer, wire):
+        writer.write(
+            http(json.dumps(wire.body()).encode(), x_request_id="\xe9\xff", request_id="a")
+        )
+        await writer.drain()
+
+    with Liar(honest_with_an_odd_name, wire) as server:
+        outcome = ask(wire, server)
+    assert outcome.error is None
+    assert server.count == 1

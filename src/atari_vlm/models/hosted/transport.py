@@ -155,8 +155,9 @@ def _json(text: str) -> Any:
 def _rebuilt(
     response: httpx2.Response, body: dict[str, Any], request: httpx2.Request
 ) -> httpx2.Response:
-    """A response with that body, and of its headers only those that are `_KEPT`."""
-    headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
+    """A response with that body, and of its headers those that are `_KEPT` and plain ASCII."""
+    stated = {name: response.headers.get(name, "") for name in _KEPT}
+    headers = {name: text for name, text in stated.items() if text and text.isascii()}
     return httpx2.Response(
         response.status_code,
         headers=headers | {"content-type": "application/json"},
