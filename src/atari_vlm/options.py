@@ -217,8 +217,10 @@ def check_path(name: str, value: object) -> Path:
     return Path(value)
 
 
-def check_switch(name: str, value: object) -> None:
-    """Raise InvalidSetting unless `value` is True or False, Python's or numpy's."""
+def check_switch(name: str, value: object, *, optional: bool = False) -> None:
+    """Raise InvalidSetting unless `value` is True or False, Python's or numpy's; or None."""
+    if optional and value is None:
+        return
     if type(value).__name__ not in ("bool", "bool_"):
         raise InvalidSetting(f"{setting(name)} must be True or False, not {value!r}.")
 

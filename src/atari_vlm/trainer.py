@@ -106,10 +106,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_parts(watch=self.watch)
-        if self.progress is not None:
-            check_switch("progress", self.progress)
-        if not isinstance(self.shared_budget, SharedBudget | None):
-            raise InvalidSetting("shared_budget must be a SharedBudget, or None for none.")
+        check_switch("progress", self.progress, optional=True)
+        SharedBudget.check(self.shared_budget)
         _ = self.player  # names and settings that cannot work raise here
 
     def __repr__(self) -> str:

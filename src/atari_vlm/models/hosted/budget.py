@@ -166,6 +166,12 @@ class SharedBudget:
             arrays = (RawArray("d", 3 * (1 + processes)) for _ in range(2))
             self.dollars, self.tokens = (Tally(array) for array in arrays)
 
+    @classmethod
+    def check(cls, value: object) -> None:
+        """Raise InvalidSetting unless `value` is one, or None."""
+        if value is not None and not isinstance(value, cls):
+            raise InvalidSetting("shared_budget must be a SharedBudget, or None for none.")
+
     def count_as(self, process: int) -> None:
         """Count what this process spends under its number, from 0 on."""
         for tally in (self.dollars, self.tokens):
