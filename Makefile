@@ -46,6 +46,7 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/embedded_agreement.py
 	$(BIN)/python benchmarks/local_decisions.py
 	$(BIN)/python benchmarks/long_episode.py
+	$(BIN)/python benchmarks/long_report.py
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/cost_tips.py
 

@@ -232,6 +232,11 @@ class Emulator:
         """
         return self._picture(pooled)[0]
 
+    @property
+    def raw_screens(self) -> tuple[Pixels, ...]:
+        """The last raw screens that pictures are made of, oldest first; the first one is twice."""
+        return self._screens
+
     def screen_rgb(self, *, pooled: Pooling | bool = True) -> Pixels:
         """The current screen in colour, shape (height, width, 3), uint8.
 

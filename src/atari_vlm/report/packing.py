@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, get_args
-
-import numpy as np
 
 from atari_vlm.atari.images import PALETTES
 from atari_vlm.report.opening import last_reply, opening
@@ -29,14 +24,9 @@ from atari_vlm.report.replay import (
     ReplayDecision,
     ReplayEpisode,
 )
+from atari_vlm.report.screens import CHUNK, deflate, pack_screens
 from atari_vlm.runs.seeds import seed_text
-from atari_vlm.types import Pixels, Source, Usage
-
-CHUNK = 64
-"""Decisions in a chunk."""
-
-AHEAD = 4
-"""Chunks of screens, of 2 MB each, that may wait for compression."""
+from atari_vlm.types import Source, Usage
 
 _SHARED = 3
 """A text used in at least this many chunks goes to the list that all chunks share."""
@@ -69,16 +59,30 @@ def pack(replay: Replay) -> dict[str, Any]:
                 "frame": stored.frame,
                 "name": stored.name,
                 "shape": stored.pixels.shape,
-                "screen": _deflate(stored.pixels.tobytes()),
+                "screen": deflate(stored.pixels.tobytes()),
             }
             for stored in replay.stored_screens
         ],
         "pictures": dict(replay.pictures),
-        "episodes": [
-            _episode(episode, chunks, shared)
-            for episode, chunks in zip(replay.episodes, packed, strict=True)
-        ],
+        "episodes": _episodes(replay.episodes, packed, shared),
     }
+
+
+def _episodes(
+    episodes: Sequence[ReplayEpisode],
+    packed: Sequence[Sequence[dict[str, Any]]],
+    shared: dict[str, int],
+) -> list[dict[str, Any]]:
+    told = [_episode(*each, shared) for each in zip(episodes, packed, strict=True)]
+    # The screens come last: meanwhile, other processes may be drawing them.
+    return [{**values, **_screens(each)} for each, values in zip(episodes, told, strict=True)]
+
+
+def _screens(episode: ReplayEpisode) -> dict[str, Any]:
+    packed = episode.packed() if episode.packed else pack_screens(episode.screens())
+    if packed.count - len(episode.decisions) not in (0, 1):
+        raise ValueError(f"{len(episode.decisions)} decisions cannot have {packed.count} screens.")
+    return {"shape": packed.shape, "count": packed.count, "screens": packed.chunks}
 
 
 def _episode(
@@ -86,9 +90,6 @@ def _episode(
 ) -> dict[str, Any]:
     decisions, sources = episode.decisions, get_args(Source)
     actions = list(dict.fromkeys(decision.action for decision in decisions))
-    screens, count, shape = _screens(episode.screens())
-    if count - len(decisions) not in (0, 1):
-        raise ValueError(f"{len(decisions)} decisions cannot have {count} screens.")
     for chunk in chunks:
         chunk["texts"] = [shared.get(text, text) for text in chunk["texts"]]
     return {
@@ -112,12 +113,7 @@ def _episode(
         "scores": [_short(decision.score) for decision in decisions],
         "lives": [decision.lives for decision in decisions],
         "usage": _cost(sum((_usage(decision) for decision in decisions), Usage())),
-        "shape": shape,
-        "count": count,
-        "screens": screens,
-        "choices": [
-            _deflate(json.dumps(chunk, separators=(",", ":")).encode()) for chunk in chunks
-        ],
+        "choices": [deflate(json.dumps(chunk, separators=(",", ":")).encode()) for chunk in chunks],
     }
 
 
@@ -150,31 +146,6 @@ def _cost(usage: Usage) -> dict[str, float | None]:
 
 def _short(number: float | None) -> float | None:
     return int(number) if number is not None and number == int(number) else number
-
-
-def _deflate(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 6)).decode()
-
-
-def _screens(screens: Iterable[Pixels]) -> tuple[list[str], int, tuple[int, ...]]:
-    """Chunks of XOR deltas, the number of screens in them, and (height, width)."""
-    chunks: list[Future[str]] = []
-    count, shape = 0, (0, 0)
-    # The next screens are drawn while the last ones are compressed.
-    with ThreadPoolExecutor(1) as other:
-        for batch in _batches(iter(screens)):
-            stack = np.stack(batch)
-            count, shape = count + len(batch), stack.shape[1:]
-            stack[1:] ^= stack[:-1].copy()
-            chunks.append(other.submit(_deflate, stack.tobytes()))
-            if len(chunks) > AHEAD:
-                chunks[-AHEAD].result()
-    return [chunk.result() for chunk in chunks], count, shape
-
-
-def _batches(screens: Iterator[Pixels]) -> Iterator[list[Pixels]]:
-    while batch := list(islice(screens, CHUNK)):
-        yield batch
 
 
 def _choice_chunks(decisions: Sequence[ReplayDecision]) -> list[dict[str, Any]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from atari_vlm.policies.ablations import ABLATIONS
+from atari_vlm.report.drawing import Draw, Film
 from atari_vlm.report.replay import (
     FrameRef,
     ReplayCall,
@@ -20,10 +21,10 @@ from atari_vlm.report.replay import (
     ReplayMessage,
     StoredScreen,
 )
-from atari_vlm.runs.playback import observations
+from atari_vlm.runs.playback import recording
 from atari_vlm.runs.run import FOREIGN, EpisodeRow, Run
 from atari_vlm.runs.runner import LAST_ANSWER
-from atari_vlm.types import Call, Decision, Frame, Message, Pixels, Step
+from atari_vlm.types import Call, Decision, Frame, Message, Step
 
 APART = 500_000
 """Distance between the episode numbers of the runs in one page."""
@@ -71,23 +72,28 @@ class PlayedRun:
             return f"training episode {(-1 - episode) % FOREIGN}, decision {step}"
         return "not a screen of this run"
 
-    def episode(self, row: EpisodeRow) -> ReplayEpisode:
-        """One of its episodes."""
+    def film(self, row: EpisodeRow) -> Film:
+        """The screens of one of its episodes."""
+        return Film(recording(self.run, row.episode))
+
+    def episode(self, row: EpisodeRow, film: Film, draw: Draw | None = None) -> ReplayEpisode:
+        """One of its episodes.
+
+        Args:
+            row: of the episode.
+            film: of the episode.
+            draw: gives the packed screens of the film.
+        """
         run = self.run
         # A run that is still playing grows between these reads; the shortest list is complete.
         decided, rewards = run.decisions(row.episode), run.rewards(row.episode)
         steps = run.trajectory(row.episode).steps
         decisions = [
             self._decision(decision, reward, step)
-            for decision, reward, step in zip(decided, rewards, steps, strict=False)
+            for decision, reward, step, _ in zip(
+                decided, rewards, steps, film.record.plays, strict=False
+            )
         ]
-        stopped = bool(decisions) and decisions[-1].reward is None
-        places = len(decisions) + (not stopped)
-
-        def screens() -> Iterator[Pixels]:
-            seen = islice(observations(run, row.episode), places)
-            return (observation.frames[-1].pixels for observation in seen)
-
         last = steps[len(decisions) - 1] if decisions else None
         return ReplayEpisode(
             number=self.number(row.episode),
@@ -104,7 +110,8 @@ class PlayedRun:
             ),
             score=sum(decision.reward or 0.0 for decision in decisions),
             decisions=decisions,
-            screens=screens,
+            screens=film.screens,
+            packed=partial(draw, film) if draw else None,
         )
 
     def _decision(self, decision: Decision, reward: float | None, step: Step) -> ReplayDecision:

@@ -81,4 +81,6 @@ def _digest(text: str) -> str:
 def _inert(value: Any) -> str:
     """JSON that cannot close the script element around it, whatever its strings hold."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"})
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text

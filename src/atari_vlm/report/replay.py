@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from atari_vlm.report.screens import PackedScreens
 from atari_vlm.types import Pixels, Source
 
 FrameRef: TypeAlias = tuple[int, int]
@@ -133,6 +134,8 @@ class ReplayEpisode:
     Called once and read one screen at a time, so that a long episode (0.9 GB for 27,000 decisions)
     is never in memory as a whole. There is no last screen if the last decision was not played.
     """
+    packed: Callable[[], PackedScreens] | None = None
+    """Gives them packed; None if nobody else packs them. Called once, instead of `screens`."""
 
 
 @dataclass(frozen=True, kw_only=True)

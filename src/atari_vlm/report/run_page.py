@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.costs.bill import compare
@@ -13,6 +13,7 @@ from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.models.hosted.video import MOST_FPS
 from atari_vlm.policies.registry import get_policy, is_policy
 from atari_vlm.protocols import privileges_of
+from atari_vlm.report.drawing import Draw, Film, drawing
 from atari_vlm.report.played import PlayedRun
 from atari_vlm.report.render import write
 from atari_vlm.report.replay import Replay
@@ -23,6 +24,9 @@ from atari_vlm.stats import format_score
 
 MOST_DECISIONS = 60_000
 """Decisions in a page by default, about 20 MB. The page names the episodes it has."""
+
+_Shown: TypeAlias = list[tuple[PlayedRun, list[tuple[EpisodeRow, Film]]]]
+"""The runs of a page, its own first, with the episodes that are shown."""
 
 
 def write_replay(
@@ -57,7 +61,11 @@ def write_replay(
             beside = ()
         runs = [opened.enter_context(closing(Run.read(each))) for each in beside]
         opened.enter_context(legible(run.folder / FILE))
-        write(replay_of(run, episodes=episodes, evaluations=runs), path)
+        shown = _shown(run, episodes, runs, MOST_DECISIONS)
+        # Long episodes are drawn by other processes while this one reads what was said in them.
+        films = [film for _, rows in shown for _, film in rows]
+        draw = opened.enter_context(drawing(films))
+        write(_replay(run, shown, draw), path)
     return path
 
 
@@ -94,15 +102,24 @@ def replay_of(
         evaluations: open runs, shown as its evaluations.
         most: without `episodes`, further episodes of a run are left out after this many decisions.
     """
+    return _replay(run, _shown(run, episodes, evaluations, most))
+
+
+def _shown(
+    run: Run, episodes: Sequence[int] | None, evaluations: Sequence[Run], most: int
+) -> _Shown:
+    played = [_placed(run, evaluations), *_evaluations(evaluations)]
+    asked = [episodes, *(None for _ in evaluations)]
+    return [
+        (each, [(row, each.film(row)) for row in _chosen(each.run, numbers, most)])
+        for each, numbers in zip(played, asked, strict=True)
+    ]
+
+
+def _replay(run: Run, shown: _Shown, draw: Draw | None = None) -> Replay:
     game, model = get_game(str(run.settings["game"])), str(run.settings["model"])
     known = completed(run.settings)
     prompt = known.get("prompt")
-    begun = run.episodes()
-    rows = _chosen(run, begun, episodes, most)
-    placed = _evaluations(evaluations)
-    played = [_placed(run, evaluations), *placed]
-    evaluated = [_chosen(each.run, each.run.episodes(), None, most) for each in placed]
-    shown = zip(played, [rows, *evaluated], strict=True)
     return Replay(
         title=f"{game.cartridge} · {model}",
         game=game.cartridge,
@@ -113,13 +130,16 @@ def replay_of(
             for name, value in run.settings.items()
             if value not in (None, "") and name not in ("estimate", "pictures", "first_seed")
         },
-        facts=[*_facts(run, begun, rows), *(_mean(each) for each in evaluations)],
+        facts=[
+            *_facts(run, [row for row, _ in shown[0][1]]),
+            *(_mean(each.run) for each, _ in shown[1:]),
+        ],
         random_score=game.random_score,
         human_score=game.human_score,
         standard=game.standard,
         meanings=game.all_meanings(known["mode"]),
-        episodes=[each.episode(row) for each, rows in shown for row in rows],
-        stored_screens=[screen for each in played for screen in each.stored_screens()],
+        episodes=[each.episode(row, film, draw) for each, rows in shown for row, film in rows],
+        stored_screens=[screen for each, _ in shown for screen in each.stored_screens()],
         pictures=_pictures(run.settings),
     )
 
@@ -187,9 +207,8 @@ def _plain(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return kept if recorded.get("form") in _FORMS else {"form": "each"}
 
 
-def _chosen(
-    run: Run, begun: Sequence[EpisodeRow], asked: Sequence[int] | None, most: int
-) -> list[EpisodeRow]:
+def _chosen(run: Run, asked: Sequence[int] | None, most: int) -> list[EpisodeRow]:
+    begun = run.episodes()
     if asked is not None:
         rows = {row.episode: row for row in begun}
         if missing := [str(number) for number in asked if number not in rows]:
@@ -206,9 +225,8 @@ def _chosen(
     return chosen
 
 
-def _facts(
-    run: Run, begun: Sequence[EpisodeRow], shown: Sequence[EpisodeRow]
-) -> list[tuple[str, str]]:
+def _facts(run: Run, shown: Sequence[EpisodeRow]) -> list[tuple[str, str]]:
+    begun = run.episodes()
     facts = [("Folder", run.folder.name), ("Mean score", _mean_score(begun))]
     if len(shown) < len(begun):
         numbers = ", ".join(str(row.episode) for row in shown)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from atari_vlm.env import AtariVLMEnvironment
@@ -33,16 +34,42 @@ def environment(settings: Mapping[str, Any]) -> AtariVLMEnvironment:
     )
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What an episode is played again from: plain values, which another process can be sent."""
+
+    folder: str
+    """Of its run, for sentences."""
+    settings: Mapping[str, Any]
+    """Of its run."""
+    episode: int
+    seed: int
+    plays: Sequence[tuple[str, int, float | None]]
+    """The (action, frames, reward) of each decision; see `RunReader.plays`."""
+
+
+def recording(run: RunReader, episode: int) -> Recording:
+    """What an episode of a run is played again from.
+
+    Raises:
+        StoreError: there is no such episode, or it is damaged.
+    """
+    row = next((row for row in run.episodes() if row.episode == episode), None)
+    if row is None:
+        raise StoreError(f"{run.folder} has no episode {episode}.")
+    return Recording(str(run.folder), run.settings, episode, row.seed, run.plays(episode))
+
+
 @contextmanager
-def _replayable(run: RunReader) -> Iterator[None]:
+def _replayable(folder: Path | str) -> Iterator[None]:
     """Turn what a record that cannot be played causes into one StoreError."""
     try:
-        with legible(run.folder / FILE):
+        with legible(Path(folder) / FILE):
             yield
     except StoreError:
         raise
     except AtariVLMError as error:  # a mode that the game does not have, an action after its end
-        raise StoreError(f"{run.folder} cannot be replayed: {error.message}") from error
+        raise StoreError(f"{folder} cannot be replayed: {error.message}") from error
 
 
 def observations(run: RunReader, episode: int) -> Iterator[Observation]:
@@ -51,31 +78,44 @@ def observations(run: RunReader, episode: int) -> Iterator[Observation]:
     Raises:
         StoreError: the episode cannot be played, or earns other rewards now than it did then.
     """
-    with _replayable(run):
-        env = environment(run.settings)
-        row = next((row for row in run.episodes() if row.episode == episode), None)
-        if row is None:
-            raise StoreError(f"{run.folder} has no episode {episode}.")
-        env.begin(seed=row.seed, episode=episode)
+    with _replayable(run.folder):
+        record = recording(run, episode)
+    for env in moments(record):
         yield env.observe()
-        for number, (action, frames, reward) in enumerate(run.plays(episode)):
-            _check_playable(run, episode, env, number, action)
+
+
+def moments(record: Recording, **changed: Any) -> Iterator[AtariVLMEnvironment]:
+    """The environment, always the same one, before each recorded decision and after the last one.
+
+    Args:
+        record: of the episode.
+        changed: settings other than those of the run, which change what is seen only.
+
+    Raises:
+        StoreError: the episode cannot be played, or earns other rewards now than it did then.
+    """
+    with _replayable(record.folder):
+        env = environment({**record.settings, **changed})
+        env.begin(seed=record.seed, episode=record.episode)
+        yield env
+        for number, (action, frames, reward) in enumerate(record.plays):
+            _check_playable(record.folder, record.episode, env, number, action)
             earned = env.advance(env.legal.index(action), frames)
             if reward is not None and earned != reward:
                 raise StoreError(
-                    f"Episode {episode} in {run.folder} does not replay: decision {number} earned "
-                    f"{reward:g} then and {earned:g} now (recorded with ale-py "
-                    f"{run.settings.get('ale_py')})."
+                    f"Episode {record.episode} in {record.folder} does not replay: decision "
+                    f"{number} earned {reward:g} then and {earned:g} now (recorded with ale-py "
+                    f"{record.settings.get('ale_py')})."
                 )
-            yield env.observe()
+            yield env
 
 
 def _check_playable(
-    run: RunReader, episode: int, env: AtariVLMEnvironment, number: int, action: str
+    folder: Path | str, episode: int, env: AtariVLMEnvironment, number: int, action: str
 ) -> None:
     if action not in env.legal:
         raise StoreError(
-            f"Episode {episode} in {run.folder} does not replay: decision {number} is {action!r}, "
+            f"Episode {episode} in {folder} does not replay: decision {number} is {action!r}, "
             f"which {env.game.title} does not have. Choose another run."
         )
 
@@ -90,7 +130,7 @@ def recorded_decisions(
     """
     decisions = run.decisions(episode)
     for number, decision in enumerate(decisions):
-        _check_playable(run, episode, env, number, decision.action)
+        _check_playable(run.folder, episode, env, number, decision.action)
         if decision.frames > env.frame_skip:
             raise StoreError(
                 f"Episode {episode} in {run.folder} does not replay: decision {number} holds its "
@@ -121,7 +161,7 @@ def pictures(run: RunReader) -> Callable[[int, int], Frame]:
 def trajectory_for_learner(run: RunReader, episode: int) -> Trajectory:
     """An episode without frames and calls, as it is passed on from the session that plays it."""
     bare = run.trajectory(episode)
-    with _replayable(run):
+    with _replayable(run.folder):
         legal = environment(run.settings).legal
     return replace(
         bare,

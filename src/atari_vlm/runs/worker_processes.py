@@ -12,8 +12,8 @@ import pickle
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -58,20 +58,29 @@ def end_with(parent: int) -> None:
     Thread(target=watch, daemon=True).start()
 
 
-def start_shielded(process: BaseProcess) -> None:
-    """Start a process that Ctrl-C and a closed terminal do not reach; its parent stops it.
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Ctrl-C and a closed terminal do not reach the processes started in the block.
 
-    Otherwise every worker would print a traceback of its own.
+    Their parent stops them. Otherwise each would print a traceback of its own.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
-        process.start()
+        yield
         return
-    resource_tracker.ensure_running()  # started by the first process otherwise, unblocking Ctrl-C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
-        process.start()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_shielded(process: BaseProcess) -> None:
+    """Start a process that Ctrl-C and a closed terminal do not reach; its parent stops it."""
+    if hasattr(signal, "pthread_sigmask"):
+        # Started by the first process otherwise, and it would unblock Ctrl-C.
+        resource_tracker.ensure_running()
+    with shielded():
+        process.start()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,163 @@
+"""The two processes that `drawing` starts for long episodes: one plays, the other pools and packs.
+
+Playing is most of the work, and nothing can divide it: the emulator needs the frames before each
+frame. So it has a process of its own, which puts raw screens into memory that both share, a slot at
+a time. Two pipes say which slots are full and which are free. Both processes end by themselves when
+their parent does.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atari_vlm.atari.pooling import POOLINGS, RAW, Pooling, pooling_of
+from atari_vlm.errors import StoreError
+from atari_vlm.report.screens import pack_screens
+from atari_vlm.runs.playback import Recording, moments
+from atari_vlm.runs.settings import completed
+from atari_vlm.runs.worker_processes import end_with
+from atari_vlm.types import Pixels
+
+SLOT, SLOTS = 2 * 2**20, 8
+"""Bytes of a slot, and slots in the shared memory."""
+
+NEEDED: dict[Pooling, int] = {"last": 1, "brighter": 2, "flicker": RAW}
+"""Raw screens that a picture is made of."""
+
+
+def main(role: str, parent: str, memory: str, other: str) -> None:
+    """Do the work of a helper.
+
+    Args:
+        role: "play": recordings come from standard input, what is in the slots is said on standard
+            output. "pack": that comes from standard input, and packed screens go to standard
+            output.
+        parent: process id of the process that started this one.
+        memory: file descriptor of the shared memory.
+        other: file descriptor of the pipe that says which slots are free.
+    """
+    end_with(int(parent))
+    shared = np.frombuffer(mmap.mmap(int(memory), SLOT * SLOTS), np.uint8).reshape(SLOTS, SLOT)
+    if role == "play":
+        play(sys.stdin, shared, sys.stdout, int(other))
+    else:
+        pack(sys.stdin, shared, sys.stdout, int(other))
+
+
+# --- playing -------------------------------------------------------------------------------------
+
+
+def play(jobs: IO[str], shared: NDArray[np.uint8], said: IO[str], free: int) -> None:
+    """Play recordings, one a line, and put the raw screens of their decisions into the slots."""
+    slots = _free_slots(free)
+    for line in jobs:
+        values = json.loads(line)
+        shown = values.pop("shown")
+        try:
+            for filled in _played(Recording(**values), shown, shared, slots):
+                _say(said, filled)
+        except StoreError as error:
+            _say(said, {"error": error.message})
+            return
+
+
+def _played(
+    record: Recording, shown: int, shared: NDArray[np.uint8], slots: Iterator[int]
+) -> Iterator[dict[str, Any]]:
+    """What is in each slot that was filled, the last of an episode marked."""
+    pooling = pooling_of(completed(record.settings)["pool_frames"])
+    before: tuple[Pixels, ...] = ()
+    counts: list[int] = []
+    slot = next(slots)
+    for env in islice(moments(record, frame_stack=1, pool_frames="last"), shown):
+        height, width = env.emulator.height, env.emulator.width
+        new = _new(env.emulator.raw_screens, before)[-NEEDED[pooling] :]
+        before, size = env.emulator.raw_screens, height * width
+        about = {"pooling": pooling, "shape": (height, width)}
+        if (sum(counts) + len(new)) * size > SLOT:
+            yield {"slot": slot, "counts": counts, "end": False, **about}
+            slot, counts = next(slots), []
+        start = sum(counts)
+        for place, screen in enumerate(new, start):
+            shared[slot, place * size : (place + 1) * size] = screen.reshape(-1)
+        counts.append(len(new))
+    yield {"slot": slot, "counts": counts, "end": True, **about}
+
+
+def _new(screens: Sequence[Pixels], before: Sequence[Pixels]) -> Sequence[Pixels]:
+    """Those of the last raw screens that were not among the last ones before."""
+    for place in reversed(range(len(screens))):
+        if before and screens[place] is before[-1]:
+            return screens[place + 1 :]
+    return screens
+
+
+def _free_slots(pipe: int) -> Iterator[int]:
+    """The numbers of slots that may be filled, each as soon as it may."""
+    yield from range(SLOTS)
+    while number := os.read(pipe, 1):
+        yield number[0]
+    raise BrokenPipeError("The other helper has ended.")
+
+
+def _say(said: IO[str], what: dict[str, Any]) -> None:
+    said.write(json.dumps(what) + "\n")
+    said.flush()
+
+
+# --- packing -------------------------------------------------------------------------------------
+
+
+def pack(heard: IO[str], shared: NDArray[np.uint8], packed: IO[str], free: int) -> None:
+    """Pool the screens in the slots and write them packed, one episode a line."""
+    for line in heard:
+        filled = json.loads(line)
+        try:
+            done = asdict(pack_screens(_pictures(filled, heard, shared, free)))
+        except StoreError as error:
+            done = {"error": error.message}
+        _say(packed, done)
+
+
+def _pictures(
+    filled: dict[str, Any], heard: IO[str], shared: NDArray[np.uint8], free: int
+) -> Iterator[Pixels]:
+    """The pictures of an episode.
+
+    Args:
+        filled: what is in its first slot.
+        heard: says what is in the others.
+        shared: the slots.
+        free: the pipe that says which slots may be filled again.
+
+    Raises:
+        StoreError: the episode could not be played on.
+    """
+    last: deque[Pixels] = deque(maxlen=RAW)
+    while True:
+        if "error" in filled:
+            raise StoreError(filled["error"])
+        slot, shape = filled["slot"], tuple(filled["shape"])
+        size, place = shape[0] * shape[1], 0
+        pool = POOLINGS[filled["pooling"]]
+        raw = shared[slot, : sum(filled["counts"]) * size].reshape(-1, *shape)
+        for count in filled["counts"]:
+            last.extend(raw[place : place + count])
+            place += count
+            yield pool([*last])[0].copy()
+        last = deque((screen.copy() for screen in last), maxlen=RAW)
+        os.write(free, bytes([slot]))
+        if filled["end"]:
+            return
+        filled = json.loads(heard.readline())
