@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 
 import numpy as np
@@ -24,6 +25,10 @@ for name in (
     "ATARI_VLM_API_KEY",
 ):
     os.environ.pop(name, None)
+
+# A shell lets what it puts into the background ignore Ctrl-C, which tests press.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
