@@ -23,7 +23,7 @@ from atari_vlm.types import Plan
 _ACTION_KEYS = (
     *("action", "next_action", "final_action", "chosen_action", "selected_action", "best_action"),
     *("action_name", "action_id", "action_index", "action_number", "answer", "final_answer"),
-    *("decision", "move", "choice", "button", "command"),
+    *("decision", "decide", "move", "choice", "button", "command"),
 )
 _FRAMES_KEYS = (
     "frames",

@@ -18,7 +18,7 @@ from atari_vlm.replies.words import DOUBT, LABELS
 from atari_vlm.types import Plan
 
 LABEL = re.compile(
-    rf"""(?<![\w"'])(?P<word>{LABELS})[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])
+    rf"""(?<![\w"'])(?P<word>{LABELS})(?:[ ]to[ ]take)?[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])
     |<(?:action|answer|output|decision|move|choice)>|\\boxed\{{(?:\\text\{{)?""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -32,6 +32,7 @@ _CALL = re.compile(
 _DICT = re.compile(r"\A\s{0,9}dict\((?=[^(){}]{1,400}\)\s{0,9}\Z)")
 _ROW = re.compile(r"^[ ]{0,3}\|[^\n]{1,400}\|[ ]{0,3}$", re.M)
 _RULE = re.compile(r"^[ |:-]{3,}$")
+_LATEX = re.compile(r"\\(?:text|textbf|texttt|mathrm|mathbf)\{([^{}\n]{0,80})\}")
 _QUOTES = str.maketrans("`$", "' ")
 
 
@@ -75,6 +76,8 @@ def without_markup(text: str) -> str:
             text = "{" + text.strip()[5:-1] + "}"
     if "|" in text:
         text = _without_tables(text)
+    if "\\" in text:
+        text = _LATEX.sub(r"\1", text).replace("\\times", "x")
     if "`" in text or "$" in text:
         text = text.translate(_QUOTES)
     if "*" in text:

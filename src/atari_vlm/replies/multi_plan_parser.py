@@ -173,6 +173,11 @@ _LABEL = re.compile(
     rf"""(?<![\w"'])(?P<word>{PLURAL_LABELS})[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])""",
     re.IGNORECASE | re.VERBOSE,
 )
+_PLAN_BELOW = re.compile(
+    r"(?:here(?:'s| is| are)[ ])?(?:the|my)[ ](?:plan|plans|actions|sequence|moves)[ ]?:[ ]{0,3}",
+    re.I,
+)
+"""A line that introduces a list below it: "Here's the plan:"."""
 _SEPARATOR = re.compile(r"[,;|\n]|->|→|\b(?:and[ ])?then\b", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:step[ ]|decision[ ])?([0-9]{1,3})[.):][ ]{1,3}(?=[A-Za-z])", re.I)
 _DIGITS = re.compile(r"[0-9]+")
@@ -198,6 +203,9 @@ def _parse_bare_list(grammar: ReplyGrammar, text: str) -> list[ParsedPlan] | Non
     labels = list(LABEL.finditer(text))
     if labels and introduces(labels[-1], text) and "\n" not in text[labels[-1].end() :].strip():
         text = text[labels[-1].end() :]
+    above, _, below = text.partition("\n")
+    if _PLAN_BELOW.fullmatch(above):
+        text = below
     items = _split(text)
     if len(items) < 2 or not all(grammar.match(item) for item in items):
         return None

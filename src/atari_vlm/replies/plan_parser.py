@@ -61,6 +61,9 @@ from atari_vlm.types import Plan
 REFUSAL = "The model refused to answer."
 """The beginning of the fault of a refusal, by which refusals are counted."""
 
+_PLAIN_JSON = re.compile(r"""\{["'][\n !-#%'-);+-;=-\[\]-_a-{}]{0,4000}\}""")
+"""A reply that is one object without markup, as most are: nothing has to be taken off."""
+
 _MOST_LABELS = 200
 """Labels such as "Last action:" that are looked at, from the end, for one that chooses."""
 
@@ -102,6 +105,10 @@ class Reading:
 
     def answer(self) -> AnswerText:
         """What may choose an action. Raises UnclearReply if nothing does, Refused for a refusal."""
+        if _PLAIN_JSON.fullmatch(self._text):
+            objects = find_json(self._text)
+            if len(objects) == 1 and objects[0].end == len(self._text):
+                return AnswerText("", tuple(objects))
         parts = separate(legible(self._text))
         self.thinking = parts.thinking
         if parts.cut_off:

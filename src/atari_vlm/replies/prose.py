@@ -55,10 +55,11 @@ _CHOOSES = re.compile(
         |will|should|must|would|let's|me|(?:need|have|want|going|time|best|move|action|plan|decision
         |choice|it)(?:[ ](?:is|now|here))?[ ]to|is[ ]to)[ ]){_PRESS}
     |\b(?:so|then|therefore|thus|hence|go(?:ing)?[ ]with
-    |(?:(?:action|answer|choice|decision|option)(?:[ ](?:here|now|chosen|selected))?
+    |(?:(?:action|answer|choice|decision|option)(?:[ ](?:here|now|chosen|selected
+            |to[ ]take|I[ ](?:will|would|should|must)[ ]take))?
         |move(?=[ ](?:is|would|should|will)[ ]))
         (?:[ ](?:is|(?:would|should|will)[ ]be))?
-        (?:[ ]to[ ]{_MOVE})?
+        (?:[ ]to[ ]{_MOVE}{_THING})?
     |{_I_WILL}[ ](?:{_MOVE}|do|use|perform|recommend|time[ ]to[ ]{_MOVE}){_THING}
     |time[ ]to[ ]{_MOVE}|I(?:'ll|[ ]will|[ ]must|[ ]should))(?:[ ]to)?(?:[ ]the)?)
     [ ,:]{{0,2}}["'(]{{0,2}}$""",
@@ -66,8 +67,10 @@ _CHOOSES = re.compile(
 )
 """The end of the text before a name that is chosen."""
 _LOWER = re.compile(
-    rf"""\b{_I_WILL}(?:[ ](?:{_MOVE}|{_PRESS}){_THING}(?:[ ]to)?(?:[ ]the)?[ ](?P<name>{CHORD})
-        |(?<=will)[ ](?P<fire>fire))
+    rf"""(?:\b(?:{_I_WILL}|you[ ](?:should|must|need[ ]to))[ ]
+        (?:{_MOVE}|{_PRESS}){_THING}(?:[ ]to)?(?:[ ]the)?[ ](?P<name>{CHORD})
+      |(?:^|(?<=\n)|(?<=[.!][ ])){_MOVE}(?=[ ](?:the|my)[ ]){_THING}[ ]to[ ]the[ ](?P<told>{CHORD})
+      |\b{_I_WILL}(?<=will)[ ](?P<fire>fire))
     (?=[.,!;\n]|$|[ ](?:to[ ][a-z]|for[ ]|so[ ]|because|since|now|x[0-9]))""",
     re.I | re.VERBOSE,
 )
@@ -89,7 +92,7 @@ _DOUBT_BEFORE = re.compile(
     rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: \w+)? {_PRESS})[ ,:]*[\"'(]*$"
 )
 _DOUBT_AFTER = re.compile(
-    r"[ ]?(?:(?:is|was|are|side|of|edge|wall|half|corner|paddle|will|would|seems|looks|has)\b"
+    r"[ ]?(?:(?:(?:now|here|again)[ ])?(?:is|was|are|side|of|edge|wall|half|corner|paddle|will|would|seems|looks|has)\b"
     r"|[A-Z]{2,}\b|:)"
 )
 _ALONE = re.compile(
@@ -128,6 +131,13 @@ _RULED_OUT = re.compile(
     re.I,
 )
 
+_DEED = re.compile(
+    r"(?:shoot|move|go|dodge|rise|dive|wait|serve|launch|jump|chase|follow|intercept|climb|turn)\b"
+    r"[^.!?:]{0,60}$",
+    re.I,
+)
+"""A sentence that tells what to do, before a colon: "Shoot while rising: UPFIRE"."""
+
 _Meaning = Literal["chosen", "doubtful", "mentioned"]
 
 
@@ -144,7 +154,9 @@ def parse_last_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
     if not colon:
         return None
     answer = grammar.only(tail)
-    if not (answer and answer.name and answer.n) or _NOT_NOW.search(head):
+    if not (answer and answer.name) or _NOT_NOW.search(head):
+        return None
+    if not answer.n and not (_DEED.match(head) and "\n" not in text.strip()):
         return None
     if not all(same_action(other[0], answer.name) for other in NAMES.finditer(text)):
         return None
@@ -214,7 +226,10 @@ def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
 def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     """Parse "I need to move left to catch the ball."."""
     chosen = list(islice(_LOWER.finditer(text), 5))
-    names = {"".join((found["name"] or found["fire"]).lower().split()) for found in chosen}
+    names = {
+        "".join((found["name"] or found["told"] or found["fire"]).lower().split())
+        for found in chosen
+    }
     if len(names) != 1:
         raise UnclearReply(
             f"The reply names no legal action: choose one of {grammar.listed}, in capitals."

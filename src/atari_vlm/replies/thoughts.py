@@ -99,6 +99,8 @@ class _Marks:
         self.thoughts: list[str] = []
         self.open: list[str] = []
         """What has to be closed, the innermost last."""
+        self.fenced, self.fences = False, 0
+        """Whether a fence of thoughts was closed, and the bare fences after it."""
 
     def opens(self, key: str, mark: re.Match[str]) -> None:
         if not self.open:
@@ -123,12 +125,14 @@ class _Marks:
 
     def ended(self) -> Separated:
         rest = self.text[self.begin :]
+        # A bare fence inside a fence of thoughts: the last mark closes the thoughts, not the first.
+        nested = self.fenced and self.fences % 2 == 1 and rest.rstrip().endswith(("```", "~~~"))
         (self.thoughts if self.open else self.answer).append(rest)
         thoughts = (_TOKEN.sub(" ", thought).strip() for thought in self.thoughts)
         return Separated(
             "\n".join(self.answer),
             "\n\n".join(thought for thought in thoughts if thought),
-            bool(self.open),
+            bool(self.open) or nested,
         )
 
 
@@ -184,8 +188,11 @@ def _follow_fence(marks: _Marks, mark: re.Match[str]) -> None:
     key = mark["fence"][:3]
     if key in marks.open and not mark["info"]:
         marks.closes(key, mark)
+        marks.fenced, marks.fences = True, 0
     elif _THOUGHT.search(mark["info"]):
         marks.opens(key, mark)
+    else:
+        marks.fences += 1
 
 
 def _follow_tag(marks: _Marks, mark: re.Match[str]) -> None:

@@ -48,7 +48,10 @@ _NOT = (
 )
 _NOT_UNSPACED = "不|别|別|勿|避|禁|没有|沒有|ない|ません|やめ|않|마세요|말고|안 "
 _NOT_OR_ANOTHER_WORD = "ne|non|sin|no|sem|mai|ни"
-_PERHAPS_ENGLISH = "maybe|perhaps|possibly|might|could|or|either|if|when|unsure|hypothetically"
+_PERHAPS_ENGLISH = (
+    "maybe|perhaps|possibly|might|could|or|either|if|when|unsure|hypothetically"
+    r"|had (?:\w+ ){1,3}been"
+)
 _PERHAPS = (
     "vielleicht|oder|eventuell|wenn|falls|peut-être|quizás?|tal vez|acaso|talvez|forse|misschien"
     "|może|lub|belki|veya|возможно|может|или|если|наверное"
@@ -83,6 +86,7 @@ DOUBT = re.compile(
 _CHOOSE = (
     "ich (?:drücke|wähle|nehme|spiele|gehe|bewege mich|entscheide mich für|steuere)"
     "(?: jetzt)?(?: nach)?|also|daher|deshalb|folglich|meine (?:aktion|wahl|antwort) ist"
+    "|(?:drücke|wähle|nehme|spiele) ich(?: jetzt)?"
     "|je vais (?:choisir|appuyer sur|aller à)|(?:mon choix|l'action|ma réponse) est"
     "|j'appuie sur|je (?:choisis|presse|joue|vais|prends|sélectionne)(?: à)?|donc|alors"
     "|voy a (?:mover|presionar|pulsar|elegir|ir)(?: a| hacia)?|moveré a|elegiré|presionaré"
@@ -162,7 +166,7 @@ _REFUSE_EN = r"""
      |play(?=[.!]|$)|answer(?=[.!]|$|[ ](?:that|this))|respond|continue(?=[.!]|$|[ ](?:with|this))
      |(?:provide|give|choose|select|recommend|suggest)[ ](?:you[ ])?(?:an?|any|the
      |this)[ ](?:action|answer|move))
-   |\bI[ ](?:must[ ]|have[ ]to[ ])?(?:decline|refuse)(?=[.!]|$|[ ](?:this|that|the[ ]request))
+   |\bI[ ](?:must[ ]|have[ ]to[ ]|respectfully[ ]|will[ ])?(?:decline|refuse)(?=[.!]|$|[ ](?:this|that|the[ ]request))
    |\bI(?:'m|[ ]am)?[ ](?:do[ ])?not[ ](?:feel[ ])?comfortable[ ]
      (?:with[ ](?:this|that)\b|choosing|providing|playing|doing|answering|participating|helping)
    |\bI(?:'d|[ ]would)[ ](?:prefer|rather)[ ]not(?:[ ]to)?[ ](?:answer|play|help|do[ ]th|take)
@@ -258,9 +262,19 @@ _SORRY = folded(
     r"|抱歉|对不起|對不起|すみません|申し訳|ごめん|죄송|미안"
 )
 _APOLOGISES = re.compile(
-    rf"(?:{_SORRY})[^.!?\n]{{0,80}}(?:{NEGATION.pattern})"
+    rf"(?:{_SORRY})[^.!?\n]{{0,80}}(?:{NEGATION.pattern}|\bunable\b)"
     rf"|(?:{_SORRY})[^!?\n]{{0,30}}(?:ません|できない)",
     re.IGNORECASE,
+)
+_SORRY_FIRST = (
+    *("beklager", "unnskyld", "undskyld", "förlåt", "tyvärr", "ursäkta", "xin lỗi", "maaf"),
+    *("anteeksi", "valitettavasti", "omlouvám", "bohužel", "sajnálom", "îmi pare rău", "λυπάμαι"),
+    *("συγγνώμη", "عذر", "آسف", "أعتذر", "ขออภัย", "ขอโทษ", "क्षमा", "माफ़", "सॉरी", "סליחה", "מצטער"),
+    *("вибач", "на жаль", "paumanhin", "samahani"),
+)
+"""Apologies, in languages whose negations are not listed; a reply that begins so refuses."""
+_SORRY_FIRST_PATTERN = re.compile(
+    rf"\W{{0,9}}(?:{'|'.join(folded(word) for word in _SORRY_FIRST)})", re.IGNORECASE
 )
 _SORRY_HINTS = (
     *("sorry", "fortunate", "apolog", "afraid", "desol", "helas", "lament", "siento", "perdon"),
@@ -271,6 +285,8 @@ _SORRY_HINTS = (
 
 def apologises(text: str) -> bool:
     """Whether a text is sorry for what it will not do: a refusal, if no labelled answer follows."""
+    if _SORRY_FIRST_PATTERN.match(text):
+        return True
     if text.isascii():
         lower = text.lower()
         if not any(hint in lower for hint in _SORRY_HINTS):
