@@ -76,13 +76,17 @@ def without_markup(text: str) -> str:
             text = "{" + text.strip()[5:-1] + "}"
     if "|" in text:
         text = _without_tables(text)
-    if "\\" in text:
-        text = _LATEX.sub(r"\1", text).replace("\\times", "x")
+    text = _without_latex(text)
     if "`" in text or "$" in text:
         text = text.translate(_QUOTES)
     if "*" in text:
         text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text).replace("*", "")
     return re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text) if "_" in text else text
+
+
+def _without_latex(text: str) -> str:
+    r"""The words of what is set in LaTeX: \text{LEFT} \times 3."""
+    return _LATEX.sub(r"\1", text).replace("\\times", "x") if "\\" in text else text
 
 
 def _called(call: re.Match[str]) -> str:

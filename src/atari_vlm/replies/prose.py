@@ -92,7 +92,8 @@ _DOUBT_BEFORE = re.compile(
     rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: \w+)? {_PRESS})[ ,:]*[\"'(]*$"
 )
 _DOUBT_AFTER = re.compile(
-    r"[ ]?(?:(?:(?:now|here|again)[ ])?(?:is|was|are|side|of|edge|wall|half|corner|paddle|will|would|seems|looks|has)\b"
+    r"[ ]?(?:(?:(?:now|here|again)[ ])?(?:is|was|are|side|of|edge|wall|half|corner|paddle|will"
+    r"|would|seems|looks|has)\b"
     r"|[A-Z]{2,}\b|:)"
 )
 _ALONE = re.compile(

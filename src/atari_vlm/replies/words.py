@@ -166,7 +166,8 @@ _REFUSE_EN = r"""
      |play(?=[.!]|$)|answer(?=[.!]|$|[ ](?:that|this))|respond|continue(?=[.!]|$|[ ](?:with|this))
      |(?:provide|give|choose|select|recommend|suggest)[ ](?:you[ ])?(?:an?|any|the
      |this)[ ](?:action|answer|move))
-   |\bI[ ](?:must[ ]|have[ ]to[ ]|respectfully[ ]|will[ ])?(?:decline|refuse)(?=[.!]|$|[ ](?:this|that|the[ ]request))
+   |\bI[ ](?:must[ ]|have[ ]to[ ]|respectfully[ ]|will[ ])?(?:decline|refuse)
+    (?=[.!]|$|[ ](?:this|that|the[ ]request))
    |\bI(?:'m|[ ]am)?[ ](?:do[ ])?not[ ](?:feel[ ])?comfortable[ ]
      (?:with[ ](?:this|that)\b|choosing|providing|playing|doing|answering|participating|helping)
    |\bI(?:'d|[ ]would)[ ](?:prefer|rather)[ ]not(?:[ ]to)?[ ](?:answer|play|help|do[ ]th|take)
