@@ -14,7 +14,8 @@ import pytest
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import PALETTES
-from atari_vlm.atari.pooling import POOLINGS, brighter
+from atari_vlm.atari.pooling import LARGEST, POOLINGS, RAW, brighter, flicker
+from atari_vlm.atari.pooling_many import flicker_many
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.trainer import play
@@ -138,6 +139,55 @@ def test_a_short_history_is_pooled_too():
         picture, indices = pool(screens)
         assert (picture == (14 if name == "brighter" else 0)).all()
         assert indices.size == (32 if name == "brighter" else 0)
+
+
+def played(game, decisions=150):
+    """Raw screens of play with random actions."""
+    emulator, rng, raw = Emulator(get_game(game)), np.random.default_rng(5), []
+    for _ in range(decisions):
+        if not emulator.terminated:
+            emulator.play(int(rng.integers(len(emulator.legal))), 4, 4)
+            raw += emulator.raw_screens[-4:]
+    return np.stack(raw)
+
+
+def sparkling(sprites):
+    """Raw screens on which that many sprites of random colours and places come and go."""
+    rng = np.random.default_rng(sprites)
+    raw = np.zeros((80, 210, 160), np.uint8)
+    for _ in range(sprites):
+        y, x, colour = rng.integers(210), rng.integers(160), 2 * rng.integers(1, 128)
+        for screen in raw[rng.integers(6) :: rng.integers(1, 7)]:
+            screen[y : y + rng.integers(1, 9), x : x + rng.integers(1, 9)] = colour
+    return raw
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(
+            pytest.param(lambda game=game: played(game), id=game)
+            for game in ("asteroids", "ms_pacman", "wizard_of_wor", "montezuma_revenge", "pacman")
+        ),
+        *(pytest.param(lambda n=n: sparkling(n), id=f"{n} sprites") for n in (0, 3, 40, 160, 900)),
+    ],
+)
+def test_many_pictures_at_once_are_those_made_one_by_one(raw):
+    raw = raw()
+    ends = range(RAW, len(raw) + 1, 4)
+    for start in range(0, len(ends), 15):
+        some = list(ends[start : start + 15])
+        alone = np.stack([flicker(list(raw[end - RAW : end]))[0] for end in some])
+        assert np.array_equal(flicker_many(raw, some), alone)
+
+
+def test_the_sparkling_screens_reach_the_limit_of_a_flash():
+    def shown_again(sprites):
+        raw = sparkling(sprites)
+        return max(flicker(list(raw[k : k + RAW]))[1].size for k in range(40))
+
+    assert 0 < shown_again(3) < shown_again(40) <= LARGEST
+    assert any(not flicker(list(sparkling(900)[k : k + RAW]))[1].size for k in range(8))
 
 
 def test_pooling_takes_the_brighter_pixel_of_any_hue():

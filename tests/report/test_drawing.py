@@ -52,6 +52,7 @@ def test_two_other_processes_draw_the_very_same_screens():
     with drawing(films, long=0) as draw:
         assert draw is not helping._drawn
         drawn = [draw(each) for each in films]
+        assert [process.returncode for process in draw.__self__._processes] == [0, 0]
     assert drawn == [pack_screens(each.screens()) for each in films]
 
 

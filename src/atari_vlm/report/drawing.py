@@ -17,7 +17,7 @@ from itertools import islice
 from typing import IO
 
 from atari_vlm.errors import StoreError
-from atari_vlm.report.helpers import SLOT, SLOTS
+from atari_vlm.report.helpers import GIVEN_UP, SLOT, SLOTS
 from atari_vlm.report.screens import PackedScreens, pack_screens
 from atari_vlm.runs.playback import Recording, moments
 from atari_vlm.runs.worker_processes import shielded
@@ -130,7 +130,6 @@ class _Helpers:
                 ],
                 stdin=reads,
                 stdout=writes,
-                stderr=subprocess.DEVNULL,
                 pass_fds=files,
             )
         )
@@ -142,13 +141,14 @@ class _Helpers:
             StoreError: an episode cannot be played, or earns other rewards now than it did then.
         """
         if self._found is None:
-            for process in self._processes:
-                process.wait()
+            codes = {process.wait() for process in self._processes}
+            if bad := {code for code in codes if code > 0} - {GIVEN_UP}:
+                raise RuntimeError(f"A process that draws screens ended with exit code {bad}.")
             self._packed.seek(0)
-            self._found = self._packed.read().splitlines()
+            self._found = [] if any(codes) else self._packed.read().splitlines()
         place = self._places[id(film)]
-        if place >= len(self._found) or any(process.returncode for process in self._processes):
-            return _drawn(film)  # killed, or out of memory: what goes wrong has a name here
+        if not self._found:
+            return _drawn(film)  # they were killed or lacked memory, so it is drawn here
         values = json.loads(self._found[place])
         if "error" in values:
             raise StoreError(values["error"])

@@ -12,7 +12,6 @@ import json
 import mmap
 import os
 import sys
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -21,7 +20,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atari_vlm.atari.pooling import POOLINGS, RAW, Pooling, pooling_of
+from atari_vlm.atari.pooling import RAW, Pooling, pooling_of
+from atari_vlm.atari.pooling_many import pool_many
 from atari_vlm.errors import StoreError
 from atari_vlm.report.screens import pack_screens
 from atari_vlm.runs.playback import Recording, moments
@@ -31,6 +31,9 @@ from atari_vlm.types import Pixels
 
 SLOT, SLOTS = 2 * 2**20, 8
 """Bytes of a slot, and slots in the shared memory."""
+
+GIVEN_UP = 75
+"""Exit code of a helper that lacks memory, disk, or the other helper."""
 
 NEEDED: dict[Pooling, int] = {"last": 1, "brighter": 2, "flicker": RAW}
 """Raw screens that a picture is made of."""
@@ -49,10 +52,13 @@ def main(role: str, parent: str, memory: str, other: str) -> None:
     """
     end_with(int(parent))
     shared = np.frombuffer(mmap.mmap(int(memory), SLOT * SLOTS), np.uint8).reshape(SLOTS, SLOT)
-    if role == "play":
-        play(sys.stdin, shared, sys.stdout, int(other))
-    else:
-        pack(sys.stdin, shared, sys.stdout, int(other))
+    try:
+        if role == "play":
+            play(sys.stdin, shared, sys.stdout, int(other))
+        else:
+            pack(sys.stdin, shared, sys.stdout, int(other))
+    except (MemoryError, OSError, EOFError):
+        os._exit(GIVEN_UP)
 
 
 # --- playing -------------------------------------------------------------------------------------
@@ -144,20 +150,19 @@ def _pictures(
     Raises:
         StoreError: the episode could not be played on.
     """
-    last: deque[Pixels] = deque(maxlen=RAW)
+    last: Pixels | None = None
     while True:
         if "error" in filled:
             raise StoreError(filled["error"])
-        slot, shape = filled["slot"], tuple(filled["shape"])
-        size, place = shape[0] * shape[1], 0
-        pool = POOLINGS[filled["pooling"]]
-        raw = shared[slot, : sum(filled["counts"]) * size].reshape(-1, *shape)
-        for count in filled["counts"]:
-            last.extend(raw[place : place + count])
-            place += count
-            yield pool([*last])[0].copy()
-        last = deque((screen.copy() for screen in last), maxlen=RAW)
+        slot, shape, counts = filled["slot"], tuple(filled["shape"]), filled["counts"]
+        new = shared[slot, : sum(counts) * shape[0] * shape[1]].reshape(-1, *shape)
+        raw = new.copy() if last is None else np.concatenate([last, new])
         os.write(free, bytes([slot]))
+        ends = len(raw) - len(new) + np.cumsum(counts)
+        yield from pool_many(raw, ends.tolist(), filled["pooling"])
+        last = raw[-RAW:]
         if filled["end"]:
             return
-        filled = json.loads(heard.readline())
+        if not (line := heard.readline()):
+            raise EOFError("The other helper has ended.")
+        filled = json.loads(line)
