@@ -116,6 +116,11 @@ class Usage:
     uncounted: int = 0
     """Calls whose token count was missing or made no sense. They count as uncertain requests."""
 
+    @property
+    def is_paid(self) -> bool:
+        """Whether an answer cost money, or may have."""
+        return not self.replayed and (self.dollars != 0 or self.uncertain > 0)
+
     def __repr__(self) -> str:
         counted = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self))
         return f"Usage({', '.join(text for text in counted if not text.endswith(('=0', '=0.0')))})"

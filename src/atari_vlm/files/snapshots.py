@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from atari_vlm.files.untrusted import open_regular
+
 MOST_BYTES = 4 * 2**30
 """The longest file that is opened, in bytes."""
 
@@ -54,11 +56,7 @@ def _head(log: Path) -> bytes:
 
 def _copy(source: Path, target: Path) -> None:
     block, copied = 2**20, 0
-    waits_not = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with (
-        os.fdopen(os.open(source, os.O_RDONLY | waits_not), "rb") as file,
-        target.open("xb") as copy,
-    ):
+    with os.fdopen(open_regular(source), "rb") as file, target.open("xb") as copy:
         while content := file.read(block):
             copied += len(content)
             if copied > MOST_BYTES:

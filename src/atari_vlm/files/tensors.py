@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from atari_vlm.files.placeholders import HEAD, placeholder
-from atari_vlm.files.untrusted import json_of
+from atari_vlm.files.untrusted import json_of, open_regular
 
 LONGEST_HEADER = 32 * 2**20
 """The longest header that is read, in bytes; a model of 100,000 tensors has 15 MB."""
@@ -55,11 +54,8 @@ def read_header(path: Path) -> dict[str, Tensor]:
         ValueError: it is no safetensors file, cut off, or its header contradicts itself.
         OSError: it cannot be read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError("it is no regular file")
         head = file.read(HEAD)
         if other := placeholder(head[8:] if _is_length(head, about.st_size) else head, len(head)):
             raise ValueError(f"it {other}")

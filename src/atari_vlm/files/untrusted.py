@@ -6,6 +6,7 @@ levels deep"), or an OSError. The caller, who knows what was being read, makes a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,6 +22,32 @@ DEEPEST = 64
 """The most levels of lists and objects in a JSON text unless the caller names another limit."""
 
 
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a regular file; a pipe or a device is refused at once, and never waited for.
+
+    Args:
+        path: of the file; a link is followed unless `flags` has O_NOFOLLOW.
+        flags: as for `os.open`.
+
+    Returns:
+        The file descriptor, which the caller closes.
+
+    Raises:
+        ValueError: it is no regular file.
+        OSError: it cannot be opened, or is a folder.
+    """
+    for name in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    number = os.open(path, flags, 0o666)
+    kind = os.fstat(number).st_mode
+    if stat.S_ISREG(kind):
+        return number
+    os.close(number)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise ValueError("it is no regular file")
+
+
 def read_regular(path: Path, *, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file, or of one that a symbolic link leads to.
 
@@ -32,13 +59,10 @@ def read_regular(path: Path, *, most: int = MOST_BYTES) -> bytes:
         ValueError: it is no regular file, or too long.
         OSError: it cannot be read.
     """
-    waits_not = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe has no writer
-    with os.fdopen(os.open(path, os.O_RDONLY | waits_not), "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError("it is no regular file")
-        if about.st_size > most:
-            raise ValueError(f"it has {about.st_size:,} bytes, and at most {most:,} are read")
+    with os.fdopen(open_regular(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"it has {size:,} bytes, and at most {most:,} are read")
         content = file.read(most + 1)  # it may have grown
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")

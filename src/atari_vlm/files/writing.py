@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from atari_vlm.errors import StoreError
+from atari_vlm.files.untrusted import open_regular
 
 try:
     import fcntl
@@ -84,14 +84,11 @@ def lock(path: Path, busy: str) -> IO[str]:
 
 def _open_lock(path: Path) -> IO[str]:
     """Open a lock file, itself and not what it may be a link to; a pipe is not waited for."""
-    flags = os.O_RDWR | os.O_CREAT
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
-        flags |= getattr(os, name, 0)
     other = f"{path} is a link or no regular file, so it cannot be a lock. Delete it."
     if path.is_symlink():
         raise StoreError(other)
-    number = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise StoreError(other)
+    try:
+        number = open_regular(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0))
+    except ValueError:
+        raise StoreError(other) from None
     return os.fdopen(number, "r+")

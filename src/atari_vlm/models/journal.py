@@ -76,15 +76,21 @@ _TEXTS = ("text", "thinking", "model", "finish", "request_id")
 _AMOUNTS = ("dollars", "uncertain_dollars", "seconds")
 
 
-def reply_from_json(blob: str) -> Reply:
+def reply_from_json(blob: str, *, finite: bool = False) -> Reply:
     """Deserialize a reply of `reply_to_json`, which may have been written by someone else.
+
+    Args:
+        blob: its JSON.
+        finite: refuse infinite numbers too. The probability of a token may be 0, and its logarithm
+            -Infinity.
 
     Raises:
         ValueError, TypeError, LookupError: it is no reply, or has a value that cannot be: a cost
             below 0, a text that is a number.
     """
-    # The probability of a token may be 0, and its logarithm -Infinity.
-    values = json_of(blob, most=MOST_REPLY, finite=False)
+    if type(blob) is not str:
+        raise TypeError("a reply is no text")
+    values = json_of(blob, most=MOST_REPLY, finite=finite)
     if type(values) is not dict or type(values["usage"]) is not dict:
         raise TypeError("a reply is no JSON object with its usage")
     if any(type(values[name]) is not str for name in _TEXTS if name in values):

@@ -26,7 +26,7 @@ from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.rules import MOST_SIDE
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, legible, locked
 from atari_vlm.runs.settings import must_match
-from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged, is_paid
+from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged
 from atari_vlm.types import Call, Charge, Frame, Lessons, Pixels, Reply
 
 FOREIGN = 1_000_000
@@ -197,7 +197,7 @@ class Run(RunReader):
 
         One that was paid for is on the disk when this returns.
         """
-        paid = is_paid(reply.usage)
+        paid = reply.usage.is_paid
         try:
             with self.writing(synced=paid) as db:
                 self.add_reply(db, seed, reply, episode)

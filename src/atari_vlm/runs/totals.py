@@ -59,11 +59,6 @@ def charged(usage: Usage) -> Charge:
     )
 
 
-def is_paid(usage: Usage) -> bool:
-    """Whether an answer cost money, or may have."""
-    return not usage.replayed and (usage.dollars != 0 or usage.uncertain > 0)
-
-
 def add_usage(db: sqlite3.Connection, episode: int, usage: Usage, spent: Charge) -> None:
     """Add to the totals of an episode, within a transaction."""
     values = [getattr(usage, name) for name in _USAGE]

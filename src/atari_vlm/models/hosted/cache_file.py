@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import struct
 import time
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from atari_vlm.files.databases import (
     open_to_write,
     rows,
 )
-from atari_vlm.files.untrusted import json_of
+from atari_vlm.files.untrusted import open_regular
 from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.types import Reply
 
@@ -39,9 +38,6 @@ APPLICATION_ID, USER_VERSION = 0x41564D43, 1
 
 BUSY_TIMEOUT_S = 5.0
 """Most seconds to wait while another process writes."""
-
-MOST_REPLY = 16 * 2**20
-"""The longest stored answer, in characters."""
 
 _TABLES = (
     "CREATE TABLE answers(key TEXT PRIMARY KEY, reply TEXT NOT NULL, written REAL) WITHOUT ROWID"
@@ -78,7 +74,7 @@ class CacheFile:
         with self._opened() as db:
             query = "SELECT reply FROM answers WHERE key = ?"
             found = rows(db, query, (key,), most=1)
-            return _reply(found[0][0]) if found else None
+            return reply_from_json(found[0][0], finite=True) if found else None
 
     def store(self, key: str, reply: Reply, *, replace: bool) -> bool:
         """Commit an answer; False if there is one already and it is not to be replaced.
@@ -88,10 +84,9 @@ class CacheFile:
         Raises:
             StoreError: it cannot be stored.
         """
-        paid = reply.usage.dollars != 0 or reply.usage.uncertain > 0
         verb = "REPLACE" if replace else "IGNORE"
         with self._opened() as db:
-            db.execute(f"PRAGMA synchronous = {'FULL' if paid else 'NORMAL'}")
+            db.execute(f"PRAGMA synchronous = {'FULL' if reply.usage.is_paid else 'NORMAL'}")
             return bool(
                 db.execute(
                     f"INSERT OR {verb} INTO answers VALUES(?, ?, ?)",
@@ -137,30 +132,6 @@ class CacheFile:
         db, self._db = self._db, None
         if db is not None:
             db.close()
-
-
-def _reply(blob: object) -> Reply:
-    """A stored answer.
-
-    Raises:
-        ValueError: a field is of another type, or a number makes no sense.
-    """
-    if not isinstance(blob, str):
-        raise ValueError("an answer is no text")
-    values = json_of(blob, most=MOST_REPLY)
-    if not isinstance(values, dict) or not isinstance(values.get("usage"), dict):
-        raise ValueError("an answer is of another form")
-    reply = reply_from_json(blob)
-    texts = (reply.text, reply.thinking, reply.model, reply.finish, reply.request_id)
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a text of an answer is none")
-    for name in reply.usage.__slots__:
-        value = getattr(reply.usage, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        unknown = value is None and name in ("dollars", "uncertain_dollars")
-        if not unknown and not (number and 0 <= value < 1e15):
-            raise ValueError(f"the {name} of an answer are {str(value)[:40]!r}")
-    return reply
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -260,7 +231,8 @@ class Claims:
         while self._usable:
             try:
                 if self._file is None:
-                    self._file = _open_claims(self._path)
+                    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+                    self._file = open_regular(self._path, flags)
                 self._set(fcntl.F_WRLCK, _place(key), 1)
                 if self._is_current():
                     return True
@@ -269,7 +241,7 @@ class Claims:
                 if self._file is not None:
                     return False
                 self._usable = isinstance(error, BlockingIOError)
-            except OSError:
+            except (OSError, ValueError):
                 self._usable = False
         return True
 
@@ -303,15 +275,6 @@ class Claims:
                 self._path.unlink()
         os.close(self._file)
         self._file = None
-
-
-def _open_claims(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    file = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise OSError("no regular file")
-    return file
 
 
 def _place(key: str) -> int:
