@@ -58,7 +58,7 @@ def error_body(text: str, whole: bool) -> Fields:
     """
     try:
         payload = json_of(text, most=len(text), finite=False, unique=True) if whole else None
-    except (ValueError, RecursionError):
+    except ValueError:
         payload = None
     if isinstance(payload, list) and payload and isinstance(payload[0], dict):
         payload = payload[0]

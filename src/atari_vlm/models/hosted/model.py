@@ -72,6 +72,7 @@ class HostedModel:
         self._frame_tokens = FAMILIES[family] if family else None
         self.price = settings.known_price
         """None if unknown."""
+        self._price_list = settings.price_list
         self._has_answered = False
 
     def __repr__(self) -> str:
@@ -154,7 +155,7 @@ class HostedModel:
         if isinstance(outcome, Failure):
             return outcome
         reply = to_reply(outcome)
-        usage = reported(outcome, self.price, self.settings.price_list)
+        usage = reported(outcome, self.price, self._price_list)
         answered = bool(reply.text or reply.thinking)
         return self._blotted(replace(reply, usage=believed(usage, most, answered=answered)))
 

@@ -141,8 +141,6 @@ async def _parsed(text: str, status: int) -> Any:
         if len(text) > 2**18:
             return await asyncio.to_thread(_json, text)
         return _json(text)
-    except RecursionError:
-        raise UnusableAnswer("it is nested too deep") from None
     except ValueError as error:
         reason = str(error).partition(";")[0]
         raise UnusableAnswer(f"its JSON cannot be used: {reason}") from None
