@@ -424,3 +424,9 @@ def test_impossible_paths_give_no_traceback(tmp_path):
         )
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
+
+
+def test_a_value_that_ends_in_an_equals_sign_is_not_empty(tmp_path):
+    done = play("--model", "random", "--run", "a=", "--max-decisions", 3, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a=" / "run.sqlite").exists()

@@ -70,10 +70,7 @@ class Emulator:
         difficulty: int | None = None,
     ) -> None:
         sticky = repeat_action_probability
-        if not _is_share(sticky):
-            raise InvalidSetting(
-                f"{setting('repeat_action_probability')} must be within 0 and 1, not {sticky!r}."
-            )
+        check_number("repeat_action_probability", sticky, 0, 1, whole=False)
         check_switch("full_action_space", full_action_space)
         for name, number in (("mode", mode), ("difficulty", difficulty)):
             if number is not None:
@@ -366,8 +363,3 @@ def _restored(
     emulator.restore(snapshot)
     emulator.film = film
     return emulator
-
-
-def _is_share(value: Any) -> bool:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return number and bool(0 <= value <= 1)

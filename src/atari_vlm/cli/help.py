@@ -47,7 +47,7 @@ class Command(TyperCommand):
             InvalidSetting: a value is empty.
         """
         for before, each in zip(["", *args], args, strict=False):
-            flag, equals, value = each.partition("=")
+            flag, equals, value = each.partition("=") if each.startswith("--") else ("", "", each)
             if not each.strip():
                 flag, equals = before, "="
             if equals and not value.strip():
