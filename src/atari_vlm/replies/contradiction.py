@@ -45,6 +45,7 @@ _OF_ANOTHER_TIME = re.compile(
     r"|enemy|opponent|ball)\b",
     re.I,
 )
+_DURATION_WORDS = re.compile(r"[\W\d]|x\b|frames?|for")
 _MOST_NAMES = 200
 
 
@@ -72,6 +73,11 @@ def is_taken_back(tail: str, action: str) -> bool:
     return False
 
 
+def _is_wordless(text: str) -> bool:
+    """Whether a text around a name says no more than for how long."""
+    return not _DURATION_WORDS.sub("", text)
+
+
 def _opposes(sentence: str, name: re.Match[str], action: str) -> bool:
     """Whether a name in a sentence behind the answer takes it back."""
     before, after = (
@@ -88,7 +94,6 @@ def _opposes(sentence: str, name: re.Match[str], action: str) -> bool:
     around = before + " " + after
     if not _OF_ANOTHER_TIME.search(before) and not NEGATION.search(before):
         clause = before.rpartition(",")[2] + " " + after.partition(",")[0]
-        if not re.sub(r"[\W\d]|x\b|frames?|for", "", clause):
+        if _is_wordless(clause):
             return True
-    alone = not re.sub(r"[\W\d]|x\b|frames?|for", "", around)
-    return alone or bool(PREFERS.search(around) and not NEGATION.search(around))
+    return _is_wordless(around) or bool(PREFERS.search(around) and not NEGATION.search(around))

@@ -103,24 +103,24 @@ def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> list[ParsedPla
     """The last JSON list or ACTIONS line."""
     text, objects = answer.text, answer.objects
     lists = [value for value in objects if isinstance(value.actions, list)]
-    labels = _last_label(text)
+    label = _last_label(text)
     last_list = max((value.start for value in lists), default=-1)
-    last_label = max((label.start() for label in labels), default=-1)
+    last_label = label.start() if label else -1
     unfinished = max((brace.start() for brace in UNFINISHED_JSON.finditer(text)), default=-1)
     if max(last_list, last_label) < 0:
         return _plans_from_array(grammar, text, objects)
     if unfinished > max(last_list, last_label):
         raise UnclearReply("The JSON of the reply is incomplete: answer in fewer words.")
-    if last_list > last_label:
+    if label is None or last_list > last_label:
         plans = _plans_from_json(grammar, lists[-1])
         return _checked(plans, text[lists[-1].end :].lstrip(" }])"))
-    return _plans_from_line(grammar, labels[-1], text)
+    return _plans_from_line(grammar, label, text)
 
 
-def _last_label(text: str) -> list[re.Match[str]]:
-    """The last label that introduces a list, if there is one."""
+def _last_label(text: str) -> re.Match[str] | None:
+    """The last label that introduces a list; None if there is none."""
     labels = list(_LABEL.finditer(text))[-_MOST_LABELS:]
-    return next(([label] for label in reversed(labels) if introduces(label, text)), [])
+    return next((label for label in reversed(labels) if introduces(label, text)), None)
 
 
 def _checked(plans: list[ParsedPlan], tail: str) -> list[ParsedPlan]:

@@ -298,9 +298,8 @@ def _is_ruled_out(text: str, mention: re.Match[str]) -> bool:
 def _is_doubted(before: str, after: str, *, english: bool) -> bool:
     """Whether a sentence negates a name, leaves it open, or reports it."""
     negation, hedge = (ENGLISH_NEGATION, ENGLISH_HEDGE) if english else (NEGATION, HEDGE)
-    for conclusion in _SO.finditer(before):  # "I cannot see the ball, so I press FIRE"
+    if conclusion := _SO.search(before):  # "I cannot see the ball, so I press FIRE"
         before = before[conclusion.start() :]
-        break
     head, _, clause = before.rpartition(",")
     if english and _MAIN.match(clause) and not (hedge.search(head) or _MY.search(head)):
         before = clause  # "Since the ball has not been served, I press FIRE"
@@ -314,10 +313,14 @@ def _is_doubted(before: str, after: str, *, english: bool) -> bool:
     return doubted or after.endswith("?") or (contrast and " but " in after)
 
 
+_ECHO = re.compile(r" ?\([^()\n]{1,80}\)")
+"""What an action does, in brackets behind its name."""
+
+
 def _duration(text: str, start: int) -> str | None:
     """The duration right after a name in prose, if it has a "for", an "x" or a "frames"."""
     found = _DURATION.match(text, start)
     if found is None:
-        echo = re.compile(r" ?\([^()\n]{1,80}\)").match(text, start)
+        echo = _ECHO.match(text, start)
         found = _DURATION.match(text, echo.end()) if echo else None
     return found["n"] if found and (found["how"] or found["unit"]) else None

@@ -255,9 +255,8 @@ def _without_arrow(text: str) -> tuple[str, int]:
     if name is None:
         return text, 0
     rest = text[lead + 1 :].lstrip(" ")
-    if re.match(CHORD, rest, re.I):  # an arrow before a name is only decoration if it agrees
-        named = re.match(CHORD, rest, re.I)
-        if (named and same_action(named[0], name)) or name == "RIGHT":
+    if named := re.match(CHORD, rest, re.I):  # an arrow before a name only decorates it
+        if same_action(named[0], name) or name == "RIGHT":
             return rest, len(text) - len(rest)
         return "", 0
     replaced = f"{name} {rest}" if rest else name
