@@ -90,7 +90,9 @@ def check_weights(folder: Path) -> None:
     """
     index = folder / INDEX
     placed = _weight_map(index) if index.exists() else {}
-    missing = [name for name in sorted(set(placed.values()) or {WEIGHTS}) if _absent(folder / name)]
+    files = sorted(set(placed.values()) or {WEIGHTS})
+    # A pipe or a folder in the place of a file is there, and is refused with its own reason.
+    missing = [name for name in files if not (folder / name).exists()]
     if missing:
         pickled = sorted(path.name for path in folder.glob("*.bin"))[:1]
         why = f" Pickled weights ({pickled[0]}) are never read." if pickled else ""
@@ -99,7 +101,7 @@ def check_weights(folder: Path) -> None:
             f"{_interrupted(folder)}"
         )
     headers: dict[str, Any] = {}
-    for name in sorted(set(placed.values()) or {WEIGHTS}):
+    for name in files:
         try:
             headers[name] = read_header(folder / name)
         except (OSError, ValueError) as error:
@@ -164,11 +166,6 @@ def _weight_map(index: Path) -> Mapping[str, str]:
                 "safetensors file of this folder."
             )
     return placed
-
-
-def _absent(path: Path) -> bool:
-    """Whether nothing is there; a pipe or a folder is, and is refused with its own reason."""
-    return not path.exists()
 
 
 def _interrupted(folder: Path) -> str:
