@@ -16,7 +16,7 @@ from atari_vlm.bench.results import read_results
 from atari_vlm.bench.settings import BenchSettings
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, ModelUnusable, StoreError
 from atari_vlm.models.scripted import ScriptedModel
-from tests.cli.test_cli import command
+from tests.commands import command
 from tests.servers import Server
 from tests.vendor_apis import Answer
 from tests.vendors import serve_as

@@ -1,13 +1,10 @@
-"""The two command lines in processes of their own."""
+"""What the two command lines print, write and refuse."""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,28 +12,9 @@ import pytest
 from PIL import Image
 
 from atari_vlm.runs.run import Run
-from tests.runs.test_resume import hear_ctrl_c
+from tests.commands import SECRET, command, play
 from tests.servers import Server
 from tests.vendor_apis import Answer
-
-ROOT = Path(__file__).resolve().parents[2]
-SECRET = "sk-planted-key-0123456789"
-
-
-def command(*arguments, cwd, seed_command=False, **environment):
-    program = [str(ROOT / "train_atari_vlm.py")] if seed_command else ["-m", "atari_vlm.cli.app"]
-    return subprocess.run(
-        [sys.executable, *program, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def play(*arguments, cwd, **environment):
-    return command("play", *arguments, cwd=cwd, **environment)
 
 
 def test_play_prints_the_score_beside_random_and_human_and_writes_the_replay(tmp_path):
@@ -159,59 +137,6 @@ def test_an_unknown_flag_gives_the_nearest_one(tmp_path):
     assert "--game" in done.stderr
 
 
-def test_a_server_that_answers_garbage_stops_the_run_with_an_error(tmp_path):
-    with Server(Answer(raw="<html>It works!</html>")) as server:
-        done = play("--model", "x", "--base-url", server.base_url, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: ")
-    assert "Traceback" not in done.stderr
-
-
-def test_after_a_server_failure_the_same_command_continues(tmp_path):
-    arguments = ["--model", "x", "--max-decisions", 12, "--run", "r", "--game", "breakout"]
-    answers = [Answer(text="ACTION: FIRE x2")] * 5 + [Answer(status=401)]
-    with Server(answers) as server:
-        done = play(*arguments, "--base-url", server.base_url, cwd=tmp_path)
-        assert done.returncode == 1
-    run = Run.read(tmp_path / "r")
-    kept = run.plans(0)
-    assert kept == [("FIRE", 2)] * 5
-    run.close()
-    with Server(Answer(text="ACTION: LEFT")) as server:
-        done = play(*arguments, "--base-url", server.base_url, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    run = Run.read(tmp_path / "r")
-    assert run.plans(0)[:5] == kept
-    assert [call.reply.model for call in run.decisions(0)[7].calls] == ["x"]
-    run.close()
-
-
-def test_a_budget_stops_a_run_and_a_higher_one_continues_it(tmp_path):
-    with Server(Answer(text="ACTION: NOOP", tokens=(1000, 0, 100))) as server:
-        arguments = ["--model", "any", "--base-url", server.base_url, "--max-tokens", 100]
-        arguments += ["--max-decisions", 8, "--dialect", "vllm", "--cache", "c"]
-        stopped = play(*arguments, "--run", "r", "--budget-tokens", 15000, cwd=tmp_path)
-        assert stopped.returncode == 1
-        assert "give the same command with a higher --budget-tokens" in stopped.stderr
-        done = play(*arguments, "--run", "r", "--budget-tokens", 50000, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert server.count == 8
-    again = play(*arguments, "--run", "again", "--cache-mode", "replay", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert "8 replayed from the cache, free" in again.stdout
-
-
-def test_a_folder_of_another_run_is_refused(tmp_path):
-    first = play("--model", "random", "--max-decisions", 3, "--run", "r", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    second = play(
-        *("--model", "random", "--max-decisions", 3, "--run", "r", "--game", "qbert"),
-        cwd=tmp_path,
-    )
-    assert second.returncode == 1
-    assert "r holds another run: it has game 'pong', not 'qbert'" in second.stderr
-
-
 def test_a_report_of_no_run_is_an_error(tmp_path):
     done = command("report", "nowhere", cwd=tmp_path)
     assert done.returncode == 1
@@ -263,23 +188,6 @@ def test_a_model_without_legal_answers_gets_no_score(tmp_path):
     assert done.returncode == again.returncode == 1
     assert "20 times in a row" in done.stderr
     assert "is invalid" in again.stderr
-
-
-def test_after_ctrl_c_the_same_command_continues(tmp_path):
-    arguments = ["--model", "random", "--run", "r", "--no-replay", "--episodes", "12"]
-    program = [sys.executable, "-m", "atari_vlm.cli.app", "play", *arguments]
-    process = subprocess.Popen(
-        program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
-    )
-    while not (tmp_path / "r" / "run.sqlite-wal").exists():
-        time.sleep(0.01)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert errors == "Stopped. What was done is kept; the same command continues.\n"
-    done = command("play", *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_version_is_printed_and_an_estimate_needs_no_key(tmp_path):

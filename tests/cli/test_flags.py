@@ -20,7 +20,7 @@ from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
 from atari_vlm.players import Options
 from atari_vlm.runs.run import Run
-from tests.cli.test_cli import SECRET, command
+from tests.commands import SECRET, command
 from tests.servers import Server
 from tests.vendor_apis import Answer
 

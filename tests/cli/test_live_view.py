@@ -20,7 +20,7 @@ from rich.text import Text
 from atari_vlm.cli.live_view import LiveView, shortened
 from atari_vlm.runs.progress import pace_text
 from atari_vlm.types import Call, Decision, Frame, Observation, Prompt, Reply, Step, Usage
-from tests.cli.test_cli import command
+from tests.commands import command
 
 ANSWER = '{"reasoning": "' + "The ball is far away, so I wait. " * 60 + '", "action": "UP"}'
 

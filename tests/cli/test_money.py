@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from atari_vlm import Run, VLMTrainer
-from tests.cli.test_cli import command
+from tests.commands import command
 from tests.servers import Server
 from tests.vendor_apis import Answer
 from tests.vendors import serve_as

@@ -15,7 +15,7 @@ from atari_vlm.prompts.strategies import get_strategy
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Lessons, Observation
-from tests.cli.test_cli import play
+from tests.commands import play
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.atari import images
-from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.errors import InvalidSetting
 from atari_vlm.report.render import render, write
 from atari_vlm.report.replay import (
     ReplayCall,
@@ -92,38 +91,6 @@ def test_screens_that_do_not_belong_to_the_decisions_are_refused(pong):
     episode = replace(replay.episodes[0], screens=lambda: screens[0][:-2])
     with pytest.raises(ValueError, match="300 decisions cannot have 299 screens"):
         render(replace(replay, episodes=[episode]))
-
-
-def test_a_page_is_written_whole_or_not_at_all(pong, tmp_path):
-    path = tmp_path / "replay.html"
-    write(pong[0], path)
-    before = path.read_text("utf-8")
-    with pytest.raises(InvalidSetting):
-        write(replace(pong[0], episodes=[]), path)
-    assert path.read_text("utf-8") == before
-    assert [file.name for file in tmp_path.iterdir()] == ["replay.html"]
-
-
-def test_a_path_that_cannot_be_written_is_an_error(pong, tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    for path in (tmp_path / "file" / "replay.html", tmp_path):
-        with pytest.raises(StoreError, match="cannot be written"):
-            write(pong[0], path)
-    assert [file.name for file in tmp_path.parent.glob(f".{tmp_path.name}.*")] == []
-
-
-def test_a_full_disk_leaves_the_old_page_whole(pong, tmp_path):
-    path = tmp_path / "replay.html"
-    path.write_text("the page before")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        with pytest.raises(StoreError, match="cannot be written"):
-            write(pong[0], path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_text() == "the page before"
-    assert [file.name for file in tmp_path.iterdir()] == ["replay.html"]
 
 
 # -- in a browser -------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.players import Options
 from atari_vlm.trainer import VLMTrainer
-from tests.cli.test_cli import command
+from tests.commands import command
 
 SECRET = "SECRETsecret"
 

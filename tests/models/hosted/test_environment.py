@@ -15,7 +15,7 @@ from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
-from tests.cli.test_cli import play
+from tests.commands import play
 from tests.hosted import ANTHROPIC, COMPATIBLE, GOOGLE, KEY, OPENAI, ask
 from tests.models.hosted.test_usage import RESPONSES
 from tests.servers import Server

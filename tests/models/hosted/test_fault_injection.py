@@ -21,7 +21,7 @@ from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
-from tests.cli.test_cli import command
+from tests.commands import command
 from tests.hosted import FakeClock
 from tests.models.hosted.test_faults import ask
 from tests.servers import Server

@@ -14,7 +14,7 @@ from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
-from tests.cli.test_cli import command
+from tests.commands import command
 from tests.fuzzing import TIMES
 from tests.hosted import FakeClock
 from tests.wires import LIES, SLOW, WIRES, Liar, Wire, available

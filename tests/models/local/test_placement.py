@@ -19,7 +19,7 @@ from atari_vlm.types import Message, Prompt
 pytestmark = pytest.mark.training
 pytest.importorskip("torch")
 from tests import checkpoints  # noqa: E402
-from tests.cli.test_cli import command  # noqa: E402
+from tests.commands import command  # noqa: E402
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT")
 
