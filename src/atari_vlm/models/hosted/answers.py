@@ -26,6 +26,7 @@ from atari_vlm.models.hosted.answer_fields import (
     text_of,
     word,
 )
+from atari_vlm.models.hosted.event_streams import of_events
 
 
 def cleaned(path: str, payload: object, headers: Mapping[str, str] | None = None) -> Fields:
@@ -42,6 +43,8 @@ def cleaned(path: str, payload: object, headers: Mapping[str, str] | None = None
     """
     if isinstance(payload, list) and len(payload) == 1:  # Google's errors of streams
         payload = payload[0]
+    if isinstance(payload, list) and path.endswith(":generateContent"):
+        payload = of_events(path, payload)
     if not isinstance(payload, dict):
         raise UnusableAnswer("its JSON is no object")
     for ending, clean in _APIS.items():
@@ -108,7 +111,8 @@ _TIERS = ("auto", "default", "flex", "scale", "priority")
 def _with_usage(clean: Fields, body: Fields, both: tuple[str, str]) -> Fields:
     """The answer with its token counts, and the tier of service, which has a price."""
     if (counts := counts_of(body.get("usage"), both)) is not None:
-        clean["usage"] = counts
+        # The client needs a total, which some servers leave out.
+        clean["usage"] = {**counts, "total_tokens": counts[both[0]] + counts[both[1]]}
     if body.get("service_tier") in _TIERS:
         clean["service_tier"] = body["service_tier"]
     return clean

@@ -16,6 +16,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import httpx2
@@ -25,7 +26,9 @@ from atari_vlm.files.untrusted import json_of, storable
 from atari_vlm.models.hosted.addresses import without_secrets
 from atari_vlm.models.hosted.answer_fields import UnusableAnswer, error_body
 from atari_vlm.models.hosted.answers import cleaned
+from atari_vlm.models.hosted.compression import ACCEPTED, Incompressible, decompressed
 from atari_vlm.models.hosted.deadline import CONNECT_S, answered_within, with_patience
+from atari_vlm.models.hosted.event_streams import is_stream, joined
 from atari_vlm.models.hosted.network import Network
 
 MOST_ANSWER = 8 * 2**20
@@ -70,6 +73,7 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         """
         if self._chosen:
             self._check_sent(request.content)
+        request.headers["accept-encoding"] = ACCEPTED
         waits = {"connect": CONNECT_S, "read": None, "write": None, "pool": None}
         async with answered_within(self._timeout_s) as trace:
             request.extensions = {**request.extensions, "timeout": waits, "trace": trace}
@@ -101,46 +105,67 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         if 300 <= status < 400 and "location" in response.headers:
             _refuse_redirect(request, response)
         if 400 <= status < 600:
-            body, whole = await _read(response, MOST_ERROR)
-            return _rebuilt(response, error_body(_text(body), whole), request)
+            return _rebuilt(response, await _error(response), request)
         if not 200 <= status < 300:
             raise UnusableAnswer(f"its status was {status}")
-        body, whole = await _read(response, MOST_ANSWER)
-        if not whole:
+        sent, whole = await _read(response, MOST_ANSWER)
+        try:
+            body, all_of_it = await _decompressed(sent, response, MOST_ANSWER)
+        except Incompressible as error:
+            raise UnusableAnswer(str(error)) from None
+        if not (whole and all_of_it):
             raise UnusableAnswer(f"it had more than {MOST_ANSWER // 2**20} MB")
-        payload = await _parsed(_text(body), status)
+        payload = await _parsed(_text(body), status, request.url.path)
         return _rebuilt(response, cleaned(request.url.path, payload, response.headers), request)
 
 
 async def _read(response: httpx2.Response, most: int) -> tuple[bytearray, bool]:
-    """The first `most` bytes of a body, decompressed piece by piece; whether they are all."""
+    """The first `most` bytes of a body as they were sent; whether they are all."""
     body = bytearray()
-    try:
-        async for piece in response.aiter_bytes():
-            body += piece
-            if len(body) > most:
-                del body[most:]
-                return body, False
-    except httpx2.DecodingError:
-        raise UnusableAnswer("it cannot be decompressed") from None
+    async for piece in response.aiter_raw():
+        body += piece
+        if len(body) > most:
+            del body[most:]
+            return body, False
     return body, True
 
 
-def _text(body: bytearray) -> str:
+async def _decompressed(
+    sent: bytearray, response: httpx2.Response, most: int
+) -> tuple[bytes | bytearray, bool]:
+    if len(sent) > _MUCH:
+        return await asyncio.to_thread(decompressed, sent, response.headers, most)
+    return decompressed(sent, response.headers, most)
+
+
+async def _error(response: httpx2.Response) -> dict[str, Any]:
+    """The body of an error; one that cannot be read says nothing, and its status counts."""
+    sent, whole = await _read(response, MOST_ERROR)
+    try:
+        body, all_of_it = await _decompressed(sent, response, MOST_ERROR)
+    except Incompressible:
+        return error_body("", True)
+    return error_body(_text(body), whole and all_of_it)
+
+
+def _text(body: bytes | bytearray) -> str:
     return body.decode("utf-8-sig", errors="replace")
 
 
-async def _parsed(text: str, status: int) -> Any:
+_MUCH = 2**18
+"""Bytes or characters from which on a body is read in another thread."""
+
+
+async def _parsed(text: str, status: int, path: str) -> Any:
     """The JSON value of an answer; a long one is parsed in another thread."""
     if not text.strip():
         raise UnusableAnswer(f"the answer was empty, with status {status}")
     if re.match(r"\s*<", text):
         title = re.search(r"<title[^>]*>([^<]{1,80})", text[:5000], re.IGNORECASE)
         raise UnusableAnswer("it sent a page of HTML" + (f', "{title[1]}"' if title else ""))
+    read = partial(joined, path, text, _json) if is_stream(text) else partial(_json, text)
     try:
-        if len(text) > 2**18:
-            return await asyncio.to_thread(_json, text)
-        return _json(text)
+        return await asyncio.to_thread(read) if len(text) > _MUCH else read()
     except ValueError as error:
         reason = str(error).partition(";")[0]
         raise UnusableAnswer(f"its JSON cannot be used: {reason}") from None
