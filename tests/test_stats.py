@@ -125,9 +125,43 @@ def test_scores_that_are_none_raise_a_value_error(scores):
         stats.mean_interval(scores)
 
 
-def test_a_line_says_each_reason_once():
-    few, equal = stats.mean_interval([1, 2]), stats.mean_interval([3] * 10)
-    assert stats.why_none([few, None, equal, few, stats.mean_interval(TEN)]) == (
-        "2 episodes are too few for an interval; 10 would do. All 10 scores were equal."
+def test_each_reason_is_said_once_with_its_rows():
+    few, equal, ten = (stats.mean_interval(scores) for scores in ([1, 2], [3] * 10, TEN))
+    named = [("a", few), ("b", None), ("c", equal), ("d", few), ("e", ten)]
+    assert stats.why_none(named) == (
+        "No interval for a; d: 2 episodes are too few for an interval; 10 would do. "
+        "No interval for c: all 10 scores were equal."
     )
-    assert stats.why_none([stats.mean_interval(TEN), None]) == ""
+    assert stats.why_none([("a", few), ("d", few)]).startswith("No row has an interval: 2 ep")
+    assert stats.why_none([("", equal)]) == "All 10 scores were equal."
+    assert stats.why_none([("e", ten), ("b", None)]) == ""
+    many = [(str(k), equal) for k in range(8)]
+    assert "0; 1; 2; 3; 4; 5; 2 other rows: all" in stats.why_none([*many, ("e", ten)])
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.5, 0.07103, 0.929, "0.50 (0.07 to 0.93)"),
+        (18.4, 16.64, 19.79, "18.4 (16.6 to 19.8)"),
+        (29197.1, 26408.2, 40151.4, "29,197 (26,408 to 40,151)"),
+        (-0.9, -2.4, -0.04, "-0.9 (-2.4 to 0.0)"),
+        (0.001234, 0.001111, 0.001444, "0.00123 (0.00111 to 0.00144)"),
+    ],
+)
+def test_digits_follow_from_the_width_of_the_interval(value, low, high, text):
+    assert str(stats.Interval(value, low, high)) == text
+
+
+def test_the_largest_scores_have_finite_intervals_and_larger_ones_are_refused():
+    made = stats.mean_interval([stats.MOST, -stats.MOST] * 5)
+    assert all(map(math.isfinite, (made.value, made.low, made.high)))
+    for scores in ([1e308, -1e308] * 5, [1e16] * 10):
+        with pytest.raises(ValueError, match=r"at most 1e\+15 above or below 0"):
+            stats.mean_interval(scores)
+
+
+def test_a_game_without_spread_is_named_by_its_place():
+    assert stats.mean_interval(TEN, [0] * 10, TEN).equal == (1,)
+    assert stats.iqm_interval(TEN, [0] * 10, TEN, TEN, TEN).equal == (1,)
+    assert stats.mean_interval(TEN, TEN).equal == ()

@@ -36,6 +36,10 @@ AT_ONCE = 500_000
 RESAMPLES = 2_000
 """Bootstrap resamples of an interquartile mean."""
 
+MOST = 1e15
+"""Scores lie between -MOST and MOST, where sums and squares of them are finite and sums are exact.
+No game comes near: 108,000 frames with rewards of four bytes give at most 2.3e14."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -47,28 +51,82 @@ class Interval:
     high: float | None = None
     missing: str = ""
     """Why there is no interval, e.g. "3 episodes are too few for an interval; 10 would do"."""
+    equal: tuple[int, ...] = ()
+    """Places of the games whose scores were all equal. The interval takes them as certain: it holds
+    if those games always score the same."""
 
     def __str__(self) -> str:
-        """The value and its interval, e.g. "12.4 [10.1, 14.2]"; the value alone without one."""
-        between = self.text(", ")
-        return format_score(self.value) + (f" [{between}]" if between else "")
+        """The value and its interval, e.g. "12.4 (10.1 to 14.2)"; the value alone without one."""
+        interval = self.text()
+        return self.value_text() + (f" ({interval})" if interval else "")
 
-    def text(self, between: str = " to ") -> str:
-        """The interval alone, e.g. "10.1 to 14.2"; empty without one."""
+    def value_text(self) -> str:
+        """The value, rounded like the interval beside it; see `text`."""
+        return format_score(self.value, self._places())
+
+    def text(self) -> str:
+        """The interval alone, e.g. "10.1 to 14.2"; empty without one.
+
+        It is rounded to two significant digits of half its width, at most to whole numbers: further
+        digits would tell nothing.
+        """
         if self.low is None or self.high is None:
             return ""
-        return f"{format_score(self.low)}{between}{format_score(self.high)}"
+        places = self._places()
+        return f"{format_score(self.low, places)} to {format_score(self.high, places)}"
+
+    def _places(self) -> int | None:
+        """Digits behind the point; None without an interval."""
+        if self.low is None or self.high is None or not self.high > self.low:
+            return None
+        return min(max(0, 1 - math.floor(math.log10((self.high - self.low) / 2))), 15)
 
 
-def why_none(intervals: Iterable[Interval | None]) -> str:
-    """A line for below a table: why some of its intervals are missing; empty if none is."""
-    reasons = dict.fromkeys(each.missing for each in intervals if each and each.missing)
-    return " ".join(f"{reason[:1].upper()}{reason[1:]}." for reason in reasons)
+def why_none(intervals: Iterable[tuple[str, Interval | None]]) -> str:
+    """Sentences for below a table: why some of its intervals are missing; empty if none is.
+
+    Args:
+        intervals: of the rows, each with the name of its row.
+    """
+    named = [(name, each) for name, each in intervals if each is not None]
+    rows: dict[str, list[str]] = {}
+    for name, each in named:
+        if each.missing:
+            rows.setdefault(each.missing, []).append(name)
+    if len(named) == 1:
+        return "".join(f"{reason[:1].upper()}{reason[1:]}." for reason in rows)
+    return " ".join(
+        f"{_rows_without(names, len(named))}: {reason}." for reason, names in rows.items()
+    )
 
 
-def format_score(score: float) -> str:
-    """The score with four significant digits, rounded to a whole number from 1,000 on."""
-    return f"{score:,.0f}" if abs(score) >= 999.95 else f"{score:.4g}"
+NAMED = 6
+"""Most rows that a sentence names."""
+
+
+def _rows_without(names: Sequence[str], rows: int) -> str:
+    if len(names) == rows:
+        return "No row has an interval"
+    more = len(names) - NAMED
+    others = [f"{more} other row{'s' * (more > 1)}"] if more > 0 else []
+    return f"No interval for {'; '.join([*names[:NAMED], *others])}"
+
+
+def format_score(score: float, places: int | None = None) -> str:
+    """A score in words: with four significant digits, or as a whole number from 1,000 on.
+
+    Args:
+        score: any number.
+        places: digits behind the point, instead.
+
+    >>> format_score(0.5), format_score(1234.5), format_score(0.5, places=2)
+    ('0.5', '1,234', '0.50')
+    """
+    if not abs(score) < MOST:
+        return f"{score:.4g}"
+    if places is None:
+        return f"{score:,.0f}" if abs(score) >= 999.95 else f"{score:.4g}"
+    return f"{round(score, places) + 0.0:,.{places}f}"  # + 0.0 makes -0 a 0
 
 
 def iqm(scores: Scores) -> float:
@@ -93,19 +151,21 @@ def mean_interval(*games: Sequence[float]) -> Interval:
     removal of skewness by transformation, J. R. Statist. Soc. B 54) follows the skewness of the
     scores, which Student's ignores; Student's never trusts a skewness that is only chance. Both use
     the quantile of 0.95 + 0.2 / n, which lifts the coverage of skewed scores at small n above 93%.
-    Each game varies by itself: that the games differ from each other is no uncertainty.
+    Each game varies by itself: that the games differ from each other is no uncertainty. A game
+    whose scores were all equal counts as one that never scores otherwise (`Interval.equal`).
 
     Args:
         games: the scores of each game, one an episode; for a difference of two players on the same
             seeds, the differences.
 
     Raises:
-        ValueError: a game has no scores, or one that is no finite number.
+        ValueError: a game has no scores, or one that is not between -`MOST` and `MOST`.
     """
     strata = _checked(games)
     value = float(np.mean([scores.mean() for scores in strata]))
     if missing := _missing(strata):
         return Interval(value, missing=missing)
+    equal = _equal(strata)
     spread = max(float(np.ptp(scores)) for scores in strata)
     variance = third = 0.0
     for scores in strata:
@@ -116,7 +176,8 @@ def mean_interval(*games: Sequence[float]) -> Interval:
     error, skew = math.sqrt(variance) * spread / len(strata), third / variance**1.5
     reach = student(_level(strata), min(map(len, strata)) - 1)
     down, up = (reach, reach) if abs(skew) < 1e-9 else (_hall(reach, skew), -_hall(-reach, skew))
-    return Interval(value, value - max(down, reach) * error, value + max(up, reach) * error)
+    low, high = value - max(down, reach) * error, value + max(up, reach) * error
+    return Interval(value, low, high, equal=equal)
 
 
 def iqm_interval(*games: Sequence[float]) -> Interval:
@@ -126,7 +187,7 @@ def iqm_interval(*games: Sequence[float]) -> Interval:
     hold 0.95 + 0.2 / n of 2,000 resamples, which are the same for the same scores.
 
     Raises:
-        ValueError: a game has no scores, or one that is no finite number.
+        ValueError: a game has no scores, or one that is not between -`MOST` and `MOST`.
     """
     strata = _checked(games)
     value = iqm(np.concatenate(strata))
@@ -146,16 +207,21 @@ def iqm_interval(*games: Sequence[float]) -> Interval:
         resampled.append(_iqm(np.concatenate(drawn, axis=1)))
     outside = (1 - _level(strata)) / 2
     low, high = np.quantile(np.concatenate(resampled), [outside, 1 - outside])
-    return Interval(value, float(low), float(high))
+    return Interval(value, float(low), float(high), equal=_equal(strata))
 
 
 def _checked(games: Sequence[Sequence[float]]) -> list[Scores]:
     strata = [np.asarray(scores, dtype=np.float64) for scores in games]
     if not strata or not all(scores.size for scores in strata):
         raise ValueError("An interval needs at least one score.")
-    if not all(np.isfinite(scores).all() for scores in strata):
-        raise ValueError("A score is a finite number.")
+    if not all((np.abs(scores) <= MOST).all() for scores in strata):
+        raise ValueError(f"A score is a finite number, at most {MOST:g} above or below 0.")
     return strata
+
+
+def _equal(strata: Sequence[Scores]) -> tuple[int, ...]:
+    """Places of the games whose scores were all equal."""
+    return tuple(place for place, scores in enumerate(strata) if np.ptp(scores) == 0)
 
 
 def _level(strata: Sequence[Scores]) -> float:
@@ -175,7 +241,7 @@ def _missing(strata: Sequence[Scores]) -> str:
         episodes = f"{fewest} episode{'s' * (fewest > 1)}{' a game' * several}"
         are = "is" if fewest == 1 else "are"
         return f"{episodes} {are} too few for an interval; {LEAST} would do"
-    if all(np.ptp(scores) == 0 for scores in strata):
+    if len(_equal(strata)) == len(strata):
         return f"all {fewest} scores{' of each game' * several} were equal"
     return ""
 

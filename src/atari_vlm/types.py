@@ -82,8 +82,8 @@ class Observation:
 
     def __repr__(self) -> str:
         return (
-            f"Observation({self.game}, step {self.step}, score {self.score:g}, lives {self.lives}, "
-            f"{_count(self.frames, 'frame')}, {_count(self.legal, 'legal action')})"
+            f"Observation({self.game}, step {self.step}, score {self.score:.15g}, lives "
+            f"{self.lives}, {_count(self.frames, 'frame')}, {_count(self.legal, 'legal action')})"
         )
 
 
@@ -307,7 +307,7 @@ class Step:
 
     def __repr__(self) -> str:
         ended = ", terminated" * self.terminated + ", truncated" * self.truncated
-        return f"Step({self.observation.step}: {self.decision!r}, reward {self.reward:g}{ended})"
+        return f"Step({self.observation.step}: {self.decision!r}, reward {self.reward:.15g}{ended})"
 
     def without_frames(self) -> Step:
         """The same step without frames and prompts, which the run's record can restore."""
@@ -330,7 +330,7 @@ class Trajectory:
 
     def __repr__(self) -> str:
         return (
-            f"Trajectory({self.game}, {self.policy}: score {self.score:g} over "
+            f"Trajectory({self.game}, {self.policy}: score {self.score:.15g} over "
             f"{_count(self.steps, 'decision')}, seed={self.seed})"
         )
 

@@ -235,6 +235,7 @@ REFUSED: dict[str, Callable[[Path], None]] = {
     "a queue of numbers": sql("UPDATE steps SET queue = '[1, 2]' WHERE step = 2"),
     "a queue nested without end": sql(("UPDATE steps SET queue = ? WHERE step = 2", (DEEP,))),
     "a missing decision": sql("DELETE FROM steps WHERE episode = 0 AND step = 2"),
+    "the last decisions are missing": sql("DELETE FROM steps WHERE episode = 0 AND step > 3"),
     "decisions from 1 on": sql("DELETE FROM steps WHERE step = 0"),
     "a decision number of 2^40": sql("UPDATE steps SET step = 1099511627776 WHERE step = 5"),
     "a decision below 0": sql("UPDATE steps SET step = -1 WHERE episode = 0 AND step = 0"),

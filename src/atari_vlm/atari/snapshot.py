@@ -72,7 +72,7 @@ class EnvironmentSnapshot:
     def __repr__(self) -> str:
         return (
             f"EnvironmentSnapshot({self.emulator.game!r}, decision {self.step}, score "
-            f"{self.score:g})"
+            f"{self.score:.15g})"
         )
 
     def generator(self) -> Generator | None:

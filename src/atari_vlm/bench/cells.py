@@ -50,6 +50,8 @@ class Cell:
     privileges: tuple[str, ...] = ()
     """What the player read beyond the screen."""
     fallbacks: int = 0
+    refusals: int = 0
+    """Answers that refused to play."""
     decisions: int = 0
     note: str = ""
     """The action of the best constant player, or the number of episodes cut short by a budget."""
@@ -65,6 +67,16 @@ class Cell:
     usage: Usage = field(default_factory=Usage)
 
     @property
+    def remarks(self) -> list[str]:
+        """What stands beside the player in tables: what it reads, what went wrong, the note."""
+        return [
+            *([f"uses {', '.join(self.privileges)}"] if self.privileges else []),
+            *([_count(self.fallbacks, "fallback")] if self.fallbacks else []),
+            *([_count(self.refusals, "refusal")] if self.refusals else []),
+            *([self.note] if self.note else []),
+        ]
+
+    @property
     def result(self) -> str:
         """The mean score with its interval, and over how many episodes it is."""
         count = len(self.scores)
@@ -74,6 +86,10 @@ class Cell:
         score = self.result if self.mean else self.status
         note = f", {self.note}" if self.note else ""
         return f"Cell({self.game}, {self.player}: {score}{note}, folder={self.folder!r})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def read_cells(out: Path) -> Iterator[Cell]:
@@ -123,6 +139,7 @@ def _cell(run: RunReader, folder: str, first: int | None) -> Cell:
         normalised=summary.human_normalised if scored else None,
         privileges=_privileges(run.settings.get("privileges"), model, game),
         fallbacks=summary.sources.get("fallback", 0),
+        refusals=summary.refusals,
         decisions=sum(summary.sources.values()),
         note=", ".join(notes),
         status=status,

@@ -12,14 +12,14 @@ from urllib.parse import quote
 from atari_vlm.atari.games import GAMES
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall, read_results
-from atari_vlm.bench.variants import settings_line, variants
+from atari_vlm.bench.variants import names_of, settings_line, variants
 from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.files.paths import check_own
 from atari_vlm.files.writing import write_whole
 from atari_vlm.models.hosted.budget import format_dollars
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
-from atari_vlm.stats import format_score, why_none
+from atari_vlm.stats import why_none
 
 PAGE, REPLAY = "index.html", "replay.html"
 
@@ -130,7 +130,7 @@ def render(out: Path, cells: Sequence[Cell]) -> str:
 
 
 def _figures(cells: Sequence[Cell]) -> Iterator[str]:
-    if why := why_none(cell.mean for cell in cells):
+    if why := why_none(zip(names_of(cells), (cell.mean for cell in cells), strict=True)):
         yield why
     yield from (each.line(name) for name, each in overall(cells).items())
 
@@ -139,9 +139,7 @@ def _numbers(cell: Cell) -> dict[str, str]:
     """Heading -> what stands below it."""
     mean, dollars = cell.mean, cell.usage.dollars
     return {
-        "mean": f'<span class="bad">{cell.status}</span>'
-        if mean is None
-        else format_score(mean.value),
+        "mean": f'<span class="bad">{cell.status}</span>' if mean is None else mean.value_text(),
         "95% interval": "" if mean is None else mean.text(),
         "episodes": str(len(cell.scores) or ""),
         "human-normalised": "" if cell.normalised is None else f"{cell.normalised:.2f}",
@@ -156,13 +154,8 @@ def _row(
     cells: Sequence[Cell],
     numbers: Sequence[str],
 ) -> str:
-    notes = [
-        f"uses {', '.join(cell.privileges)}" if cell.privileges else "",
-        f"{cell.fallbacks} fallbacks" if cell.fallbacks else "",
-        cell.note,
-    ]
     player = html.escape(cell.player)
-    if said := ", ".join(note for note in notes if note):
+    if said := ", ".join(cell.remarks):
         player += f"<small>{html.escape(said)}</small>"
     if cell.problem:
         player += f'<small class="bad">{html.escape(cell.problem)}</small>'

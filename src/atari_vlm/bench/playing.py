@@ -202,9 +202,9 @@ class _Progress:
         number = f"{self._job.name}: episode {episode + 1} of {self._episodes}"
         count = step.observation.step + 1
         if step.terminated or step.truncated:
-            self._report(f"{number} scored {score:g} in {count} decisions{self._spent()}")
+            self._report(f"{number} scored {score:.15g} in {count} decisions{self._spent()}")
         elif now - self._printed > LINE_EVERY:
-            self._report(f"{number}, {count} decisions, score {score:g}{self._spent()}")
+            self._report(f"{number}, {count} decisions, score {score:.15g}{self._spent()}")
         else:
             return
         self._printed = now

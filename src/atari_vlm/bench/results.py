@@ -24,6 +24,9 @@ from atari_vlm.runs.run import Run
 
 RESULTS, TABLE = "results.json", "results.csv"
 
+CONFIDENCE = 0.95
+"""Of the intervals between `low` and `high`."""
+
 INTERVAL = "95%, of the mean: Hall's transformed t and Student's t together (atari_vlm.stats)"
 
 
@@ -38,11 +41,23 @@ class Overall:
     """Of the games' means."""
     iqm: stats.Interval
     """Of all scores of all games."""
+    equal: tuple[str, ...] = ()
+    """Games whose scores were all equal: the intervals take them as certain."""
 
     def line(self, player: str) -> str:
         """The median and the mean in a sentence."""
+        mean, interval = self.mean.value_text(), self.mean.text()
+        if not interval:
+            mean = f"{self.mean.value:.2f}"
+        elif self.equal:
+            one = len(self.equal) == 1
+            interval += (
+                f" if {', '.join(self.equal)}, whose scores were all equal, "
+                f"never {'scores' if one else 'score'} otherwise"
+            )
+        shown = f" ({interval})" if interval else ""
         return (
-            f"{player}: median human-normalised score {self.median:.2f}, mean {self.mean}, over "
+            f"{player}: median human-normalised score {self.median:.2f}, mean {mean}{shown}, over "
             f"{self.games} game{'s' * (self.games != 1)}."
         )
 
@@ -51,7 +66,11 @@ class Overall:
         record: dict[str, Any] = {"games": self.games, "median": self.median}
         for name, each in (("mean", self.mean), ("iqm", self.iqm)):
             record |= {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}
-        return record | {"no_interval": self.mean.missing}
+        return record | {
+            "no_interval": self.mean.missing,
+            "no_iqm_interval": self.iqm.missing,
+            "equal_scores": list(self.equal),
+        }
 
 
 class Unwritten(StoreError):
@@ -176,11 +195,13 @@ def overall(cells: Sequence[Cell]) -> dict[str, Overall]:
                 for cell in own
                 for normalise in [get_game(cell.game).normalise]
             ]
+            mean = stats.mean_interval(*scores)
             summary[name] = Overall(
                 games=len(own),
                 median=statistics.median(values),
-                mean=stats.mean_interval(*scores),
+                mean=mean,
                 iqm=stats.iqm_interval(*scores),
+                equal=tuple(own[place].game for place in mean.equal),
             )
     return summary
 
@@ -212,6 +233,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "privileges": " ".join(cell.privileges),
         "decisions": cell.decisions,
         "fallbacks": cell.fallbacks,
+        "refusals": cell.refusals,
         "calls": usage.calls,
         "input_tokens": usage.input_tokens,
         "cached_tokens": usage.cached_tokens,
@@ -221,6 +243,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "note": cell.note,
         "problem": cell.problem,
         "run": cell.folder,
+        "confidence": None if mean is None or mean.low is None else CONFIDENCE,
     }
 
 

@@ -93,6 +93,14 @@ def variants(cells: Sequence[Cell]) -> list[dict[str, str]]:
     return [{label_of(name): text(name, cell) for name in names} for cell in cells]
 
 
+def names_of(cells: Sequence[Cell]) -> list[str]:
+    """Game, player and what tells it apart, for each cell, e.g. "pong, gpt-4o, prompt cot"."""
+    return [
+        ", ".join((cell.game, cell.player, *(f"{k} {text}" for k, text in chosen.items() if text)))
+        for cell, chosen in zip(cells, variants(cells), strict=True)
+    ]
+
+
 def _names(cells: Sequence[Cell]) -> list[str]:
     names = dict.fromkeys(name for cell in cells for name in cell.settings)
     return [name for name in names if name not in _LATER] + [n for n in _LATER if n in names]

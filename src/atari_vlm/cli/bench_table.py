@@ -11,11 +11,11 @@ from rich.text import Text
 
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall
-from atari_vlm.bench.variants import settings_line, variants
+from atari_vlm.bench.variants import names_of, settings_line, variants
 from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.tables import LEAST_FOLDED, Listing
 from atari_vlm.models.hosted.budget import format_dollars
-from atari_vlm.stats import format_score, why_none
+from atari_vlm.stats import why_none
 
 Columns = dict[str, list[str]]
 """Heading -> the text of each cell."""
@@ -33,12 +33,11 @@ def print_bench(
         written: whether the files of results were written.
     """
     console.print(bench_table(console, cells))
-    for cell, chosen in zip(cells, variants(cells), strict=True):
+    for name, cell in zip(names_of(cells), cells, strict=True):
         if cell.problem:
-            name = ", ".join((cell.game, *_named(cell, chosen)))
             console.print(Text(printable(f"{name}: {cell.status}. {cell.problem}")))
     for line in (settings_line(cells), *_summary(cells)):
-        console.print(Text(line))
+        console.print(Text(printable(line)))
     if written:
         print_line(console, f"Results: {out / TABLE}, {out / RESULTS}")
     print_line(console, f"Runs: in {out}; pages: atari-vlm report {out}")
@@ -67,7 +66,7 @@ def bench_table(console: Console, cells: Sequence[Cell]) -> Listing:
 def _figures(cells: Sequence[Cell]) -> Columns:
     """The columns of numbers; one without any is left out."""
     every = {
-        "mean": [c.status if c.mean is None else format_score(c.mean.value) for c in cells],
+        "mean": [c.status if c.mean is None else c.mean.value_text() for c in cells],
         "95% interval": [cell.mean.text() if cell.mean else "" for cell in cells],
         "episodes": [str(len(cell.scores) or "") for cell in cells],
         "human-norm.": ["" if c.normalised is None else f"{c.normalised:.2f}" for c in cells],
@@ -83,9 +82,7 @@ def _dollars(cell: Cell) -> str:
 
 def _label(cell: Cell, chosen: dict[str, str]) -> str:
     player, *rest = _named(cell, chosen)
-    rest += [f"uses {', '.join(cell.privileges)}"] if cell.privileges else []
-    rest += [f"{cell.fallbacks} fallbacks"] if cell.fallbacks else []
-    rest += [cell.note] if cell.note else []
+    rest += cell.remarks
     return printable(f"{player} ({', '.join(rest)})" if rest else player)
 
 
@@ -117,7 +114,7 @@ def _table(cells: Sequence[Cell], labels: Sequence[str], columns: Columns) -> Li
 
 
 def _summary(cells: Sequence[Cell]) -> Iterator[str]:
-    if why := why_none(cell.mean for cell in cells):
+    if why := why_none(zip(names_of(cells), (cell.mean for cell in cells), strict=True)):
         yield why
     yield from (each.line(name) for name, each in overall(cells).items() if each.games > 1)
     calls = sum(cell.usage.calls for cell in cells)

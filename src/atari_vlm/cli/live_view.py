@@ -90,8 +90,9 @@ class LiveView:
     def _numbers(self, episode: int, step: Step) -> str:
         fallbacks = self._sources["fallback"]
         return (
-            f"episode {episode}: score {self._scores[episode]:g} after {step.observation.step + 1} "
-            f"decisions ({self._tally.pace}{f', {fallbacks} fallbacks' if fallbacks else ''})"
+            f"episode {episode}: score {self._scores[episode]:.15g} after "
+            f"{step.observation.step + 1} decisions "
+            f"({self._tally.pace}{f', {fallbacks} fallbacks' if fallbacks else ''})"
         )
 
     def _panel(self, episode: int, step: Step) -> RenderableType:

@@ -18,7 +18,7 @@ def score_table(summary: Summary) -> Listing:
     """The score of a run beside the random and the human score, with the settings it depends on."""
     game = summary.game
     table = _new_table(f"{game.title}: {summary.model}", "player")
-    why = why_none([summary.mean] if len(summary.scores) else [])
+    why = why_none([("", summary.mean)] if summary.scores else [])
     table.caption = escape(f"{settings_line(summary)} {why}".strip())
     table.caption_justify = "left"
     if game.random_score is not None:
@@ -64,18 +64,20 @@ def _new_table(title: str, first_column: str) -> Listing:
 
 def _cells(mean: Interval, episodes: int, normalised: float | None) -> tuple[str, str, str, str]:
     human = "" if normalised is None else f"{normalised:.2f}"
-    return format_score(mean.value), mean.text(), str(episodes), human
+    return mean.value_text(), mean.text(), str(episodes), human
 
 
 def print_summary(console: Console, summary: Summary) -> None:
     """Print the score table, the sources of the decisions and the cost of a run."""
     console.print(score_table(summary))
     if len(summary.scores) > 1:
-        scores = ", ".join(f"{score:g}" for score in summary.scores)
+        scores = ", ".join(f"{score:.15g}" for score in summary.scores)
         console.print(f"Scores: {scores}", highlight=False)
     decisions = sum(row.decisions or 0 for row in summary.episodes)
     sources = ", ".join(f"{count} {source}" for source, count in sorted(summary.sources.items()))
     print_line(console, f"Decisions: {decisions} ({sources})")
+    if summary.refusals:
+        print_line(console, f"Answers that refused to play: {summary.refusals}")
     if summary.played:
         print_line(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
     else:

@@ -76,7 +76,7 @@ def _picture(frame: Frame, decision: Decision, score: float) -> Image.Image:
     top = SCREEN[1] + 8
     plan = f"{decision.action} for {decision.frames} frame{'s' * (decision.frames != 1)}"
     draw.text((12, top), plan, ACCENT, _font(17))
-    draw.text((SCREEN[0] - 12, top), f"score {score:g}", DIM, _font(17), anchor="ra")
+    draw.text((SCREEN[0] - 12, top), f"score {score:.15g}", DIM, _font(17), anchor="ra")
     words = " ".join((decision.reply or decision.reason).split())
     for number, line in enumerate(wrap(words, 70)[:3]):
         draw.text((12, top + 24 + 18 * number), line, INK, _font(14))

@@ -20,7 +20,7 @@ from atari_vlm.report.replay import Replay
 from atari_vlm.runs.run import EpisodeRow, Run
 from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.settings import completed
-from atari_vlm.stats import format_score
+from atari_vlm.stats import mean_interval
 
 MOST_DECISIONS = 60_000
 """Decisions in a page by default, about 20 MB. The page names the episodes it has."""
@@ -231,6 +231,8 @@ def _facts(run: Run, shown: Sequence[EpisodeRow]) -> list[tuple[str, str]]:
     if len(shown) < len(begun):
         numbers = ", ".join(str(row.episode) for row in shown)
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))
+    if refusals := run.refusals():
+        facts.append(("Answers that refused to play", f"{refusals:,}"))
     if compared := compare(run.settings, sum(run.sources().values()), run.usage()):
         facts += compared.lines()
     privileges = _privileges(run)
@@ -244,7 +246,7 @@ def _mean_score(rows: Sequence[EpisodeRow]) -> str:
     if not scores:
         return "none, as no episode is finished"
     episodes = f"{len(scores)} finished episode{'s' * (len(scores) != 1)}"
-    return f"{format_score(sum(scores) / len(scores))} over {episodes}"
+    return f"{mean_interval(scores)} over {episodes}"
 
 
 def _mean(evaluation: Run) -> tuple[str, str]:

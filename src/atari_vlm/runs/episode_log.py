@@ -103,7 +103,7 @@ class EpisodeLog:
         if known is not None and known != step.reward:
             raise StoreError(
                 f"Episode {self.episode} in {self.run.folder} does not replay: decision {number} "
-                f"earned {known:g} then and {step.reward:g} now. It was recorded with ale-py "
+                f"earned {known:.15g} then and {step.reward:.15g} now. It was recorded with ale-py "
                 f"{self.run.settings.get('ale_py')}; continue it with that version."
             )
         if known is None:

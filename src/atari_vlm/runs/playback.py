@@ -104,8 +104,8 @@ def moments(record: Recording, **changed: Any) -> Iterator[AtariVLMEnvironment]:
             if reward is not None and earned != reward:
                 raise StoreError(
                     f"Episode {record.episode} in {record.folder} does not replay: decision "
-                    f"{number} earned {reward:g} then and {earned:g} now (recorded with ale-py "
-                    f"{record.settings.get('ale_py')})."
+                    f"{number} earned {reward:.15g} then and {earned:.15g} now (recorded with "
+                    f"ale-py {record.settings.get('ale_py')})."
                 )
             yield env
 

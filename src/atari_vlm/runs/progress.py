@@ -111,7 +111,7 @@ class Progress:
 
     def _print(self, episode: int, step: Step) -> None:
         number, score = step.observation.step + 1, step.observation.score + step.reward
-        now = f"decision {number}, score {score:g} ({self._tally.pace})"
+        now = f"decision {number}, score {score:.15g} ({self._tally.pace})"
         if not self._over:
             counted = f"{self._ended} of {self._episodes} episodes; episode {episode}"
             print(f"{self._title}: {counted}, {now}", file=self._file, flush=True)

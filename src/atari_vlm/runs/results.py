@@ -38,6 +38,8 @@ class Summary:
     """Training episodes whose lessons were shown unchanged; None if there are no such lessons."""
     privileges: tuple[str, ...] = ()
     """What the player read beyond the screen; empty for honest players."""
+    refusals: int = 0
+    """Answers that refused to play."""
 
     def __repr__(self) -> str:
         count = len(self.episodes)
@@ -122,4 +124,5 @@ def _summary(
         played=max(0, sum(run.sources().values()) - before),
         taught_by=taught if isinstance(taught, int) else None,
         privileges=privileges,
+        refusals=run.refusals(parts),
     )

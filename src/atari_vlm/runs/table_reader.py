@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from atari_vlm.errors import StoreError
 from atari_vlm.files.databases import Database, rows
+from atari_vlm.replies.plan_parser import REFUSAL
 from atari_vlm.runs.rules import wrong
 from atari_vlm.runs.schema import FILE, connect, legible
 
@@ -68,7 +69,7 @@ class TableReader:
             raise ValueError(f"decisions of episode {episode} are missing")
 
     def _check_scores(self) -> None:
-        """Raise ValueError if the score of a finished episode is not the sum of its rewards."""
+        """Raise ValueError if an episode that ended lacks decisions, or the sum of its rewards."""
         if ("scores", "", ()) in self._checked:
             return
         query = (
@@ -77,7 +78,31 @@ class TableReader:
         )
         if found := self._one(query):
             raise ValueError(f"the score of episode {found[0]} is not the sum of its rewards")
+        query = (
+            "SELECT episode, decisions, (SELECT count(*) FROM steps WHERE steps.episode ="
+            " episodes.episode) AS stored FROM episodes WHERE status != 'playing' AND"
+            " decisions != stored LIMIT 1"
+        )
+        if found := self._one(query):
+            episode, decisions, stored = found
+            raise ValueError(f"episode {episode} had {decisions} decisions and {stored} are stored")
         self._checked.add(("scores", "", ()))
+
+    @readable
+    def refusals(self, episodes: Collection[int] | None = None) -> int:
+        """How many answers refused to play, in some episodes or, for None, in all."""
+        for table in ("calls", "candidates"):
+            self._check(table)
+        found = self._all(
+            "SELECT episode, count(*) FROM calls WHERE instr(fault, ?1) = 1 GROUP BY episode"
+            " UNION ALL"
+            # The calls of a candidate are lists of a seed, a prompt and a fault.
+            " SELECT episode, count(*) FROM candidates, json_tree(considered)"
+            " WHERE instr(considered, ?1) AND key = 2 AND type = 'text' AND instr(value, ?1) = 1"
+            " GROUP BY episode",
+            REFUSAL,
+        )
+        return sum(count for episode, count in found if episodes is None or episode in episodes)
 
     def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a query, all of one moment."""

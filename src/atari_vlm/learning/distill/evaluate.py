@@ -88,5 +88,5 @@ def play_episodes(
             before, now = now, Frame(emulator.screen(), standard=standard)
         scores.append(score)
         if report is not None:
-            report(f"{game}, seed {seed}: {score:g} in {emulator.frame // FRAME_SKIP} decisions")
+            report(f"{game}, seed {seed}: {score:.15g} in {emulator.frame // FRAME_SKIP} decisions")
     return tuple(scores)

@@ -120,9 +120,9 @@ def _answers(game: str, answer: str) -> str:
 def _scores(result: DistillResult) -> str:
     if not result.scores:
         return "Not evaluated."
-    lines = ["| game | mean [95%] | episodes |", "|---|---|---|"]
+    lines = ["| game | mean (95% interval) | episodes |", "|---|---|---|"]
     for game, scores in result.scores.items():
         interval = mean_interval(scores)
-        each = ", ".join(f"{score:g}" for score in scores)
+        each = ", ".join(f"{score:.15g}" for score in scores)
         lines.append(f"| {game} | {interval} | {each} |")
     return "\n".join(lines)
