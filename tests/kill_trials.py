@@ -1,6 +1,6 @@
 """Trials: a program is stopped again and again, and must end as if it never had been.
 
-    python -m tests.kill_trials run --kills 68        # the trial of `make trial-kills`
+    python -m tests.kill_trials run --kills 68        # one of `make trials`
     python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM --seed 3
 
 A paid server on the loopback interface answers by what it is shown, so that any difference in what
@@ -40,7 +40,7 @@ PROGRAMS = {
 }
 OWN = {
     "run": ["--icl", "--parallel", "2"],
-    "bench": ["--no-baselines", "--processes", "2", "--out", "OUT", "--budget", "1000"],
+    "bench": ["--no-baselines", "--processes", "2", "--out", "OUT", "--budget-tokens", "999999999"],
     "train": ["--icl", "--evaluations", "1", "--parallel", "2"],
 }
 AT_ONCE = {"run": 2, "bench": 2, "train": 2}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from atari_vlm.atari.registration import register
+from atari_vlm.cli import end_silently_while_loading
 
 if TYPE_CHECKING:
     from atari_vlm.atari.games import get_game as get_game
@@ -113,4 +113,5 @@ def __dir__() -> list[str]:
     return __all__
 
 
-register()
+end_silently_while_loading()
+import_module("atari_vlm.atari.registration").register()

@@ -4,22 +4,22 @@ May import every other package; nothing imports it. Heavy packages load inside t
 Start with app.py, then play.py; flags.py makes the flags from the option groups.
 """
 
+import os
+import signal
 import sys
-from pathlib import Path
-from types import TracebackType
 
-_OURS = {"atari-vlm", "atari_vlm.cli.app", "train_atari_vlm.py"}
+_MODULES = {"atari_vlm.cli.app", "train_atari_vlm"}
 
 
-def _stopped_while_loading(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
-    """Print no traceback if Ctrl-C comes before the command has begun."""
-    if issubclass(kind, KeyboardInterrupt):
-        print("Stopped. Nothing was begun.", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, traceback)
+def end_silently_while_loading() -> None:
+    """Let Ctrl-C end a command of ours without a traceback before it has begun.
 
-
-if sys.excepthook is sys.__excepthook__ and _OURS & {Path(a).name for a in sys.orig_argv[:4]}:
-    sys.excepthook = _stopped_while_loading
+    `runs.waiting.stoppable` hears it from then on. Programs that import the package keep their
+    handler.
+    """
+    program = sys.argv[0] if getattr(sys, "argv", None) else ""
+    name, _ = os.path.splitext(os.path.basename(program))
+    ours = name in {"atari-vlm", "train_atari_vlm"}
+    ours |= name == "-m" and bool(_MODULES & {*sys.orig_argv[:4]})
+    if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,16 @@ import typer
 from rich.console import Console
 
 from atari_vlm.cli.flags import flag_of
+from atari_vlm.cli.outputs import OutputGone, checked_outputs, say
 from atari_vlm.cli.stopping import leave
 from atari_vlm.errors import AtariVLMError, InvalidSetting, RunInvalid, UnknownName
 from atari_vlm.runs.waiting import exit_code, stoppable
 
 console = Console()
+
+_LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_LIMITS |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+"""Faults of the disk, and limits of the system."""
 
 
 @contextmanager
@@ -32,7 +37,7 @@ def page_of_an_invalid_run(wanted: bool = True) -> Iterator[None]:
             from atari_vlm.report.run_page import write_replay
 
             with suppress(AtariVLMError):  # the run's own error is the one to print
-                typer.echo(f"Replay: {write_replay(error.folder)}", err=True)
+                say(f"Replay: {write_replay(error.folder)}")
         raise
 
 
@@ -40,7 +45,8 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
     """Run a command line; an AtariVLMError is printed in one line.
 
     Exit codes: 2 for names and settings that cannot work, as for unknown flags; 1 for what was
-    tried and failed; 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    tried and failed; 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP; 141 for a pipe without a
+    reader.
 
     Args:
         command: the command line.
@@ -51,32 +57,39 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
             stream.reconfigure(errors="replace")  # an output that knows only ASCII gets "?"
     warnings.showwarning = _show_warning
     try:
-        with stoppable():
+        with checked_outputs(), stoppable():
             command()
     except AtariVLMError as error:
-        message = printable(error.worded(partial(flag_of, own=flags)))
-        typer.echo(f"Error: {message}", err=True)
+        say(f"Error: {printable(error.worded(partial(flag_of, own=flags)))}")
         sys.exit(2 if isinstance(error, InvalidSetting | UnknownName) else 1)
     except KeyboardInterrupt as stop:
         leave(exit_code(stop))
+    except OutputGone as gone:
+        gone.explain()
+        leave(gone.number)
     except SystemExit as leaving:
         if isinstance(leaving.code, int) and leaving.code > 128:
             leave(leaving.code)
         raise
-    except BrokenPipeError:  # the reader of a pipe, e.g. `head`, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:  # a path, a disk or a limit of this machine
-        if error.filename is None:
+        if not (reason := _reason(error)):
             raise
-        reason = AtariVLMError(f"Cannot use {error.filename}: {error.strerror}.")
-        typer.echo(f"Error: {printable(str(reason))}", err=True)
+        say(f"Error: {printable(reason)}")
         sys.exit(1)
+
+
+def _reason(error: OSError) -> str:
+    """A sentence about a path, a disk or a limit; empty if a traceback says more."""
+    if error.filename is not None:
+        return str(AtariVLMError(f"Cannot use {error.filename}: {error.strerror}."))
+    if error.errno in _LIMITS:
+        return f"This machine has no more to give: {error.strerror}."
+    return ""
 
 
 def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
     """Print a warning as a line, without the place in the source that it comes from."""
-    typer.echo(f"Note: {printable(str(message))}", err=True)
+    say(f"Note: {printable(str(message))}")
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

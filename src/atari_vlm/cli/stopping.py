@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 import typer
 
+from atari_vlm.cli.outputs import say
 from atari_vlm.runs.waiting import SIGNALS, exit_code
 
 Result = TypeVar("Result")
@@ -22,8 +23,8 @@ def uninterrupted(work: Callable[[], Result]) -> Result:
     try:
         return work()
     except KeyboardInterrupt as stop:
-        with suppress(OSError):  # after SIGHUP there may be no terminal
-            typer.echo("Stopped. What was done is kept; the same command continues.", err=True)
+        # After SIGHUP there may be no terminal.
+        say("Stopped. What was done is kept; the same command continues.")
         raise typer.Exit(exit_code(stop)) from None
 
 

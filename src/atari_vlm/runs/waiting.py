@@ -165,9 +165,9 @@ def wait_for(work: Coroutine[Any, Any, None]) -> None:
     waited.raise_error()
 
 
-def _without_interrupts(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report what no task waited for, but not the interruption of one that computed."""
-    if not isinstance(context.get("exception"), KeyboardInterrupt):
+def _without_stops(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what no task waited for, but not what ends the program: `wait_for` raises that."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt | SystemExit):
         loop.default_exception_handler(context)
 
 
@@ -177,7 +177,7 @@ class _Work:
     def __init__(self, work: Coroutine[Any, Any, None], in_thread: bool) -> None:
         self._work = work
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(_without_interrupts)
+        self._loop.set_exception_handler(_without_stops)
         self._task: asyncio.Task[None] | None = None
         self._stopped: KeyboardInterrupt | None = None
         self._heard, self._ended = threading.Event(), threading.Event()
