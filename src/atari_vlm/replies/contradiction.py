@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from atari_vlm.replies.explanations import HARM, PREFERS_IT, STATUS
 from atari_vlm.replies.reply_grammar import CHORD, same_action
 from atari_vlm.replies.words import CORRECTS, NEGATION, PREFERS
 
@@ -24,9 +25,32 @@ _CONDITION = re.compile(
     r"(?! possible)",
     re.I,
 )
+_OFFERS = re.compile(
+    r"\b(?:let me know|feel free|tell me|would you (?:like|prefer)|if you(?:'d| would)?"
+    r" (?:want|prefer|like|need)|just (?:ask|say)|happy to)\b",
+    re.I,
+)
+"""What the next answer could be, as the reader likes."""
+_DESCRIBES = re.compile(
+    r"[ ](?:would|will|leads?|is|was|might|could|has|puts?|risks?|goes|runs?|misses|brings|takes"
+    r"|moves?|means)\b(?![ ](?:the|my)[ ](?:\w+[ ])?(?:move|answer|action|choice|one|way|play)\b)",
+    re.I,
+)
+"""A statement on an action, behind its name."""
+_VERDICT = re.compile(
+    r"""^[\W]{0,6}(?:(?:this|that|it|which)(?:'s|[ ](?:is|was|would|will|has|gets|might|may|could))?
+    (?:[ ](?:be|been|a|an|the|too|really|clearly|simply|very|just|now)){0,3}[ ]
+    |(?:too|really|clearly|very|just|a|an)[ ]|(?=(?:\w+\W*){1,4}$))"""
+    + f"(?:{STATUS.pattern}|{HARM.pattern})".replace(" ", "[ ]"),
+    re.I | re.VERBOSE,
+)
+_OF_SOMETHING_ELSE = re.compile(
+    r"\b(?:previous\w*|earlier|former\w*|examples?|last|but|prompt)\b|:", re.I
+)
 _WAITS = re.compile(
     r"(?:^|\b(?:and|so|but)[ ])(?:I|we)(?:'ll|[ ]will|[ ]would[ ]rather|[ ]should)?[ ]"
-    r"(?:wait|do nothing|stay|stand still|hold still|won't|will not)\b(?![ ](?:miss|lose|let|be))",
+    r"(?:wait|do nothing|pass(?! \w)|abstain|stay|stand still|hold still|won't"
+    r"|will not)\b(?![ ](?:miss|lose|let|be))",
     re.I,
 )
 _BAD = re.compile(
@@ -36,12 +60,16 @@ _BAD = re.compile(
 )
 _DISAGREES = re.compile(
     r"\b(?:I disagree|that (?:is|was|would be) (?:wrong|a mistake|not)"
-    r"|(?:do not|don't) do (?:that|it|this)|not sure)\b",
+    r"|(?:do not|don't) do (?:that|it|this)|not sure"
+    r"|(?:disregard|ignore) (?:that|this|it|my|the (?:json|above|answer|action|reply|message|line))"
+    r"|I (?:hereby )?(?:withdraw|retract|revoke|take (?:it|that|this) back)|I mixed up"
+    r"|that(?:'s| is| was) what (?!I\b|we\b)\w+)\b",
     re.I,
 )
 _LABELLED = re.compile(r"\w[ ]?[:=][ ]{0,2}['\"(]{0,2}$")
 _OF_ANOTHER_TIME = re.compile(
     r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|next|then|later|after"
+    r"|alternatives?|backup|plan b"
     r"|enemy|opponent|ball)\b",
     re.I,
 )
@@ -66,6 +94,8 @@ def is_taken_back(tail: str, action: str) -> bool:
     for sentence in _SENTENCE.split(tail):
         if action != "NOOP" and _WAITS.search(sentence[:200].strip()):
             return True
+        if _VERDICT.match(sentence[:160]) and not _OF_SOMETHING_ELSE.search(sentence):
+            return True
         names = list(NAMES.finditer(sentence))
         seen += len(names)
         if seen > _MOST_NAMES or any(_opposes(sentence, name, action) for name in names):
@@ -88,6 +118,10 @@ def _opposes(sentence: str, name: re.Match[str], action: str) -> bool:
         clause = re.split(r"[,:(]|\bbut\b", before)[-1]
         return bool(NEGATION.search(clause) or _BAD.match(after))
     if _INSTEAD_OF.search(before):
+        return False
+    if _OFFERS.search(sentence):
+        return False
+    if _DESCRIBES.match(after) and not (PREFERS_IT.search(after) or PREFERS_IT.search(before)):
         return False
     if _LABELLED.search(before) and not _OF_ANOTHER_TIME.search(before):
         return True

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from atari_vlm.replies.answer_marks import is_of_another, objection_in
 from atari_vlm.replies.reply_grammar import (
     ParsedPlan,
     Refused,
@@ -24,6 +25,8 @@ _ACTION_KEYS = (
     *("action", "next_action", "final_action", "chosen_action", "selected_action", "best_action"),
     *("action_name", "action_id", "action_index", "action_number", "answer", "final_answer"),
     *("decision", "decide", "move", "choice", "button", "command"),
+    *("my_action", "player_action", "recommended_action", "optimal_action", "action_to_take"),
+    *("my_move", "next_move", "best_move", "final_decision", "final_action_name"),
 )
 _FRAMES_KEYS = (
     "frames",
@@ -50,6 +53,14 @@ _WRAPPERS = (
     ),
 )
 """Keys whose value may hold the answer; thoughts, states and schemas are none of them."""
+_OWN_KEYS = (
+    *("player", "me", "self", "agent", "assistant", "ai", "model", "you", "my_turn", "player_1"),
+    *("paddle", "ship", "submarine", "sub", "cannon", "car", "frog", "chicken", "tank", "hero"),
+    *("my_paddle", "my_ship", "character", "controller", "joystick", "control", "final", "now"),
+    *("step", "turn", "game", "current", "tool_input", "action_input", "action_parameters"),
+)
+"""Keys of what the model controls, whose value may hold the answer too."""
+_HOLDERS = frozenset((*_ACTION_KEYS, *_WRAPPERS, *_OWN_KEYS))
 _INNER_KEYS = ("name", "type", "value", "id", "index", "number")
 """Keys of an action that is an object itself: {"action": {"name": "LEFT"}}."""
 UNFINISHED_JSON = re.compile(r"\{\s{0,20}(?:[\"']|\w{1,20}\s{0,4}:)")
@@ -71,6 +82,8 @@ class JSONAnswer:
     """Value of its "actions", a list of several answers if the model followed the format."""
     others: tuple[Any, ...] = ()
     """Values of other keys that may name an action too; those that do must name the same."""
+    objection: str = ""
+    """Key by which its action is not to be played, such as "cancelled"; empty if there is none."""
 
 
 def find_json(text: str) -> list[JSONAnswer]:
@@ -122,7 +135,16 @@ def _json_answer(start: int, end: int, value: dict[str, Any]) -> JSONAnswer:
     action, frames, actions = _find(value, 0)
     named = [value[key] for key in _ACTION_KEYS if isinstance(value.get(key), str | int)]
     named += actions if action is not None and isinstance(actions, list) else []
-    return JSONAnswer(start, end, action, frames, actions, tuple(named) if len(named) > 1 else ())
+    others = tuple(named) if len(named) > 1 else ()
+    return JSONAnswer(start, end, action, frames, actions, others, _objection(value))
+
+
+def _objection(value: Any, depth: int = 0) -> str:
+    """The key by which an object, or one in it that may hold the answer, is not to be played."""
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return ""
+    inner = (item for key, item in value.items() if isinstance(item, dict) and key in _HOLDERS)
+    return objection_in(value) or next(filter(None, (_objection(i, depth + 1) for i in inner)), "")
 
 
 def _check_refusal(value: dict[str, Any]) -> None:
@@ -140,7 +162,7 @@ def _find(value: Any, depth: int) -> tuple[Any, Any, Any]:
     if isinstance(value, str) and value.lstrip()[:1] == "{" and depth < _DEEPEST:
         found = next(_objects(value), None)
         return (found.action, found.frames, found.actions) if found else (None, None, None)
-    if not isinstance(value, dict) or depth > _DEEPEST:
+    if not isinstance(value, dict) or depth > _DEEPEST or is_of_another(value):
         return None, None, None
     action, frames = _first(value, _ACTION_KEYS), _frames(value)
     actions = _first(value, _LIST_KEYS)
@@ -152,9 +174,9 @@ def _find(value: Any, depth: int) -> tuple[Any, Any, Any]:
         frames = inner_frames if frames is None else frames
     if action is not None or actions is not None:
         return action, frames, actions
-    for key in _WRAPPERS:
+    for key in (*_WRAPPERS, *_OWN_KEYS):
         said = value.get(key)
-        if isinstance(said, str) and said.strip()[:1] not in ("", "{"):
+        if isinstance(said, str) and said.strip()[:1] not in ("", "{") and key not in _OWN_KEYS:
             return said, frames, None  # {"content": "ACTION: LEFT x3"}
         found_inside = _find(value.get(key), depth + 1)
         if found_inside[0] is not None or found_inside[2] is not None:
@@ -202,7 +224,9 @@ def single_item(value: JSONAnswer) -> JSONAnswer:
             item = items[0]
             if isinstance(item, dict):
                 action, frames, _ = _find(item, 0)
-                return replace(value, action=action, frames=_or(frames, value.frames))
+                objection = value.objection or _objection(item)
+                frames = _or(frames, value.frames)
+                return replace(value, action=action, frames=frames, objection=objection)
             return replace(value, action=item, actions=None)
         if isinstance(items, list) and len(items) > 1:
             raise UnclearReply("The reply lists several actions; name the one to play now.")
@@ -220,6 +244,10 @@ def answer_from_dict(value: dict[str, Any]) -> JSONAnswer:
 
 def plan_from_json(grammar: ReplyGrammar, value: JSONAnswer) -> ParsedPlan:
     """The plan of a JSON object. Raises UnclearReply if it is not legal."""
+    if value.objection:
+        raise UnclearReply(
+            f"The JSON of the reply has a {quoted(value.objection)} that speaks against its action."
+        )
     timed = False
     if isinstance(value.action, str):
         said = value.action.strip(" *`_\n")[:400]

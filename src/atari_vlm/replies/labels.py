@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from atari_vlm.replies.contradiction import is_taken_back
+from atari_vlm.replies.explanations import explains
+from atari_vlm.replies.leads import is_conditional
 from atari_vlm.replies.reply_grammar import (
     CHORD,
     UNIT,
@@ -18,19 +20,24 @@ from atari_vlm.replies.words import DOUBT, LABELS
 from atari_vlm.types import Plan
 
 LABEL = re.compile(
-    rf"""(?<![\w"'])(?P<word>{LABELS})(?:[ ]to[ ]take)?[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])
+    rf"""(?<![\w"'])(?:(?:best|next|final|chosen|selected|my)_)?(?P<word>{LABELS})
+        (?:[ ]to[ ]take|[ _]?(?:id|index|number|name))?[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])
     |<(?:action|answer|output|decision|move|choice)>|\\boxed\{{(?:\\text\{{)?""",
     re.IGNORECASE | re.VERBOSE,
 )
 _ALLOWED_BEFORE = re.compile(
-    r"(?:[^a-z]|\b(?:so|thus|therefore|hence|my|the|your|final|next|best|chosen|recommended|selected"
-    r"|optimal|correct|here's|step|immediate|decide|decision|here|is|and|okay|ok|sure|then|now|a|this|player"
+    r"(?:[^a-z]|\b(?:so|thus|therefore|hence|my|the|your|final|next|best|chosen|recommended"
+    r"|selected"
+    r"|optimal|correct|here's|step|immediate|decide|decision|here|is|and|okay|ok|sure|then|now|a"
+    r"|this|player"
     r"|meine?|unsere?|ma|mon|mi|minha|il|la|le|el|moj)\b)*",
     re.I,
 )
 _NOT_THIS = re.compile(
     r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|option|example|e\.g|not"
     r"|wrong|old|other|player 2|first|opponent|enemy"
+    r"|bad|poor|reject\w*|discard\w*|invalid|incorrect|illegal|forbidden|ruled out|avoid\w*|refused"
+    r"|vetoed|cancel\w*|hypothetical|placeholder|sample|template|user|human"
     r"|format|suggest\w*|thoughts?|thinking|like|such as"
     r"|letzte\w*"
     r"|derni\w*|ultim\w*|vorherige\w*|precedente?|anterior|posledn\w*|предыдущ\w*|последн\w*"
@@ -38,15 +45,18 @@ _NOT_THIS = re.compile(
     re.I,
 )
 _CLAUSE = re.compile(r"[\n.;!?>,]")
-_EXPLAINED = re.compile(
-    r"^[ ]{0,2}\((?!(?:or|and|then|not|no|if|maybe|perhaps|up|down|left|right|fire)\b"
-    r"[ ]?(?:\)|or|and then))"
-    r"[a-z][a-z' -]{1,80}\)"
+_BRACKETS = re.compile(rf"[ ]{{0,2}}\((?!{CHORD}\))(?P<words>[^()\n]{{1,240}})\)", re.I)
+_GOES_ON = re.compile(
+    r"[ ]{0,2}(?:[,;:]|-{1,2}[ ]|[ ]?(?=(?:because|since|as|so|to|while|until)\b))[ ]{0,2}"
+    r"(?P<words>[^.;!?\n]{1,240})",
+    re.I,
 )
-"""Words in small letters and brackets behind an answer, which tell what it does."""
+"""What is said of an answer in its sentence, behind a comma or a dash."""
 _IDIOM = (r" (?:to|as|so)\b", r",? (?:to|as|so)\b")
 """What makes a name in small letters another word: "right so". The second is of "right, so"."""
-_FRAMES_LINE = re.compile(r"(?:^|\n)[ #>-]{0,4}(?:frames|duration)[ ]?[:=][ ]{0,3}(\S{1,12})", re.I)
+_FRAMES_LINE = re.compile(
+    r"(?:^|\n)[ #>-]{0,4}(?:frames|duration|action[ _]input)[ ]?[:=][ ]{0,3}(\S{1,12})", re.I
+)
 _MAY_FOLLOW = re.compile(
     r"""[ )\]"'}>]{0,6}(?:$|[.,;!(<…]|[ ]?-[ ]|(?:because|since|as|so|to|while|until|weil|car|porque
     |потому|因为|ので)\b|[^\x00-\u02ff])""",
@@ -68,6 +78,8 @@ def introduces(label: re.Match[str], text: str) -> bool:
         UnclearReply: it is negated or left open: "Maybe ACTION: LEFT".
     """
     sentence = _before(label, text)
+    if is_conditional(text[max(0, label.start() - 300) : label.start()]):
+        raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
     before = sentence.rpartition(" - ")[2]
     doubted = DOUBT.search(before)
     if not label.lastgroup:
@@ -110,7 +122,7 @@ def plan_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> Pa
         if (label["word"] or "action").lower() not in ("action", "aktion", "accion", "acao"):
             return None
         raise grammar.illegal(line) if line.strip() else _ends_early(grammar)
-    if not _is_complete(answer, _EXPLAINED.sub("", line[answer.end :])):
+    if not _is_complete(answer, line[answer.end :]):
         raise UnclearReply(f"It is not clear which action {quoted(line)} means.")
     parsed = grammar.plan(answer)
     if is_taken_back(text[begin + answer.end :], parsed.plan.action):
@@ -133,8 +145,26 @@ def _ends_early(grammar: ReplyGrammar) -> UnclearReply:
     return UnclearReply(f"The reply ends before its action: name one of {grammar.listed}.")
 
 
+def _is_explained(rest: str) -> bool:
+    """Whether what is said of an answer in its sentence explains it."""
+    on = _GOES_ON.match(rest)
+    return on is None or explains(on["words"])
+
+
+def _without_explanation(rest: str) -> str:
+    """The rest of a line without brackets that explain the answer."""
+    while (brackets := _BRACKETS.match(rest)) and explains(brackets["words"]):
+        rest = rest[brackets.end() :]
+    return rest
+
+
 def _is_complete(answer: Answer, rest: str) -> bool:
     """Whether the rest of the line does not change the answer."""
+    if not rest or rest.isspace():
+        return True
+    rest = _without_explanation(rest)
+    if re.match(r"[ ]{0,2}\(", rest):
+        return False
     listed = answer.index and not answer.also and re.match(r"[.)] *[A-Za-z]", rest)
     idiom = (
         answer.name
@@ -142,11 +172,15 @@ def _is_complete(answer: Answer, rest: str) -> bool:
         and re.match(_IDIOM[answer.name.lower() == "right"], rest)
     )
     frames_later = not answer.n and re.search(rf"[0-9] ?{UNIT}", rest, re.I)
-    return bool(_MAY_FOLLOW.match(rest)) and not (
-        listed
-        or idiom
-        or frames_later
-        or _ANOTHER.match(rest)
-        or re.match(r"[^.!]*[?]", rest)
-        or re.match(r"[ ]?(?:-|to|or)[ ]?[0-9]", rest)
+    return (
+        bool(_MAY_FOLLOW.match(rest))
+        and _is_explained(rest)
+        and not (
+            listed
+            or idiom
+            or frames_later
+            or _ANOTHER.match(rest)
+            or re.match(r"[^.!]*[?]", rest)
+            or re.match(r"[ ]?(?:-|to|or)[ ]?[0-9]", rest)
+        )
     )

@@ -27,7 +27,7 @@ from atari_vlm.replies.json_answers import (
     plan_from_json,
 )
 from atari_vlm.replies.labels import LABEL, introduces
-from atari_vlm.replies.plan_parser import AnswerText, Reading, fault_of, plan_of
+from atari_vlm.replies.plan_parser import AnswerText, Reading, fault_of, is_meant, plan_of
 from atari_vlm.replies.reply_grammar import (
     ParsedPlan,
     Refused,
@@ -102,7 +102,9 @@ def _plans_of(grammar: ReplyGrammar, answer: AnswerText) -> list[ParsedPlan]:
 def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> list[ParsedPlan] | None:
     """The last JSON list or ACTIONS line."""
     text, objects = answer.text, answer.objects
-    lists = [value for value in objects if isinstance(value.actions, list)]
+    lists = [
+        value for value in objects if isinstance(value.actions, list) and is_meant(value, text)
+    ]
     label = _last_label(text)
     last_list = max((value.start for value in lists), default=-1)
     last_label = label.start() if label else -1
@@ -139,6 +141,8 @@ def _plans_from_array(
         joined = array and text[array[-1].end : value.start].strip(" \n,;'") == ""
         array = [*array, value] if joined else [value]
     if len(array) < 2 or any(value.action is None for value in array):
+        return None
+    if not is_meant(array[0], text):
         return None
     if any(brace.start() > array[0].start for brace in UNFINISHED_JSON.finditer(text)):
         raise UnclearReply("The JSON of the reply is incomplete: answer in fewer words.")

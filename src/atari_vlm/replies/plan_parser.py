@@ -31,6 +31,7 @@ from dataclasses import dataclass
 
 from atari_vlm.replies.characters import legible
 from atari_vlm.replies.contradiction import is_taken_back
+from atari_vlm.replies.declining import declines
 from atari_vlm.replies.json_answers import (
     UNFINISHED_JSON,
     JSONAnswer,
@@ -40,6 +41,7 @@ from atari_vlm.replies.json_answers import (
     single_item,
 )
 from atari_vlm.replies.labels import LABEL, introduces, plan_from_line
+from atari_vlm.replies.leads import goes_on_to_doubt, lead_of
 from atari_vlm.replies.markup import unwrapped, without_markup
 from atari_vlm.replies.prose import (
     parse_bare_answer,
@@ -54,6 +56,7 @@ from atari_vlm.replies.reply_grammar import (
     UnclearReply,
     grammar_of,
 )
+from atari_vlm.replies.speakers import may_have_others, own_words
 from atari_vlm.replies.thoughts import separate
 from atari_vlm.replies.words import HEDGE, SEEMS_TO_REFUSE, apologises, refusal_in
 from atari_vlm.types import Plan
@@ -63,6 +66,9 @@ REFUSAL = "The model refused to answer."
 
 _PLAIN_JSON = re.compile(r"""\{["'][\n !-#%'-);+-;=-\[\]-_a-{}]{0,4000}\}""")
 """A reply that is one object without markup, as most are: nothing has to be taken off."""
+
+_INPUT = re.compile(r"\s{0,9}(?:action[ _])?(?:input|arguments|args|parameters)[ ]?:?\s{0,9}", re.I)
+"""What stands between an action and its frames in the form of ReAct."""
 
 _MOST_LABELS = 200
 """Labels such as "Last action:" that are looked at, from the end, for one that chooses."""
@@ -120,6 +126,8 @@ class Reading:
         text = without_markup(unwrapped(parts.answer))
         objects = find_json(text)
         text = blank_json(text, objects)
+        if may_have_others(text):
+            text, objects = own_words(text, objects)
         if refusal_in(text) >= 0:
             raise Refused
         return AnswerText(text, tuple(objects))
@@ -188,17 +196,40 @@ def _parse_labelled(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan | N
     braces = [brace.start() for brace in UNFINISHED_JSON.finditer(text)]
     unfinished = braces[-1] if braces else -1
     answers.sort(key=lambda pair: pair[0], reverse=True)
+    mentioned = None
     for start, found in answers[:_MOST_LABELS]:
         if start < unfinished or (braces and text.find("}", unfinished, start) < 0):
             raise _incomplete()
         if isinstance(found, JSONAnswer):
-            return _plan_from_object(grammar, found, objects, text)
-        if introduces(found, text) and (plan := plan_from_line(grammar, found, text)):
+            if is_meant(found, text):
+                return _plan_from_object(grammar, found, objects, text)
+            mentioned = found
+        elif introduces(found, text) and (plan := plan_from_line(grammar, found, text)):
             _check_lines(grammar, found, plan, text)
-            return plan
+            return _with_input(grammar, found, plan, answer)
     if len(answers) > _MOST_LABELS:
         raise UnclearReply("The reply names too many actions to say which is its final one.")
+    if mentioned:
+        raise UnclearReply("The JSON of the reply is not its answer, but quoted: answer for now.")
     return None
+
+
+def is_meant(found: JSONAnswer, text: str) -> bool:
+    """Whether an object is an answer, unlike one that is quoted: "The format is {...}".
+
+    Args:
+        found: the object.
+        text: the reply, with spaces in place of its JSON.
+
+    Raises:
+        UnclearReply: it is negated, left open or asked: "Do not answer {...}".
+    """
+    if not text or text.isspace():
+        return True
+    lead = lead_of(text, found.start)
+    if lead == "unclear" or (lead == "chooses" and goes_on_to_doubt(text[found.end :])):
+        raise UnclearReply("It is not clear whether the reply chooses what its JSON says.")
+    return lead == "chooses"
 
 
 def _incomplete() -> UnclearReply:
@@ -227,6 +258,19 @@ def _check_final(found: JSONAnswer, objects: Sequence[JSONAnswer], text: str) ->
         raise UnclearReply("The reply lists several actions; name the one to play now.")
 
 
+def _with_input(
+    grammar: ReplyGrammar, label: re.Match[str], plan: ParsedPlan, answer: AnswerText
+) -> ParsedPlan:
+    """The plan with the frames of an "Action Input: {...}" on the line below its label."""
+    for each in answer.objects:
+        if each.start > label.end() and each.frames is not None:
+            between = answer.text[label.end() : each.start].partition("\n")[2]
+            if _INPUT.fullmatch(between[:60]):
+                frames, note = grammar.frames(each.frames)
+                return ParsedPlan(Plan(plan.plan.action, frames), note)
+    return plan
+
+
 def _check_lines(grammar: ReplyGrammar, label: re.Match[str], plan: ParsedPlan, text: str) -> None:
     """Raise UnclearReply if the line above is another answer, as in a list."""
     above = text[: label.start()].rstrip().rpartition("\n")[2][-120:]
@@ -249,6 +293,8 @@ def same_plan(grammar: ReplyGrammar, other: object, plan: ParsedPlan) -> bool:
 def _parse_unlabelled(grammar: ReplyGrammar, answer: AnswerText) -> ParsedPlan:
     """An answer without a label."""
     text = answer.text
+    if declines(text):
+        raise Refused
     if answer.objects:
         raise UnclearReply(
             'The JSON of the reply has no "action": give it the name of one legal action.'

@@ -13,6 +13,9 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from atari_vlm.replies.action_names import ATOMS
+from atari_vlm.replies.action_names import CHORD as CHORD
+from atari_vlm.replies.explanations import explains
 from atari_vlm.types import Plan
 
 
@@ -52,11 +55,6 @@ class Answer:
     """Whether `n` stands in brackets."""
 
 
-_ATOMS = ("NOOP", "FIRE", "UP", "DOWN", "LEFT", "RIGHT")
-_ATOM = r"(?:NO[ _-]?OP|FIRE|UP|DOWN|LEFT|RIGHT)"
-CHORD = rf"{_ATOM}(?:(?:[ ]?[-_+][ ]?|[ ])?{_ATOM}){{0,5}}"
-"""Pattern of an action name, with its parts joined or apart: UPRIGHTFIRE, up-right, NO OP."""
-
 NUMBERS = {
     **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8},
     **{"nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "single": 1},
@@ -93,7 +91,7 @@ _ECHO = re.compile(
 """What an action does, in brackets behind its name: RIGHT (paddle up) x3."""
 _DIRECTION = re.compile(r"[ ]{0,2}\((?P<words>up|down|left|right)\)")
 _TOLD = re.compile(
-    r"[ ]{0,2}(?::|=|-)[ ]{1,2}(?P<words>[a-z][a-z -]{1,40}?)(?=$|[ ,]{1,2}(?:x[ ]?[0-9]|for[ ]))"
+    r"[ ]{0,2}(?::|=|-)[ ]{1,2}(?P<words>[a-z][a-z+ -]{1,80}?)(?=$|[ ,]{1,2}(?:x[ ]?[0-9]|for[ ]))"
 )
 """The same without brackets, as the prompt says it: RIGHT: paddle up."""
 ENDS = re.compile(r"""[\s.,;!)\]"'}>]{0,12}$""")
@@ -106,13 +104,18 @@ _ARROWS = {
     **{"\u2190": "LEFT", "\u2191": "UP", "\u2192": "RIGHT", "\u2193": "DOWN"},
     **{"\u2196": "UPLEFT", "\u2197": "UPRIGHT", "\u2198": "DOWNRIGHT", "\u2199": "DOWNLEFT"},
 }
-_NAME = re.compile(rf"(?<!\w){CHORD}(?!\w)")
 _CEASE = re.compile(r"\bhold[ ]{1,3}(?:the )?$", re.IGNORECASE)
-_CONTRARY = re.compile(
-    r"\b(?:kidding|joking|wait|ignore|cancel\w*|mistake|correction|instead|rather|better|scratch)\b|"
-    r"\b(?:not|no|never|don't|avoid|or|maybe|perhaps|if|unless|wrong|bad)\b|n't\b",
-    re.I,
+_TOGETHER = re.compile(
+    rf"[ ](?:and|&|with|plus|while)[ ](?:(?P<name>{CHORD})(?![\w-])|(?P<fire>firing|shooting)\b)",
+    re.IGNORECASE,
 )
+"""Another button at the same time: RIGHT and FIRE, UP while firing."""
+_WITHOUT = re.compile(
+    r"[ ,(]{1,3}(?:but[ ])?(?:without|no|not|don't|do[ ]not)[ ](?:pressing[ ]|going[ ])?"
+    rf"(?P<name>{CHORD}|firing|shooting)(?![\w-])[)]?",
+    re.IGNORECASE,
+)
+"""A button that is not pressed: UP without FIRE."""
 
 
 class ReplyGrammar:
@@ -133,13 +136,16 @@ class ReplyGrammar:
 
         Args:
             text: of one answer, or with more behind it.
-            told: whether the name may be followed by what it does, as in "RIGHT: paddle up".
+            told: whether the answer has a label, so that its name may be followed by what it does
+                or by another button: "RIGHT: paddle up", "RIGHT and FIRE", "UP without FIRE".
         """
         text, shift = _without_arrow(text)
         found = _ANSWER.match(text)
         if found is None:
             return None
-        end = found.end()
+        name, end = found["name"] or "", found.end()
+        if told and end < len(text):
+            name, end = self._with_buttons(text, name, end)
         time = _DURATION.match(text, end)
         if time is None:
             echo = (
@@ -147,10 +153,10 @@ class ReplyGrammar:
                 or self._foreign_echo(text, end)
                 or (_TOLD.match(text, end) if told else None)
             )
-            if echo and not _CONTRARY.search(echo["words"]) and not _NAME.search(echo["words"]):
+            if echo and explains(echo["words"]):
                 end = echo.end()
                 time = _DURATION.match(text, end)
-        name, n = found["name"] or "", time["n"] if time else ""
+        n = time["n"] if time else ""
         if _CEASE.search(found["before"]) and name.upper() == "FIRE" and not n:
             return None  # "Hold fire!"
         return Answer(
@@ -163,6 +169,18 @@ class ReplyGrammar:
             unit=(time["unit"] or "") if time else "",
             paren=bool(time and time["paren"]),
         )
+
+    def _with_buttons(self, text: str, name: str, end: int) -> tuple[str, int]:
+        """A name with the buttons that are pressed, or not pressed, at the same time; its end."""
+        while name and (other := _TOGETHER.match(text, end)):
+            both = f"{name} {other['name'] or 'FIRE'}"
+            if chord_of(both) not in self._chords or same_action(both, name):
+                break
+            name, end = both, other.end()
+        other = _WITHOUT.match(text, end) if name else None
+        if other and not set(chord_of(other["name"])) & set(chord_of(name)):
+            end = other.end()
+        return name, end
 
     def _foreign_echo(self, text: str, end: int) -> re.Match[str] | None:
         """A direction in brackets that is no action of the game: LEFT (down), in Pong."""
@@ -269,7 +287,7 @@ def _letters(text: str) -> str:
 
 def chord_of(name: str) -> tuple[str, ...]:
     """The sorted parts of a name: UP FIRE and FIRE-UP have the same."""
-    return tuple(sorted(re.findall("|".join(_ATOMS), _letters(name))))
+    return tuple(sorted(re.findall("|".join(ATOMS), _letters(name))))
 
 
 def _count(value: Any) -> int | None:

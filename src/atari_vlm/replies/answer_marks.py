@@ -1,0 +1,139 @@
+"""What the other keys of a JSON answer say of its action: cancelled, an example, of someone else.
+
+A key with a yes or a no is about the game ("ball_visible": false), or about the answer ("valid":
+true). Of those about the answer the harmless ones are listed; any other makes the answer unclear.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from atari_vlm.replies.explanations import explains, is_ruled_out
+
+_THINGS = re.compile(
+    r"ball|paddle|brick|enem(?:y|ies)_|shark|diver|oxygen|alien|ghost|danger|threat|hazard|obstacle"
+    r"|traffic|lane|ship|submarine|surface|missile|bullet|torpedo|projectile|bomb|fuel|shield|game"
+    r"|score|level|lives|life|episode|player|in_play|puck|frog|river|pellet|maze|opponent_\w"
+)
+"""What a key about the game is about."""
+_ABOUT_THE_GAME = re.compile(
+    r"enem|opponent|\bair|car\b|cars|sub\b|terminal|terminated|done|over|started|serve|launch"
+    r"|moving"
+    r"|movement|visible|seen|near|close|far|above|below|left|right|up\b|down|fire|shoot|firing|shot"
+    r"|dead|alive|urgent|emergency|needs?_|need\b|can_|has_|low\b|high|falling|rising|changed|same"
+    r"|repeat|aligned|moves|wall|edge|screen|collision|target|noop|hold|wait|stuck|clear|blocked"
+    r"|log"
+    r"|road|bird|fish|ice|tank|plane|jet|radar|power|fruit|paused"
+)
+_GOOD = re.compile(
+    r"valid|legal|allow|approv|accept|final|execut|play|enabl|confirm|active|commit|apply|proceed"
+    r"|thought|think|stream|parallel|ok\b|okay|success"
+    r"|possible|available|feasible|safe|recommend|correct|chosen|select|best|sure|confident|ready"
+    r"|permit|press|act\b|go\b|do\b"
+    r"|should|is_answer|continue"
+)
+_BAD = re.compile(
+    r"cancel|reject|refus|den(?:y|ied)|skip|avoid|invalid|illegal|negat|ignor|forbid|example"
+    r"|hypothe|draft|abort"
+    r"|withdraw|revok|retract|void|disabl|dry|test|placeholder|error|fail|unsafe|risk|uncertain"
+    r"|unsure|blocked|prohibit|ban"
+    r"|veto|overrid|overrul|not_|undo|discard|dismiss|exclud|sample|demo|tentative|pending"
+    r"|mistake|wrong|bad\b|truncat"
+    r"|repair|fallback|stop|hesit|doubt|question|interrupt|never|dont|do_not|conditional|later"
+    r"|defer|postpon|not\b"
+)
+_STATUS_KEYS = frozenset(
+    re.findall(
+        r"\S+",
+        """status verdict validity approval outcome disposition legality judgement judgment review
+    decision_status action_status result_status""",
+    )
+)
+_FINE_STATUS = re.compile(
+    r"\W*(?:ok|okay|success\w*|final\w*|valid\w*|legal|ready|complete\w*|done|chosen|confirmed"
+    r"|active|accepted|approved"
+    r"|play\w*|safe|alive|selected|submitted|go|in[ _]progress|running|normal|good|decided"
+    r"|executed?|moving|yes|true|allowed)\b",
+    re.I,
+)
+_KIND_KEYS = frozenset({"type", "kind", "purpose", "mode", "category", "label", "tag", "scope"})
+_CONDITION_KEYS = frozenset(
+    re.findall(
+        r"\S+",
+        """condition conditions precondition preconditions if when unless only_if only_when
+        conditional conditional_on trigger timing time schedule after execute_when apply_when
+        depends_on""",
+    )
+)
+_AT_ONCE = re.compile(
+    r"\W*(?:now|immediate(?:ly)?|always|none|true|yes|current|this|at once|asap|right away|n/?a"
+    r"|no|null|0)\b",
+    re.I,
+)
+_NOTE_KEYS = frozenset({"note", "notes", "comment", "remark", "correction", "warning"})
+_SPEAKER_KEYS = frozenset(
+    re.findall(
+        r"\S+",
+        """role speaker from author sender source player who by agent actor side owner subject""",
+    )
+)
+_ANOTHER = re.compile(
+    r"\W*(?:the )?(?:user|human|system|tool|developer|opponent|enem\w+|cpu|computer|other\w*"
+    r"|environment|env"
+    r"|player[ _-]?(?:2|b|two)|rival|adversary|prompt|example|previous|instructions?)\b",
+    re.I,
+)
+_HARMLESS = frozenset({"action", "frames", "reasoning", "actions", "name", "arguments"})
+"""Keys of an ordinary answer."""
+_NONE = frozenset({"", "none", "null", "no", "n/a", "false", "nothing", "0", "no error", "ok"})
+
+
+def is_of_another(value: dict[str, Any]) -> bool:
+    """Whether an object says what somebody else does: {"role": "user", "content": "ACTION: UP"}."""
+    return any(
+        isinstance(value[key], str) and _ANOTHER.match(value[key])
+        for key in _SPEAKER_KEYS.intersection(value)
+    )
+
+
+def objection_in(value: dict[str, Any]) -> str:
+    """The key of an object by which its action is not, or not now, to be played; empty if none."""
+    for key, item in value.items():
+        if key not in _HARMLESS and _objects(key, item):
+            return key
+    return ""
+
+
+def _objects(key: str, item: Any) -> bool:
+    if isinstance(item, bool):
+        return _denies(key, item)
+    if key in ("confidence", "certainty", "probability"):
+        return str(item).strip(" %") in ("0", "0.0", "0.00", "none", "zero")
+    if not isinstance(item, str):
+        return False
+    if key in _STATUS_KEYS:
+        return not _FINE_STATUS.match(item) and item.strip().lower() not in _NONE
+    if key in _CONDITION_KEYS:
+        return not _AT_ONCE.match(item) and bool(item.strip())
+    if key in ("error", "errors", "rejection", "rejection_reason", "refusal_reason"):
+        return item.strip().lower() not in _NONE
+    if key in _KIND_KEYS or key in _NOTE_KEYS:
+        return len(item) < 60 and is_ruled_out(item) and not explains(item)
+    return (
+        len(item) < 8
+        and item.strip().lower() in ("true", "false", "yes", "no")
+        and _denies(key, item.strip().lower() in ("true", "yes"))
+    )
+
+
+def _denies(key: str, item: bool) -> bool:
+    """Whether a yes or a no to a key is not known to leave the action standing."""
+    if _THINGS.search(key):
+        return False
+    good, bad = _GOOD.search(key), _BAD.search(key)
+    if bad:  # also "not_valid"
+        return item
+    if good:
+        return not item
+    return not _ABOUT_THE_GAME.search(key)
