@@ -15,6 +15,7 @@ from atari_vlm.replies.reply_grammar import (
     ReplyGrammar,
     UnclearReply,
     quoted,
+    same_action,
 )
 from atari_vlm.replies.words import DOUBT, LABELS
 from atari_vlm.types import Plan
@@ -65,7 +66,7 @@ _MAY_FOLLOW = re.compile(
 _ANOTHER = re.compile(
     rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by|otherwise|else)"
     r"[ ,]{1,2}){0,3}"
-    rf"(?:(?:go|move|press)[ ])?{CHORD}(?![\w-])"
+    rf"(?:(?:go|move|press)[ ])?(?P<other>{CHORD})(?![\w-])"
     r"(?![ ](?:would|is|was|will|leads|does|cannot|can't|has|goes)\b)",
     re.I,
 )
@@ -151,6 +152,14 @@ def _is_explained(rest: str) -> bool:
     return on is None or explains(on["words"])
 
 
+def _names_another(answer: Answer, rest: str) -> bool:
+    """Whether another answer follows, and no echo of the first: "RIGHT - move right"."""
+    other = _ANOTHER.match(rest)
+    if other is None or not answer.name:
+        return other is not None
+    return not (other["other"].islower() and same_action(other["other"], answer.name))
+
+
 def _without_explanation(rest: str) -> str:
     """The rest of a line without brackets that explain the answer."""
     while (brackets := _BRACKETS.match(rest)) and explains(brackets["words"]):
@@ -179,7 +188,7 @@ def _is_complete(answer: Answer, rest: str) -> bool:
             listed
             or idiom
             or frames_later
-            or _ANOTHER.match(rest)
+            or _names_another(answer, rest)
             or re.match(r"[^.!]*[?]", rest)
             or re.match(r"[ ]?(?:-|to|or)[ ]?[0-9]", rest)
         )
