@@ -14,8 +14,8 @@ from atari_vlm.replies.reply_grammar import (
     ParsedPlan,
     ReplyGrammar,
     UnclearReply,
+    chord_of,
     quoted,
-    same_action,
 )
 from atari_vlm.replies.words import DOUBT, LABELS
 from atari_vlm.types import Plan
@@ -157,7 +157,8 @@ def _names_another(answer: Answer, rest: str) -> bool:
     other = _ANOTHER.match(rest)
     if other is None or not answer.name:
         return other is not None
-    return not (other["other"].islower() and same_action(other["other"], answer.name))
+    echoed = set(chord_of(other["other"])) <= set(chord_of(answer.name))
+    return not (other["other"].islower() and echoed)
 
 
 def _without_explanation(rest: str) -> str:
