@@ -8,6 +8,7 @@ loses at most the call in flight. No key is ever written to this file.
 from __future__ import annotations
 
 import ctypes
+import json
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from atari_vlm.runs import durable, records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.rules import MOST_SIDE
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, legible, locked
-from atari_vlm.runs.settings import must_match
+from atari_vlm.runs.settings import moved, must_match
 from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged
 from atari_vlm.types import Call, Charge, Frame, Lessons, Pixels, Reply
 
@@ -62,8 +63,8 @@ class Run(RunReader):
             given: names of settings that the caller chose, which an older run must have.
 
         Raises:
-            StoreError: the folder holds a run with other settings, a damaged file, or a run that
-                another process is playing now.
+            StoreError: the folder holds a run with other settings or of another server, a damaged
+                file, or a run that another process is playing now.
         """
         folder = Path(folder)
         path = folder / FILE
@@ -77,6 +78,7 @@ class Run(RunReader):
                 run = cls(folder, db, lock)
                 must_match(folder, run.settings, settings, given)
                 run._store_totals_of_older_format()
+                run._go_on_at(settings.get("base_url"))
                 undo.pop_all()  # all went well: both stay open
             return run
 
@@ -127,6 +129,16 @@ class Run(RunReader):
                     add_usage(db, episode, reply.usage, charged(reply.usage))
                 for source, count in self._computed_sources(episode).items():
                     add_decisions(db, episode, source, count)
+
+    def _go_on_at(self, address: Setting) -> None:
+        """Say and record that the run goes on at another server; see `settings.moved`."""
+        address = None if address is None else str(address)
+        changed = moved(self.folder, self.settings, address, self.usage().calls)
+        if changed:
+            with self.writing() as db:
+                values = [(name, json.dumps(value)) for name, value in changed.items()]
+                db.executemany("INSERT OR REPLACE INTO settings VALUES(?, ?)", values)
+            self.settings.update(changed)
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import StoreError, setting
 from atari_vlm.files.untrusted import json_of
+from atari_vlm.models.hosted.environment import is_same
 from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
@@ -65,11 +67,12 @@ IDENTITY_FREE = frozenset(
         "atari_vlm",
         "python",
         "base_url",
+        "later_servers",
         "estimate",
         "pictures",
     }
 )
-"""Settings that may differ when a run is continued: a server may have moved since."""
+"""Settings that may differ when a run is continued: a server may have moved since, see `moved`."""
 
 
 def current_versions() -> dict[str, int]:
@@ -145,6 +148,16 @@ def _estimate(value: Any) -> bool:
     )
 
 
+def _servers(value: Any) -> bool:
+    """Whether it can be the servers at which a run went on, see `moved`."""
+    return type(value) is list and all(
+        type(server) is dict
+        and _unset_or(_text)(server.get("base_url"))
+        and _whole()(server.get("earlier_answers"))
+        for server in value[:1000]
+    )
+
+
 def _game(value: Any) -> bool:
     return _text(value) and bool(get_game(value))
 
@@ -173,6 +186,8 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
     "estimate": _unset_or(_estimate),
     "pictures": _unset_or(lambda value: type(value) is dict),
     "video": _flag,
+    "base_url": _unset_or(_text),
+    "later_servers": _servers,
     "local": _unset_or(_text),
     "learner": _unset_or(_text),
 }
@@ -220,6 +235,52 @@ def must_match(
             f"{folder} holds another run: it has {'; '.join(different)}. "
             "Give the same settings to continue it, or another folder for a new run."
         )
+
+
+def moved(
+    folder: Path, recorded: Mapping[str, Any], address: str | None, answers: int
+) -> dict[str, Any]:
+    """What to record so that a run may go on at this address, and a warning if that is another one.
+
+    Servers of your own may move. But a name stands for one model at its vendor and perhaps for
+    another one elsewhere, so a run that has answers of the one does not go on at the other.
+
+    Args:
+        folder: of the run, for the messages.
+        recorded: the settings of the run.
+        address: of the server to ask; None for that of a vendor, or for no server.
+        answers: that the run has.
+
+    Returns:
+        Settings to replace: none if it is the same server; the address if the other one gave no
+        answer; otherwise also who gave how many.
+
+    Raises:
+        StoreError: it may not.
+    """
+    later = list(recorded.get("later_servers") or ())
+    last = later[-1]["base_url"] if later else recorded.get("base_url")
+    if last == address or (last and address and is_same(last, address)):
+        return {}
+    counted = sum(server["earlier_answers"] for server in later)
+    if answers == counted:
+        return (
+            {"later_servers": [*later[:-1], {**later[-1], "base_url": address}]}
+            if later
+            else {"base_url": address}
+        )
+    begun, now = last or "its vendor", address or "its vendor"
+    said = f"{answers - counted:,} answer{'s' * (answers - counted > 1)}"
+    if last is None or address is None:
+        raise StoreError(
+            f"{folder} has {said} of the model at {begun}, and does not go on at {now}, where the "
+            f"name may be that of another model. Ask the same server ({setting('base_url')}, or "
+            "the variable that moves the vendor), or use another folder for a new run."
+        )
+    warnings.warn(
+        f"{folder} has {said} of the server at {begun}, and goes on at {now}.", stacklevel=3
+    )
+    return {"later_servers": [*later, {"base_url": address, "earlier_answers": answers}]}
 
 
 def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:

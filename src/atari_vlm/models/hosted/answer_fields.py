@@ -72,7 +72,20 @@ def error_body(text: str, whole: bool) -> Fields:
     if re.match(r"\s*<", text):  # a page of HTML, of which only the words matter
         text = re.sub(r"<(script|style)\b.*?(</\1|\Z)", " ", text[:10_000], flags=re.S | re.I)
         text = unescape(re.sub(r"<[^<>]*>", " ", text))
+        return {"error": {"message": word(text, 1000), "type": _PAGE}}
     return {"error": {"message": word(text, 1000)}}
+
+
+_PAGE = "a page of HTML"
+
+
+def is_page(body: object) -> bool:
+    """Whether the body of an error, as `error_body` wrote it, was a page for people.
+
+    OpenAI's client gives what is inside of `error`.
+    """
+    stated = object_of(body)
+    return _PAGE in (stated.get("type"), object_of(stated.get("error")).get("type"))
 
 
 def _shortened(value: object, depth: int = 8) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from atari_vlm.errors import setting
 from atari_vlm.models.hosted.addresses import without_secrets
 from atari_vlm.models.hosted.environment import ALONG, IGNORED, hidden, is_same, moved_to, set_among
 from atari_vlm.models.hosted.faults import ErrorContext, Failure, classify_error
@@ -48,6 +49,7 @@ class Client:
             vendor=self._vendor.label,
             model_id=settings.model_id,
             base_url=settings.base_url,
+            address_from=_address_from(settings),
             compatible=settings.provider == "openai-compatible",
             key_advice=self._vendor.key_advice,
             advice=settings.advice,
@@ -136,6 +138,15 @@ class _Connection:
     loop: asyncio.AbstractEventLoop
     http: AsyncClient
     backend: Backend
+
+
+def _address_from(settings: HostedSettings) -> str:
+    """What names the address of a model: the setting, or the variable that moves its vendor."""
+    vendor = settings.vendor
+    moved = moved_to(vendor.address_variable, vendor.address)
+    if moved is not None and is_same(settings.base_url or "", moved):
+        return vendor.address_variable
+    return setting("base_url")
 
 
 def where_note(settings: HostedSettings) -> str:

@@ -1,7 +1,7 @@
 """Classification of failed requests: the error to raise, and whether to retry.
 
     temporary   rate limits, 5xx, timeouts, dropped connections, garbage -> retried, then ModelFault
-    permanent   wrong key, unknown model, no server, no quota, rejected request -> ModelUnusable
+    permanent   wrong key, address or model, no server, no quota, rejected request -> ModelUnusable
 
 An error that a server states in an answer with status 200 gets the verdict of the status it means.
 
@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from atari_vlm.errors import AtariVLMError, ModelFault, ModelUnusable, setting
 from atari_vlm.files.untrusted import storable
-from atari_vlm.models.hosted.answer_fields import StatedError, UnusableAnswer
+from atari_vlm.models.hosted.answer_fields import StatedError, UnusableAnswer, is_page
 from atari_vlm.models.hosted.deadline import Shortage, TooSlow
 from atari_vlm.models.hosted.network import ProxyFailed, certificates_from
 from atari_vlm.models.hosted.redaction import Secrets
@@ -58,6 +58,8 @@ class ErrorContext:
     """How to give a key, e.g. "Set OPENAI_API_KEY or pass api_key."."""
     base_url: str | None = None
     """The address the user gave; None for the vendor's own."""
+    address_from: str = setting("base_url")
+    """What sets that address: the setting, or an environment variable."""
     compatible: bool = False
     """Whether it is the user's OpenAI-compatible server."""
     advice: str = ""
@@ -164,13 +166,36 @@ def _key(error: Exception, context: ErrorContext) -> Failure:
     )
 
 
+def _wrong_address(error: Exception, context: ErrorContext) -> Failure:
+    """A server that does not do what it is asked for, and will not do it later."""
+    advice = ""
+    if context.base_url is not None:
+        slash = context.compatible and not context.base_url.rstrip("/").endswith("/v1")
+        usual = " (it usually ends in /v1)" if slash else ""
+        advice = f" Correct {context.address_from}{usual}, then give the same command to continue."
+    return _unusable(
+        f"{context.name} does not answer such requests ({_status(error)}), and will not later."
+        f"{advice}{_quote(error, context)}",
+        "server",
+    )
+
+
 def _unknown_model(error: Exception, context: ErrorContext) -> Failure:
     quote = _quote(error, context)
+    if is_page(getattr(error, "body", None)):
+        return _wrong_address(error, context)
     if context.compatible:
         return _unusable(
             f"{context.name} answered {_status(error)} for the model {context.model_id!r}. "
             f"{context.base_url}/models lists the models it serves; such an address usually ends "
             f"in /v1.{quote}",
+            "model",
+        )
+    if context.base_url is not None:
+        return _unusable(
+            f"{context.name} answered {_status(error)} for the model {context.model_id!r}: it has "
+            f"no such model, or it is not the address that {context.address_from} should name."
+            f"{quote}",
             "model",
         )
     advice = context.advice or "See `atari-vlm models` for others."
@@ -184,6 +209,8 @@ def _rejected(error: Exception, context: ErrorContext) -> Failure:
     status = getattr(error, "status_code", None)
     if status in (408, 409):  # a timeout or conflict on the server's side
         return _server_error(error, context)
+    if status in _WRONG_ADDRESS:
+        return _wrong_address(error, context)
     if status == 400 and "api key" in _message(getattr(error, "body", None)).lower():
         return _key(error, context)  # Google answers 400 to a wrong key
     return _unusable(
@@ -231,6 +258,8 @@ def _rate_limit(error: Exception, context: ErrorContext) -> Failure:
 
 
 def _server_error(error: Exception, context: ErrorContext) -> Failure:
+    if getattr(error, "status_code", None) in _WRONG_ADDRESS:
+        return _wrong_address(error, context)
     message = f"{context.name} failed ({_status(error) or 'no status'})."
     return Failure(
         ModelFault("server error", message + _quote(error, context)),
@@ -238,6 +267,9 @@ def _server_error(error: Exception, context: ErrorContext) -> Failure:
         retry_after=getattr(error, "retry_after", None),
     )
 
+
+_WRONG_ADDRESS = frozenset({405, 421, 501, 505, 506, 508, 510, 511})
+"""Statuses that say that the server is none of this kind; time does not heal them."""
 
 _Rule: TypeAlias = Callable[[Exception, ErrorContext], Failure]
 _RULES: dict[int, _Rule] = {
@@ -271,7 +303,7 @@ def _connection(error: Exception, context: ErrorContext) -> Failure:
     if getattr(error, "phase", None) == "connect":
         where = f"at {context.base_url}" if context.base_url else f"for {context.vendor}"
         advice = (
-            f"Start it, or correct {setting('base_url')}."
+            f"Start it, or correct {context.address_from}."
             if context.base_url
             else "Check the network, then give the same command to continue."
         )
@@ -283,8 +315,16 @@ def _connection(error: Exception, context: ErrorContext) -> Failure:
     if timed_out:
         return _timeout(error, context)
     reason = context.redact(_reason(error, timed_out))
+    if any(_is_no_http(cause) for cause in _causes(error)):
+        return _garbage(UnusableAnswer(f"it is no HTTP: {reason}"), context)
     message = f"{context.name} dropped the connection ({reason})."
     return Failure(ModelFault("connection", message), retryable=True, uncertain=True)
+
+
+def _is_no_http(error: BaseException) -> bool:
+    """Whether what came was not HTTP; an answer that was cut off was."""
+    kind = f"{type(error).__module__}.{type(error).__name__}"
+    return kind == "h11._util.RemoteProtocolError" and not re.match("peer closed", str(error))
 
 
 def _proxy(error: ProxyFailed, context: ErrorContext) -> Failure:

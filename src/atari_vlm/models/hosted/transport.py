@@ -194,6 +194,8 @@ def _refuse_redirect(request: httpx2.Request, response: httpx2.Response) -> NoRe
     try:
         target = request.url.join(storable(response.headers["location"]))
         where = without_secrets(str(target)) or "another address"
+        if target.scheme not in ("http", "https"):
+            where = "something that is no server"
     except (httpx2.InvalidURL, ValueError):
         where = "something that is no address"
     raise ModelUnusable(
