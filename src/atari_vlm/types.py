@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -127,8 +128,10 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         """Sum two usages; an unknown price makes the sum unknown."""
-        names = self.__slots__
-        return Usage(*(_both(getattr(self, name), getattr(other, name)) for name in names))
+        return Usage(*map(_both, _amounts(self), _amounts(other)))
+
+
+_amounts = attrgetter(*Usage.__slots__)
 
 
 def _count(things: Sequence[object], name: str) -> str:

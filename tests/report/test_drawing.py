@@ -17,7 +17,8 @@ from atari_vlm.errors import StoreError
 from atari_vlm.report import drawing as helping
 from atari_vlm.report.drawing import Film, drawing
 from atari_vlm.report.screens import pack_screens
-from atari_vlm.runs.playback import Recording, recording
+from atari_vlm.runs.playback import recording
+from atari_vlm.runs.replaying import Recording
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.settings import DEFAULTS
 from atari_vlm.trainer import VLMTrainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from contextlib import closing
 from pathlib import Path
@@ -107,6 +108,21 @@ def test_a_player_that_reads_ram_is_shown_as_one(tmp_path):
 
 
 @pytest.mark.browser
+def test_writing_a_page_leaves_the_garbage_collector_as_it_was(folder, tmp_path):
+    assert gc.isenabled()
+    write_replay(folder, tmp_path / "page.html")
+    assert gc.isenabled()
+    with pytest.raises(StoreError):
+        write_replay(folder, tmp_path / "page.html", episodes=[77])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        write_replay(folder, tmp_path / "page.html")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
 def test_the_candidates_of_a_search_are_shown_beside_its_choice(tmp_path, browser):
     trainer = VLMTrainer("pong", "iw-160", run_folder=tmp_path, max_decisions=5)
     path = write_replay(trainer.train(1).folder)

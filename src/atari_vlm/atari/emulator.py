@@ -9,6 +9,7 @@ a whole episode bit for bit.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import ale_py
@@ -106,6 +107,9 @@ class Emulator:
         self._pictures: dict[Pooling, Pooled] = {}
         self.film: deque[Pixels] | None = None
         """Where `play` puts every raw screen; None for nowhere."""
+        self.blank: Callable[[], Pixels] | None = None
+        """Gives the array, of the size of a screen, that `play` draws the next raw screen into;
+        None for a new one each time. Pictures are made of the last `RAW` of them."""
         self.height, self.width = ale.getScreenDims()
         self.reset(seed=0)
 
@@ -163,19 +167,23 @@ class Emulator:
             if film is not None:
                 film.append(ale.getScreen())
             if k >= first:
-                raw.append(ale.getScreen())
+                raw.append(ale.getScreen() if self.blank is None else self._drawn(self.blank()))
             if ale.game_over(with_truncation=False):
                 self._terminated = True
                 ends = k + 1
                 break
         if not raw:  # the game ended early in an interval of more than RAW frames
-            raw.append(ale.getScreen())
+            raw.append(ale.getScreen() if self.blank is None else self._drawn(self.blank()))
         # A short interval is pooled with the last frames of those before it.
         self._set_screens(*self._screens, *raw)
         self._last_action, self._stale, self._fresh = last, False, False
         self._lives = int(ale.lives())
         self.frame += ends
         return reward
+
+    def _drawn(self, blank: Pixels) -> Pixels:
+        self._ale.getScreen(blank)
+        return blank
 
     def _codes_of(self, action: int, frames: int, interval: int) -> list[int]:
         """ALE's code of the action for each frame of the interval."""

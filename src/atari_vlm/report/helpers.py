@@ -12,7 +12,7 @@ import json
 import mmap
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import IO, Any
@@ -24,8 +24,7 @@ from atari_vlm.atari.pooling import RAW, Pooling, pooling_of
 from atari_vlm.atari.pooling_many import pool_many
 from atari_vlm.errors import StoreError
 from atari_vlm.report.screens import pack_screens
-from atari_vlm.runs.playback import Recording, moments
-from atari_vlm.runs.settings import completed
+from atari_vlm.runs.replaying import Recording, moments
 from atari_vlm.runs.worker_processes import end_with
 from atari_vlm.types import Pixels
 
@@ -82,31 +81,66 @@ def _played(
     record: Recording, shown: int, shared: NDArray[np.uint8], slots: Iterator[int]
 ) -> Iterator[dict[str, Any]]:
     """What is in each slot that was filled, the last of an episode marked."""
-    pooling = pooling_of(completed(record.settings)["pool_frames"])
-    before: tuple[Pixels, ...] = ()
-    counts: list[int] = []
-    slot = next(slots)
-    for env in islice(moments(record, frame_stack=1, pool_frames="last"), shown):
-        height, width = env.emulator.height, env.emulator.width
-        new = _new(env.emulator.raw_screens, before)[-NEEDED[pooling] :]
-        before, size = env.emulator.raw_screens, height * width
-        about = {"pooling": pooling, "shape": (height, width)}
-        if (sum(counts) + len(new)) * size > SLOT:
-            yield {"slot": slot, "counts": counts, "end": False, **about}
-            slot, counts = next(slots), []
-        start = sum(counts)
-        for place, screen in enumerate(new, start):
-            shared[slot, place * size : (place + 1) * size] = screen.reshape(-1)
-        counts.append(len(new))
-    yield {"slot": slot, "counts": counts, "end": True, **about}
+    pooling = pooling_of(record.settings["pool_frames"])
+    played = islice(moments(record, frame_stack=1, pool_frames="last"), shown)
+    env = next(played)
+    slot = _Slot(shared, next(slots), env.emulator.screen(pooled=False).shape, NEEDED[pooling])
+    about = {"pooling": pooling, "shape": slot.shape}
+    for screen in env.emulator.raw_screens:
+        slot.blank()[:] = screen
+    slot.end_decision()
+    env.emulator.blank = slot.blank
+    for _ in played:
+        slot.end_decision()
+        if slot.full:
+            yield {"slot": slot.number, "counts": slot.counts, "end": False, **about}
+            slot.clear(next(slots))
+    yield {"slot": slot.number, "counts": slot.counts, "end": True, **about}
 
 
-def _new(screens: Sequence[Pixels], before: Sequence[Pixels]) -> Sequence[Pixels]:
-    """Those of the last raw screens that were not among the last ones before."""
-    for place in reversed(range(len(screens))):
-        if before and screens[place] is before[-1]:
-            return screens[place + 1 :]
-    return screens
+class _Slot:
+    """The slot that the screens of an episode are drawn into.
+
+    Args:
+        shared: all slots.
+        number: of the first one.
+        shape: (height, width) of a screen.
+        needed: how many of the last raw screens of a decision are kept.
+    """
+
+    def __init__(
+        self, shared: NDArray[np.uint8], number: int, shape: tuple[int, ...], needed: int
+    ) -> None:
+        self._shared, self.shape, self._needed = shared, shape, needed
+        self._most = SLOT // (shape[0] * shape[1])
+        self.clear(number)
+
+    def clear(self, number: int) -> None:
+        """Begin another slot."""
+        self.number, self.counts = number, list[int]()
+        used = self._shared[number, : self._most * self.shape[0] * self.shape[1]]
+        self._screens: Pixels = used.reshape(-1, *self.shape)
+        self._start = self._end = 0
+
+    def blank(self) -> Pixels:
+        """Where the next screen belongs."""
+        self._end += 1
+        screen: Pixels = self._screens[self._end - 1]
+        return screen
+
+    def end_decision(self) -> None:
+        """Keep the last screens that were drawn since this was called before."""
+        drawn = self._screens[self._start : self._end]
+        kept = min(len(drawn), self._needed)
+        if kept < len(drawn):
+            drawn[:kept] = drawn[-kept:].copy()
+        self.counts.append(kept)
+        self._start = self._end = self._start + kept
+
+    @property
+    def full(self) -> bool:
+        """Whether the screens of another decision may not fit."""
+        return self._end + RAW > self._most
 
 
 def _free_slots(pipe: int) -> Iterator[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -61,12 +62,28 @@ def write_replay(
             beside = ()
         runs = [opened.enter_context(closing(Run.read(each))) for each in beside]
         opened.enter_context(legible(run.folder / FILE))
+        opened.enter_context(_uncollected())
         shown = _shown(run, episodes, runs, MOST_DECISIONS)
         # Long episodes are drawn by other processes while this one reads what was said in them.
         films = [film for _, rows in shown for _, film in rows]
         draw = opened.enter_context(drawing(films))
         write(_replay(run, shown, draw), path)
     return path
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look at a million values again and again.
+
+    All of them are needed until the page is written, and none refers to itself.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def evaluations_of(run: Run) -> list[Path]:

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from atari_vlm.env import AtariVLMEnvironment
-from atari_vlm.errors import AtariVLMError, StoreError
+from atari_vlm.errors import StoreError
 from atari_vlm.runs.reader import RunReader
-from atari_vlm.runs.schema import FILE, legible
+from atari_vlm.runs.replaying import (
+    Recording,
+    check_playable,
+    environment_of,
+    moments,
+    replayable,
+)
 from atari_vlm.runs.settings import completed
 from atari_vlm.types import Call, Decision, Frame, Message, Observation, Trajectory
 
 
 def environment(settings: Mapping[str, Any]) -> AtariVLMEnvironment:
     """The environment that a run's settings describe."""
-    return AtariVLMEnvironment(
-        settings["game"],
-        frame_stack=settings["frame_stack"],
-        resize_shape=None,
-        frame_skip=settings["frame_skip"],
-        repeat_action_probability=settings["repeat_action_probability"],
-        pool_frames=completed(settings)["pool_frames"],
-        full_action_space=settings["full_action_space"],
-        max_frames=settings["max_frames"],
-        mode=settings.get("mode"),
-        difficulty=settings.get("difficulty"),
-    )
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What an episode is played again from: plain values, which another process can be sent."""
-
-    folder: str
-    """Of its run, for sentences."""
-    settings: Mapping[str, Any]
-    """Of its run."""
-    episode: int
-    seed: int
-    plays: Sequence[tuple[str, int, float | None]]
-    """The (action, frames, reward) of each decision; see `RunReader.plays`."""
+    return environment_of(completed(settings))
 
 
 def recording(run: RunReader, episode: int) -> Recording:
@@ -57,19 +36,8 @@ def recording(run: RunReader, episode: int) -> Recording:
     row = next((row for row in run.episodes() if row.episode == episode), None)
     if row is None:
         raise StoreError(f"{run.folder} has no episode {episode}.")
-    return Recording(str(run.folder), run.settings, episode, row.seed, run.plays(episode))
-
-
-@contextmanager
-def _replayable(folder: Path | str) -> Iterator[None]:
-    """Turn what a record that cannot be played causes into one StoreError."""
-    try:
-        with legible(Path(folder) / FILE):
-            yield
-    except StoreError:
-        raise
-    except AtariVLMError as error:  # a mode that the game does not have, an action after its end
-        raise StoreError(f"{folder} cannot be replayed: {error.message}") from error
+    settings = completed(run.settings)
+    return Recording(str(run.folder), settings, episode, row.seed, run.plays(episode))
 
 
 def observations(run: RunReader, episode: int) -> Iterator[Observation]:
@@ -78,46 +46,10 @@ def observations(run: RunReader, episode: int) -> Iterator[Observation]:
     Raises:
         StoreError: the episode cannot be played, or earns other rewards now than it did then.
     """
-    with _replayable(run.folder):
+    with replayable(run.folder):
         record = recording(run, episode)
     for env in moments(record):
         yield env.observe()
-
-
-def moments(record: Recording, **changed: Any) -> Iterator[AtariVLMEnvironment]:
-    """The environment, always the same one, before each recorded decision and after the last one.
-
-    Args:
-        record: of the episode.
-        changed: settings other than those of the run, which change what is seen only.
-
-    Raises:
-        StoreError: the episode cannot be played, or earns other rewards now than it did then.
-    """
-    with _replayable(record.folder):
-        env = environment({**record.settings, **changed})
-        env.begin(seed=record.seed, episode=record.episode)
-        yield env
-        for number, (action, frames, reward) in enumerate(record.plays):
-            _check_playable(record.folder, record.episode, env, number, action)
-            earned = env.advance(env.legal.index(action), frames)
-            if reward is not None and earned != reward:
-                raise StoreError(
-                    f"Episode {record.episode} in {record.folder} does not replay: decision "
-                    f"{number} earned {reward:.15g} then and {earned:.15g} now (recorded with "
-                    f"ale-py {record.settings.get('ale_py')})."
-                )
-            yield env
-
-
-def _check_playable(
-    folder: Path | str, episode: int, env: AtariVLMEnvironment, number: int, action: str
-) -> None:
-    if action not in env.legal:
-        raise StoreError(
-            f"Episode {episode} in {folder} does not replay: decision {number} is {action!r}, "
-            f"which {env.game.title} does not have. Choose another run."
-        )
 
 
 def recorded_decisions(
@@ -130,7 +62,7 @@ def recorded_decisions(
     """
     decisions = run.decisions(episode)
     for number, decision in enumerate(decisions):
-        _check_playable(run.folder, episode, env, number, decision.action)
+        check_playable(run.folder, episode, env, number, decision.action)
         if decision.frames > env.frame_skip:
             raise StoreError(
                 f"Episode {episode} in {run.folder} does not replay: decision {number} holds its "
@@ -161,7 +93,7 @@ def pictures(run: RunReader) -> Callable[[int, int], Frame]:
 def trajectory_for_learner(run: RunReader, episode: int) -> Trajectory:
     """An episode without frames and calls, as it is passed on from the session that plays it."""
     bare = run.trajectory(episode)
-    with _replayable(run.folder):
+    with replayable(run.folder):
         legal = environment(run.settings).legal
     return replace(
         bare,
