@@ -20,7 +20,7 @@ def test_what_the_prompt_says_of_an_action_may_be_said_behind_it(game):
     "words",
     [
         *("to catch the ball", "because waiting is too risky", "since staying here would be fatal"),
-        *("moving left", "the only safe way", "3 frames", "otherwise the shark would hit me"),
+        *("moving left", "the only safe way", "otherwise the shark would hit me"),
         *("the ball is near", "not RIGHT, because the ball comes from the left", "no ball in play"),
         *("nach links", "vers la gauche", "to avoid losing the ball", "index 3", "best option"),
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from atari_vlm.replies.explanations import explains, is_ruled_out
+from atari_vlm.replies.explanations import STATUS, explains, is_ruled_out
 
 _THINGS = re.compile(
     r"ball|paddle|brick|enem(?:y|ies)_|shark|diver|oxygen|alien|ghost|danger|threat|hazard|obstacle"
@@ -63,12 +63,12 @@ _CONDITION_KEYS = frozenset(
         r"\S+",
         """condition conditions precondition preconditions if when unless only_if only_when
         conditional conditional_on trigger timing time schedule after execute_when apply_when
-        depends_on""",
+        depends_on delay delayed_until until at start start_at wait_for""",
     )
 )
 _AT_ONCE = re.compile(
-    r"\W*(?:now|immediate(?:ly)?|always|none|true|yes|current|this|at once|asap|right away|n/?a"
-    r"|no|null|0)\b",
+    r"\W*(?:now|immediate(?:ly)?|always|none|true|yes|current|this|at once|asap|right away|n/?a|no"
+    r"|null|0|(?:this|current) (?:frame|step|turn|decision))\W*",
     re.I,
 )
 _NOTE_KEYS = frozenset({"note", "notes", "comment", "remark", "correction", "warning"})
@@ -84,6 +84,7 @@ _ANOTHER = re.compile(
     r"|player[ _-]?(?:2|b|two)|rival|adversary|prompt|example|previous|instructions?)\b",
     re.I,
 )
+_OTHER_TIME = re.compile(r"last|previous|prior|old|other|alternative|considered|reject")
 _HARMLESS = frozenset({"action", "frames", "reasoning", "actions", "name", "arguments"})
 """Keys of an ordinary answer."""
 _NONE = frozenset({"", "none", "null", "no", "n/a", "false", "nothing", "0", "no error", "ok"})
@@ -110,21 +111,25 @@ def _objects(key: str, item: Any) -> bool:
         return _denies(key, item)
     if key in ("confidence", "certainty", "probability"):
         return str(item).strip(" %") in ("0", "0.0", "0.00", "none", "zero")
-    if not isinstance(item, str):
-        return False
+    return isinstance(item, str) and _speaks_against(key, item)
+
+
+def _speaks_against(key: str, item: str) -> bool:
+    """Whether the words of a key reject the answer, put it off or make it depend on something."""
     if key in _STATUS_KEYS:
         return not _FINE_STATUS.match(item) and item.strip().lower() not in _NONE
     if key in _CONDITION_KEYS:
-        return not _AT_ONCE.match(item) and bool(item.strip())
+        return not _AT_ONCE.fullmatch(item) and bool(item.strip())
     if key in ("error", "errors", "rejection", "rejection_reason", "refusal_reason"):
         return item.strip().lower() not in _NONE
     if key in _KIND_KEYS or key in _NOTE_KEYS:
         return len(item) < 60 and is_ruled_out(item) and not explains(item)
-    return (
-        len(item) < 8
-        and item.strip().lower() in ("true", "false", "yes", "no")
-        and _denies(key, item.strip().lower() in ("true", "yes"))
-    )
+    if len(item) > 40:
+        return False
+    word = item.strip(" .!").lower()
+    if word in ("true", "yes", "false", "no"):
+        return _denies(key, word in ("true", "yes"))
+    return bool(STATUS.fullmatch(word)) and not _OTHER_TIME.search(key)
 
 
 def _denies(key: str, item: bool) -> bool:

@@ -27,22 +27,33 @@ _CONDITION = re.compile(
 )
 _OFFERS = re.compile(
     r"\b(?:let me know|feel free|tell me|would you (?:like|prefer)|if you(?:'d| would)?"
-    r" (?:want|prefer|like|need)|just (?:ask|say)|happy to)\b",
+    r" (?:want|prefer|like|need)|just (?:ask|say)|happy to|considered"
+    r"|(?:other|alternative|rejected|discarded) (?:options?|actions?|moves?|choices?))\b",
     re.I,
 )
-"""What the next answer could be, as the reader likes."""
+"""What the answer could have been, or could be next, as the reader likes."""
 _DESCRIBES = re.compile(
     r"[ ](?:would|will|leads?|is|was|might|could|has|puts?|risks?|goes|runs?|misses|brings|takes"
     r"|moves?|means)\b(?![ ](?:the|my)[ ](?:\w+[ ])?(?:move|answer|action|choice|one|way|play)\b)",
     re.I,
 )
 """A statement on an action, behind its name."""
+_NOT_GOOD = (
+    "not (?:an? |the |very |so |really )?(?:good|wise|safe|legal|valid|allowed|right|correct)"
+)
 _VERDICT = re.compile(
-    r"""^[\W]{0,6}(?:(?:this|that|it|which)(?:'s|[ ](?:is|was|would|will|has|gets|might|may|could))?
-    (?:[ ](?:be|been|a|an|the|too|really|clearly|simply|very|just|now)){0,3}[ ]
-    |(?:too|really|clearly|very|just|a|an)[ ]|(?=(?:\w+\W*){1,4}$))"""
-    + f"(?:{STATUS.pattern}|{HARM.pattern})".replace(" ", "[ ]"),
+    r"""^\W{0,6}(?:(?:this|that|it|which|the)(?:[ ](?:answer|action|move|choice|reply|json|line|plan
+        |option|decision|message|one))?(?:'s|[ ](?:is|was|would|will|has|gets|might|may|could))?
+        (?:[ ](?:be|been|a|an|the|too|really|clearly|simply|very|just|now)){0,3}[ ]
+    |(?:too|really|clearly|very|just|a|an)[ ]|(?=(?:\w+\W*){1,5}$))"""
+    + f"(?:{STATUS.pattern}|{HARM.pattern}|{_NOT_GOOD})".replace(" ", "[ ]"),
     re.I | re.VERBOSE,
+)
+"""A sentence that judges the answer before it: "Rejected.", "That would be fatal"."""
+_NO_ANSWER = re.compile(
+    r"^\W{0,6}(?:(?:this|that|it)(?:'s| is| was)? )?(?:(?:just|only|merely|as|an?|the|my) ){0,3}"
+    r"(?:examples?|placeholder|draft|template|guess|test|joke|sample|demo)\W*$",
+    re.I,
 )
 _OF_SOMETHING_ELSE = re.compile(
     r"\b(?:previous\w*|earlier|former\w*|examples?|last|but|prompt)\b|:", re.I
@@ -60,7 +71,9 @@ _BAD = re.compile(
 )
 _DISAGREES = re.compile(
     r"\b(?:I disagree|that (?:is|was|would be) (?:wrong|a mistake|not)"
-    r"|(?:do not|don't) do (?:that|it|this)|not sure"
+    r"|(?:do not|don't|never) (?:do|execute|play|use|send|press|take|follow|run|perform|apply"
+    r"|submit)"
+    r" (?:that|it|this)|not sure"
     r"|(?:disregard|ignore) (?:that|this|it|my|the (?:json|above|answer|action|reply|message|line))"
     r"|I (?:hereby )?(?:withdraw|retract|revoke|take (?:it|that|this) back)|I mixed up"
     r"|that(?:'s| is| was) what (?!I\b|we\b)\w+)\b",
@@ -94,13 +107,20 @@ def is_taken_back(tail: str, action: str) -> bool:
     for sentence in _SENTENCE.split(tail):
         if action != "NOOP" and _WAITS.search(sentence[:200].strip()):
             return True
-        if _VERDICT.match(sentence[:160]) and not _OF_SOMETHING_ELSE.search(sentence):
+        if _judges(sentence[:160]):
             return True
         names = list(NAMES.finditer(sentence))
         seen += len(names)
         if seen > _MOST_NAMES or any(_opposes(sentence, name, action) for name in names):
             return True
     return False
+
+
+def _judges(sentence: str) -> bool:
+    """Whether a sentence behind an answer rejects it as a whole."""
+    if _NO_ANSWER.match(sentence):
+        return True
+    return bool(_VERDICT.match(sentence)) and not _OF_SOMETHING_ELSE.search(sentence)
 
 
 def _is_wordless(text: str) -> bool:

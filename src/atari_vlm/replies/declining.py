@@ -22,7 +22,7 @@ _DECLINES = re.compile(
     |\b(?:beyond|outside|against)[ ](?:of[ ])?(?:what[ ]I|my|our)\b
     |\b(?:not[ ])?something[ ]I(?:'m|[ ]am|[ ]can|[ ]will|[ ]would|[ ]do|[ ]have)?[ ]?
         (?:n't|not|cannot|have[ ]to|refuse|decline)
-    |\b(?:count|leave)[ ]me[ ]out\b|\bno,?[ ]thank(?:s|[ ]you)\b
+    |\bnot[ ]something[ ]I\b|\b(?:count|leave)[ ]me[ ]out\b|\bno,?[ ]thank(?:s|[ ]you)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )

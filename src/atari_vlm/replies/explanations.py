@@ -66,7 +66,8 @@ _PRAISE = (
     "|preferred|chosen|selected|legal|valid|allowed|necessary|needed|required|urgent|now"
     "|immediately|right away|at once|nothing|no-?op|idle|unchanged|same|still|steady|definitely"
     "|sure|certain|certainly|confident|high confidence|easy|quickly|slowly|briefly|tap|only"
-    "|no (?:movement|need to move|action|input|change|button)|both at once|faster return"
+    "|no (?:movement|need to move|action|input|change|button)|(?:no|low|little|less) (?:risk"
+    "|danger|threats?)|both at once|faster return"
     "|please|thanks|enough|sufficient"
 ).replace(" ", "[ ]")
 _EXPLAINS = re.compile(
@@ -79,10 +80,9 @@ _EXPLAINS = re.compile(
        |(?:(?:the|my|a|this|is|very|most|only|still|that|it|it's|should|will|be|that's|looks
        |seems)[ ]){{0,4}}(?:{_PRAISE})\b
        |(?:index|number|action|option|id|no\.|\#)?[ ]?[=:]?[ ]?[0-9]{{1,4}}[ ]?(?:$|[.,;)]|px
-       |pixels?|frames?|steps?|ticks?|x\b)
-       |[+][ ]?[0-9]|x[ ]?[0-9]|[0-9]+[ ]?x\b|confidence[ ]?[=:][ ]?(?:high|very[ ]high|0?\.[5-9]
-       |1\b|[5-9][0-9])
-       |not[ ](?:{CHORD}|(?:going|moving|pressing|to)\b)
+       |pixels?)
+     |[+][ ]?[0-9]|confidence[ ]?[=:][ ]?(?:high|very[ ]high|0?\.[5-9]|1\b|[5-9][0-9])
+     |not[ ](?:{CHORD}|(?:going|moving|pressing|to)\b)
        |(?:without|no|not|do[ ]not|don't)[ ](?:FIRE|firing|shooting|shots?|(?:{_THINGS})\b))
      |\b(?:{_THINGS}|{_PLACES})\b
      |[^\x00-\u02ff]""",

@@ -45,6 +45,12 @@ _NOT_THIS = re.compile(
     r"|上一|之前|前回|例|可用|合法)",
     re.I,
 )
+_EXAMPLE = re.compile(
+    r"\b(?:for example|for instance|(?:in|dans|im|en|no|nel|in het) (?:the |your |l'|el |o |l'"
+    r"|het )?"
+    r"(?:example|prompt|manual|beispiel|exemple|ejemplo|exemplo|esempio|voorbeeld))\b",
+    re.I,
+)
 _CLAUSE = re.compile(r"[\n.;!?>,]")
 _BRACKETS = re.compile(rf"[ ]{{0,2}}\((?!{CHORD}\))(?P<words>[^()\n]{{1,240}})\)", re.I)
 _GOES_ON = re.compile(
@@ -87,13 +93,19 @@ def introduces(label: re.Match[str], text: str) -> bool:
         if doubted:
             raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
         return True
-    if _NOT_THIS.search(sentence):
+    if _NOT_THIS.search(sentence) or _EXAMPLE.search(_on_its_line(label, text)):
         return False
     if label["word"].isupper() or not label["word"].isascii():
         if doubted:
             raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
         return True
     return bool(_ALLOWED_BEFORE.fullmatch(before))
+
+
+def _on_its_line(label: re.Match[str], text: str) -> str:
+    """The words before a label in its sentence."""
+    before = text[max(0, label.start() - 160) : label.start()].rpartition("\n")[2]
+    return re.split(r"[.!?;]", before)[-1]
 
 
 def _before(label: re.Match[str], text: str) -> str:

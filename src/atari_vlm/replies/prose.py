@@ -157,6 +157,8 @@ def parse_last_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
     answer = grammar.only(tail)
     if not (answer and answer.name) or _NOT_NOW.search(head):
         return None
+    if _LABELLED.search(head + ":"):  # a label that introduces no answer: "Enemy action: LEFT x2"
+        return None
     if not answer.n and not (_DEED.match(head) and "\n" not in text.strip()):
         return None
     if not all(same_action(other[0], answer.name) for other in NAMES.finditer(text)):
