@@ -128,6 +128,10 @@ class ModelUnusable(AtariVLMError):
         self.what = what
 
 
+class NoSuchFolder(ModelUnusable, UnknownName):
+    """A model was named by a folder that is not there."""
+
+
 class CannotPlay(ModelUnusable, UnknownName):
     """The player can play other games, but not this one."""
 
@@ -207,5 +211,11 @@ def unknown(
 
 
 def missing_extra(what: str, package: str, extra: str) -> MissingExtra:
-    """A MissingExtra with the exact command that installs the package."""
-    return MissingExtra(f"{what} needs {package}. Run: pip install 'atari-vlm[{extra}]'")
+    """A MissingExtra with the command that installs the package."""
+    return MissingExtra(f"{what} needs {package}. {install_advice(extra)}.")
+
+
+def install_advice(extra: str) -> str:
+    """How an extra is installed, as the README says it; without a full stop."""
+    command = f"pip install -c constraints.txt -e '.[{extra}]'"
+    return f"Where you cloned this project, run: {command}"

@@ -114,7 +114,6 @@ FAILURES = (
     "No server answers at",
     "no response cache at c",
     "Cannot use",
-    "There is no folder",
 )
 """Messages of what was tried and failed (exit code 1), not of bad names and settings (2)."""
 

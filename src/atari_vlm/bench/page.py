@@ -63,14 +63,18 @@ def write_bench_page(out: Path, report: Callable[[str], None] = lambda line: Non
 
 def is_bench(folder: Path) -> bool:
     """Whether a folder holds the runs of a bench rather than one run."""
-    return not Run.exists(folder) and any(folder.glob("*/*/run.sqlite"))
-
-
-def is_game_of_bench(folder: Path) -> Path | None:
-    """One of the runs in a folder that holds those of one game of a bench; None if it does not."""
     if Run.exists(folder):
-        return None
-    return next((path.parent for path in sorted(folder.glob("*/run.sqlite"))), None)
+        return False
+    cells = (path.parent for path in folder.glob("*/*/run.sqlite"))
+    return any(not Run.exists(cell.parent) for cell in cells)  # a training holds its evaluations
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs in a folder that is no run itself, the newest last."""
+    if Run.exists(folder):
+        return []
+    files = sorted(folder.glob("*/run.sqlite"), key=lambda path: path.stat().st_mtime)
+    return [path.parent for path in files]
 
 
 def _is_old(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from atari_vlm.cli.console import comma_separated, console, print_line
 from atari_vlm.cli.flags import with_options
+from atari_vlm.cli.places import check_places
 from atari_vlm.errors import RunInvalid, setting
 
 
@@ -43,6 +44,7 @@ def bench(
     out: Annotated[
         Path, typer.Option(help="Folder for the runs and the results; it may hold other benches.")
     ] = Path("bench"),
+    api_key: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Play every game with every player in the same settings; the same command continues.
 
@@ -54,12 +56,14 @@ def bench(
     from atari_vlm.cli.bench_table import print_bench
 
     players = comma_separated(models) + (BASELINES if baselines else ())
+    check_places({**options, "out": out})
     settings = BenchSettings(
         games=named_games(games),
         players=tuple(dict.fromkeys(players)),
         episodes=episodes,
         out=out,
         processes=processes,
+        api_key=api_key,  # refused, with what to do instead
         **options,
     )
     cells, error = play_bench(settings, lambda line: print_line(console, line))

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from atari_vlm.cli.console import comma_separated, console, print_line
+from atari_vlm.cli.places import check_places
 
 
 def collect(
@@ -26,6 +27,7 @@ def collect(
     from atari_vlm.atari.games import get_game
     from atari_vlm.learning.distill.collection import CollectSettings, collect_dataset
 
+    check_places({"out": out})
     settings = CollectSettings(
         games=tuple(get_game(name).name for name in comma_separated(games)),
         decisions=decisions,
@@ -83,6 +85,7 @@ def distill(
     from atari_vlm.learning.distill.run import distill as run_distillation
     from atari_vlm.learning.distill.settings import DistillSettings, Precision
 
+    check_places({"out": out})
     settings = DistillSettings(
         games=tuple(get_game(name).name for name in comma_separated(games)),
         minutes=minutes,

@@ -18,6 +18,7 @@ from atari_vlm.cli.console import (
 )
 from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.help import PROMPT
+from atari_vlm.cli.places import check_places
 from atari_vlm.players import EMBEDDED, Options, Player
 from atari_vlm.types import Charge, Step, Usage
 
@@ -54,6 +55,8 @@ def play(
     from atari_vlm.cli.scores import print_summary
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
+
+    check_places(options)
 
     def work() -> Summary:
         with LiveView(console, f"{game}, {model}", screen=screen) as view:
@@ -131,6 +134,7 @@ def train(
     ] = True,
 ) -> None:
     """Learn in context, evaluated before and after on seeds that are not trained on."""
+    check_places(options)
     options["use_in_context_learning"] = icl
     train_and_evaluate(game, model, episodes, evaluations, options, before=before)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from atari_vlm.cli.console import console, print_line, write_replay_page
+from atari_vlm.cli.places import check_places
 from atari_vlm.errors import InvalidSetting
 
 
@@ -27,19 +28,20 @@ def report(
 
     For the folder of a bench: a page with every cell, and the replay pages that it links to.
     """
-    from atari_vlm.bench.page import is_bench, is_game_of_bench, write_bench_page
+    from atari_vlm.bench.page import is_bench, runs_in, write_bench_page
+    from atari_vlm.bench.results import RESULTS
 
+    check_places({"out": out, "gif": gif}, files=("out", "gif"))
     if is_bench(run):
         if gif is not None or out is not None:
             raise InvalidSetting(f"{run} holds a bench; name the run of one of its cells.")
         page = write_bench_page(run, lambda line: print_line(console, line))
         print_line(console, f"Page: {page}")
         return
-    if game := is_game_of_bench(run):
-        raise InvalidSetting(
-            f"{run} holds the runs of one game of a bench: name one of them, such as {game}, or "
-            f"the bench, {run.parent}."
-        )
+    if runs := runs_in(run):
+        several = f"{len(runs)} runs" if len(runs) > 1 else "a run"
+        bench = f", or the bench, {run.parent}" if (run.parent / RESULTS).is_file() else ""
+        raise InvalidSetting(f"{run} holds {several}: name one, such as {runs[-1]}{bench}.")
     if gif is None:
         write_replay_page(run, out)
         return

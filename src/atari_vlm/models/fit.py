@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from atari_vlm.atari.pooling import DEFAULT
@@ -28,9 +29,12 @@ def check_game(model: Model, name: str, game: str) -> None:
     """
     games = model.games if isinstance(model, Specialised) else None
     if games is not None and game not in games:
+        near = "".join(
+            f" Did you mean {each!r}?" for each in get_close_matches(game, games, 1, 0.75)
+        )
         raise CannotPlay(
-            f"{name} was taught {', '.join(games)}, not {game}. Choose one of these games, "
-            "another model (`atari-vlm models`), or a baseline: random, noop."
+            f"{name} was not taught {game}.{near} It was taught {', '.join(sorted(games))}. Choose "
+            "one of these games, another model (`atari-vlm models`), or a baseline: random, noop."
         )
 
 

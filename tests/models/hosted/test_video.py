@@ -239,7 +239,7 @@ def test_a_missing_encoder_is_named_with_its_command_and_a_replay_needs_none(mon
         assert asyncio.run(answer("replay")) == recorded
     with pytest.raises(MissingExtra) as error:
         build_model("gemini", api_key=KEY, video=True)
-    assert "pip install 'atari-vlm[video]'" in str(error.value)
+    assert "pip install -c constraints.txt -e '.[video]'" in str(error.value)
     assert "video=False" in str(error.value)
 
 

@@ -116,7 +116,7 @@ def test_data_types_attention_and_threads_can_be_set(built, screens, form):
 
 def test_without_the_extra_the_command_to_install_it_is_named(built, monkeypatch):
     monkeypatch.setattr(checkpoint, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"pip install 'atari-vlm\[local\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -c constraints.txt -e '.\[local\]'"):
         LocalModel(str(built("idefics3")))
 
 

@@ -18,7 +18,7 @@ from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, colle
 from atari_vlm.learning.distill.dataset_card import write_dataset_card
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader
-from atari_vlm.learning.distill.shards import open_shard, remove_drafts, write_shard
+from atari_vlm.learning.distill.shards import arrow_modules, open_shard, remove_drafts, write_shard
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.runs.schema import locked
 from atari_vlm.runs.worker_processes import Ended, Tell, Workers
@@ -87,10 +87,12 @@ def collect_dataset(settings: CollectSettings, report: Report = print) -> Collec
     """Play the shards that the folder lacks. A second call continues a killed collection.
 
     Raises:
+        MissingExtra: pyarrow is not installed.
         ModelUnusable: the student's weights are missing, damaged or of other games.
         StoreError: the folder holds other data, or cannot be read or written.
     """
     digest = _student_digest(settings)
+    arrow_modules()
     try:
         settings.out.mkdir(parents=True, exist_ok=True)
         with locked(settings.out):

@@ -185,7 +185,7 @@ def remove_drafts(folder: Path) -> None:
 
 
 def _write_rows(file: Any, rows: Iterator[Row], header: ShardHeader) -> int:
-    arrow, parquet = _arrow()
+    arrow, parquet = arrow_modules()
     schema = _schema(header)
     decisions = 0
     with parquet.ParquetWriter(
@@ -234,7 +234,7 @@ _TYPES = {
 
 
 def _schema(header: ShardHeader) -> Any:
-    arrow, _ = _arrow()
+    arrow, _ = arrow_modules()
     special = {
         "bool": arrow.bool_(),
         "image": arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())]),
@@ -255,7 +255,8 @@ def _schema(header: ShardHeader) -> Any:
     return arrow.schema(columns, metadata=notes)
 
 
-def _arrow() -> tuple[Any, Any]:
+def arrow_modules() -> tuple[Any, Any]:
+    """Pyarrow and its part for parquet files. Raises MissingExtra without them."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -285,7 +286,7 @@ def _opened(path: Path, plans: int | None) -> Iterator[Any]:
         with path.open("rb") as file:
             if other := placeholder(file.read(HEAD)):
                 raise ValueError(f"it {other}")
-        with _arrow()[1].ParquetFile(
+        with arrow_modules()[1].ParquetFile(
             path,
             page_checksum_verification=True,
             thrift_string_size_limit=16 * 2**20,

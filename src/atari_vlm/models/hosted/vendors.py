@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from atari_vlm.errors import MissingExtra, ModelUnusable, missing_extra, setting
+from atari_vlm.errors import ModelUnusable, missing_extra, setting
 from atari_vlm.models.hosted.dialects import get_dialect
 from atari_vlm.models.hosted.message_conversion import ImageMetadata
 from atari_vlm.options import Key
@@ -63,7 +63,7 @@ class Vendor:
     package: str
     """The import name of its client."""
     extra: str
-    """The extra of atari-vlm that installs the client; empty for the base install."""
+    """The extra of atari-vlm that installs the client."""
     connect: Callable[[Endpoint], Backend]
     effort_settings: Callable[[Effort], dict[str, Any]]
     """The request settings for an effort, which also ask for the reasoning text."""
@@ -112,11 +112,7 @@ class Vendor:
         try:
             import_module(self.package)
         except ImportError:
-            package = self.package.replace(".", "-")
-            if self.extra:
-                raise missing_extra(name, package, self.extra) from None
-            message = f"{name} needs {package}. Run: pip install {package}"
-            raise MissingExtra(message) from None
+            raise missing_extra(name, self.package.replace(".", "-"), self.extra) from None
 
 
 def _openai(endpoint: Endpoint) -> Backend:
@@ -266,7 +262,7 @@ VENDORS: dict[Provider, Vendor] = {
         key_variables=("OPENAI_API_KEY",),
         needs_key=True,
         package="openai",
-        extra="",
+        extra="openai",
         connect=_openai,
         effort_settings=_openai_effort,
         takes_temperature=_openai_temperature,
@@ -308,7 +304,7 @@ VENDORS: dict[Provider, Vendor] = {
         key_variables=("ATARI_VLM_API_KEY",),
         needs_key=False,
         package="openai",
-        extra="",
+        extra="openai",
         connect=_compatible,
         effort_settings=_no_effort,  # set by the dialect
         image_metadata=_openai_image,

@@ -19,7 +19,7 @@ import numpy as np
 
 from atari_vlm.atari import images
 from atari_vlm.costs.prompt_tokens import newest_screens
-from atari_vlm.errors import MissingExtra, ModelUnusable, setting
+from atari_vlm.errors import MissingExtra, ModelUnusable, install_advice, setting
 from atari_vlm.types import Frame, Pixels, Prompt
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def check_encoder(name: str) -> None:
         Codec(CODEC, "w")
     except (ImportError, ValueError):  # ValueError: built without this encoder
         raise MissingExtra(
-            f"To show {name} a video needs av with an H.264 encoder. Run: pip install "
-            f"'atari-vlm[video]', or show pictures ({setting('video', 'False')})."
+            f"To show {name} a video needs av with an H.264 encoder. "
+            f"{install_advice('video')}. Or show pictures ({setting('video', 'False')})."
         ) from None
 
 

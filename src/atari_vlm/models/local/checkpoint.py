@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from atari_vlm.errors import ModelUnusable, missing_extra, setting
+from atari_vlm.errors import ModelUnusable, NoSuchFolder, missing_extra, setting
 from atari_vlm.files.paths import is_folder, typed_path
 from atari_vlm.models.embedded.checkpoints import checkpoints
 from atari_vlm.models.local import remote_code
@@ -47,13 +47,10 @@ def find_checkpoint(source: str, trust: str | None = None) -> Checkpoint:
         ModelUnusable: there is no checkpoint, or it is no image-text-to-text model.
         InvalidSetting: `trust` names another model, or no commit.
     """
-    for package in PACKAGES:
-        if find_spec(package) is None:
-            raise missing_extra(f"The local model {source}", package, "local")
     commit = remote_code.trusted_commit(source, trust)
-    folder = typed_path(source)
+    folder: Path | None = None
     if is_folder(source):
-        folder, *others = checkpoints(folder)
+        folder, *others = checkpoints(typed_path(source))
         if others:
             raise ModelUnusable(
                 f"{source} holds several checkpoints; name one of them: {folder}, "
@@ -61,13 +58,20 @@ def find_checkpoint(source: str, trust: str | None = None) -> Checkpoint:
             )
         name = folder.resolve().name
     elif _looks_like_a_path(source):
-        raise ModelUnusable(f"There is no folder {source}.")
-    else:
+        raise NoSuchFolder(f"There is no folder {source}.")
+    _check_installed(source)
+    if folder is None:
         folder, name = download(source, revision=commit), source
     check_files(folder)
     if commit is not None:
         return Checkpoint(folder, name, _check_remote_code(folder, name), remote_code=True)
     return Checkpoint(folder, name, _check_model_type(folder, name))
+
+
+def _check_installed(source: str) -> None:
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            raise missing_extra(f"The local model {source}", package, "local")
 
 
 def _looks_like_a_path(source: str) -> bool:
