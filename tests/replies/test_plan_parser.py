@@ -292,7 +292,7 @@ def test_a_negated_or_past_action_is_a_fault(text):
         ('{"action": "LEFT", "frames": NaN}', "no number of frames"),
         ('{"action": "LEFT x2", "frames": 3}', "two different numbers of frames"),
         ("ACTION: LEFT for 2 seconds", "not clear which action"),
-        ("ACTION: LEFT for a few frames", "not clear which action"),
+        ("ACTION: LEFT for several frames", "not clear which action"),
         ("Two frames will do, that is 2 frames: I will press LEFT.", "for how many frames"),
         ("{" * 600 + '{"action": "LEFT"}', "too many braces"),
     ],

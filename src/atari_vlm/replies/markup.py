@@ -22,11 +22,13 @@ _INLINE = re.compile(
 _FRAMES_TAG = re.compile(r"<(?:frames|duration)>([^<>\n]{1,20})(?:</\w{1,12}>)?", re.I)
 _CLOSED = re.compile(r"</(?:action|answer|output|decision|move|choice)>", re.I)
 _CALL = re.compile(
-    r"""^(?P<before>[ ]{0,8}(?:\w{1,12}\.)?)
-    (?P<verb>play|act|action|move|press|step|choose|choose_action|take_action|select|select_action
+    r"""^[ ]{0,8}(?:print\(|\[)?(?:\w{1,12}\.)?
+    (?:\w{1,30}(?:\.call)?(?=\([ ]?action[ ]?[=:])
+        |play|act|action|move|press|step|choose|choose_action|take_action|select|select_action
         |perform|execute|do_action|play_action|send_action)
     \([ ]?(?:action[ ]?[=:][ ]?)?["']?(?P<name>[A-Za-z_+ -]{1,24}|[0-9]{1,3})["']?
-    (?:[ ]?,[ ]?(?:(?:frames|duration|n)[ ]?[=:][ ]?)?(?P<n>[0-9]{1,6}))?[ ]?\)[ ;]{0,2}$""",
+    (?:[ ]?,[ ]?(?:(?:frames|duration
+        |n)[ ]?[=:][ ]?)?["']?(?P<n>[0-9]{1,6})["']?)?[ ]?\)[\]);\x20]{0,3}$""",
     re.I | re.M | re.VERBOSE,
 )
 _DICT = re.compile(r"\A\s{0,9}dict\((?=[^(){}]{1,400}\)\s{0,9}\Z)")
@@ -36,8 +38,46 @@ _LATEX = re.compile(r"\\(?:text|textbf|texttt|mathrm|mathbf)\{([^{}\n]{0,80})\}"
 _QUOTES = str.maketrans("`$", "' ")
 
 
+_DIALECT = re.compile(r"<\|?\w{0,12}\|?(?:parameter|arg|arg_key|argument|param)\b", re.I)
+_CALLED = re.compile(
+    r"</?\|?\w{0,12}\|?(?:[\w-]{1,20}:)?(?:function_calls|tool_calls?|function|invoke|tool_use|call)\b[^<>\n]{0,80}>",
+    re.I,
+)
+"""The beginning or end of a call in XML: Qwen, Claude, MiniMax, DeepSeek, GLM."""
+_ARGUMENT = re.compile(
+    r"""<\|?\w{0,12}\|?(?:parameter|argument|param|arg)(?:=
+        |[ ]name=)["']?(?P<key>\w{1,30})["']?[^<>\n]{0,40}>
+        \s{0,9}(?P<value>[^<>]{0,4000}?)\s{0,9}</\|?\w{0,12}\|?(?:parameter|argument|param|arg)>
+    |<arg_key>\s{0,9}(?P<glm_key>\w{1,30})\s{0,9}</arg_key>
+        \s{0,9}<arg_value>\s{0,9}(?P<glm_value>[^<>]{0,4000}?)\s{0,9}</arg_value>""",
+    re.I | re.VERBOSE,
+)
+
+
+def _without_calls(text: str) -> str:
+    """The text with JSON in place of calls in XML: {"action": "LEFT", "frames": "2"}."""
+    parts = []
+    at = 0
+    for part in (*_CALLED.finditer(text), None):
+        end = part.start() if part else len(text)
+        inside = text[at:end]
+        found = [
+            (each["key"] or each["glm_key"], each["value"] or each["glm_value"] or "")
+            for each in _ARGUMENT.finditer(inside)
+        ]
+        rest = _ARGUMENT.sub(" ", inside) if found else inside
+        if _DIALECT.search(rest):  # an argument that does not end: JSON that does not either
+            rest = _DIALECT.sub('{"action": "', rest)
+        told = ", ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in found)
+        parts += [f"\n{{{told}}}\n" if told else "", rest]
+        at = part.end() if part else end
+    return "\n".join(parts)
+
+
 def unwrapped(text: str) -> str:
     """The text of a reply that is one JSON string or stands in quotation marks as a whole."""
+    if text.lstrip().startswith("<|"):
+        text = _TOKEN.sub("\n", text)
     for _ in range(2):
         bare = text.strip()
         if len(bare) < 3 or bare[0] not in "\"'" or bare[-1] != bare[0]:
@@ -59,6 +99,8 @@ def without_markup(text: str) -> str:
 
     A table becomes lines "action: LEFT"; a call such as play("LEFT", 3) becomes an ACTION line.
     """
+    if "<" in text and _DIALECT.search(text):
+        text = _without_calls(text)
     if "~~" in text or "<" in text or "[" in text:
         text = _STRUCK.sub(" ", text)
         text = _TOKEN.sub("\n", text)
@@ -76,9 +118,7 @@ def without_markup(text: str) -> str:
             text = "{" + text.strip()[5:-1] + "}"
     if "|" in text:
         text = _without_tables(text)
-    text = _without_latex(text)
-    if "`" in text or "$" in text:
-        text = text.translate(_QUOTES)
+    text = _without_latex(text).translate(_QUOTES)
     if "*" in text:
         text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text).replace("*", "")
     return re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text) if "_" in text else text

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import islice
 from typing import Literal
 
 from atari_vlm.replies.contradiction import NAMES, is_taken_back
+from atari_vlm.replies.english_clauses import (
+    DEED,
+    LOWER,
+    chooses,
+    is_weighed,
+    leads_up,
+    leaves_open,
+)
+from atari_vlm.replies.foreign_clauses import choice_in_clause
 from atari_vlm.replies.reply_grammar import (
-    CHORD,
     DURATION,
     NUMBERS,
     UNIT,
@@ -20,12 +29,10 @@ from atari_vlm.replies.reply_grammar import (
     same_action,
 )
 from atari_vlm.replies.words import (
-    CHOOSES_AFTER,
-    CHOOSES_BEFORE,
     ENGLISH_HEDGE,
     ENGLISH_NEGATION,
-    HEDGE,
     LABELS,
+    LATER,
     NEGATION,
 )
 from atari_vlm.types import Plan
@@ -37,43 +44,7 @@ _NOT_NOW = re.compile(
     r"|format)\b|n't\b",
     re.I,
 )
-_THING = (
-    r"(?:[ ](?:the|my)[ ](?:paddle|ship|player|sub(?:marine)?|car|cannon|gun|chicken|frog|stick"
-    r"|joystick))?"
-)
 _PRESS = r"(?:choose|press|pick|select|play|push|tap)"
-_MOVE = r"(?:move|go|steer|hold|shift)"
-_I_WILL = (
-    r"(?:I|we|I'll|we'll|I'd|I'm|let's|let[ ]me)(?:[ ](?:now|will|would|should|must|going[ ]to"
-    r"|am[ ]going[ ]to|(?:need|want|have)[ ]to)){0,2}"
-)
-_CHOOSES = re.compile(
-    rf"""(?:^(?:{_MOVE}|moving|going|pressing|choosing|selecting|now
-        |keep[ ](?:going|moving|pressing))
-        {_THING}
-    |(?:^|[,:;][ ]?|\b(?:and|so|then|now|therefore|thus|hence|please|just|simply|first|I|I'll|I'd|we
-        |will|should|must|would|let's|me|(?:need|have|want|going|time|best|move|action|plan|decision
-        |choice|it)(?:[ ](?:is|now|here))?[ ]to|is[ ]to)[ ]){_PRESS}
-    |\b(?:so|then|therefore|thus|hence|go(?:ing)?[ ]with
-    |(?:(?:action|answer|choice|decision|option)(?:[ ](?:here|now|chosen|selected
-            |to[ ]take|I[ ](?:will|would|should|must)[ ]take))?
-        |move(?=[ ](?:is|would|should|will)[ ]))
-        (?:[ ](?:is|(?:would|should|will)[ ]be))?
-        (?:[ ]to[ ]{_MOVE}{_THING})?
-    |{_I_WILL}[ ](?:{_MOVE}|do|use|perform|recommend|time[ ]to[ ]{_MOVE}){_THING}
-    |time[ ]to[ ]{_MOVE}|I(?:'ll|[ ]will|[ ]must|[ ]should))(?:[ ]to)?(?:[ ]the)?)
-    [ ,:]{{0,2}}["'(]{{0,2}}$""",
-    re.I | re.VERBOSE,
-)
-"""The end of the text before a name that is chosen."""
-_LOWER = re.compile(
-    rf"""(?:\b(?:{_I_WILL}|you[ ](?:should|must|need[ ]to))[ ]
-        (?:{_MOVE}|{_PRESS}){_THING}(?:[ ]to)?(?:[ ]the)?[ ](?P<name>{CHORD})
-      |(?:^|(?<=\n)|(?<=[.!][ ])){_MOVE}(?=[ ](?:the|my)[ ]){_THING}[ ]to[ ]the[ ](?P<told>{CHORD})
-      |\b{_I_WILL}(?<=will)[ ](?P<fire>fire))
-    (?=[.,!;\n]|$|[ ](?:to[ ][a-z]|for[ ]|so[ ]|because|since|now|x[0-9]))""",
-    re.I | re.VERBOSE,
-)
 _DOUBT = re.compile(
     r"""\b(?:against|wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|refuse
     |examples?|legal|possible|recent|prior|format|suggest\w*|wants?[ ]me|option[ ][0-9A-Z]|says?
@@ -114,30 +85,22 @@ _OPENING = re.compile(
 _MAIN = re.compile(r"[ ]*(?:I|we|I'll|I'd|let's|my|the (?:best|next|right))\b", re.I)
 _MY = re.compile(r"\b(?:I|we|please|under|never)\b", re.I)
 _SO = re.compile(
-    r"(?:[,;]|\band)[ ]{1,2}(?:so|therefore|thus|hence|then)\b|\b(?:therefore|hence)\b", re.I
+    r"(?:[,;]|\band)[ ]{1,2}(?:so|therefore|thus|hence|(?P<then>then))\b|\b(?:therefore"
+    r"|hence)\b",
+    re.I,
 )
-_REASON = re.compile(r",|\b(?:because|since|as|so|to|car|weil|porque|потому)\b|因为|因為", re.I)
+_REASON = re.compile(
+    r",|\b(?:because|since|as(?! (?:soon|long) as)|so(?! long as)|to|car|weil|porque|потому)\b"
+    r"|因为|因為",
+    re.I,
+)
 _FRAMES = re.compile(rf"\b(?:[0-9]+|{'|'.join(NUMBERS)}|few|some|several|many|more) ?{UNIT}", re.I)
-_STOP = re.compile(r"[.?\n;…]|!(?![^\W\d])")
+_STOP = re.compile(r"[.?\n…]|;(?! then\b)|!(?![^\W\d])")
 _OF_ACTION = re.compile(
     rf"\b(?:action|do|move|press|play|choose|choice|take|next|answer|so|final|{LABELS})\b|动|答|行",
     re.I,
 )
 _BULLET = re.compile(r"^(?:[\s>#•]|-(?=\s)){1,12}")
-
-_RULED_OUT = re.compile(
-    r"(?:\bnot(?: (?:go|press|move|to go|to press|to move|choose))?"
-    r"|\binstead of(?: going| pressing)?"
-    r"|\brather than(?: going| pressing)?|\bavoid(?:ing)?) $",
-    re.I,
-)
-
-_DEED = re.compile(
-    r"(?:shoot|move|go|dodge|rise|dive|wait|serve|launch|jump|chase|follow|intercept|climb|turn)\b"
-    r"[^.!?:]{0,60}$",
-    re.I,
-)
-"""A sentence that tells what to do, before a colon: "Shoot while rising: UPFIRE"."""
 
 _Meaning = Literal["chosen", "doubtful", "mentioned"]
 
@@ -159,7 +122,7 @@ def parse_last_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
         return None
     if _LABELLED.search(head + ":"):  # a label that introduces no answer: "Enemy action: LEFT x2"
         return None
-    if not answer.n and not (_DEED.match(head) and "\n" not in text.strip()):
+    if not answer.n and not (DEED.match(_STOP.split(head)[-1]) and "\n" not in text.strip()):
         return None
     if not all(same_action(other[0], answer.name) for other in NAMES.finditer(text)):
         return None
@@ -208,12 +171,15 @@ def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     if not mentions:
         return _parse_lower_case(grammar, text)
     if len(mentions) <= 20 and len({chord_of(each[0]) for each in mentions}) > 1:
-        mentions = [each for each in mentions if not _is_ruled_out(text, each)] or mentions
+        mentions = [
+            each for each in mentions if not is_weighed(*_around(text, each.start(), each.end()))
+        ] or mentions
     name = mentions[0][0]
     if len(mentions) > 20 or not all(same_action(mention[0], name) for mention in mentions):
         listed = ", ".join(dict.fromkeys(mention[0] for mention in mentions[:6]))
         raise UnclearReply(f"The reply names {listed} and does not say which is its final action.")
     action = grammar.named(name)
+    _check_numbers(grammar, text, mentions, action)
     meanings = [_meaning(text, mention) for mention in mentions]
     if "doubtful" in meanings or "chosen" not in meanings:
         raise UnclearReply(f"It is not clear whether the reply chooses {action}.")
@@ -228,9 +194,11 @@ def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
 
 def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     """Parse "I need to move left to catch the ball."."""
-    chosen = list(islice(_LOWER.finditer(text), 5))
+    chosen = list(islice(LOWER.finditer(text), 5))
     names = {
-        "".join((found["name"] or found["told"] or found["fire"]).lower().split())
+        "".join(
+            (found["name"] or found["told"] or found["fire"] or found["should"]).lower().split()
+        )
         for found in chosen
     }
     if len(names) != 1:
@@ -240,7 +208,7 @@ def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     action = grammar.named(names.pop())
     for found in chosen:
         before, after = _around(text, found.start(), found.end())
-        if _is_doubted(before + found[0], after, english=True):
+        if _is_doubted(before + found[0], after) or not leads_up(before):
             raise UnclearReply(f"It is not clear whether the reply chooses {action}.")
     _check_tail(text[chosen[-1].end() :], action)
     times = {n for found in chosen if (n := _duration(text, found.end()))}
@@ -248,6 +216,19 @@ def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
         raise UnclearReply(f"It is not clear for how many frames the reply holds {action}.")
     frames, note = grammar.frames(times.pop() if times else None)
     return ParsedPlan(Plan(action, frames), note)
+
+
+_NUMBERED = re.compile(r"(?<![\w.-])(?P<index>[0-9]{1,2})[ ]?[-:=.]?[ ]?[\"'(]{1,2}$")
+
+
+def _check_numbers(
+    grammar: ReplyGrammar, text: str, mentions: Sequence[re.Match[str]], action: str
+) -> None:
+    """Raise UnclearReply if the number before a name is another action's: "2 (LEFT)"."""
+    for mention in mentions:
+        number = _NUMBERED.search(text[max(0, mention.start() - 12) : mention.start()])
+        if number and grammar.numbered(int(number["index"])) != action:
+            raise UnclearReply(f"Number {number['index']} is not {action}.")
 
 
 def _check_tail(tail: str, action: str) -> None:
@@ -270,14 +251,19 @@ def _around(text: str, start: int, end: int) -> tuple[str, str]:
 def _meaning(text: str, mention: re.Match[str]) -> _Meaning:
     """What the sentence around a name says about it."""
     before, after = _around(text, mention.start(), mention.end())
-    native = CHOOSES_BEFORE.search(before) or CHOOSES_AFTER.match(after)
-    if _is_doubted(before, after, english=not native):
+    follows = after[_held(after) :]
+    if not before.isascii() and (foreign := choice_in_clause(before, follows)):
+        return foreign
+    english = _meaning_in_english(text, mention, before, after, follows)
+    return english if english == "chosen" else choice_in_clause(before, follows) or english
+
+
+def _meaning_in_english(
+    text: str, mention: re.Match[str], before: str, after: str, follows: str
+) -> _Meaning:
+    if _is_doubted(before, after):
         return "doubtful"
-    if native:
-        return "chosen"
     if _OPENING.match(before):
-        held = _DURATION.match(after)
-        follows = after[held.end() :] if held else after
         asked = text[max(0, mention.start() - 160) : mention.start()].rstrip(" \n\"'(")
         if asked.endswith("?") and not _OF_ACTION.search(_STOP.split(asked[:-1])[-1]):
             return "mentioned"
@@ -288,26 +274,26 @@ def _meaning(text: str, mention: re.Match[str]) -> _Meaning:
         return "mentioned"
     if _DOUBT_AFTER.match(after) or _DOUBT_BEFORE.search(before) or _OF_OTHERS.search(before):
         return "mentioned"
-    return "chosen" if _CHOOSES.search(before) else "mentioned"
+    if not chooses(before):
+        return "mentioned"
+    return "doubtful" if leaves_open(before, follows) else "chosen"
 
 
-def _is_ruled_out(text: str, mention: re.Match[str]) -> bool:
-    """Whether a name is negated right where it stands, beside another one: "LEFT, not RIGHT"."""
-    before, _ = _around(text, mention.start(), mention.end())
-    return bool(_RULED_OUT.search(before))
-
-
-def _is_doubted(before: str, after: str, *, english: bool) -> bool:
+def _is_doubted(before: str, after: str) -> bool:
     """Whether a sentence negates a name, leaves it open, or reports it."""
-    negation, hedge = (ENGLISH_NEGATION, ENGLISH_HEDGE) if english else (NEGATION, HEDGE)
-    if conclusion := _SO.search(before):  # "I cannot see the ball, so I press FIRE"
+    negation, hedge = ENGLISH_NEGATION, ENGLISH_HEDGE
+    conclusion = _SO.search(before)
+    if conclusion and not (conclusion["then"] and LATER.search(before[: conclusion.start()])):
+        # "I cannot see the ball, so I press FIRE"
         before = before[conclusion.start() :]
     head, _, clause = before.rpartition(",")
-    if english and _MAIN.match(clause) and not (hedge.search(head) or _MY.search(head)):
+    if _MAIN.match(clause) and not (hedge.search(head) or LATER.search(head) or _MY.search(head)):
         before = clause  # "Since the ball has not been served, I press FIRE"
     near, *rest = _REASON.split(after, maxsplit=1)
     doubted = any(
-        pattern.search(part) for pattern in (negation, hedge, _DOUBT) for part in (before, near)
+        pattern.search(part)
+        for pattern in (negation, hedge, LATER, _DOUBT)
+        for part in (before, near)
     )
     contrast = any(
         re.search(r"\b(?:but|not|or)\b", part, re.I) and negation.search(part) for part in rest
@@ -321,8 +307,19 @@ _ECHO = re.compile(r" ?\([^()\n]{1,80}\)")
 
 def _duration(text: str, start: int) -> str | None:
     """The duration right after a name in prose, if it has a "for", an "x" or a "frames"."""
+    found = _time(text, start)
+    told = found and (found["how"] or found["unit"] or found["n"].lower() in ("once", "twice"))
+    return found["n"] if found and told else None
+
+
+def _time(text: str, start: int) -> re.Match[str] | None:
     found = _DURATION.match(text, start)
-    if found is None:
-        echo = _ECHO.match(text, start)
-        found = _DURATION.match(text, echo.end()) if echo else None
-    return found["n"] if found and (found["how"] or found["unit"]) else None
+    if found is None and (echo := _ECHO.match(text, start)):
+        found = _DURATION.match(text, echo.end())
+    return found
+
+
+def _held(after: str) -> int:
+    """Where the words behind a name go on after its duration."""
+    found = _time(after, 0)
+    return found.end() if found else 0

@@ -58,14 +58,21 @@ class Answer:
 NUMBERS = {
     **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8},
     **{"nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "single": 1},
+    **{"once": 1, "twice": 2, "couple": 2, "few": 3, "thrice": 3},
 }
-UNIT = r"(?:frames?|fotogramas?|cuadros?|quadros?|кадр\w{0,3}|帧|幀|フレーム|프레임)"
+UNIT = (
+    r"(?:frames?|fotogramas?|cuadros?|quadros?|fotogrammi|klatk\w{1,2}|кадр\w{0,3}"
+    r"|帧|幀|フレーム|프레임)"
+)
 DURATION = rf"""
     [ ]{{0,2}}[,;|]?[ ]{{0,2}}(?P<paren>[(]?)[ ]?
-    (?P<how>(?:hold|held)(?:[ ]for)?|for|x|fur|pendant|durante|por|на|持续
-        |(?:frames?|duration)[ ]?[:=])?
-    [ ]{{0,2}}(?:an?[ ](?=single))?[<\[]?
-    (?P<n>-?[0-9]{{1,9}}(?:[.][0-9]{{1,6}})?|{"|".join(NUMBERS)})(?:[ ]?(?P<unit>{UNIT}|times|f))?
+    (?P<how>(?:hold|held)(?:[ ]for)?|for|over|during|x|fur|pendant|durante|por|per|на|持续|を|을|를
+        |(?:frames?|duration)[ ]?[:=])?(?:(?<=[or][rng])[ ](?:the|all|exactly|about|another
+        |only|just))?
+    (?:[ ](?:next|full|whole))?
+    [ ]{{0,2}}(?:an?[ ](?=single|few|couple))?[<\[]?
+    (?P<n>-?[0-9]{{1,9}}(?:[.][0-9]{{1,6}})?|{"|".join(NUMBERS)})(?:[ ]of)?
+    (?:[ ]?(?P<unit>{UNIT}|times|f|x))?
     (?![0-9A-Za-z]|[.][0-9]|[ ]?-[ ]?[0-9]|[ ](?:to|or)[ ][0-9])[ ]?[)>\]]?"""
 """Pattern of the time to hold an action: x3, for 3 frames, (two frames), `, 3`."""
 _DURATION = re.compile(DURATION, re.IGNORECASE | re.VERBOSE)
@@ -100,6 +107,20 @@ _COUNT = re.compile(
     r"(?:x|for)? ?(?:an? (?=single))?"
     rf"(-?[0-9]{{1,12}}(?:[.][0-9]{{1,12}})?|[a-z]{{3,6}}) ?(?:{UNIT}|x|f)?"
 )
+_AND = re.compile(
+    r"""(?P<lead>[\s("'\[<.{]{0,8}(?:(?:I'll|I|we|will|should|must|let's|please|action|move|moving|press|go|going|hold|fly|swim|steer)
+        (?:[ ]|:[ ]?)){0,4})(?P<diagonally>diagonally[ ](?:to[ ]the[ ])?)?
+    (?P<one>up|down|left|right)(?P<and>[ ,]{0,2}(?:and|&)[ ](?P<to>to[ ]the[ ])?(?P<two>left
+        |right|up|down))?
+    (?P<fire>[ ,]{1,2}(?:while[ ](?:also[ ])?(?:firing|shooting)|and[ ](?:also[ ])?(?:fire
+        |firing|shoot|shooting)
+        |with[ ](?:fire|firing)))?
+    (?P<both>[ ](?:together|diagonally|at[ ]once|simultaneously|at[ ]the[ ]same[ ]time))?
+    (?![\w-]|[ ](?:and|or|then|if|when)\b|[ ]?[,/|&][ ]?(?:fire|up|down|left|right|then)\b)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Parts of one action that are joined by words: "up and to the right while firing"."""
+_JOINS = re.compile(r"and |& |while |with ", re.IGNORECASE)
 _ARROWS = {
     **{"\u2190": "LEFT", "\u2191": "UP", "\u2192": "RIGHT", "\u2193": "DOWN"},
     **{"\u2196": "UPLEFT", "\u2197": "UPRIGHT", "\u2198": "DOWNRIGHT", "\u2199": "DOWNLEFT"},
@@ -139,7 +160,7 @@ class ReplyGrammar:
             told: whether the answer has a label, so that its name may be followed by what it does
                 or by another button: "RIGHT: paddle up", "RIGHT and FIRE", "UP without FIRE".
         """
-        text, shift = _without_arrow(text)
+        text, shift = _joined(*_without_arrow(text))
         found = _ANSWER.match(text)
         if found is None:
             return None
@@ -279,6 +300,18 @@ def _without_arrow(text: str) -> tuple[str, int]:
         return "", 0
     replaced = f"{name} {rest}" if rest else name
     return replaced, len(text) - len(replaced)
+
+
+def _joined(text: str, shift: int) -> tuple[str, int]:
+    """The text with UPRIGHTFIRE in place of "up and to the right while firing" at its beginning."""
+    found = _AND.match(text) if _JOINS.search(text) else None
+    if found is None or not (found["and"] or found["fire"]):
+        return text, shift
+    if found["and"] and not (found["to"] or found["fire"] or found["both"] or found["diagonally"]):
+        return text, shift  # it may be one after the other
+    name = found["one"] + (found["two"] or "") + ("fire" if found["fire"] else "")
+    name = found["lead"] + name.upper()
+    return name + text[found.end() :], shift + found.end() - len(name)
 
 
 def _letters(text: str) -> str:

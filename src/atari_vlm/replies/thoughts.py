@@ -178,10 +178,19 @@ def _follow_turn(marks: _Marks, mark: re.Match[str]) -> None:
     elif mark["role"]:
         if _THOUGHT.search(mark["role"]):
             marks.opens("channel", mark)
-    elif mark["channel"].lower() in ("final", "response", "answer"):
+    elif mark["channel"].lower() in ("final", "response", "answer") or _is_call(marks.text, mark):
         marks.closes_all(mark)
     else:
         marks.opens("channel", mark)
+
+
+_CALL = re.compile(r"\bto=(?:functions|tools?)\.\w")
+
+
+def _is_call(text: str, mark: re.Match[str]) -> bool:
+    """Whether a channel holds a call: <|channel|>commentary to=functions.play."""
+    around = text[max(0, mark.start() - 60) : mark.end() + 60]
+    return mark["channel"].lower() == "commentary" and bool(_CALL.search(around))
 
 
 def _follow_fence(marks: _Marks, mark: re.Match[str]) -> None:

@@ -23,12 +23,73 @@ def _spelled(words: str) -> str:
     return folded(words).replace(" ", "[ ]")
 
 
-LABELS = folded(
+_ANSWERS_ENGLISH = (
     "action|answer|choice|decision|decide|move|output|response|command|conclusion|verdict"
-    "|aktion|antwort|entscheidung|réponse|décision|acción|respuesta|decisión|ação|resposta|decisão"
-    "|azione|risposta|actie|antwoord|akcja|odpowiedź|eylem|cevap|действие|ответ|ход|решение"
-    "|行动|行動|动作|動作|操作|答案|回答|アクション|答え|행동|동작|답"
 )
+_ANSWERS = (
+    "aktion|antwort|entscheidung|zug|actie|antwoord|keuze|action|choix|réponse|décision|acción"
+    "|respuesta|decisión|elección|ação|resposta|decisão|escolha|azione|risposta|scelta|mossa|akcja"
+    "|odpowiedź|ruch|eylem|cevap|hamle|действие|ответ|ход|решение|выбор|åtgärd|handling|svar"
+    "|toiminto|vastaus|akce|odpověď|tah|akció|válasz|lépés|acțiune|acțiunea|răspuns|ενέργεια"
+    "|απάντηση|κίνηση|дія|відповідь|hành động|lựa chọn|câu trả lời|tindakan|aksi|jawaban|الإجراء"
+    "|الحركة|الجواب|القرار|कार्रवाई|क्रिया|उत्तर|एक्शन|פעולה|תשובה|การกระทำ|คำตอบ"
+)
+_BEST = (
+    "beste|gewählte|nächste|empfohlene|finale|endgültige|gekozen|volgende|aanbevolen|meilleure"
+    "|prochaine|mejor|próxima|melhor|migliore|prossima|najlepsza|wybrana|następna|bästa|bedste"
+    "|лучшее|лучший|выбранное|следующее|следующий|итоговое|итоговый|окончательный|en iyi|seçilen"
+)
+_CHOSEN = (
+    "escolhid[ao]|elegid[ao]|escogid[ao]|seleccionad[ao]|selecionad[ao]|recomendad[ao]|recommandée?"
+    "|choisie?|scelt[ao]|selezionat[ao]|consigliat[ao]|final|finale|correct[ao]|siguiente|seguinte"
+)
+_ANSWERS_CHINESE = "行动|行動|动作|動作|操作|答案|回答|选择|決定|决定|决策"
+_ANSWERS_JAPANESE = "アクション|答え|選択"
+_ANSWERS_KOREAN = "행동|동작|답|답변|액션|선택|결정"
+
+
+def _label_words() -> str:
+    """All labels, in groups by their first letter, so that a search tries only one of them."""
+    words = [
+        *(f"{best} (?:{_ANSWERS})" for best in _BEST.split("|")),
+        *(f"{answer}(?: (?:{_CHOSEN}))?" for answer in _ANSWERS.split("|")),
+        *_ANSWERS_ENGLISH.split("|"),
+        *(
+            f"{best}的?(?:最佳|最好|正确)?(?:{_ANSWERS_CHINESE})"
+            for best in (
+                "最终",
+                "最終",
+                "最后",
+                "最佳",
+                "最好",
+                "最优",
+                "我",
+                "下一步",
+                "推荐",
+                "所选",
+                "选定",
+            )
+        ),
+        *(
+            f"{best}(?:{_ANSWERS_JAPANESE}|行動)"
+            for best in ("最適な", "最善の", "最終", "最終的な", "次の", "選択した")
+        ),
+        *(
+            f"{best} ?(?:{_ANSWERS_KOREAN})"
+            for best in ("최종", "최선의", "최적의", "다음", "선택한")
+        ),
+        *f"{_ANSWERS_CHINESE}|{_ANSWERS_JAPANESE}|{_ANSWERS_KOREAN}".split("|"),
+    ]
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        plain = folded(word).replace(" ", "[ ]")
+        groups.setdefault(plain[0], []).append(plain[1:])
+    return "|".join(
+        f"(?-i:[{first.upper()}{first}])(?:{'|'.join(rest)})" for first, rest in groups.items()
+    )
+
+
+LABELS = _label_words()
 """Words that, before a colon, introduce an answer."""
 
 PLURAL_LABELS = folded(
@@ -59,6 +120,28 @@ _PERHAPS = (
 _PERHAPS_UNSPACED = "也许|或|可能|还是|還是|大概|如果|多分|かも|もし|아마|또는"
 _PERHAPS_OR_ANOTHER_WORD = "ou|si|o|se|of|als"
 
+LATER = re.compile(
+    r"""\b(?:later|soon|sooner|eventually|afterwards?|someday|tomorrow|shortly|ultimately
+    |(?<!for[ ])(?<!for[ ]the[ ])(?<!for[ ]my[ ])(?:next|following|subsequent|coming)[ ]
+      (?:\w+[ ])?(?:turns?|times?|frames?|rounds?|screens?|chance|opportunity|waves?|levels?|steps?
+      |decisions?|li(?:fe|ves)|seconds?|moments?|tick)(?![ ]is\b)
+    |in[ ](?:a|the|an?other|one|two|three|four|five|six|ten|some|[0-9]+|several)[ ](?:few[ ]
+    |next[ ])?
+      (?:moments?|seconds?|whiles?|bit|few|frames?|steps?|turns?|future|minute)
+    |(?:the|that|this)[ ](?:moment|instant|second|minute)[ ](?!to\b|is\b)[a-z]
+    |as[ ]soon[ ]as|as[ ]long[ ]as|so[ ]long[ ]as|by[ ]the[ ]time|in[ ]the[ ]event|in[ ]case
+    |at[ ](?:some[ ]point|the[ ]right|the[ ]last|a[ ]later|another)|(?:about|ready|prepared
+    |waiting)[ ]to
+    |wait(?:ing)?[ ](?:for|until|to|till)|(?:provided|assuming|given|supposing|granted)[ ]that
+    |depending|contingent|except[ ]when|were[ ](?:it|I|there|the)|had[ ](?:it|I|there|the)
+    |once(?=[ ](?:the|it|I|we|you|there|this|that|my|our|they|he|she|an?|all|every|again)\b)
+    |after(?![ ](?:all|\w*(?:analy|look|consider|review|see|observ|evaluat|assess|examin|think
+    |weigh)))
+    |used[ ]to|until[ ]then|(?:that|this|the)[ ]time|one[ ]day|when(?:ever)?|while[ ]?$|till[ ]then
+    |some[ ]other[ ]time|not[ ]yet|not[ ]now)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A word that puts a choice off, or makes it depend on something, in English prose."""
 ENGLISH_NEGATION = re.compile(rf"{_any(_NOT_ENGLISH)}|n't\b", re.IGNORECASE)
 """A word that turns a choice into its opposite, in English prose."""
 NEGATION = re.compile(
@@ -73,49 +156,16 @@ HEDGE = re.compile(
     re.IGNORECASE,
 )
 """The same in any of the languages."""
+_WAS = "was|were|war|waren|était|étaient|era|eran|foi|fue|fu|byla|bylo|była|был|была|было"
 DOUBT = re.compile(
     _any(
-        f"{_NOT_ENGLISH}|{_NOT}|{_PERHAPS_ENGLISH}|{_PERHAPS}",
+        f"{_NOT_ENGLISH}|{_NOT}|{_PERHAPS_ENGLISH}|{_PERHAPS}|{_WAS}",
         f"{_NOT_UNSPACED}|{_PERHAPS_UNSPACED}",
     )
     + r"|n't\b",
     re.IGNORECASE,
 )
 """Both, without words that mean something else in another language; before a label."""
-
-_CHOOSE = (
-    "ich (?:drücke|wähle|nehme|spiele|gehe|bewege mich|entscheide mich für|steuere)"
-    "(?: jetzt)?(?: nach)?|also|daher|deshalb|folglich|meine (?:aktion|wahl|antwort) ist"
-    "|(?:drücke|wähle|nehme|spiele) ich(?: jetzt)?"
-    "|je vais (?:choisir|appuyer sur|aller à)|(?:mon choix|l'action|ma réponse) est"
-    "|j'appuie sur|je (?:choisis|presse|joue|vais|prends|sélectionne)(?: à)?|donc|alors"
-    "|voy a (?:mover|presionar|pulsar|elegir|ir)(?: a| hacia)?|moveré a|elegiré|presionaré"
-    "|(?:mi|la) (?:acción|elección|respuesta) es"
-    "|vou (?:escolher|pressionar|apertar|mover)(?: para)?|(?:minha|a) (?:ação|escolha|resposta) é"
-    "|elijo|escojo|presiono|pulso|juego|selecciono|voy a|tomo|por lo tanto|así que|entonces"
-    "|escolho|pressiono|aperto|jogo|seleciono|vou para|portanto|então"
-    "|scelgo|premo|seleziono|vado a|quindi|perciò|ik (?:kies|druk op|ga naar)|dus"
-    "|wybieram|naciskam|więc|нажму|выберу|(?:мой|моё) (?:выбор|ответ|действие)"
-    "|выбираю|нажимаю|жму|поэтому|значит|следовательно|итак"
-)
-_CHOOSE_UNSPACED = (
-    "(?:选择|选|动作|行动|答案|操作)是|我(?:会|将|要)(?:选择|选|按)?|我?(?:选择|選擇|选|選|按下?|采取|採取|执行|執行)|因此|所以|よって|だから|したがって"
-    "|그래서|따라서"
-)
-CHOOSES_BEFORE = re.compile(
-    rf"""(?:(?:^|[\s,:;(]){_any(_CHOOSE)}|{folded(_CHOOSE_UNSPACED)})[ ,:]{{0,3}}["'(]{{0,2}}$""",
-    re.IGNORECASE,
-)
-"""The end of the text before a name that is chosen, in languages other than English."""
-
-CHOOSES_AFTER = re.compile(
-    folded(
-        r"[\"')]{0,2} ?(?:(?:jetzt )?(?:drücken|wählen|nehmen|spielen)\b(?=[.!]|$)"
-        r"|(?:を|に) ?(?:選|押|実行|決|します|しよう)|にします"
-        "|(?:를|을|로|으로) ?(?:선택|누르|누릅))"
-    )
-)
-"""The beginning of the text after a name that is chosen, in Japanese and Korean."""
 
 _NO = "no|nope|nah|nein|nee|non|não|niet|nie|нет"
 _CORRECTION = (
@@ -134,7 +184,11 @@ CORRECTS = re.compile(
           [ ]?[)!]?$
       |actually(?=[,.!:; -]{{1,2}}|$)|actuellement\b|hm+\b
       |(?:not|never)[ ]?(?:[,.!]|$)
-      |{folded("不对|不是|错了|不對|错|いや|違|아니")}
+      |that(?:'s|[ ]is|[ ]was)[ ]what[ ](?!I[ ]|we[ ])
+      |(?:doch|lieber|besser)[ ]nicht\b|en[ ]fait,?[ ]non|(?:mejor|melhor|meglio)[ ](?:no|nao
+      |di[ ]no)\b
+      |toch[ ]niet\b|jednak[ ]nie\b|лучше[ ]не\b|отмен|передумал
+      |{folded("不对|不是|错了|不對|错|算了|还是算|取消|撤回|いや|違|やっぱり|やはり|やめ|取り消|아니|취소|그만")}
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -200,6 +254,9 @@ _REFUSE_OTHER = r"""
     |完成|参与|处理|继续|帮)
    |(?:手伝い|応え|答え|対応|協力|応じ|支援|回答)(?:する[ことが]{0,3}|は|が|も|に)?[ ]?
     (?:でき(?:ません|かね|ない)|いたしかね|しかね)
+   |(?:게임을|플레이를|참여를|요청을|선택을)[ ]?(?:\w{0,4}[ ])?(?:할|수행할|처리할
+   |플레이할)[ ]수[ ]?(?:가[ ])?없
+   |(?:플레이할|참여할)[ ]수[ ]?(?:가[ ])?없
    |(?:도와\w{0,4}|도울|응답할|제공할|답변할|지원할)[ ]수[ ]?(?:가[ ])?없"""
 _REFUSES = re.compile(f"{_REFUSE_EN}|{folded(_REFUSE_OTHER)}", re.IGNORECASE | re.VERBOSE)
 _HINTS = (
