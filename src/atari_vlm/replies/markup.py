@@ -9,7 +9,7 @@ _STRUCK = re.compile(r"~~[^~\n]{0,400}~~|<(?:del|strike)>[^<\n]{0,400}</(?:del|s
 _FENCE = re.compile(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]{0,2}[\w+-]{0,20}[ ]{0,3}$", re.M)
 _TOKEN = re.compile(
     r"<\|[^<>|\n]{0,40}\|?>|</?s>|</?(?:start_of_turn|end_of_turn|end_of_utterance|eos|bos|pad|unk)>"
-    r"|\[/?(?:INST|EOS|BOS|TOOL_CALLS?)\]",
+    r"|\[/?(?:INST|EOS|BOS|TOOL_CALLS?)\]|functools(?=\[)",
     re.I,
 )
 _ROLE = re.compile(r"\A\s{0,20}(?:assistant|model|json|text)[ ]{0,3}:?[ ]{0,3}\n", re.I)
