@@ -92,6 +92,8 @@ _NONE = frozenset({"", "none", "null", "no", "n/a", "false", "nothing", "0", "no
 
 def is_of_another(value: dict[str, Any]) -> bool:
     """Whether an object says what somebody else does: {"role": "user", "content": "ACTION: UP"}."""
+    if _SPEAKER_KEYS.isdisjoint(value):
+        return False
     return any(
         isinstance(value[key], str) and _ANOTHER.match(value[key])
         for key in _SPEAKER_KEYS.intersection(value)

@@ -60,6 +60,8 @@ _OWN_KEYS = (
     *("step", "turn", "game", "current", "tool_input", "action_input", "action_parameters"),
 )
 """Keys of what the model controls, whose value may hold the answer too."""
+_NAMING = frozenset(_ACTION_KEYS)
+_PLAIN = frozenset({"reasoning", "action", "frames"})
 _HOLDERS = frozenset((*_ACTION_KEYS, *_WRAPPERS, *_OWN_KEYS))
 _INNER_KEYS = ("name", "type", "value", "id", "index", "number")
 """Keys of an action that is an object itself: {"action": {"name": "LEFT"}}."""
@@ -133,7 +135,7 @@ def _whole(text: str) -> Iterator[JSONAnswer]:
 def _json_answer(start: int, end: int, value: dict[str, Any]) -> JSONAnswer:
     _check_refusal(value)
     action, frames, actions = _find(value, 0)
-    named = [value[key] for key in _ACTION_KEYS if isinstance(value.get(key), str | int)]
+    named = [item for key, item in value.items() if key in _NAMING and isinstance(item, (str, int))]
     named += actions if action is not None and isinstance(actions, list) else []
     others = tuple(named) if len(named) > 1 else ()
     return JSONAnswer(start, end, action, frames, actions, others, _objection(value))
@@ -142,6 +144,8 @@ def _json_answer(start: int, end: int, value: dict[str, Any]) -> JSONAnswer:
 def _objection(value: Any, depth: int = 0) -> str:
     """The key by which an object, or one in it that may hold the answer, is not to be played."""
     if not isinstance(value, dict) or depth > _DEEPEST:
+        return ""
+    if _PLAIN.issuperset(value) and not isinstance(value.get("action"), dict):
         return ""
     inner = (item for key, item in value.items() if isinstance(item, dict) and key in _HOLDERS)
     return objection_in(value) or next(filter(None, (_objection(i, depth + 1) for i in inner)), "")
@@ -204,7 +208,10 @@ def _frames(value: dict[str, Any]) -> Any:
 
 
 def _first(value: dict[str, Any], keys: Sequence[str]) -> Any:
-    return next((value[key] for key in keys if value.get(key) is not None), None)
+    for key in keys:
+        if value.get(key) is not None:
+            return value[key]
+    return None
 
 
 def blank_json(text: str, objects: Sequence[JSONAnswer]) -> str:

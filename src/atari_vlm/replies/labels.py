@@ -21,7 +21,7 @@ from atari_vlm.replies.words import DOUBT, LABELS
 from atari_vlm.types import Plan
 
 LABEL = re.compile(
-    rf"""(?<![\w"'])(?:(?:best|next|final|chosen|selected|my)_)?(?P<word>{LABELS})
+    rf"""(?<![\w"'])(?P<word>{LABELS})
         (?:[ ]to[ ]take|[ _]?(?:id|index|number|name))?[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])
     |<(?:action|answer|output|decision|move|choice)>|\\boxed\{{(?:\\text\{{)?""",
     re.IGNORECASE | re.VERBOSE,
