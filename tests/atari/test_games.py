@@ -248,8 +248,16 @@ def test_the_normalised_score_is_0_for_random_and_1_for_the_human():
     assert get_game("adventure").normalise(1) is None
 
 
-def test_importing_the_package_loads_no_heavy_package():
-    heavy = {"ale_py", "torch", "transformers", "onnxruntime", "pydantic_ai", "openai", "PIL"}
-    heavy |= {"anthropic", "google.genai", "rich", "typer", "matplotlib"}
-    code = f"import sys, atari_vlm; assert not {heavy!r} & set(sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "more"),
+    [
+        ("atari_vlm", {"ale_py", "PIL", "rich", "typer"}),
+        ("atari_vlm.cli.app", {"httpx2"}),
+        ("atari_vlm.report.helpers", {"typer", "httpx2", "atari_vlm.replies"}),
+    ],
+)
+def test_importing_loads_no_heavy_package(module, more):
+    heavy = {"torch", "transformers", "onnxruntime", "pydantic_ai", "openai", "matplotlib"}
+    heavy |= {"anthropic", "google.genai"} | more
+    code = f"import sys, {module}; assert not {heavy!r} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

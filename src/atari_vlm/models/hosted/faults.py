@@ -23,8 +23,8 @@ from atari_vlm.errors import AtariVLMError, ModelFault, ModelUnusable, setting
 from atari_vlm.files.untrusted import storable
 from atari_vlm.models.hosted.answer_fields import StatedError, UnusableAnswer, is_page
 from atari_vlm.models.hosted.deadline import Shortage, TooSlow
-from atari_vlm.models.hosted.network import ProxyFailed, certificates_from
 from atari_vlm.models.hosted.redaction import Secrets
+from atari_vlm.models.hosted.ways import ProxyFailed, certificates_from
 
 LONGEST_QUOTE = 200
 """Characters of a vendor's message that an error quotes."""

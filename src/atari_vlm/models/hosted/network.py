@@ -17,9 +17,7 @@ import httpx2
 
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.hosted.deadline import connections
-
-CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Environment variables that name the certificates to trust; the first that is set counts."""
+from atari_vlm.models.hosted.ways import CERTIFICATES, ProxyFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +33,6 @@ class Proxy:
         url = httpx2.URL(self.url)
         port = f":{url.port}" if url.port else ""
         return f"{self.variable} ({url.scheme}://{url.host}{port})"
-
-
-class ProxyFailed(Exception):
-    """A proxy could not be reached, or does not connect to the server."""
-
-    def __init__(self, proxy: str, timed_out: bool) -> None:
-        super().__init__(proxy)
-        self.proxy, self.timed_out = proxy, timed_out
 
 
 class Network:
@@ -188,9 +178,3 @@ def certificates() -> ssl.SSLContext:
     if variable is None:
         raise ModelUnusable(f"The certificates of this system {reason}.")
     raise ModelUnusable(f"{variable}={path!r} {reason}. Correct it, or unset it.")
-
-
-def certificates_from() -> str:
-    """The variable that names the certificates to trust, with its value; "" for none."""
-    variable = next((name for name in CERTIFICATES if os.environ.get(name)), None)
-    return f"{variable}={os.environ[variable]!r}" if variable else ""

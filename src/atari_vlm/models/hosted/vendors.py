@@ -182,7 +182,8 @@ def _google(endpoint: Endpoint) -> Backend:
     from pydantic_ai.models.google import GoogleModel
     from pydantic_ai.providers.google import GoogleProvider
 
-    from atari_vlm.models.hosted.network import certificates, certificates_from
+    from atari_vlm.models.hosted.network import certificates
+    from atari_vlm.models.hosted.ways import certificates_from
 
     if certificates_from():  # google-genai reads them for calls of its own, at any address
         certificates()
