@@ -79,7 +79,7 @@ _SPEAKER_KEYS = frozenset(
     )
 )
 _ANOTHER = re.compile(
-    r"\W*(?:the )?(?:user|human|system|tool|developer|opponent|enem\w+|cpu|computer|other\w*"
+    r"\b(?:user|human|system|tool|developer|opponent|enem\w+|cpu|computer|other\w*"
     r"|environment|env"
     r"|player[ _-]?(?:2|b|two)|rival|adversary|prompt|example|previous|instructions?)\b",
     re.I,
@@ -95,7 +95,7 @@ def is_of_another(value: dict[str, Any]) -> bool:
     if _SPEAKER_KEYS.isdisjoint(value):
         return False
     return any(
-        isinstance(value[key], str) and _ANOTHER.match(value[key])
+        isinstance(value[key], str) and _ANOTHER.search(value[key][:40])
         for key in _SPEAKER_KEYS.intersection(value)
     )
 
@@ -129,6 +129,8 @@ def _speaks_against(key: str, item: str) -> bool:
     if len(item) > 40:
         return False
     word = item.strip(" .!").lower()
+    if " " in word:
+        return False
     if word in ("true", "yes", "false", "no"):
         return _denies(key, word in ("true", "yes"))
     return bool(STATUS.fullmatch(word)) and not _OTHER_TIME.search(key)

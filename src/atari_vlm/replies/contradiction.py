@@ -33,7 +33,9 @@ _OFFERS = re.compile(
 )
 """What the answer could have been, or could be next, as the reader likes."""
 _DESCRIBES = re.compile(
-    r"[ ](?:would|will|leads?|is|was|might|could|has|puts?|risks?|goes|runs?|misses|brings|takes"
+    rf"(?:,?[ ](?:(?:and|or|nor)[ ])?{CHORD}){{0,3}}"
+    r"[ ](?:would|will|leads?|is|are|was|were|might|could|has|puts?|risks?|goes|runs?|misses"
+    r"|brings|takes"
     r"|moves?|means)\b(?![ ](?:the|my)[ ](?:\w+[ ])?(?:move|answer|action|choice|one|way|play)\b)",
     re.I,
 )

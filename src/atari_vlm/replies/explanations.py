@@ -28,12 +28,13 @@ _DEED = (
     "|return|ris|roll|rotat|run|sav|scor|send|serv|set|shift|shoot|sink|slid|slow|speed"
     "|spin|start|stay|steer|step|stop|strik|surfac|swerv|swim|tak|target|thrust|torpedo|track"
     "|travel|trigger"
-    "|turn|wait|walk|watch|work"
+    "|turn|wait|walk|watch|work|lead|bring|allow|connect|line|gather|look|need|want"
 )
 _THINGS = (
     "air|airplanes?|aliens?|apples?|arrows?|asteroids?|avatar|balls?|bank|barrels?|barriers?|bases?"
     "|bats?|beams?|bears?|bees?|birds?|blocks?|boats?|bombs?|boss|boulders?|boxer|bricks?|bridges?"
-    "|buildings?|bullets?|bunkers?|buoys?|cannon|capsules?|cars?|castle|caves?|chicken|city|cities"
+    "|buildings?|bullets?|bunkers?|buoys?|cannon|capsules?|cars?|castle|cherr(?:y|ies)|caves?"
+    "|chicken|city|cities"
     "|clouds?|coins?|column|corridor|court|cowboy|cows?|crabs?|craft|creatures?|crocodiles?|cubes?"
     "|deer|demons?|destroyers?|dots?|divers?|doors?|dragons?|droplets?|eggs?|enem(?:y|ies)|engine"
     "|exit|fish(?:es)?|flags?|floor|foes?|food|frogs?|fruits?|fuel|gaps?|gates?|ghosts?|goal|gold"
@@ -104,7 +105,9 @@ _STATUS = (
     r"|for instance|sample|template|illustrat\w+|demo\w*|dummy|test only"
     r"|previous\w*|earlier|former\w*|tbd|tbc|was (?:my|the)|used to"
     r"|to be (?:\w+ed|done|chosen|determined)|skip(?:ped)? (?:this|it|that)|skipped"
-    r"|(?:avoid|never) (?:this|it|that|do|play|press|choose)"
+    r"|(?:avoid|never|do not|don't) (?:this|it|that|do|play|press|choose|execute|use|send)"
+    r"|(?:for|await\w*|needs?|requires?|subject to) (?:\w+ )?(?:confirmation|approval|permission"
+    r"|review)"
     r"|not(?: (?:a|the|very|yet|so|really|my|an))?(?: (?:good|wise|safe|legal|allowed|recommended"
     r"|advis\w+|possible|ideal|available|valid|best|now|this|chosen|selected|option|answer|final"
     r"|permitted|worth|right|correct|sure|real|played|to be))?(?=$|[.,;)!])"
@@ -143,7 +146,7 @@ LATER = re.compile(
 CONDITION = re.compile(
     r"""\b(?:(?<!at[ ])once|as[ ]soon[ ]as(?![ ]possible)|as[ ]long[ ]as|provided|assuming
         |whenever|when|if|unless|after
-    |in[ ]case|depending|wait[ ](?:for|until))\b""",
+    |in[ ]case|depending|wait[ ](?:until|first))\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 """A word that makes what it is said of depend on something."""

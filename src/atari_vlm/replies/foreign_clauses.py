@@ -301,7 +301,8 @@ _CONTRARY = folded(
 )
 _ELSEWHEN = re.compile(_OTHER_TIME, re.IGNORECASE)
 _HEDGED = re.compile(_PERHAPS, re.IGNORECASE)
-_OPPOSED = re.compile(f"{_OTHER_TIME}|{_PERHAPS}|{_CONTRARY}", re.IGNORECASE)
+OPPOSED = re.compile(f"{_OTHER_TIME}|{_PERHAPS}|{_CONTRARY}", re.IGNORECASE)
+"""A word by which a clause rejects its action, doubts it or puts it off."""
 
 
 def choice_in_clause(before: str, after: str) -> Literal["chosen", "doubtful"] | None:
@@ -320,7 +321,7 @@ def choice_in_clause(before: str, after: str) -> Literal["chosen", "doubtful"] |
     lead = _BEFORE.search(before)
     if lead is None and (verb := _VERB.match(after) or _GOES_ON.match(after)):
         lead = _LEADS_ONLY.search(before)
-        if lead is None or (verb.re is _GOES_ON and _OPPOSED.search(after)):
+        if lead is None or (verb.re is _GOES_ON and OPPOSED.search(after)):
             return "doubtful"
         after = "" if verb.re is _GOES_ON else after[verb.end() :]
     lead = lead or _CONCLUDES.search(before)
@@ -329,7 +330,7 @@ def choice_in_clause(before: str, after: str) -> Literal["chosen", "doubtful"] |
     closed = _AFTER.match(after)
     if closed is None or after.rstrip().endswith("?"):
         return "doubtful"
-    if closed["because"] is None and _OPPOSED.search(after[closed.start("end") :]):
+    if closed["because"] is None and OPPOSED.search(after[closed.start("end") :]):
         return "doubtful"
     beside = before[: lead.start()]
     if not _SO_BEGINS.match(lead[0]) and (_ELSEWHEN.search(beside) or _HEDGED.search(beside)):

@@ -56,7 +56,21 @@ _WRAPPERS = (
 _OWN_KEYS = (
     *("player", "me", "self", "agent", "assistant", "ai", "model", "you", "my_turn", "player_1"),
     *("paddle", "ship", "submarine", "sub", "cannon", "car", "frog", "chicken", "tank", "hero"),
-    *("my_paddle", "my_ship", "character", "controller", "joystick", "control", "final", "now"),
+    *(
+        "my_paddle",
+        "my_ship",
+        "pacman",
+        "ms_pacman",
+        "ms_pac_man",
+        "my_car",
+        "my_submarine",
+        "character",
+        "controller",
+        "joystick",
+        "control",
+        "final",
+        "now",
+    ),
     *("step", "turn", "game", "current", "tool_input", "action_input", "action_parameters"),
 )
 """Keys of what the model controls, whose value may hold the answer too."""

@@ -6,6 +6,7 @@ import re
 
 from atari_vlm.replies.contradiction import is_taken_back
 from atari_vlm.replies.explanations import explains
+from atari_vlm.replies.foreign_clauses import OPPOSED
 from atari_vlm.replies.leads import is_conditional
 from atari_vlm.replies.reply_grammar import (
     CHORD,
@@ -160,6 +161,8 @@ def _ends_early(grammar: ReplyGrammar) -> UnclearReply:
 
 def _is_explained(rest: str) -> bool:
     """Whether what is said of an answer in its sentence explains it."""
+    if re.match(r"[ ]?[^\x00-\u02ff]", rest) and OPPOSED.search(re.split(r"[.,!?]", rest)[0]):
+        return False
     on = _GOES_ON.match(rest)
     return on is None or explains(on["words"])
 

@@ -67,6 +67,8 @@ REFUSAL = "The model refused to answer."
 _PLAIN_JSON = re.compile(r"""\{["'][\n !-#%'-);+-;=-\[\]-_a-{}]{0,4000}\}""")
 """A reply that is one object without markup, as most are: nothing has to be taken off."""
 
+_ANSWERS_BELOW = re.compile(r"^A(?=[ ]?:)", re.MULTILINE)
+"""The mark of the answer in the form of an interview: "Q: ..." / "A: LEFT"."""
 _INPUT = re.compile(r"\s{0,9}(?:action[ _])?(?:input|arguments|args|parameters)[ ]?:?\s{0,9}", re.I)
 """What stands between an action and its frames in the form of ReAct."""
 
@@ -124,6 +126,8 @@ class Reading:
         if not parts.answer.strip():
             raise UnclearReply("The reply is only a thought: answer behind it.")
         text = without_markup(unwrapped(parts.answer))
+        if text.lstrip().startswith("Q:"):
+            text = _ANSWERS_BELOW.sub("ANSWER", text)
         objects = find_json(text)
         text = blank_json(text, objects)
         if may_have_others(text):
