@@ -21,7 +21,7 @@ _ABOUT_THE_GAME = re.compile(
     r"enem|opponent|\bair|car\b|cars|sub\b|terminal|terminated|done|over|started|serve|launch"
     r"|moving"
     r"|movement|visible|seen|near|close|far|above|below|left|right|up\b|down|fire|shoot|firing|shot"
-    r"|dead|alive|urgent|emergency|needs?_|need\b|can_|has_|low\b|high|falling|rising|changed|same"
+    r"|dead|alive|urgent|emergency|need|can_|has_|low\b|high|falling|rising|changed|same"
     r"|repeat|aligned|moves|wall|edge|screen|collision|target|noop|hold|wait|stuck|clear|blocked"
     r"|log"
     r"|road|bird|fish|ice|tank|plane|jet|radar|power|fruit|paused"
@@ -29,7 +29,8 @@ _ABOUT_THE_GAME = re.compile(
 _GOOD = re.compile(
     r"valid|legal|allow|approv|accept|final|execut|play|enabl|confirm|active|commit|apply|proceed"
     r"|thought|think|stream|parallel|ok\b|okay|success"
-    r"|possible|available|feasible|safe|recommend|correct|chosen|select|best|sure|confident|ready"
+    r"|possible|available|feasible|safe|recommend|correct|chosen|select|best|sure|certain"
+    r"|confident|ready"
     r"|permit|press|act\b|go\b|do\b"
     r"|should|is_answer|continue"
 )
@@ -58,13 +59,10 @@ _FINE_STATUS = re.compile(
     re.I,
 )
 _KIND_KEYS = frozenset({"type", "kind", "purpose", "mode", "category", "label", "tag", "scope"})
-_CONDITION_KEYS = frozenset(
-    re.findall(
-        r"\S+",
-        """condition conditions precondition preconditions if when unless only_if only_when
-        conditional conditional_on trigger timing time schedule after execute_when apply_when
-        depends_on delay delayed_until until at start start_at wait_for""",
-    )
+_CONDITION_KEY = re.compile(
+    r"(?:^|_)(?:if|when|unless|until|once|after|conditions?|conditional|conditionals|preconditions?"
+    r"|trigger|delay|delayed|postponed?|scheduled?|timing|depends|prerequisites?|wait|starts?_at)"
+    r"(?:_|$)"
 )
 _AT_ONCE = re.compile(
     r"\W*(?:now|immediate(?:ly)?|always|none|true|yes|current|this|at once|asap|right away|n/?a|no"
@@ -120,7 +118,7 @@ def _speaks_against(key: str, item: str) -> bool:
     """Whether the words of a key reject the answer, put it off or make it depend on something."""
     if key in _STATUS_KEYS:
         return not _FINE_STATUS.match(item) and item.strip().lower() not in _NONE
-    if key in _CONDITION_KEYS:
+    if _CONDITION_KEY.search(key):
         return not _AT_ONCE.fullmatch(item) and bool(item.strip())
     if key in ("error", "errors", "rejection", "rejection_reason", "refusal_reason"):
         return item.strip().lower() not in _NONE

@@ -53,7 +53,9 @@ _VERDICT = re.compile(
 )
 """A sentence that judges the answer before it: "Rejected.", "That would be fatal"."""
 _NO_ANSWER = re.compile(
-    r"^\W{0,6}(?:(?:this|that|it)(?:'s| is| was)? )?(?:(?:just|only|merely|as|an?|the|my) ){0,3}"
+    r"^\W{0,6}(?:that|this|it) was (?:the|my|an?|your) (?:\w+ )?(?:answer|plan|action|move|reply"
+    r"|choice|idea|example|guess)\b(?! that| which|,)|^\W{0,6}(?:(?:this|that|it)(?:'s| is"
+    r"| was)? )?(?:(?:just|only|merely|as|an?|the|my) ){0,3}"
     r"(?:examples?|placeholder|draft|template|guess|test|joke|sample|demo)\W*$",
     re.I,
 )
@@ -71,13 +73,16 @@ _BAD = re.compile(
     r"(?:wrong|bad|a mistake|dangerous|forbidden|not|no|impossible|illegal)\b",
     re.I,
 )
+_IT = "(?:that|this|it|my|the (?:json|above|answer|action|reply|message|line|move))"
+_DEEDS = "(?:do|execute|play|use|send|press|take|follow|run|perform|apply|submit|choose|mean|want)"
 _DISAGREES = re.compile(
     r"\b(?:I disagree|that (?:is|was|would be) (?:wrong|a mistake|not)"
-    r"|(?:do not|don't|never) (?:do|execute|play|use|send|press|take|follow|run|perform|apply"
-    r"|submit)"
-    r" (?:that|it|this)|not sure"
-    r"|(?:disregard|ignore) (?:that|this|it|my|the (?:json|above|answer|action|reply|message|line))"
+    rf"|(?:do not|don't|never) {_DEEDS} {_IT}|not sure|(?:disregard|ignore) {_IT}"
     r"|I (?:hereby )?(?:withdraw|retract|revoke|take (?:it|that|this) back)|I mixed up"
+    rf"|I (?:made|invented|guessed|imagined) {_IT}(?: up)?"
+    r"|I (?:no longer|(?:do not|don't|won't|will not|would not|wouldn't|am not going to|can't)"
+    rf"(?: \w+ly)?) (?:(?:want|wish|intend|plan) to )?(?:stand by|endorse|{_DEEDS} {_IT})"
+    rf"|I'm not (?:going to {_DEEDS} {_IT}|doing {_IT})"
     r"|that(?:'s| is| was) what (?!I\b|we\b)\w+)\b",
     re.I,
 )

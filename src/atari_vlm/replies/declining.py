@@ -14,7 +14,8 @@ _DECLINES = re.compile(
         (?:take[ ]part|taking[ ]part|participat|play(?![ ](?:it[ ]safe|around|for))|join|engag
         |help(?![ ]but)|assist|comply|answer|respond|choose|pick|select|proceed|continue|willing
         |comfortable|allowed|permitted|provide|do[ ](?:this|that|it|so)\b|support|agree[ ]to
-        |be[ ](?:choosing|playing|answering|doing))
+        |want[ ](?:any|no|a)[ ]part|doing[ ](?:this|that|it|so)\b
+        |be[ ](?:a[ ])?part[ ]of|be[ ](?:choosing|playing|answering|doing))
     |\b(?:I|we)(?:'ll|'m|'d|[ ]\w+){0,3}?[ ](?:pass(?=[.!,]|$|[ ]on)|abstain
         |(?:decline|refuse)(?![ ]to[ ](?:go|move|press|fire|hold|turn))
         |opt[ ]out|bow[ ]out|sit[ ](?:this|it)[ ](?:one[ ])?out|object[ ]to|stay[ ]out
@@ -22,6 +23,7 @@ _DECLINES = re.compile(
     |\b(?:beyond|outside|against)[ ](?:of[ ])?(?:what[ ]I|my|our)\b
     |\b(?:not[ ])?something[ ]I(?:'m|[ ]am|[ ]can|[ ]will|[ ]would|[ ]do|[ ]have)?[ ]?
         (?:n't|not|cannot|have[ ]to|refuse|decline)
+    |\bmy[ ](?:policy|rules|values|makers|creators|developers)[ ](?:\w+[ ]){0,2}(?:not|forbid)
     |\bnot[ ]something[ ]I\b|\b(?:count|leave)[ ]me[ ]out\b|\bno,?[ ]thank(?:s|[ ]you)\b
     """,
     re.IGNORECASE | re.VERBOSE,

@@ -82,15 +82,19 @@ _EXPLAINS = re.compile(
        |seems)[ ]){{0,4}}(?:{_PRAISE})\b
        |(?:index|number|action|option|id|no\.|\#)?[ ]?[=:]?[ ]?[0-9]{{1,4}}[ ]?(?:$|[.,;)]|px
        |pixels?)
+     |(?:nearly|almost|already|about|roughly|approximately|around|fully|slightly|somewhat)\b
      |[+][ ]?[0-9]|confidence[ ]?[=:][ ]?(?:high|very[ ]high|0?\.[5-9]|1\b|[5-9][0-9])
      |not[ ](?:{CHORD}|(?:going|moving|pressing|to)\b)
        |(?:without|no|not|do[ ]not|don't)[ ](?:FIRE|firing|shooting|shots?|(?:{_THINGS})\b))
-     |\b(?:{_THINGS}|{_PLACES})\b
+     |\b(?:{_THINGS}|{_PLACES})\b|[0-9][ ]?(?:px|pixels?)\b|[=@~][ ]?[0-9]
+     |\b(?:it|there|everything|nothing|we|they|i|game|which|this|that)(?:'(?:s|re|m|ll)|[ ](?:is
+     |are|am|has
+       |have|will|must|can|should|needs?|isn't|hasn't|aren't|won't|can't|doesn't|\w+s))[ ]\w{{3}}
      |[^\x00-\u02ff]""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""A reason, a deed, praise, a number, at the beginning; a thing or a place, anywhere. The last line
-is of writing other than Latin."""
+"""A reason, a deed, praise, a number, at the beginning; a thing, a place, a whole sentence, or
+writing other than Latin, anywhere."""
 
 _STATUS = (
     r"abandon\w*|abort\w*|banned|cancel\w*|declin\w*|den(?:y|ied|ies)|deprecat\w*|disallow\w*"
@@ -111,9 +115,12 @@ _STATUS = (
     r"|not(?: (?:a|the|very|yet|so|really|my|an))?(?: (?:good|wise|safe|legal|allowed|recommended"
     r"|advis\w+|possible|ideal|available|valid|best|now|this|chosen|selected|option|answer|final"
     r"|permitted|worth|right|correct|sure|real|played|to be))?(?=$|[.,;)!])"
+    r"|already (?:played|done|tried|used|said)|decided against|against (?:the rules|advice)"
+    r"|not (?:what|my)\b|(?:so|hence|therefore),? not?$|^no$|, not?$|no thanks|no longer"
     r"|last (?:\w+ )?(?:frame|turn|action|move|time|step|decision|choice|answer|round)"
-    r"|(?:enemy|opponent|user|other|player 2|computer|cpu|rival)(?:'s|s')? (?:\w+ )?"
-    r"(?:move|action|choice|reply|answer|turn|input|plan|option)"
+    r"|(?:enemy|opponent|user|other|player 2|computer|cpu|rival|teammate|friend|partner"
+    r"|somebody)(?:'s|s')? (?:\w+ )?"
+    r"(?:move|action|choice|reply|answer|turn|input|plan|option|idea|suggestion|request|wish)"
 )
 _HARM = (
     r"bad|badly|blunder\w*|mistakes?|dumb|drawback|fail\w*|fatal\w*|foolish\w*|inferior|nonsense"
@@ -157,11 +164,21 @@ _OTHER_ACTION = re.compile(
     rf"|{CHORD} (?:would|is|was|will|leads?|side|wall|edge|has|goes|runs?|risks?|puts?|misses"
     r"|corner|half|part|cannot|can't|could|moves?)\b"
 )
-_UNCERTAIN = re.compile(r"[0-9] ?%|\b(?:maybe|perhaps|possibly|might|or|unsure|guess)\b", re.I)
+_UNCERTAIN = re.compile(
+    r"[0-9] ?%|\b(?:maybe|perhaps|possibly|might|or|unsure|guess|unclear|unknown|no idea"
+    r"|(?:don't|do not) know|can't tell)\b",
+    re.I,
+)
 _ELSE = re.compile(
     r"\b(?:otherwise|else|if not|if held at contact)\b|\bor (?:the|I|we|it|let)\b", re.I
 )
 _WOULD = re.compile(r"(?:^|\b(?:it|this|that|which|and|but)[ ])would\b", re.I)
+_BEGINS_WITH_THING = re.compile(
+    rf"[\s\"'(]{{0,4}}(?:(?:the|a|an|my|our|both|two|there is|there are|no"
+    rf"|next) )?(?:\w+ )?(?:{_THINGS})\b"
+    r"(?!'s)",
+    re.I,
+)
 _BEGINS_WITH_REASON = re.compile(rf"[\s\"'(]{{0,4}}(?:{_REASON})\b", re.I)
 
 
@@ -196,13 +213,26 @@ PREFERS_IT = re.compile(
 
 def is_ruled_out(words: str) -> bool:
     """Whether words said of an action reject it, doubt it or put it off."""
-    if "?" in words or STATUS.search(words) or LATER.search(words) or CONDITION.match(words):
+    if "?" in words or STATUS.search(words) or CONDITION.match(words):
         return True
-    if (harm := HARM.search(words)) and not _SPARED.search(words, 0, harm.start()):
+    if _said_of_it(LATER, words) >= 0:
         return True
-    if CONDITION.search(words) and not (_BEGINS_WITH_REASON.match(words) or _ELSE.search(words)):
+    harm = _said_of_it(HARM, words)
+    if harm >= 0 and not _SPARED.search(words, 0, harm):
+        return True
+    reasons = _BEGINS_WITH_REASON.match(words) or _ELSE.search(words)
+    if _said_of_it(CONDITION, words) >= 0 and not reasons:
         return True
     return bool(_UNCERTAIN.search(words) and not _ELSE.search(words))
+
+
+def _said_of_it(pattern: re.Pattern[str], words: str) -> int:
+    """Where words speak of their action by a pattern, and not of a ball or a shark; -1 if not."""
+    found = pattern.search(words)
+    if found is None:
+        return -1
+    clause = words[words.rfind(",", 0, found.start()) + 1 : found.start()]
+    return -1 if _BEGINS_WITH_THING.match(clause) else found.start()
 
 
 def _without_others(words: str) -> str:

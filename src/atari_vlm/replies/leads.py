@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from atari_vlm.replies.explanations import CONDITION, LATER, STATUS, explains
+from atari_vlm.replies.explanations import CONDITION, HARM, LATER, STATUS, explains
 from atari_vlm.replies.words import DOUBT, LABELS
 
 Lead = Literal["chooses", "mentions", "unclear"]
@@ -82,29 +82,45 @@ _FILLS = _INTRODUCES | frozenset(
     )
 )
 """Words of a clause that does no more than introduce an answer; it needs one of the first set."""
+_DO = (
+    "(?:choos|pick|select|play|go|mov|answer|respond|reply|decid|press|tak|hold|output|return|giv"
+    "|send|submit|prefer|recommend|suggest|conclud|do|fir|shoot|stay|keep|serv|chas|follow|dodg"
+    "|avoid|ris|div|launch|steer|shift|turn|wait|drop|surfac|swim|intercept|catch|start|us|opt|say"
+    "|settl|commit|propos|act|proceed|continu|head|reposition|position|mak|perform|execut|try|get"
+    "|return|retreat|cross|climb|jump|run|attack|defend|collect|rescue|let|set|run|vot|stick)"
+    "(?:e|ing|ming|ping|ting|ning)?"
+)
+"""What somebody who decides does."""
+_PRAISED = (
+    "(?:best|optimal|right|correct|safest|recommended|next|final|only|most|logical|appropriate"
+    "|sensible|suitable|ideal|good|wise|better|chosen|selected|safe|reasonable|immediate)"
+)
 _DECIDES = re.compile(
     rf"""^(?:(?:and|but|so|then|now|okay|first|therefore|thus)[ ])?(?:
-      (?:I|we)(?:'ll|'m|'d|[ ](?:will|would|should|must|shall|am|have|need|want|choose|pick
-      |select|play|go|move|answer
-         |respond|reply|decide|press|take|hold|think|output|return|give|send|prefer|recommend
-         |suggest|conclude|do|fire
-         |shoot|stay|keep|believe))\b
-     |let's\b|let[ ]me\b|it(?:'s|[ ]is)[ ](?:best|better|time|safe|safer|wise|necessary|good)\b
-     |time[ ]to\b
+      (?:I|we)(?:'ll|'m|'d|[ ](?:will|would|should|must|shall|am|have|need|want|think|believe|now
+        |decided|chosen|also|still|therefore|thus|then|here|simply|just|best|better|going|it|is|to|I
+        |the|my|{_PRAISED}|\w+ly)){{0,7}}[ ]{_DO}\b
+     |(?:I|we)[ ](?:have|'ve)[ ](?:chosen|decided|picked|selected|settled)\b
+     |(?:let's|let[ ]me|time[ ]to|it(?:'s|[ ]is)[ ](?:best|better|time|safe|safer|wise|necessary
+     |good)
+        [ ]to|i[ ](?:think|believe)[ ](?:it|we|the|i)\b.{{0,40}})[ ](?:just[ ]|now[ ])?{_DO}\b
      |(?:the|my|our)[ ](?:\w+[ ]){{1,3}}(?:should|must|needs?[ ]to|has[ ]to|can|will
-     |is[ ]going[ ]to)\b
-     |(?:the|my|our)[ ](?:(?:best|optimal|right|correct|safest|recommended|next|final|only|most
-     |logical|appropriate
-        |sensible|suitable|ideal|good|wise|better|chosen|selected|safe|reasonable
-        |immediate)[ ]){{1,3}}\w+
+        |is[ ]going[ ]to)(?:[ ]\w+)?[ ]{_DO}\b
+     |(?:this|here|that)(?:'s|[ ]is)[ ]what[ ]I(?:'d|'ll|[ ](?:will|would|choose|do|play|pick))\b
+     |(?:the|my|our)[ ](?:{_PRAISED}[ ]){{1,3}}\w+
      |(?:the|my|our)[ ](?:{_NOUN})\b
-     |(?:mov|go|press|serv|hold|stay|fir|shoot|chas|follow|dodg|avoid|ris|div|launch|steer|shift
-     |keep|turn|wait|return
-        |dropp?|surfac|swimm?|intercept|catch|start)(?:e|ing)?\b
+     |{_DO}\b
     )""",
     re.I | re.VERBOSE,
 )
 """The beginning of a clause by which somebody decides."""
+_LOSES = re.compile(
+    rf"(?<!avoid )(?<!not )\b(?:los(?:e|es|ing)|die|dies|dying|fail\w*|tempt\w*|regret\w*"
+    rf"|doubts?)\b"
+    rf"|{HARM.pattern}",
+    re.I,
+)
+"""A word for what nobody chooses, in the clause that leads to an object."""
 _CODE = re.compile(r"[\w.$:<>=-]{1,40}[ ]?[(=:]?[ ]?")
 _GOES_ON = re.compile(
     r"""[ ]{0,2}(?:(?:because|since|as|so|to|while|for|and[ ]that)\b|is[ ](?:my|the
@@ -173,7 +189,7 @@ def _meaning(sentence: str) -> Lead:
     if _MENTIONS.search(clause) or STATUS.search(clause):
         return "mentions"
     doubted = CONDITION.match(head) or DOUBT.search(clause if clause else head)
-    if doubted or LATER.search(clause) or CONDITION.search(clause):
+    if doubted or _LOSES.search(clause) or LATER.search(clause) or CONDITION.search(clause):
         return "unclear"
     return "chooses" if _is_lead(clause) else "unclear"
 
