@@ -21,6 +21,8 @@ from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.runs.run import Run
 
+pytest_plugins = ["tests.pages"]
+
 SPREAD = tuple(float(score) for score in (14, 17, 12, 18, 15, 17, 11, 13, 19, 16))
 
 
@@ -118,3 +120,18 @@ def test_refusals_are_counted_beside_the_score(tmp_path, considered):
     run = Run.read(tmp_path / cells[0].folder)
     assert ("Answers that refused to play", str(cells[0].refusals)) in replay_of(run).facts
     run.close()
+
+
+def test_a_narrow_screen_shows_every_figure_of_a_bench(tmp_path, browser):
+    (tmp_path / "index.html").write_text(render(tmp_path, [cell("pong", SPREAD, "m" * 90)]))
+    size = {"width": 420, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.driver.get((tmp_path / "index.html").as_uri())
+    inside = (
+        "return [...document.querySelectorAll('td')].filter(td => td.textContent)"
+        ".every(td => td.scrollWidth <= td.clientWidth"
+        " && td.getBoundingClientRect().right <= 420)"
+    )
+    assert browser.run(inside)
+    assert browser.run("return document.documentElement.scrollWidth") <= 420
+    browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -166,11 +166,18 @@ def _row(
     return "".join(
         (
             f"<tr><td>{player}</td>",
-            *(f"<td>{html.escape(text)}</td>" for text in chosen.values()),
-            *(f'<td class="number">{_numbers(cell)[name]}</td>' for name in numbers),
-            f'<td class="bar">{_bar(cell, cells)}</td><td>{_link(out, cell)}</td></tr>',
+            *(_named(html.escape(label), html.escape(text)) for label, text in chosen.items()),
+            *(_named(name, _numbers(cell)[name], "number") for name in numbers),
+            f'<td class="bar">{_bar(cell, cells)}</td>{_named("run", _link(out, cell))}</tr>',
         )
     )
+
+
+def _named(heading: str, markup: str, kind: str = "") -> str:
+    """One cell of the table; a narrow screen shows its heading beside it."""
+    label = f' data-label="{heading}"' if markup else ""
+    class_ = f' class="{kind}"' if kind else ""
+    return f"<td{class_}{label}>{markup}</td>"
 
 
 def _bar(cell: Cell, cells: Sequence[Cell]) -> str:
