@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from atari_vlm.atari import images
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.models.hosted import vendors
 from atari_vlm.types import Message
 from tests.hosted import (
     ANTHROPIC,
@@ -55,6 +57,22 @@ def test_a_chat_request_has_every_field_of_the_prompt():
         "temperature": 0.3,
         "seed": 7,
     }
+
+
+@pytest.mark.parametrize(
+    ("api", "more"),
+    [(COMPATIBLE, {}), (OPENAI, {}), (OPENAI, {"effort": "low"}), (ANTHROPIC, {"max_tokens": 99})],
+)
+def test_prompts_go_past_the_client_and_arrive_as_it_would_send_them(api, more, monkeypatch):
+    prompt = make_prompt(
+        Message("system", ("You play Breakout.",)),
+        Message("user", ("Now:", FRAMES[0])),
+        Message("assistant", ("ACTION: LEFT",)),
+        Message("user", (FRAMES[1], "Act. \ud83d \N{GREEN HEART}")),
+    )
+    sent = body_of(api, prompt, **more)
+    monkeypatch.setattr(vendors, "_as_it_is", lambda resource, field: None)
+    assert json.dumps(sent) == json.dumps(body_of(api, prompt, **more))
 
 
 def test_every_vendor_receives_the_exact_frames_oldest_first(api):

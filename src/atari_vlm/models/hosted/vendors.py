@@ -124,6 +124,8 @@ def _openai(endpoint: Endpoint) -> Backend:
     client = AsyncOpenAI(
         api_key=endpoint.key, base_url=endpoint.base_url, http_client=endpoint.http, max_retries=0
     )
+    _as_it_is(client.chat.completions, "messages")
+    _as_it_is(client.responses, "input")
     provider = OpenAIProvider(openai_client=client)
     if not endpoint.reasons:
         return OpenAIChatModel(endpoint.model_id, provider=provider)
@@ -154,6 +156,7 @@ def _compatible(endpoint: Endpoint) -> Backend:
         http_client=endpoint.http,
         max_retries=0,
     )
+    _as_it_is(client.chat.completions, "messages")
     profile = OpenAIModelProfile(
         supports_json_schema_output=True,
         openai_chat_supports_max_completion_tokens=False,
@@ -161,6 +164,25 @@ def _compatible(endpoint: Endpoint) -> Backend:
     )
     provider = OpenAICompatibleProvider("openai-compatible", openai_client=client)
     return OpenAIChatModel(endpoint.model_id, provider=provider, profile=profile)
+
+
+def _as_it_is(resource: Any, field: str) -> None:
+    """Let a vendor's client send one field of its requests, the prompt, as it is.
+
+    The client looks through it for fields that have another name in JSON. There are none, and with
+    OpenAI's, looking takes a sixth of the time of a decision.
+
+    Args:
+        resource: part of the client with a method `create`.
+        field: the argument that holds the prompt, a list.
+    """
+    create = resource.create
+
+    async def plain(*, extra_body: Any = None, **others: Any) -> Any:
+        body = {field: others.pop(field), **(extra_body or {})}
+        return await create(**{field: []}, **others, extra_body=body)
+
+    resource.create = plain
 
 
 def _anthropic(endpoint: Endpoint) -> Backend:
@@ -171,6 +193,7 @@ def _anthropic(endpoint: Endpoint) -> Backend:
     client = AsyncAnthropic(
         api_key=endpoint.key, base_url=endpoint.base_url, http_client=endpoint.http, max_retries=0
     )
+    _as_it_is(client.beta.messages, "messages")
     return AnthropicModel(endpoint.model_id, provider=AnthropicProvider(anthropic_client=client))
 
 
