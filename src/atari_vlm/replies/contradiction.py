@@ -77,7 +77,7 @@ _IT = "(?:that|this|it|my|the (?:json|above|answer|action|reply|message|line|mov
 _DEEDS = "(?:do|execute|play|use|send|press|take|follow|run|perform|apply|submit|choose|mean|want)"
 _DISAGREES = re.compile(
     r"\b(?:I disagree|that (?:is|was|would be) (?:wrong|a mistake|not)"
-    rf"|(?:do not|don't|never) {_DEEDS} {_IT}|not sure|(?:disregard|ignore) {_IT}"
+    rf"|(?:do not|don't|never) {_DEEDS} {_IT}|not sure|(?:disregard|ignore)(?: {_IT}|$|(?=[.!\n]))"
     r"|I (?:hereby )?(?:withdraw|retract|revoke|take (?:it|that|this) back)|I mixed up"
     rf"|I (?:made|invented|guessed|imagined) {_IT}(?: up)?"
     r"|I (?:no longer|(?:do not|don't|won't|will not|would not|wouldn't|am not going to|can't)"

@@ -23,7 +23,8 @@ _DEED = (
     "|center|centr|chas|clear|climb|clos|collect|com|continu|cover|cross|cut|defend|deflect|descend"
     "|destroy|dig|div|dodg|drift|driv|drop|duck|eat|enter|escap|evad|fac|fir|flee|fly|follow|gain"
     "|get|giv|go|grab|guard|head|help|hit|hold|hop|hover|hyperspace|intercept|jump|keep|kick|kill"
-    "|land|launch|leav|let|lin|mak|match|meet|mov|nudg|open|pass|pick|plac|point|posit|prepar|press"
+    "|land|launch|leav|let|lin|mak|match|meet|mov|nudg|open|pass|paus|pick|plac|point|posit"
+    "|prepar|press"
     "|prevent|progress|protect|punch|push|put|rais|ram|reach|refill|releas|remain|reposit|rescu"
     "|return|ris|roll|rotat|run|sav|scor|send|serv|set|shift|shoot|sink|slid|slow|speed"
     "|spin|start|stay|steer|step|stop|strik|surfac|swerv|swim|tak|target|thrust|torpedo|track"
@@ -100,7 +101,8 @@ _STATUS = (
     r"abandon\w*|abort\w*|banned|cancel\w*|declin\w*|den(?:y|ied|ies)|deprecat\w*|disallow\w*"
     r"|disapprov\w*|discard\w*|discourag\w*|dismiss\w*|disqualif\w*|disregard\w*|error|erroneous\w*"
     r"|excluded?|false|forbid\w*|ignored?|illegal\w*|impossible|inadvisable|incorrect\w*|infeasible"
-    r"|invalid\w*|mistaken|negated|nullified|obsolete|outdated|off the table|overrid\w*|overrul\w*"
+    r"|invalid\w*|mistaken|negated|nullified|obsolete|outdated|off the table|overrid\w*"
+    r"|overrul\w*|jok(?:e|ing)|kidding|prank|pretend\w*"
     r"|prohibit\w*|refus\w*|reject\w*|retract\w*|revok\w*|rul(?:e|ed|ing) (?:(?:this|that|it) )?out"
     r"|scrap\w*|struck|superseded|suspended|unavailable|undesirable|unplayable|unusable|veto\w*"
     r"|void\w*|withdrawn?|corrected|changed|replaced|revised|amended|typo|swapped|postpon\w*"
@@ -123,7 +125,8 @@ _STATUS = (
     r"(?:move|action|choice|reply|answer|turn|input|plan|option|idea|suggestion|request|wish)"
 )
 _HARM = (
-    r"bad|badly|blunder\w*|mistakes?|dumb|drawback|fail\w*|fatal\w*|foolish\w*|inferior|nonsense"
+    r"miss(?:es)?|bad|badly|blunder\w*|mistakes?|dumb|drawback|fail\w*|fatal\w*|foolish\w*"
+    r"|inferior|nonsense"
     r"|opposite|poor|stupid|suicid\w*|terrible|unsafe|unwise|useless|worse|worst|wrong\w*|risky"
     r"|too (?:dangerous|late|slow|early|far|much)|deadly|lethal|dead end|kills? (?:me|us)|die|dies"
     r"|deaths?|los(?:e|es|ing) (?:a|the|my|our|one) \w+|crash\w*|disaster\w*|catastroph\w*|waste"
@@ -153,7 +156,8 @@ LATER = re.compile(
 CONDITION = re.compile(
     r"""\b(?:(?<!at[ ])once|as[ ]soon[ ]as(?![ ]possible)|as[ ]long[ ]as|provided|assuming
         |whenever|when|if|unless|after
-    |in[ ]case|depending|wait[ ](?:until|first))\b""",
+    |only[ ](?:in|if|when|after|for)|in[ ](?:case|an[ ]emergency|emergencies)|depending
+    |wait[ ](?:until|first))\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 """A word that makes what it is said of depend on something."""

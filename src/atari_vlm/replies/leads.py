@@ -114,6 +114,8 @@ _DECIDES = re.compile(
     re.I | re.VERBOSE,
 )
 """The beginning of a clause by which somebody decides."""
+_ARROW = re.compile(r"(?:[-=]>|\u2192)\s*$")
+"""What leads from what was seen to an answer: "No car is near -> {...}"."""
 _LOSES = re.compile(
     rf"(?<!avoid )(?<!not )\b(?:los(?:e|es|ing)|die|dies|dying|fail\w*|tempt\w*|regret\w*"
     rf"|doubts?)\b"
@@ -139,7 +141,11 @@ def lead_of(text: str, start: int) -> Lead:
         text: the reply, with spaces in place of its JSON.
         start: of the object in it.
     """
-    window = text[max(0, start - 400) : start].rstrip(" '\"([{<>`*")
+    window = text[max(0, start - 400) : start].rstrip(" '\"([{<`*")
+    if arrow := _ARROW.search(window):
+        seen = _SENTENCE.split(window[: arrow.start()])[-1]
+        return "unclear" if _IF.match(seen) else _heading(seen)
+    window = window.rstrip(" '\"([{<>`*")
     if not window.strip():
         return "chooses"
     if not window.endswith("\n"):
@@ -188,7 +194,7 @@ def _meaning(sentence: str) -> Lead:
         clause = clause.rpartition(":")[2].strip(_MARKS) or clause
     if _MENTIONS.search(clause) or STATUS.search(clause):
         return "mentions"
-    doubted = CONDITION.match(head) or DOUBT.search(clause if clause else head)
+    doubted = _IF.match(head) or CONDITION.match(head) or DOUBT.search(clause if clause else head)
     if doubted or _LOSES.search(clause) or LATER.search(clause) or CONDITION.search(clause):
         return "unclear"
     return "chooses" if _is_lead(clause) else "unclear"
@@ -217,7 +223,8 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 _IF = re.compile(
-    r"[\W\d]{0,6}(?:(?:and|but|then|only|except)[ ])?(?:if|unless|once|when(?:ever)?"
+    r"[\W\d]{0,6}(?:(?:and|but|then|only|except)[ ])?(?:if|unless|once|when(?:ever)?|suppos(?:e"
+    r"|ing)|had[ ](?:I|we|the|it|there)|were[ ](?:I|we|the|it)|should[ ](?:the|it|an?|there)"
     r"|as[ ]soon[ ]as|in[ ]case"
     r"|provided|assuming|until|wenn|sobald|falls|cuando|si|quand|quando|se)\b",
     re.I,
