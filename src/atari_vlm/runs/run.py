@@ -220,8 +220,8 @@ class Run(RunReader):
 
     def add_reply(self, db: sqlite3.Connection, seed: int, reply: Reply, episode: int) -> None:
         """Write an answer within a transaction; one that is stored already is not counted again."""
-        values = (seed, reply_to_json(reply))
-        if db.execute("INSERT OR IGNORE INTO replies VALUES(?, ?)", values).rowcount:
+        if db.execute("SELECT 1 FROM replies WHERE seed = ?", (seed,)).fetchone() is None:
+            db.execute("INSERT INTO replies VALUES(?, ?)", (seed, reply_to_json(reply)))
             add_usage(db, episode, reply.usage, charged(reply.usage))
         if row := self._unanswered.get(seed):
             db.execute("DELETE FROM lost WHERE rowid = ?", (row,))
