@@ -59,7 +59,7 @@ _CHOOSES = re.compile(
       |{_I_WILL}[ ](?:{_MOVE}|{_DOING}|do|perform|recommend|choose|time[ ]to[ ]{_MOVE}){_THING}
       |(?:{_I_WILL}|you[ ]should|to)[ ]\w{{3,12}}(?:[ ](?:the|my|it)(?:[ ]\w{{3,12}})?)?
         [ ]by[ ](?:pressing|moving|going|choosing|holding){_THING}
-      |time[ ]to[ ]{_MOVE}|I(?:'ll|[ ]will|[ ]must|[ ]should)
+      |time[ ]to[ ]{_MOVE}|(?:I|we)(?:'ll|[ ]will|[ ]must|[ ]should)|let's
       |{_WHO}{_MUST}[ ]{_MOVES}){_TO})
     [ ,:]{{0,2}}(?:(?:number|option|action|button)[ ])?(?:[0-9]{{1,2}}[ ]?[-:=.]?[ ]?)?
     ["'(]{{0,2}}$""",
@@ -93,7 +93,7 @@ _LEADS_UP = re.compile(
         |let's|let|me|us|please|just|simply|still|best|next|right|correct|optimal|safest|only|safe
         |logical|most|appropriate|sensible|reasonable|recommended|obvious|final|ideal|suitable|smart
         |strategic|immediate|wisest|smartest|better|good|beneficial|advisable|effective|efficient
-        |available|single|current|chosen|selected|natural|straightforward|prudent|wise|clear|proper
+        |single|current|chosen|selected|natural|straightforward|prudent|wise|clear|proper
         |{_BODY}|game|thing|way|option|action|move|choice|decision|answer|strategy|course|response
         |of|one|for|in|time|with|go|moving|control|step|plan|goal|required|necessary|needed
         |so[ ]that
@@ -123,10 +123,38 @@ _MEANWHILE = re.compile(
 _WISHES = re.compile(r"\b(?:would|I'd|we'd|could|wanted|like)\b", re.IGNORECASE)
 
 
+_ONE_OF = re.compile(
+    r"\b(?:one|another|an|a|some|others?|second|third|alternative|worst)[ ](?:\w+[ ]){0,2}"
+    r"(?:option|action|move|choice|way|plan|strategy|possibility|answer)\b",
+    re.IGNORECASE,
+)
+"""One action of several: "One option is to go UP"."""
+_PREFERRED = re.compile(
+    r"""[ ](?:is|would[ ]be|seems|looks|remains)[ ](?:\w+ly[ ])?(?:(?:the|my|our)[ ])
+        (?:(?:most[ ]\w+|best|safest|optimal|right|correct|only|ideal|logical|obvious|final|chosen
+        |wisest|smartest|sensible|safe|good|reasonable|viable|next|appropriate)[ ]){1,3}
+        (?:action|choice|option|move|decision|answer|play|bet|one)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Words behind a name that prefer it: "LEFT is the best option here"."""
+_DOES = re.compile(rf"(?:{_DOING}{_THING}{_TO}[ ])?[\"'(]{{0,2}}$", re.IGNORECASE)
+
+
+def prefers(before: str, after: str) -> bool:
+    """Whether a sentence calls a name the best: "going LEFT is the safest choice"."""
+    found = _PREFERRED.match(after)
+    if found is None:
+        return False
+    does = _DOES.search(before)
+    if does is None or not leads_up(before[: does.start()]):
+        return False
+    return not leaves_open("", after[found.end() :])
+
+
 def chooses(before: str) -> bool:
     """Whether the words of a sentence before a name choose it, in the present."""
     found = _CHOOSES.search(before)
-    if found is None:
+    if found is None or _ONE_OF.search(before):
         return False
     return found[0][0] in ",:;" or leads_up(before[: found.start()])
 
@@ -182,10 +210,10 @@ def is_weighed(before: str, after: str) -> bool:
 
 DEED = re.compile(
     r"[ ]?(?:(?:(?:now is the|it's|it is|now it's) )?time to |(?:so|now|then|therefore),? )?"
-    r"(?:(?:I|we)(?:'ll| will| should| must| need to)? )?"
-    r"(?:shoot|move|go|dodge|rise|dive|wait|serve|launch|jump|chase|follow|intercept|climb|turn"
+    r"(?:(?:I|we)(?:'ll| will| should| must| need to|'m| am| have to) \w+|let's \w+|let me \w+"
+    r"|shoot|move|go|dodge|rise|dive|wait|serve|launch|jump|chase|follow|intercept|climb|turn"
     r"|collect|catch|hit|return|surface|get|head|steer|eat|grab|cross|reach|attack|kill|block|defend"
-    r"|rescue|keep|continue|escape|retreat|start|position|track|line up|stay"
+    r"|rescue|keep|continue|escape|retreat|start|position|track|line up|stay|fire"
     r"|je vais|ich (?:gehe|bewege|muss)|voy|vou|vado|ik ga|иду)\b[^.!?:]{0,60}$",
     re.I,
 )

@@ -31,6 +31,14 @@ _DEED = (
     "|travel|trigger"
     "|turn|wait|walk|watch|work|lead|bring|allow|connect|line|gather|look|need|want"
 )
+_DEED_ABROAD = (
+    "auftauchen|abtauchen|ausweichen|bewegen|schiessen|fangen|warten|starten|schwimmen|subir|bajar"
+    "|mover\\w*|disparar|esquivar|ir|evitar|esperar|sacar|remonter|monter|descendre|tirer|aller"
+    "|eviter|attendre|servir|lancer|nager|descer|atirar|desviar|emergir|nadar|salire|scendere"
+    "|muover\\w*|sparare|andare|evitare|nuotare|stijgen|dalen|schieten|wachten|ruch|strzal|unik\\w*"
+    "|yukari|asagi|ates"
+)
+"""Infinitives of other languages with Latin letters, without accents."""
 _THINGS = (
     "air|airplanes?|aliens?|apples?|arrows?|asteroids?|avatar|balls?|bank|barrels?|barriers?|bases?"
     "|bats?|beams?|bears?|bees?|birds?|blocks?|boats?|bombs?|boss|boulders?|boxer|bricks?|bridges?"
@@ -78,7 +86,7 @@ _EXPLAINS = re.compile(
         |quickly|quick|still|will|am
            |should|must|need[ ]to|to|then)[ ]){{0,4}}
            (?:{_DEED})(?:e?s|es|e|ed|\w?ing|ting|ping|ning|ling|i?on|ioning|ers?)?\b
-       |(?:{_REASON})\b
+       |(?:{_REASON}|{_DEED_ABROAD})\b
        |(?:(?:the|my|a|this|is|very|most|only|still|that|it|it's|should|will|be|that's|looks
        |seems)[ ]){{0,4}}(?:{_PRAISE})\b
        |(?:index|number|action|option|id|no\.|\#)?[ ]?[=:]?[ ]?[0-9]{{1,4}}[ ]?(?:$|[.,;)]|px

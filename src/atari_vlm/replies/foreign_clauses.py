@@ -20,7 +20,8 @@ from atari_vlm.replies.characters import folded
 _SO = folded(
     r"\b(?:daher|deshalb|darum|folglich|somit|deswegen|demnach|also|donc|ainsi|par consequent"
     r"|c'est pourquoi"
-    r"|du coup|por (?:lo )?tanto|asi que|por eso|por ello|portanto|por isso|logo|assim|entao"
+    r"|du coup|por (?:lo )?tanto|asi que|por eso|por lo que|por lo cual|de modo que|por ello"
+    r"|portanto|por isso|logo|assim|entao"
     r"|quindi|percio|dunque|pertanto"
     r"|dus|daarom|derhalve|wiec|dlatego|zatem|поэтому|значит|следовательно|итак|bu yuzden"
     r"|bu nedenle"
@@ -30,12 +31,14 @@ _SO = folded(
 )
 """Words that draw a conclusion: what stands before them are only reasons."""
 _REASON_ENDS = folded(
-    "ので|から|ために?|為|(?:이|으)?므로|(?:으)?니까?|기 때문에|때문에|위해서?|[아어여해]서"
+    "ので|(?<![てで])から|ために?|為|(?:이|으)?므로|(?:으)?니까?|기 때문에|때문에|위해서?"
+    "|[아어여해]서"
 )
 """Ends of words that make a reason of all before them, in Japanese and Korean."""
 
 _LEADS = folded(
-    r"\b(?:jetzt|nun|hier|und|ok|okay|gut|ja|zuerst|erst|sofort|dann|aktuell|momentan"
+    r"\b(?:als nächstes|zunächst|bu durumda|jetzt|nun|hier|und|ok|okay|gut|ja|zuerst|erst"
+    r"|sofort|dann|aktuell|momentan"
     r"|in diese[rm] (?:situation|fall|moment)"
     r"|maintenant|ici|et|bon|oui|d'abord|alors|dans (?:cette situation|ce cas)|pour l'instant"
     r"|actuellement|a mon avis"
@@ -46,7 +49,7 @@ _LEADS = folded(
     r"|сейчас|теперь|тогда|здесь|и|в этой ситуации|в данный момент|сначала|сразу|simdi|ben"
     r"|o zaman|burada)\b"
     r"|我们|我|现在|現在|那么|那|最终|最後|最后|首先|立即|马上|立刻|这里|此时|此刻|目前|当前|本次|这次|这一?[步帧]|在这种情况下"
-    r"|应该|應該|应当|应|應|需要|必须|得|要|将|會|会|决定|決定|建议|建議|请|就|先|直接|继续|繼續"
+    r"|应该|應該|应当|应|應|需要|必须|得|要|将|會|会|决定|決定|建议|建議|认为|觉得|判断|综合考虑|综合来看|总之|请|就|先|直接|继续|繼續"
     r"|(?:私|僕|俺|自分|ここ|今回|今|現在|まず|この(?:場合|場面|状況)|そこ)(?:では|で|は|すぐ|の)?|今すぐ|とりあえず|まずは"
     r"|저는|나는|이제는?|지금은?|우선|먼저|여기서는?|이번에는?|(?:이|현재) 상황에서는?"
 )
@@ -189,7 +192,7 @@ _VERB = re.compile(
     folded(
         r"[\"')]{0,2} ?(?:"
         r"(?:の(?:アクション|ボタン|方向|キー))?(?:(?:を|に|へ|で) ?)?(?:選択|選定|実行|使用"
-        r"|移動|入力|決定|操作)?"
+        r"|攻撃|発射|射撃|回避|浮上|潜行|迎撃|移動|入力|決定|操作)?"
         r"(?:します|する|しましょう|しよう|すべきです|するべきです|すべきだ|する必要があります|いたします|するのが(?:最適|最善|良い|よい|いい)です"
         r"|選びます|選ぶ|選ぼう|選びましょう|選ぶべきです|押します|押す|押そう|押しましょう|押すべきです|押すのが(?:最適|最善|良い|よい)です"
         r"|決めます|決める|動きます|動く|動かします|動かす|行きます|行く|進みます|進む|使います|使う|打ちます|行います|取ります"
@@ -230,6 +233,7 @@ _BECAUSE = folded(
     r"|para|puesto que|pois|ja que"
     r"|a fim|perche|poiche|per|omdat|want|om|zodat|bo|poniewaz|zeby|aby|by|потому|так как"
     r"|чтобы|ведь|для|поскольку"
+    r"|karena|sebab|untuk|agar|vi|de|boi vi|لأن|لكي|כי|eftersom|for att|fordi|protoze|mert|क्योंकि"
     r"|cunku|icin|because|since|as|so that|to|in order to)\b"
     r"|因为|因為|由于|以便|以(?=[\u4e00-\u9fff])|来|來|因(?=[\u4e00-\u9fff])|なぜなら|왜냐하면"
 )
@@ -296,13 +300,41 @@ _CONTRARY = folded(
     r"|not|never|but|however|dangerous|risky|wrong|mistake|bad|die|lose)\b"
     r"|不|别|勿|没|無|无|但|可是|然而|死|输|輸|险|険|错|錯|禁|撞|糟|败|吗|呢|么|难道|何必|ない"
     r"|ません|なく|ず|しかし|でも|けど|やめ|避け|無理|ダメ|だめ|負け|間違|한지|ました|った[ .]"
-    r"|でした|いた[ .]|[았었했였]|않|안 |못|없|마세요|말|하지만|그러나|지만|위험|죽|금지|잘못"
+    r"|でした|いた[ .]|[았었했였]|않|(?<!동)안 |못|없|마세요|말|하지만|그러나|지만|위험|죽"
+    r"|금지|잘못"
     r"|실수|까$|나요"
 )
 _ELSEWHEN = re.compile(_OTHER_TIME, re.IGNORECASE)
 _HEDGED = re.compile(_PERHAPS, re.IGNORECASE)
 OPPOSED = re.compile(f"{_OTHER_TIME}|{_PERHAPS}|{_CONTRARY}", re.IGNORECASE)
 """A word by which a clause rejects its action, doubts it or puts it off."""
+_DEED = re.compile(
+    rf"(?:^|[,;(] ?|(?={_SO}))(?:{_SO}|"
+    + folded(
+        "开火|发射|射击|上浮|下潜|发球|接球|躲避|攻击|[向往][左右上下]|移动|追|je vais"
+        "|ich (?:muss|gehe)|voy|vou|vado|ik ga|иду|撃つ|打つ"
+    )
+    + r")[^:;,.!?]{0,50}$",
+    re.IGNORECASE,
+)
+
+
+def tells_what_to_do(head: str) -> bool:
+    """Whether the words before a colon and a name say what is done: "also schiesse ich: FIRE"."""
+    found = _DEED.search(head.rstrip())
+    return found is not None and not (OPPOSED.search(found[0]) or _ELSEWHEN.search(head))
+
+
+_REASONED = re.compile(
+    rf"^[\s,(:-]{{0,4}}(?:{_BECAUSE})|(?:{_REASON_ENDS})[\s).!]{{0,3}}$", re.IGNORECASE
+)
+
+
+def is_opposed(words: str) -> bool:
+    """Whether words in another writing than Latin, said of an action, reject it or put it off."""
+    if words.isascii() or _REASONED.search(words):
+        return False
+    return bool(OPPOSED.search(words))
 
 
 def choice_in_clause(before: str, after: str) -> Literal["chosen", "doubtful"] | None:

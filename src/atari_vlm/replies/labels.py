@@ -6,7 +6,7 @@ import re
 
 from atari_vlm.replies.contradiction import is_taken_back
 from atari_vlm.replies.explanations import explains
-from atari_vlm.replies.foreign_clauses import OPPOSED
+from atari_vlm.replies.foreign_clauses import OPPOSED, is_opposed
 from atari_vlm.replies.leads import is_conditional
 from atari_vlm.replies.reply_grammar import (
     CHORD,
@@ -43,7 +43,7 @@ _NOT_THIS = re.compile(
     r"|format|suggest\w*|thoughts?|thinking|like|such as"
     r"|letzte\w*"
     r"|derni\w*|ultim\w*|vorherige\w*|precedente?|anterior|posledn\w*|предыдущ\w*|последн\w*"
-    r"|上一|之前|前回|例|可用|合法)",
+    r"|상대|이전|지난|직전|прошл|враг|против|السابق|पिछल|敵|相手|敌|对手|上一|之前|前回|例|可用|合法)",
     re.I,
 )
 _EXAMPLE = re.compile(
@@ -67,7 +67,7 @@ _FRAMES_LINE = re.compile(
 )
 _MAY_FOLLOW = re.compile(
     r"""[ )\]"'}>]{0,6}(?:$|[.,;!(<…]|[ ]?-[ ]|(?:because|since|as|so|to|while|until|weil|car|porque
-    |потому|因为|ので)\b|[^\x00-\u02ff])""",
+    |denn|um|puisque|pour|para|perche|omdat|bo|poniewaz|cunku|karena|vi|eftersom|потому|因为|ので)\b|[^\x00-\u02ff])""",
     re.I | re.VERBOSE,
 )
 _ANOTHER = re.compile(
@@ -136,7 +136,8 @@ def plan_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> Pa
         if (label["word"] or "action").lower() not in ("action", "aktion", "accion", "acao"):
             return None
         raise grammar.illegal(line) if line.strip() else _ends_early(grammar)
-    if not _is_complete(answer, line[answer.end :]):
+    echo = line[: answer.end].partition("(")[2]
+    if is_opposed(echo) or not _is_complete(answer, line[answer.end :]):
         raise UnclearReply(f"It is not clear which action {quoted(line)} means.")
     parsed = grammar.plan(answer)
     if is_taken_back(text[begin + answer.end :], parsed.plan.action):
@@ -164,7 +165,7 @@ def _is_explained(rest: str) -> bool:
     if re.match(r"[ ]?[^\x00-\u02ff]", rest) and OPPOSED.search(re.split(r"[.,!?]", rest)[0]):
         return False
     on = _GOES_ON.match(rest)
-    return on is None or explains(on["words"])
+    return on is None or _is_echo(on["words"])
 
 
 def _names_another(answer: Answer, rest: str) -> bool:
@@ -176,9 +177,13 @@ def _names_another(answer: Answer, rest: str) -> bool:
     return not (other["other"].islower() and echoed)
 
 
+def _is_echo(words: str) -> bool:
+    return explains(words) and not is_opposed(words)
+
+
 def _without_explanation(rest: str) -> str:
     """The rest of a line without brackets that explain the answer."""
-    while (brackets := _BRACKETS.match(rest)) and explains(brackets["words"]):
+    while (brackets := _BRACKETS.match(rest)) and _is_echo(brackets["words"]):
         rest = rest[brackets.end() :]
     return rest
 

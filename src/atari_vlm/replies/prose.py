@@ -15,8 +15,9 @@ from atari_vlm.replies.english_clauses import (
     is_weighed,
     leads_up,
     leaves_open,
+    prefers,
 )
-from atari_vlm.replies.foreign_clauses import choice_in_clause
+from atari_vlm.replies.foreign_clauses import choice_in_clause, tells_what_to_do
 from atari_vlm.replies.reply_grammar import (
     DURATION,
     NUMBERS,
@@ -122,7 +123,9 @@ def parse_last_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
         return None
     if _LABELLED.search(head + ":"):  # a label that introduces no answer: "Enemy action: LEFT x2"
         return None
-    if not answer.n and not (DEED.match(_STOP.split(head)[-1]) and "\n" not in text.strip()):
+    told = _STOP.split(head)[-1]
+    does = DEED.match(told) and not LATER.search(told)
+    if not answer.n and ("\n" in text.strip() or not (does or tells_what_to_do(told))):
         return None
     if not all(same_action(other[0], answer.name) for other in NAMES.finditer(text)):
         return None
@@ -263,6 +266,8 @@ def _meaning_in_english(
 ) -> _Meaning:
     if _is_doubted(before, after):
         return "doubtful"
+    if prefers(before, after):
+        return "chosen"
     if _OPENING.match(before):
         asked = text[max(0, mention.start() - 160) : mention.start()].rstrip(" \n\"'(")
         if asked.endswith("?") and not _OF_ACTION.search(_STOP.split(asked[:-1])[-1]):

@@ -30,12 +30,14 @@ _ANSWERS = (
     "aktion|antwort|entscheidung|zug|actie|antwoord|keuze|action|choix|réponse|décision|acción"
     "|respuesta|decisión|elección|ação|resposta|decisão|escolha|azione|risposta|scelta|mossa|akcja"
     "|odpowiedź|ruch|eylem|cevap|hamle|действие|ответ|ход|решение|выбор|åtgärd|handling|svar"
+    "|wahl|bewegung|mouvement|coup|jugada|movimiento|opción|jogada|movimento|opção|decisione|opzione"
+    "|beslissing|decyzja|wybór|karar|seçim|beslut|rozhodnutí|keputusan|pilihan|quyết định"
     "|toiminto|vastaus|akce|odpověď|tah|akció|válasz|lépés|acțiune|acțiunea|răspuns|ενέργεια"
     "|απάντηση|κίνηση|дія|відповідь|hành động|lựa chọn|câu trả lời|tindakan|aksi|jawaban|الإجراء"
     "|الحركة|الجواب|القرار|कार्रवाई|क्रिया|उत्तर|एक्शन|פעולה|תשובה|การกระทำ|คำตอบ"
 )
 _BEST = (
-    "beste|gewählte|nächste|empfohlene|finale|endgültige|gekozen|volgende|aanbevolen|meilleure"
+    "moja|mój|mijn|mia|mio|benim|min|mitt|meu|моё|мой|моя|beste|gewählte|nächste|empfohlene|finale|endgültige|gekozen|volgende|aanbevolen|meilleure"
     "|prochaine|mejor|próxima|melhor|migliore|prossima|najlepsza|wybrana|następna|bästa|bedste"
     "|лучшее|лучший|выбранное|следующее|следующий|итоговое|итоговый|окончательный|en iyi|seçilen"
 )
@@ -132,12 +134,12 @@ LATER = re.compile(
     |as[ ]soon[ ]as|as[ ]long[ ]as|so[ ]long[ ]as|by[ ]the[ ]time|in[ ]the[ ]event|in[ ]case
     |at[ ](?:some[ ]point|the[ ]right|the[ ]last|a[ ]later|another)|(?:about|ready|prepared
     |waiting)[ ]to
-    |wait(?:ing)?[ ](?:for|until|to|till)|(?:provided|assuming|given|supposing|granted)[ ]that
+    |wait(?:ing)?[ ](?:for|until|to|till)|(?:provided|assuming|supposing|granted)[ ]that
     |depending|contingent|except[ ]when|were[ ](?:it|I|there|the)|had[ ](?:it|I|there|the)
     |once(?=[ ](?:the|it|I|we|you|there|this|that|my|our|they|he|she|an?|all|every|again)\b)
     |after(?![ ](?:all|\w*(?:analy|look|consider|review|see|observ|evaluat|assess|examin|think
     |weigh)))
-    |used[ ]to|until[ ]then|(?:that|this|the)[ ]time|one[ ]day|when(?:ever)?|while[ ]?$|till[ ]then
+    |used[ ]to|until[ ]then|that[ ]time|one[ ]day|when(?:ever)?|while[ ]?$|till[ ]then
     |some[ ]other[ ]time|not[ ]yet|not[ ]now)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
