@@ -129,10 +129,11 @@ def test_each_reason_is_said_once_with_its_rows():
     few, equal, ten = (stats.mean_interval(scores) for scores in ([1, 2], [3] * 10, TEN))
     named = [("a", few), ("b", None), ("c", equal), ("d", few), ("e", ten)]
     assert stats.why_none(named) == (
-        "No interval for a; d: 2 episodes are too few for an interval; 10 would do. "
+        "Rows of fewer than 10 episodes have no interval. "
         "No interval for c: all 10 scores were equal."
     )
     assert stats.why_none([("a", few), ("d", few)]).startswith("No row has an interval: 2 ep")
+    assert stats.why_none([("a", few), ("e", ten)]) == stats.why_none(named).partition(" No ")[0]
     assert stats.why_none([("", equal)]) == "All 10 scores were equal."
     assert stats.why_none([("e", ten), ("b", None)]) == ""
     many = [(str(k), equal) for k in range(8)]

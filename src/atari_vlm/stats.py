@@ -95,10 +95,17 @@ def why_none(intervals: Iterable[tuple[str, Interval | None]]) -> str:
             rows.setdefault(each.missing, []).append(name)
     if len(named) == 1:
         return "".join(f"{reason[:1].upper()}{reason[1:]}." for reason in rows)
-    return " ".join(
-        f"{_rows_without(names, len(named))}: {reason}." for reason, names in rows.items()
-    )
+    lines = [f"{_rows_without(names, len(named))}: {reason}." for reason, names in rows.items()]
+    few = [reason.endswith(_TOO_FEW) for reason in rows]
+    if any(few) and max(map(len, rows.values())) < len(
+        named
+    ):  # the table has the number of episodes of each row
+        lines = [line for line, short in zip(lines, few, strict=True) if not short]
+        lines.insert(0, f"Rows of fewer than {LEAST} episodes have no interval.")
+    return " ".join(lines)
 
+
+_TOO_FEW = f"too few for an interval; {LEAST} would do"
 
 NAMED = 6
 """Most rows that a sentence names."""
@@ -240,7 +247,7 @@ def _missing(strata: Sequence[Scores]) -> str:
     if fewest < LEAST:
         episodes = f"{fewest} episode{'s' * (fewest > 1)}{' a game' * several}"
         are = "is" if fewest == 1 else "are"
-        return f"{episodes} {are} too few for an interval; {LEAST} would do"
+        return f"{episodes} {are} {_TOO_FEW}"
     if len(_equal(strata)) == len(strata):
         return f"all {fewest} scores{' of each game' * several} were equal"
     return ""
