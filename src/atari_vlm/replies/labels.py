@@ -52,6 +52,7 @@ _EXAMPLE = re.compile(
     r"(?:example|prompt|manual|beispiel|exemple|ejemplo|exemplo|esempio|voorbeeld))\b",
     re.I,
 )
+_SENTENCE = re.compile(r"[.!?;]")
 _CLAUSE = re.compile(r"[\n.;!?>,]")
 _BRACKETS = re.compile(rf"[ ]{{0,2}}\((?!{CHORD}\))(?P<words>[^()\n]{{1,240}})\)", re.I)
 _GOES_ON = re.compile(
@@ -85,8 +86,11 @@ def introduces(label: re.Match[str], text: str) -> bool:
     Raises:
         UnclearReply: it is negated or left open: "Maybe ACTION: LEFT".
     """
+    if label.start() == 0:
+        return True
     sentence = _before(label, text)
-    if is_conditional(text[max(0, label.start() - 300) : label.start()]):
+    line = text[max(0, label.start() - 300) : label.start()].rpartition("\n")[2]
+    if line and is_conditional(line):
         raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
     before = sentence.rpartition(" - ")[2]
     doubted = DOUBT.search(before)
@@ -94,19 +98,13 @@ def introduces(label: re.Match[str], text: str) -> bool:
         if doubted:
             raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
         return True
-    if _NOT_THIS.search(sentence) or _EXAMPLE.search(_on_its_line(label, text)):
+    if _NOT_THIS.search(sentence) or (line and _EXAMPLE.search(_SENTENCE.split(line)[-1])):
         return False
     if label["word"].isupper() or not label["word"].isascii():
         if doubted:
             raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
         return True
     return bool(_ALLOWED_BEFORE.fullmatch(before))
-
-
-def _on_its_line(label: re.Match[str], text: str) -> str:
-    """The words before a label in its sentence."""
-    before = text[max(0, label.start() - 160) : label.start()].rpartition("\n")[2]
-    return re.split(r"[.!?;]", before)[-1]
 
 
 def _before(label: re.Match[str], text: str) -> str:

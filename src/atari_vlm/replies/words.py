@@ -303,13 +303,20 @@ _HINTS = (
 """One of them is in every refusal without other than Latin letters."""
 
 
+def _has_any(text: str, hints: tuple[str, ...]) -> bool:
+    for hint in hints:  # noqa: SIM110 (faster than `any`, and every reply passes here)
+        if hint in text:
+            return True
+    return False
+
+
 def refusal_in(text: str) -> int:
     """Where a text refuses to play, whatever else it says; -1 if it does not."""
     if not text or text.isspace():
         return -1
     if text.isascii():
         lower = text.lower()
-        if not any(hint in lower for hint in _HINTS):
+        if not _has_any(lower, _HINTS):
             return -1
     found = _REFUSES.search(text)
     return found.start() if found else -1
@@ -349,7 +356,7 @@ def apologises(text: str) -> bool:
         return True
     if text.isascii():
         lower = text.lower()
-        if not any(hint in lower for hint in _SORRY_HINTS):
+        if not _has_any(lower, _SORRY_HINTS):
             return False
     return bool(_APOLOGISES.search(text))
 
