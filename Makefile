@@ -3,7 +3,7 @@
 # make fuzz [FUZZ=100]                                          the tests that try inputs by chance, with more of them
 # make docs                                                     the documentation, into site/
 # make bench                                                    the benchmarks, one after the other
-# make trials                                                   stops and power cuts at any moment (15 minutes)
+# make trials                                                   stops and power cuts at any moment (20 minutes)
 # make coverage                                                 how often intervals cover, by method
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -55,7 +55,7 @@ coverage: $(VENV)/dev
 
 trials: $(VENV)/dev
 	$(BIN)/python -m tests.kill_trials run --kills 68
-	$(BIN)/python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30
+	$(BIN)/python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30 --episodes 2
 	$(BIN)/python -m tests.kill_trials train --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30
 	$(BIN)/python -m tests.power_cuts --calls 100 --cuts 2000
 

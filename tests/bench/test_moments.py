@@ -17,7 +17,8 @@ from atari_vlm import Decision
 from atari_vlm.bench.matrix import bench, play_bench
 from atari_vlm.bench.settings import BenchSettings
 from atari_vlm.errors import ModelUnusable, StoreError
-from tests.commands import command, hear_ctrl_c
+from tests.commands import command
+from tests.runs.test_resume import hear_ctrl_c
 from tests.servers import Server
 from tests.vendor_apis import Answer
 from tests.vendors import serve_as

@@ -105,3 +105,14 @@ def test_only_regular_files_are_read_and_a_pipe_is_not_waited_for(tmp_path):
         read_regular(tmp_path)
     with pytest.raises(ValueError, match="it has 7 bytes, and at most 6 are read"):
         read_regular(tmp_path / "file", most=6)
+
+
+def test_a_short_file_takes_little_memory_whatever_length_is_allowed(tmp_path):
+    path = tmp_path / "short"
+    path.write_bytes(b"{}")
+    tracemalloc.start()
+    try:
+        assert read_regular(path, most=2**30) == b"{}"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

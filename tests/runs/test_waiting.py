@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from atari_vlm.runs.waiting import wait_for
+from tests.runs.test_worker_processes import few_open_files
 
 
 def test_ctrl_c_returns_only_after_the_work_has_cleaned_up():
@@ -71,3 +72,9 @@ def test_a_player_that_computes_without_waiting_is_interrupted_too(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30) == ("stopped\n", "")
     assert process.returncode == 0
+
+
+def test_work_that_no_event_loop_can_be_opened_for_is_an_error_without_a_report():
+    with few_open_files(2), pytest.raises(OSError, match="Too many open files"):
+        wait_for(asyncio.sleep(0))
+    wait_for(asyncio.sleep(0))

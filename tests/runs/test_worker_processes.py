@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -148,6 +149,35 @@ def test_what_cannot_be_begun_yet_waits_and_what_needs_no_work_is_not_begun(tmp_
     )
     assert begun == ["first", "later"]
     assert results["known"] == "known before"
+
+
+def test_what_the_system_refuses_to_start_is_done_by_fewer_workers(tmp_path):
+    with few_open_files(7), pytest.raises(InvalidSetting, match="could not be started"):
+        run(tmp_path, ["plain"])
+    tasks = ["plain", "plain 2", "plain 3"]
+    with few_open_files(13):
+        results, _, _ = run(tmp_path, tasks, processes=3)
+    assert results == {task: f"{task} done" for task in tasks}
+
+
+@contextmanager
+def few_open_files(left):
+    """Let this process open only so many files more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(map(int, os.listdir("/proc/self/fd"))) + left + 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    opened = []
+    with suppress(OSError):
+        while True:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    for _ in range(left):
+        os.close(opened.pop())
+    try:
+        yield
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_workers_stop_at_once_when_their_results_are_no_longer_wanted(tmp_path):

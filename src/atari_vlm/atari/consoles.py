@@ -80,7 +80,7 @@ def whole(value: Any) -> int:
 def _rom(name: str) -> os.PathLike[Any]:
     try:
         path = ale_py.roms.get_rom_path(name)
-    except OSError:  # ALE_ROMS_DIR is not a folder
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # of ALE_ROMS_DIR
         path = None
     if path is None:
         raise UnknownName(

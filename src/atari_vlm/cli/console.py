@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +24,8 @@ from atari_vlm.runs.waiting import exit_code, stoppable
 console = Console()
 
 _LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-_LIMITS |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
-"""Faults of the disk, and limits of the system."""
+_LIMITS |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOENT}
+"""Faults of the disk, limits of the system, and folders that are gone."""
 
 
 @contextmanager
@@ -71,19 +72,21 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
         if isinstance(leaving.code, int) and leaving.code > 128:
             leave(leaving.code)
         raise
-    except OSError as error:  # a path, a disk or a limit of this machine
+    except (OSError, MemoryError) as error:  # a path, a disk or a limit of this machine
         if not (reason := _reason(error)):
             raise
         say(f"Error: {printable(reason)}")
         sys.exit(1)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | MemoryError) -> str:
     """A sentence about a path, a disk or a limit; empty if a traceback says more."""
+    if isinstance(error, MemoryError):
+        return f"The system cannot go on: {os.strerror(errno.ENOMEM)}."
     if error.filename is not None:
         return str(AtariVLMError(f"Cannot use {error.filename}: {error.strerror}."))
     if error.errno in _LIMITS:
-        return f"This machine has no more to give: {error.strerror}."
+        return f"The system cannot go on: {error.strerror}."
     return ""
 
 

@@ -63,7 +63,9 @@ def read_regular(path: Path, *, most: int = MOST_BYTES) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise ValueError(f"it has {size:,} bytes, and at most {most:,} are read")
-        content = file.read(most + 1)  # it may have grown
+        content = file.read(size + 1)  # so much memory is taken at once, so not `most`
+        if len(content) > size:  # it has grown
+            content += file.read(most + 1 - len(content))
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return content

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import signal
 import threading
 import time
@@ -150,19 +151,38 @@ def wait_for(work: Coroutine[Any, Any, None]) -> None:
 
     Raises:
         KeyboardInterrupt: after the work was cancelled and has ended.
+        OSError: this process may open no more files.
     """
     try:
         asyncio.get_running_loop()
         in_thread = True
     except RuntimeError:
         in_thread = False
-    waited = _Work(work, in_thread)
+    try:
+        _check_room()
+        waited = _Work(work, in_thread)
+    except OSError:
+        work.close()
+        raise
     with _cancelling(waited.cancel, in_thread=in_thread):
         if in_thread:
             waited.run_in_thread()
         else:
             waited.run()
     waited.raise_error()
+
+
+def _check_room() -> None:
+    """Raise OSError if an event loop could not open its files; one that fails prints a report."""
+    opened: list[int] = []
+    try:
+        for _ in range(3):
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from None
+    finally:
+        for number in opened:
+            os.close(number)
 
 
 def _without_stops(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -187,17 +187,34 @@ class Workers(Generic[Task, Result]):
     def _begin_tasks(self) -> None:
         """Give a task to every worker that has none, and start workers for more."""
         while (place := self._next()) is not None:
+            try:
+                worker = self._idle() or self._start()
+            except OSError as error:
+                self._go_on_with_fewer(error)
+                return
             task = self._left[place]
             del self._left[place]
             self._begins(task)
             try:
-                worker = self._idle() or self._start()
                 worker.task, worker.quiet = task, 0.0
                 with suppress(OSError):  # it has just ended; the next look notices
                     worker.pipe.send(task)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 raise _not_sent(error) from error
             self._tries[id(task)] += 1
+
+    def _go_on_with_fewer(self, error: OSError) -> None:
+        """Start no more workers, since the system refused one, e.g. for lack of memory.
+
+        Raises:
+            InvalidSetting: there is none yet.
+        """
+        self._processes = sum(worker.task is not None for worker in self._workers)
+        if not self._processes:
+            raise InvalidSetting(
+                f"A worker process could not be started ({error.strerror or error}). "
+                f"{setting('processes', 1)} needs none. The same call continues."
+            ) from error
 
     def _next(self) -> int | None:
         """Place of the next task that may be begun now; None if there is none, or no room."""
@@ -220,10 +237,15 @@ class Workers(Generic[Task, Result]):
         context = get_context("spawn")
         number = min({*range(self._processes)} - {worker.number for worker in self._workers})
         here, there = context.Pipe()
-        args = (os.getpid(), there, self._prepare, number, self._work)
-        process = context.Process(target=_serve, args=args)
-        start_shielded(process)
-        there.close()
+        try:
+            args = (os.getpid(), there, self._prepare, number, self._work)
+            process = context.Process(target=_serve, args=args)
+            start_shielded(process)
+        except BaseException:
+            here.close()
+            raise
+        finally:
+            there.close()
         self._workers.append(_Worker(number, process, here))
         return self._workers[-1]
 

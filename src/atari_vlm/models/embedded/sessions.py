@@ -35,6 +35,9 @@ MOST_MEMORY = 2**30
 LONGEST_PASS = 30.0
 """Seconds after which a pass through a graph is stopped; one takes about a thousandth."""
 
+_NO_MEMORY = ("MemoryError", "bad_alloc", "failed to map segment", "Cannot allocate memory")
+"""What errors say that memory has run out, also while onnxruntime itself is loaded."""
+
 _WEIGHTS = "model.safetensors"
 _MOST_IMAGE_TOKENS, _LARGEST_SIZE = 4_096, 4_096
 
@@ -64,6 +67,11 @@ class Sessions:
         except ModelUnusable:
             raise
         except Exception as error:  # onnxruntime raises many kinds
+            if any(words in f"{type(error).__name__} {error}" for words in _NO_MEMORY):
+                raise ModelUnusable(
+                    "This machine has no memory left for the embedded model, which needs about "
+                    f"250 MB ({_short(error)})."
+                ) from error
             raise ModelUnusable(
                 f"The embedded model's weights in {folder} are damaged "
                 f"({type(error).__name__}: {_short(error)}). Reinstall atari-vlm, or train your "
