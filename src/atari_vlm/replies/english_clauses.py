@@ -120,6 +120,11 @@ _FOLLOWS = re.compile(
 _MEANWHILE = re.compile(
     r",?[ ]?(?:but|although|though|however|yet|if|when|unless|only)\b", re.IGNORECASE
 )
+_LOSES = re.compile(
+    r"[ ,]{0,2}and (?:\w+ ){0,3}(?:lose|die|dies|crash|miss|fail|killed|regret|hope"
+    r"|hit by)\b",
+    re.IGNORECASE,
+)
 _WISHES = re.compile(r"\b(?:would|I'd|we'd|could|wanted|like)\b", re.IGNORECASE)
 
 
@@ -130,10 +135,13 @@ _ONE_OF = re.compile(
 )
 """One action of several: "One option is to go UP"."""
 _PREFERRED = re.compile(
-    r"""[ ](?:is|would[ ]be|seems|looks|remains)[ ](?:\w+ly[ ])?(?:(?:the|my|our)[ ])
+    r"""[ ](?:is|would[ ]be|seems|looks|remains)[ ]
+        (?:(?!prob|poss|pot|arg|hard|rare|seem|app|unl|supp|pres)\w+ly[ ])?(?:(?:the|my|our)[ ])
         (?:(?:most[ ]\w+|best|safest|optimal|right|correct|only|ideal|logical|obvious|final|chosen
         |wisest|smartest|sensible|safe|good|reasonable|viable|next|appropriate)[ ]){1,3}
-        (?:action|choice|option|move|decision|answer|play|bet|one)\b""",
+        (?:action|choice|option|move|decision|answer|play|bet|one)\b
+        (?![ ]for[ ](?!me\b|us\b|now\b|this\b|the[ ](?:moment|next|current|paddle|player)\b)
+            |[ ](?:I|we)\b)""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Words behind a name that prefer it: "LEFT is the best option here"."""
@@ -166,7 +174,7 @@ def leads_up(before: str) -> bool:
 
 def leaves_open(before: str, after: str) -> bool:
     """Whether the words behind a chosen name leave the choice open: "I would go UP, but"."""
-    if _FOLLOWS.match(after) is None:
+    if _FOLLOWS.match(after) is None or _LOSES.match(after):
         return True
     return bool(_WISHES.search(before) and _MEANWHILE.match(after))
 
@@ -210,10 +218,12 @@ def is_weighed(before: str, after: str) -> bool:
 
 DEED = re.compile(
     r"[ ]?(?:(?:(?:now is the|it's|it is|now it's) )?time to |(?:so|now|then|therefore),? )?"
-    r"(?:(?:I|we)(?:'ll| will| should| must| need to|'m| am| have to) \w+|let's \w+|let me \w+"
-    r"|shoot|move|go|dodge|rise|dive|wait|serve|launch|jump|chase|follow|intercept|climb|turn"
-    r"|collect|catch|hit|return|surface|get|head|steer|eat|grab|cross|reach|attack|kill|block|defend"
-    r"|rescue|keep|continue|escape|retreat|start|position|track|line up|stay|fire"
+    r"(?:(?:(?:I|we)(?:'ll| will| should| must| need to| have to)|let's|let me)"
+    r" (?!not\b|look|see\b|wait|think|be\b|check|watch|anal|consider|never|say|try)\w+"
+    r"|(?:(?:I|we)(?:'m| am|'re| are)? (?:now |going to )?)?"
+    r"(?:shoot|mov|go|dodg|ris|div|wait|serv|launch|jump|chas|follow|intercept|climb|turn"
+    r"|collect|catch|hit|return|surfac|get|head|steer|eat|grab|cross|reach|attack|kill|block|defend"
+    r"|rescu|keep|continu|escap|retreat|start|position|track|lin|stay|fir|swim|hid)(?:e|m?ing|t?ing)?"
     r"|je vais|ich (?:gehe|bewege|muss)|voy|vou|vado|ik ga|иду)\b[^.!?:]{0,60}$",
     re.I,
 )

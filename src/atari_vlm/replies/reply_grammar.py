@@ -71,6 +71,7 @@ DURATION = rf"""
         |only|just))?
     (?:[ ](?:next|full|whole))?
     [ ]{{0,2}}(?:an?[ ](?=single|few|couple))?[<\[]?
+    (?!(?:once|twice|thrice)[ ]as\b)
     (?P<n>-?[0-9]{{1,9}}(?:[.][0-9]{{1,6}})?|{"|".join(NUMBERS)})(?:[ ]of)?
     (?:[ ]?(?P<unit>{UNIT}|times|f|x))?
     (?![0-9A-Za-z]|[.][0-9]|[ ]?-[ ]?[0-9]|[ ](?:to|or)[ ][0-9])[ ]?[)>\]]?"""

@@ -86,9 +86,13 @@ def _label_words() -> str:
     for word in words:
         plain = folded(word).replace(" ", "[ ]")
         groups.setdefault(plain[0], []).append(plain[1:])
-    return "|".join(
-        f"(?-i:[{first.upper()}{first}])(?:{'|'.join(rest)})" for first, rest in groups.items()
-    )
+    behind = {
+        first: f"(?-i:[{first.upper()}{first}])(?:{'|'.join(rest)})"
+        for first, rest in groups.items()
+    }
+    latin = "|".join(each for first, each in behind.items() if first.isascii())
+    others = "|".join(each for first, each in behind.items() if not first.isascii())
+    return rf"{latin}|(?=[^\x00-\x7f])(?:{others})"
 
 
 LABELS = _label_words()
