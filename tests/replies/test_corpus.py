@@ -16,7 +16,7 @@ LEAST = {
     **{"plain": 160, "never": 190, "refusing": 25, "thinking": 95, "json": 155, "lists": 50},
     **{"languages": 130, "strange": 85, "second": 136, "third": 141, "fourth": 123, "fifth": 119},
     **{"seventh": 475},
-    **{"sixth": 165, "eighth": 145, "ninth": 212, "independent": 199},
+    **{"sixth": 165, "eighth": 145, "ninth": 212, "tenth": 63, "independent": 199},
 }
 """Cases of each group that there were; more may be added, none taken away."""
 

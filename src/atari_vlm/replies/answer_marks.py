@@ -12,37 +12,31 @@ from typing import Any
 from atari_vlm.replies.explanations import STATUS, explains, is_ruled_out
 
 _THINGS = re.compile(
-    r"ball|paddle|brick|enem(?:y|ies)_|shark|diver|oxygen|alien|ghost|danger|threat|hazard|obstacle"
-    r"|traffic|lane|ship|submarine|surface|missile|bullet|torpedo|projectile|bomb|fuel|shield|game"
-    r"|score|level|lives|life|episode|player|in_play|puck|frog|river|pellet|maze|opponent_\w"
+    r"ball|paddle|brick|enem(?:y|ies)_|shark|diver|oxygen|alien|ghost|danger|threat|hazard"
+    r"|obstacle|traffic|lane|ship|submarine|surface|missile|bullet|torpedo|projectile|bomb|fuel"
+    r"|shield|game|score|level|lives|life|episode|player|in_play|think|thought|stream|parallel"
+    r"|puck|frog|river|pellet|maze|opponent_\w"
 )
 """What a key about the game is about."""
 _ABOUT_THE_GAME = re.compile(
     r"enem|opponent|\bair|car\b|cars|sub\b|terminal|terminated|done|over|started|serve|launch"
-    r"|moving"
-    r"|movement|visible|seen|near|close|far|above|below|left|right|up\b|down|fire|shoot|firing|shot"
-    r"|dead|alive|urgent|emergency|need|can_|has_|low\b|high|falling|rising|changed|same"
-    r"|repeat|aligned|moves|wall|edge|screen|collision|target|noop|hold|wait|stuck|clear|blocked"
-    r"|log"
-    r"|road|bird|fish|ice|tank|plane|jet|radar|power|fruit|paused"
+    r"|moving|movement|visible|seen|near|close|far|above|below|left|right|up\b|down|fire|shoot"
+    r"|firing|shot|dead|alive|urgent|emergency|need|can_|has_|low\b|high|falling|rising|changed"
+    r"|same|repeat|aligned|moves|wall|edge|screen|collision|target|noop|hold|wait|stuck|clear"
+    r"|blocked|log|road|bird|fish|ice|tank|plane|jet|radar|power|fruit|paused"
 )
 _GOOD = re.compile(
     r"valid|legal|allow|approv|accept|final|execut|play|enabl|confirm|active|commit|apply|proceed"
-    r"|thought|think|stream|parallel|ok\b|okay|success"
-    r"|possible|available|feasible|safe|recommend|correct|chosen|select|best|sure|certain"
-    r"|confident|ready"
-    r"|permit|press|act\b|go\b|do\b"
-    r"|should|is_answer|continue"
+    r"|ok\b|okay|success|possible|available|feasible|safe|recommend|correct|chosen|select|best"
+    r"|sure|certain|confident|ready|permit|press|act\b|go\b|do\b|should|is_answer|continue|optimal"
+    r"|good|ideal"
 )
 _BAD = re.compile(
     r"cancel|reject|refus|den(?:y|ied)|skip|avoid|invalid|illegal|negat|ignor|forbid|example"
-    r"|hypothe|draft|abort"
-    r"|withdraw|revok|retract|void|disabl|dry|test|placeholder|error|fail|unsafe|risk|uncertain"
-    r"|unsure|blocked|prohibit|ban"
-    r"|veto|overrid|overrul|not_|undo|discard|dismiss|exclud|sample|demo|tentative|pending"
-    r"|mistake|wrong|bad\b|truncat"
-    r"|repair|fallback|stop|hesit|doubt|question|interrupt|never|dont|do_not|conditional|later"
-    r"|defer|postpon|not\b"
+    r"|hypothe|draft|abort|withdraw|revok|retract|void|disabl|dry|test|placeholder|error|fail"
+    r"|unsafe|risk|uncertain|unsure|blocked|prohibit|ban|veto|overrid|overrul|not_|undo|discard"
+    r"|dismiss|exclud|sample|demo|tentative|pending|mistake|wrong|bad\b|truncat|repair|fallback"
+    r"|stop|hesit|doubt|question|interrupt|never|dont|do_not|conditional|later|defer|postpon|not\b"
 )
 _STATUS_KEYS = frozenset(
     re.findall(
@@ -53,16 +47,16 @@ _STATUS_KEYS = frozenset(
 )
 _FINE_STATUS = re.compile(
     r"\W*(?:ok|okay|success\w*|final\w*|valid\w*|legal|ready|complete\w*|done|chosen|confirmed"
-    r"|active|accepted|approved"
-    r"|play\w*|safe|alive|selected|submitted|go|in[ _]progress|running|normal|good|decided"
+    r"|active|accepted|approved|play\w*|safe|alive|selected|submitted|go|in[ _]progress|running"
+    r"|normal|good|decided"
     r"|executed?|moving|yes|true|allowed)\b",
     re.I,
 )
 _KIND_KEYS = frozenset({"type", "kind", "purpose", "mode", "category", "label", "tag", "scope"})
 _CONDITION_KEY = re.compile(
-    r"(?:^|_)(?:if|when|unless|until|once|after|conditions?|conditional|conditionals|preconditions?"
-    r"|trigger|delay|delayed|postponed?|scheduled?|timing|depends|prerequisites?|wait|starts?_at)"
-    r"(?:_|$)"
+    r"(?:^|_)(?:if|when|unless|until|once|after|conditions?|conditional|conditionals"
+    r"|preconditions?|trigger|delay|delayed|postponed?|scheduled?|timing|depends|prerequisites?"
+    r"|wait|starts?_at)(?:_|$)"
 )
 _AT_ONCE = re.compile(
     r"\W*(?:now|immediate(?:ly)?|always|none|true|yes|current|this|at once|asap|right away|n/?a|no"
@@ -77,8 +71,7 @@ _SPEAKER_KEYS = frozenset(
     )
 )
 _ANOTHER = re.compile(
-    r"\b(?:user|human|system|tool|developer|opponent|enem\w+|cpu|computer|other\w*"
-    r"|environment|env"
+    r"\b(?:user|human|system|tool|developer|opponent|enem\w+|cpu|computer|other\w*|environment|env"
     r"|player[ _-]?(?:2|b|two)|rival|adversary|prompt|example|previous|instructions?)\b",
     re.I,
 )

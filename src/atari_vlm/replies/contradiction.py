@@ -26,8 +26,8 @@ _CONDITION = re.compile(
     re.I,
 )
 _OFFERS = re.compile(
-    r"\b(?:let me know|feel free|tell me|would you (?:like|prefer)|if you(?:'d| would)?"
-    r" (?:want|prefer|like|need)|just (?:ask|say)|happy to|considered"
+    r"\b(?:let me know|feel free|tell me|would you (?:like|prefer)|if you(?:'d| would)? (?:want"
+    r"|prefer|like|need)|just (?:ask|say)|happy to|considered"
     r"|(?:other|alternative|rejected|discarded) (?:options?|actions?|moves?|choices?))\b",
     re.I,
 )
@@ -63,8 +63,8 @@ _OF_SOMETHING_ELSE = re.compile(
     r"\b(?:previous\w*|earlier|former\w*|examples?|last|but|prompt)\b|:", re.I
 )
 _WAITS = re.compile(
-    r"(?:^|\b(?:and|so|but)[ ])(?:I|we)(?:'ll|[ ]will|[ ]would[ ]rather|[ ]should)?[ ]"
-    r"(?:wait|do nothing|pass(?! \w)|abstain|stay|stand still|hold still|won't"
+    r"(?:^|\b(?:and|so|but)[ ])(?:I|we)(?:'ll|[ ]will|[ ]would[ ]rather|[ ]should)?[ ](?:wait"
+    r"|do nothing|pass(?! \w)|abstain|stay|stand still|hold still|won't"
     r"|will not)\b(?![ ](?:miss|lose|let|be))",
     re.I,
 )
@@ -127,6 +127,9 @@ def _judges(sentence: str) -> bool:
     """Whether a sentence behind an answer rejects it as a whole."""
     if _NO_ANSWER.match(sentence):
         return True
+    first = re.split(r"[,:]", sentence, maxsplit=1)[0]
+    if len(first.split()) < 4 and " but " not in sentence and first.strip().lower() != "error":
+        sentence = first  # "Overruled: the shark is there"
     return bool(_VERDICT.match(sentence)) and not _OF_SOMETHING_ELSE.search(sentence)
 
 

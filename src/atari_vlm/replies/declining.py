@@ -10,7 +10,7 @@ import re
 
 _DECLINES = re.compile(
     r"""\b(?:I|we)(?:'m|'ll|'d|[ ](?:am|do|did|shall|will|would|can|could|must|have|should))?
-        (?:n't|not|[ ](?:not|never))[ ](?:\w+[ ]){0,4}?
+        (?:n't|'t|not|[ ](?:not|never))[ ](?:\w+[ ]){0,4}?
         (?:take[ ]part|taking[ ]part|participat|play(?![ ](?:it[ ]safe|around|for))|join|engag
         |help(?![ ]but)|assist|comply|answer|respond|choose|pick|select|proceed|continue|willing
         |comfortable|allowed|permitted|provide|do[ ](?:this|that|it|so)\b|support|agree[ ]to

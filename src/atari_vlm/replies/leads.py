@@ -22,12 +22,10 @@ _MARKS = " \t\n'\"([{<>*-•#|`=]}):,"
 _NUMBERING = re.compile(r"^(?:(?:step|part)[ ]{0,2})?[0-9]{1,2}[.):]?[ ]{0,2}[-:.]?[ ]{0,2}", re.I)
 _TAG = re.compile(r"</?[\w:=| -]{1,40}>")
 _IN_THE_FORMAT = re.compile(
-    r"\b(?:in|using|with|following|per|as|to|by|match(?:es|ing)?)[ ](?:(?:the|this|your|a|an"
-    r"|valid|strict|required"
-    r"|requested|specified|given|following|desired|correct|right|proper|expected|json|output"
-    r"|answer|response|exact)[ ]?){0,6}"
-    r"(?:format|json|schema|structure|object|form)\b(?:[ ](?:requires|you[ ](?:asked[ ]for"
-    r"|requested|gave|want)[ ]?(?:requires)?))?"
+    r"\b(?:in|using|with|following|per|as|to|by|match(?:es|ing)?)[ ](?:(?:the|this|your|a|an|valid"
+    r"|strict|required|requested|specified|given|following|desired|correct|right|proper|expected"
+    r"|json|output|answer|response|exact)[ ]?){0,6}(?:format|json|schema|structure|object"
+    r"|form)\b(?:[ ](?:requires|you[ ](?:asked[ ]for|requested|gave|want)[ ]?(?:requires)?))?"
     r"|\bas[ ](?:requested|required|asked|instructed|specified)\b",
     re.I,
 )
@@ -87,8 +85,8 @@ _DO = (
     "|send|submit|prefer|recommend|suggest|conclud|do|fir|shoot|stay|keep|serv|chas|follow|dodg"
     "|avoid|ris|div|launch|steer|shift|turn|wait|drop|surfac|swim|intercept|catch|start|us|opt|say"
     "|settl|commit|propos|act|proceed|continu|head|reposition|position|mak|perform|execut|try|get"
-    "|return|retreat|cross|climb|jump|run|attack|defend|collect|rescue|let|set|run|vot|stick)"
-    "(?:e|ing|ming|ping|ting|ning)?"
+    "|return|retreat|cross|climb|jump|run|attack|defend|collect|rescue|let|set|run|vot|stick)(?:e"
+    "|ing|ming|ping|ting|ning)?"
 )
 """What somebody who decides does."""
 _PRAISED = (
