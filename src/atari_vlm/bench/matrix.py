@@ -19,13 +19,14 @@ from atari_vlm.bench.jobs import best_constant, check_jobs
 from atari_vlm.bench.playing import Played, Report, play_jobs
 from atari_vlm.bench.results import Unwritten, read_results, write_results
 from atari_vlm.bench.settings import BASELINES, BenchSettings, Player, name_of
+from atari_vlm.costs.bill import unanswered_note
 from atari_vlm.errors import StoreError
 from atari_vlm.files.writing import lock
 from atari_vlm.models.hosted.budget import SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import part
 from atari_vlm.runs.run import Run
-from atari_vlm.types import Charge
+from atari_vlm.types import Charge, Usage
 
 __all__ = ["BASELINES", "BenchSettings", "Cell", "Player", "bench", "best_constant", "name_of"]
 
@@ -84,6 +85,8 @@ def play_bench(settings: BenchSettings, report: Report) -> tuple[list[Cell], Exc
         except BaseException:
             with suppress(StoreError):  # what stopped the bench is raised instead
                 _write(settings, _in_order(settings, played, empty), shared)
+            if note := unanswered_note(_usage(settings.out)):
+                report(f"In {settings.out}, {note}.")
             raise
         cells = _in_order(settings, played, empty)
         errors = [error for _, error in played if error is not None]
@@ -107,15 +110,17 @@ def _in_order(
 def _write(settings: BenchSettings, cells: Sequence[Cell], shared: SharedBudget) -> None:
     caps = shared.caps
     budget: dict[str, Any] | None = None
+    every = read_results(settings.out, cells)
     if caps:
+        priced = all(cell.usage.dollars is not None for cell in every)
         budget = {
             "dollars": caps.dollars,
             "dollars_of_an_episode": caps.episode_dollars,
             "tokens": caps.tokens,
-            "spent_dollars": shared.dollars.spent,
+            "spent_dollars": shared.dollars.spent if priced else None,
             "spent_tokens": int(shared.tokens.spent),
         }
-    if every := read_results(settings.out, cells):
+    if every:
         write_results(settings.out, every, budget)
 
 
@@ -125,6 +130,15 @@ def _make(folder: Path) -> None:
     except OSError as error:
         reason = "it is a file" if folder.is_file() else error.strerror
         raise StoreError(f"Cannot write a bench to {folder}: {reason}.") from None
+
+
+def _usage(out: Path) -> Usage:
+    """What all runs in the folder of a bench used, but for those that cannot be read."""
+    usage = Usage()
+    for path in out.glob("*/*/run.sqlite"):
+        with suppress(StoreError), closing(Run.read(path.parent)) as run:
+            usage += run.usage()
+    return usage
 
 
 def _spent_earlier(out: Path, *, capped: bool) -> Iterator[Charge]:

@@ -21,6 +21,7 @@ from atari_vlm.files.paths import is_within
 from atari_vlm.files.untrusted import json_of, read_regular
 from atari_vlm.files.writing import write_whole
 from atari_vlm.runs.run import Run
+from atari_vlm.types import Usage
 
 RESULTS, TABLE = "results.json", "results.csv"
 
@@ -207,13 +208,17 @@ def overall(cells: Sequence[Cell]) -> dict[str, Overall]:
 
 
 def _spent(cells: Sequence[Cell]) -> dict[str, Any]:
-    """What all cells cost together."""
+    """What all cells cost together; dollars are None if the price of a cell is unknown."""
     known = [cell.usage.dollars for cell in cells if cell.usage.dollars is not None]
+    unanswered = sum((cell.usage for cell in cells), Usage())
     return {
         "calls": sum(cell.usage.calls for cell in cells),
         "input_tokens": sum(cell.usage.input_tokens for cell in cells),
         "output_tokens": sum(cell.usage.output_tokens for cell in cells),
-        "dollars": sum(known),
+        "dollars": sum(known) if len(known) == len(cells) else None,
+        "dollars_of_known_price": sum(known),
+        "uncertain_requests": unanswered.uncertain,
+        "uncertain_dollars": unanswered.uncertain_dollars,
         "cells_of_unknown_price": len(cells) - len(known),
     }
 

@@ -14,8 +14,10 @@ from atari_vlm.bench.results import RESULTS, TABLE, overall
 from atari_vlm.bench.variants import names_of, settings_line, variants
 from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.tables import LEAST_FOLDED, Listing
+from atari_vlm.costs.bill import unanswered_note
 from atari_vlm.models.hosted.budget import format_dollars
 from atari_vlm.stats import why_none
+from atari_vlm.types import Usage
 
 Columns = dict[str, list[str]]
 """Heading -> the text of each cell."""
@@ -119,9 +121,14 @@ def _summary(cells: Sequence[Cell]) -> Iterator[str]:
     yield from (each.line(name) for name, each in overall(cells).items() if each.games > 1)
     calls = sum(cell.usage.calls for cell in cells)
     known = [cell.usage.dollars for cell in cells if cell.usage.dollars is not None]
-    if sum(known) or len(known) < len(cells):
-        unknown = len(cells) - len(known)
-        dollars = [format_dollars(sum(known))] if sum(known) or not unknown else []
+    unknown = len(cells) - len(known)
+    if sum(known) or unknown:
+        parts = [f"{calls:,} call{'s' * (calls != 1)}"]
+        if sum(known) or not unknown:
+            parts.append(format_dollars(sum(known)))
         if unknown:
-            dollars.append(f"what {unknown} cell{'s' * (unknown > 1)} of unknown price cost")
-        yield f"Spent on all cells: {calls:,} calls, {' and '.join(dollars)}."
+            what = "what the calls" if not sum(known) else "beside that, what those"
+            parts.append(f"{what} of {unknown} cell{'s' * (unknown > 1)} cost is not known")
+        yield f"Spent on all cells: {', '.join(parts)}."
+    if note := unanswered_note(sum((cell.usage for cell in cells), Usage())):
+        yield f"Of all cells, {note}."

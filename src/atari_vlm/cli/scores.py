@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
-from atari_vlm.costs.bill import compare
+from atari_vlm.costs.bill import compare, unanswered_note
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.seeds import seed_text
 from atari_vlm.stats import Interval, format_score, why_none
@@ -107,20 +107,4 @@ def usage_line(usage: Usage) -> str:
     ]
     if usage.replayed:
         parts.append(f"{usage.replayed} replayed from the cache, free")
-    if usage.uncertain:
-        known = usage.uncertain_dollars
-        most = "" if known is None else f", at most ${known:.4f} more"
-        failed = usage.uncertain - usage.uncounted
-        if failed:
-            parts.append(f"{failed} requests failed and may have been charged{most}")
-        if usage.uncounted:
-            parts.append(uncounted_note(usage.uncounted) + ("" if failed else most))
-    return "; ".join(parts)
-
-
-def uncounted_note(answers: int) -> str:
-    """What is said where servers gave token counts that cannot be."""
-    return (
-        f"the token counts of {answers} answers were missing or made no sense and were counted at "
-        "the most they could be"
-    )
+    return "; ".join(filter(None, [*parts, unanswered_note(usage)]))

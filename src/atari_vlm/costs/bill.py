@@ -66,3 +66,26 @@ def _describe(estimated: str, billed: str, a: float | None, b: float | None) -> 
         return f"{estimated} estimated; the server did not count them"
     ratio = f", {b / a:.2f} times the estimate" if a and b is not None else ""
     return f"{estimated} estimated, {billed} billed{ratio}"
+
+
+def unanswered_note(usage: Usage) -> str:
+    """What may have been charged beyond the bill, and why; "" for nothing."""
+    parts = []
+    known = usage.uncertain_dollars
+    most = "" if known is None or not usage.uncertain else f", at most ${known:.4f} more"
+    failed = usage.uncertain - usage.uncounted
+    if failed > 0:
+        requests = f"{failed:,} request{'s' * (failed > 1)}"
+        parts.append(f"{requests} failed and may have been charged{most}")
+    if usage.uncounted:
+        parts.append(uncounted_note(usage.uncounted) + ("" if parts else most))
+    return "; ".join(parts)
+
+
+def uncounted_note(answers: int) -> str:
+    """What is said where servers gave token counts that cannot be."""
+    of = f"{answers:,} answer{'s' * (answers > 1)}"
+    return (
+        f"the token counts of {of} were missing or made no sense and were counted at the most they "
+        "could be"
+    )

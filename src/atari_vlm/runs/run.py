@@ -46,6 +46,7 @@ class Run(RunReader):
         self._answered: set[int] = set()
         self._identity = durable.identity(folder / FILE) if lock else None
         self._full = self._folders_synced = self._rescued = False
+        self._server: Setting = None
         self.unstored: list[Charge] = []
         """What answers cost that could not be stored."""
 
@@ -63,8 +64,8 @@ class Run(RunReader):
             given: names of settings that the caller chose, which an older run must have.
 
         Raises:
-            StoreError: the folder holds a run with other settings or of another server, a damaged
-                file, or a run that another process is playing now.
+            StoreError: the folder holds a run with other settings, a damaged file, or a run that
+                another process is playing now.
         """
         folder = Path(folder)
         path = folder / FILE
@@ -78,7 +79,7 @@ class Run(RunReader):
                 run = cls(folder, db, lock)
                 must_match(folder, run.settings, settings, given)
                 run._store_totals_of_older_format()
-                run._go_on_at(settings.get("base_url"))
+                run._server = settings.get("base_url")
                 undo.pop_all()  # all went well: both stay open
             return run
 
@@ -130,10 +131,14 @@ class Run(RunReader):
                 for source, count in self._computed_sources(episode).items():
                     add_decisions(db, episode, source, count)
 
-    def _go_on_at(self, address: Setting) -> None:
-        """Say and record that the run goes on at another server; see `settings.moved`."""
-        address = None if address is None else str(address)
-        changed = moved(self.folder, self.settings, address, self.usage().calls)
+    def go_on(self) -> None:
+        """Say and record that more is asked at another server than before; see `settings.moved`.
+
+        Raises:
+            StoreError: it may not be.
+        """
+        address = None if self._server is None else str(self._server)
+        changed = moved(self.folder, self.settings, address, lambda: self.usage().calls)
         if changed:
             with self.writing() as db:
                 values = [(name, json.dumps(value)) for name, value in changed.items()]

@@ -82,6 +82,7 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
         left = set(range(start, min(start + wave, len(job.seeds)))) - finished
         if not left:
             continue
+        run.go_on()
         lessons = await _lessons(run, job, start, played)
         gate = asyncio.Semaphore(job.parallel)
         try:

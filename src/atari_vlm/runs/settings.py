@@ -238,7 +238,7 @@ def must_match(
 
 
 def moved(
-    folder: Path, recorded: Mapping[str, Any], address: str | None, answers: int
+    folder: Path, recorded: Mapping[str, Any], address: str | None, answered: Callable[[], int]
 ) -> dict[str, Any]:
     """What to record so that a run may go on at this address, and a warning if that is another one.
 
@@ -249,7 +249,7 @@ def moved(
         folder: of the run, for the messages.
         recorded: the settings of the run.
         address: of the server to ask; None for that of a vendor, or for no server.
-        answers: that the run has.
+        answered: tells how many answers the run has.
 
     Returns:
         Settings to replace: none if it is the same server; the address if the other one gave no
@@ -262,7 +262,8 @@ def moved(
     last = later[-1]["base_url"] if later else recorded.get("base_url")
     if last == address or (last and address and is_same(last, address)):
         return {}
-    counted = sum(server["earlier_answers"] for server in later)
+    answers = answered()
+    counted = later[-1]["earlier_answers"] if later else 0
     if answers == counted:
         return (
             {"later_servers": [*later[:-1], {**later[-1], "base_url": address}]}

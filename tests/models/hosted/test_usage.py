@@ -279,7 +279,7 @@ def test_it_is_said_that_token_counts_made_no_sense():
     usage = Usage(calls=9, input_tokens=900, output_tokens=80, dollars=0.01)
     odd = Usage(uncertain=3, uncertain_tokens=9000, uncertain_dollars=0.5, uncounted=2)
     line = usage_line(usage + odd)
-    assert "1 requests failed and may have been charged, at most $0.5000 more" in line
+    assert "1 request failed and may have been charged, at most $0.5000 more" in line
     assert "the token counts of 2 answers were missing or made no sense" in line
     assert "counted at the most they could be" in line
     assert "no sense" not in usage_line(usage)

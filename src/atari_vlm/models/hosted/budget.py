@@ -126,9 +126,15 @@ class Allowance:
             "continue."
         )
         spent, most = self.format(self.tally.spent), self.format(self.amount(charge))
+        why = ""
+        if self.argument == "budget_tokens":
+            why = (
+                " (its words and pictures, and the longest answer it may get: "
+                f"{setting('max_tokens')}; what it really uses is counted once it is answered)"
+            )
         return BudgetExceeded(
             f"This {self.scope} has spent {spent} of {self.format(self.cap)}, and the next request "
-            f"may cost {most}. {advice}",
+            f"may cost {most}{why}. {advice}",
             episode=episode,
         )
 
