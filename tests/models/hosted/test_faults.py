@@ -104,6 +104,31 @@ def test_no_wait_that_a_server_asks_for_is_endless_or_negative(asked):
     assert all(0 <= wait <= 60 for wait in outcome.waits)
 
 
+WAITS = {
+    "seconds": Answer(status=429, headers={"retry-after": "1000000000"}),
+    "of a failure": Answer(status=503, headers={"retry-after": "1000000000"}),
+    "milliseconds": Answer(status=429, headers={"retry-after-ms": "1e12"}),
+    "with status 200": Answer(
+        raw='{"error": {"code": 429, "message": "no"}}', headers={"retry-after": "1e9"}
+    ),
+    "Google's": Answer(
+        status=429,
+        raw='{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{"@type":'
+        ' "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1000000000s"}]}}',
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAITS)
+def test_a_wait_of_thirty_years_is_a_minute(way):
+    if way == "Google's":
+        pytest.importorskip("google.genai", reason="an optional extra")
+    with Server([WAITS[way], Answer()]) as server:
+        outcome = ask("google" if way == "Google's" else "openai", server)
+    assert outcome.reply is not None
+    assert outcome.waits == [60]
+
+
 def test_failures_are_retried_with_exponential_backoff_and_seeded_jitter(provider):
     bad = [Answer(status=500), Answer(status=503), Answer(status=529)]
     waits = []

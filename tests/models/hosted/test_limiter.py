@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, ModelFault
+from atari_vlm.models.hosted.faults import Failure
 from atari_vlm.models.hosted.limiter import Limiter, Rate, RealClock, limiter_for
+from atari_vlm.models.hosted.retry import RetryPolicy
+from tests.hosted import FakeClock
 
 
 class SimulatedClock:
@@ -41,7 +44,12 @@ class SimulatedClock:
 
 
 def starts(
-    games: int, rate: Rate, *, takes: float = 1.0, before: Callable[[Limiter], None] | None = None
+    games: int,
+    rate: Rate,
+    *,
+    takes: float = 1.0,
+    before: Callable[[Limiter], None] | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> list[float]:
     """The start times of the requests of `games` games."""
     started: list[float] = []
@@ -53,7 +61,7 @@ def starts(
             await clock.sleep(takes)
 
     async def all_games() -> None:
-        limiter = Limiter(clock)
+        limiter = Limiter(clock, say)
         if before:
             before(limiter)
         await clock.run(asyncio.gather(*[ask(limiter) for _ in range(games)]))
@@ -94,6 +102,50 @@ def test_a_shorter_pause_does_not_end_a_longer_one():
 @pytest.mark.parametrize("seconds", [-5, float("nan"), float("inf"), float("-inf")])
 def test_a_pause_of_nonsense_delays_nothing(seconds):
     assert starts(2, Rate(), before=lambda limiter: limiter.pause(seconds)) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("games", "rate", "said"),
+    [
+        (9, Rate(per_minute=30), ["Requests wait 10 seconds because of the limit of 30 a minute."]),
+        (3, Rate(per_minute=1), ["Requests wait 60 seconds because of the limit of 1 a minute."]),
+        (
+            12,
+            Rate(concurrency=1),
+            ["Requests wait 10 seconds because of the limit of 1 at the same time."],
+        ),
+        (5, Rate(per_minute=60, concurrency=2), []),
+    ],
+)
+def test_a_long_wait_for_a_limit_is_said_once(games, rate, said):
+    heard = []
+    starts(games, rate, say=heard.append)
+    assert heard == said
+
+
+@pytest.mark.parametrize("seconds", [1e9, 86400, float("inf")])
+def test_a_wait_that_a_server_asks_for_is_said_with_its_limit(seconds):
+    clock, heard = FakeClock([]), []
+    limiter = Limiter(clock, heard.append)
+    for limited in (True, True, False):
+        fault = Failure(ModelFault("x", "It failed (429)."), True, seconds, limited)
+
+        async def send(fault=fault):
+            return fault
+
+        asyncio.run(RetryPolicy(3, 60).run(send, seed=1, clock=clock, limiter=limiter))
+    asked = f"{seconds:,.0f}"
+    assert clock.waits == [60] * 6
+    assert heard[0] == f"It failed (429). All requests to it wait 60 seconds; it asks for {asked}."
+    assert heard[-1] == f"It failed (429). The next try is in 60 seconds; it asks for {asked}."
+
+
+def test_a_long_wait_of_a_model_is_a_warning():
+    async def wait() -> None:
+        limiter_for("openai", "key", RealClock()).say(60, "the server", "It failed.")
+
+    with pytest.warns(UserWarning, match="It failed"):
+        asyncio.run(wait())
 
 
 def test_a_cancelled_waiter_passes_its_turn_on():

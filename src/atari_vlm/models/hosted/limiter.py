@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +18,12 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from atari_vlm.errors import InvalidSetting, setting
+
+LONG = 10.0
+"""Seconds from which on a wait is said."""
+
+SAID_EVERY = 60.0
+"""Least seconds until the same is said again."""
 
 
 class Clock(Protocol):
@@ -61,11 +68,21 @@ class Rate:
             raise InvalidSetting(f"{setting('rpm')} must be above 0, not {self.per_minute!r}.")
 
 
-class Limiter:
-    """The limiter of one vendor's account. Use `limiter_for` to get the shared one."""
+def _silent(sentence: str) -> None:
+    pass
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+
+class Limiter:
+    """The limiter of one vendor's account. Use `limiter_for` to get the shared one.
+
+    Args:
+        clock: for waits.
+        say: called with a sentence about a long wait.
+    """
+
+    def __init__(self, clock: Clock, say: Callable[[str], None] = _silent) -> None:
+        self._clock, self._say = clock, say
+        self._said: dict[str, float] = {}
         self._in_flight = 0
         self._next = self._paused_until = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -73,13 +90,20 @@ class Limiter:
     @asynccontextmanager
     async def slot(self, rate: Rate) -> AsyncIterator[None]:
         """Wait until a request may be sent; the context holds its slot until it is done."""
+        began = self._clock.now()
         while rate.concurrency is not None and self._in_flight >= rate.concurrency:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             await turn
+            limit = f"the limit of {rate.concurrency:,} at the same time"
+            self._say_wait(self._clock.now() - began, limit)
         self._in_flight += 1
+        began = self._clock.now()
         try:
             while (wait := max(self._next, self._paused_until) - self._clock.now()) > 0:
+                if rate.per_minute is not None and self._next >= self._paused_until:
+                    limit = f"the limit of {rate.per_minute:g} a minute"
+                    self._say_wait(self._clock.now() - began + wait, limit)
                 await self._clock.sleep(wait)
             if rate.per_minute is not None:  # no await since the check: the slot is still free
                 self._next = self._clock.now() + 60 / rate.per_minute
@@ -90,6 +114,23 @@ class Limiter:
             for turn in waiting:  # wake all in order, because their models may have other limits
                 if not turn.done():
                     turn.set_result(None)
+
+    def _say_wait(self, seconds: float, limit: str) -> None:
+        if limit not in self._said:  # the user's own limits are said once
+            self.say(seconds, limit, f"Requests wait {seconds:,.0f} seconds because of {limit}.")
+
+    def say(self, seconds: float, what: str, sentence: str) -> None:
+        """Say why requests wait, if they wait long and it was not said just now.
+
+        Args:
+            seconds: that they wait.
+            what: they wait for.
+            sentence: about it.
+        """
+        now = self._clock.now()
+        if seconds >= LONG and now - self._said.get(what, float("-inf")) >= SAID_EVERY:
+            self._said[what] = now
+            self._say(sentence)
 
     def pause(self, seconds: float) -> None:
         """Let no request start for this long, because the vendor reported a rate limit.
@@ -117,4 +158,10 @@ def limiter_for(host: str, key: str, clock: Clock) -> Limiter:
         return Limiter(clock)
     shared = _SHARED.setdefault(asyncio.get_running_loop(), {})
     account = (host, sha256(key.encode()).hexdigest())
-    return shared.setdefault(account, Limiter(clock))
+    if account not in shared:
+        shared[account] = Limiter(clock, _warn)
+    return shared[account]
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=4)

@@ -50,8 +50,15 @@ class RetryPolicy:
             wait = self._wait(attempt, outcome.retry_after, jitter)
             if outcome.rate_limited:
                 limiter.pause(wait)
+            limiter.say(wait, "the server", self._next_try(outcome, wait))
             await clock.sleep(wait)
         raise AssertionError("unreachable: tries is at least 1")
+
+    def _next_try(self, outcome: Failure, wait: float) -> str:
+        who = "All requests to it wait" if outcome.rate_limited else "The next try is in"
+        asked = outcome.retry_after
+        more = f"; it asks for {asked:,.0f}" if asked is not None and asked > wait else ""
+        return f"{outcome.error} {who} {wait:,.0f} seconds{more}."
 
     def _wait(self, attempt: int, retry_after: float | None, jitter: Random) -> float:
         """Seconds until the next try: `retry_after`, or exponential backoff from 0.5 s."""
