@@ -8,9 +8,11 @@ repeated. This is not a response cache: an equal prompt at another step is reque
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
+from atari_vlm.errors import AtariVLMError
 from atari_vlm.files.untrusted import json_of
 from atari_vlm.protocols import Model
 from atari_vlm.replies.plan_parser import thoughts_of
@@ -35,6 +37,8 @@ class JournaledModel:
 
     model: Model
     journal: Journal
+    blot: Callable[[str], str] = str
+    """What a text is without keys: a model of the user's own may ask a server that repeats one."""
 
     @property
     def name(self) -> str:
@@ -50,7 +54,15 @@ class JournaledModel:
         """The recorded answer of this seed, or a new one, which is recorded with its thoughts."""
         reply = self.journal.recall(seed)
         if reply is None:
-            reply = await self.model.answer(prompt, seed=seed)
+            try:
+                reply = await self.model.answer(prompt, seed=seed)
+            except AtariVLMError as error:
+                error.args = (self.blot(error.message), *error.args[1:])
+                raise
+            if (text := self.blot(reply.text)) != reply.text:
+                reply = replace(reply, text=text)
+            if (thinking := self.blot(reply.thinking)) != reply.thinking:
+                reply = replace(reply, thinking=thinking)
             if not reply.thinking and (thinking := thoughts_of(reply.text)):
                 reply = replace(reply, thinking=thinking)
             self.journal.remember(seed, reply)

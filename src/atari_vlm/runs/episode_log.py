@@ -11,6 +11,9 @@ import numpy as np
 
 from atari_vlm.errors import StoreError
 from atari_vlm.files.untrusted import storable
+from atari_vlm.models.hosted.redaction import all_secrets
+from atari_vlm.models.journal import JournaledModel
+from atari_vlm.protocols import Model
 from atari_vlm.runs import records
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.totals import add_decisions
@@ -31,6 +34,11 @@ class EpisodeJournal:
     def remember(self, seed: int, reply: Reply) -> None:
         """Commit an answer."""
         self.run.remember(seed, reply, self.episode)
+
+
+def journaled(model: Model, run: Run, episode: int) -> JournaledModel:
+    """A model whose answers are stored in a run, without the keys that this process knows."""
+    return JournaledModel(model, EpisodeJournal(run, episode), all_secrets().blot)
 
 
 class EpisodeLog:

@@ -10,9 +10,8 @@ from numpy.random import default_rng
 
 from atari_vlm.errors import InvalidSetting, Lost, ModelFault
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget
-from atari_vlm.models.journal import JournaledModel
 from atari_vlm.protocols import Learner, Model, Study
-from atari_vlm.runs.episode_log import EpisodeJournal
+from atari_vlm.runs.episode_log import journaled
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.totals import LEARNING
 from atari_vlm.types import Call, Frame, Lessons, Prompt, Reply, Trajectory, Usage
@@ -101,8 +100,8 @@ async def lessons_for(
     if stored is not None:
         return stored
     account = budget.account(LEARNING)
-    journaled = JournaledModel(model, EpisodeJournal(run, LEARNING)) if model else None
-    recorded = _RecordedModel(journaled, episode) if journaled else None
+    asked = journaled(model, run, LEARNING) if model else None
+    recorded = _RecordedModel(asked, episode) if asked else None
     drawn: dict[tuple[int, int], Frame] = {}
 
     def draw(episode: int, step: int) -> Frame:

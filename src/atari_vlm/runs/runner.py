@@ -16,11 +16,10 @@ from atari_vlm.errors import (
 )
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps, format_dollars
 from atari_vlm.models.hosted.model import HostedModel
-from atari_vlm.models.journal import JournaledModel
 from atari_vlm.policies.recorded import Recorded
 from atari_vlm.protocols import Learner, Model, Policy
 from atari_vlm.rollout import steps
-from atari_vlm.runs.episode_log import EpisodeJournal, EpisodeLog
+from atari_vlm.runs.episode_log import EpisodeLog, journaled
 from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.playback import (
     environment,
@@ -148,7 +147,7 @@ async def _episode(
     log = EpisodeLog(run, episode, seed)
     env = environment(run.settings)
     made = recorded_decisions(run, episode, env)
-    model = job.model and JournaledModel(job.model, EpisodeJournal(run, episode))
+    model = job.model and journaled(job.model, run, episode)
     resumed = Recorded(job.policy(model, lessons), made)
     ACCOUNT.set(job.budget.account(episode))  # for this task: the episode pays for what it asks
     score, count = 0.0, 0

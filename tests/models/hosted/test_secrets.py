@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import codecs
-import copy
 import json
 import logging
-import pickle
 import random
 import traceback
 import urllib.parse
@@ -19,13 +17,10 @@ from pathlib import Path
 import pytest
 
 from atari_vlm.errors import AtariVLMError
-from atari_vlm.models.build import build_model
 from atari_vlm.models.hosted.cache import CacheSettings
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.redaction import Secrets, environment_secrets
 from atari_vlm.models.hosted.settings import HostedSettings
-from atari_vlm.options import Key
-from atari_vlm.players import Options
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
@@ -49,6 +44,10 @@ def _shifted(text: str, letter: int, digit: int) -> str:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+def _alike(text: str, letters: str, like: str) -> str:
+    return text.translate(str.maketrans(letters, like))
 
 
 WAYS = {
@@ -86,9 +85,32 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+RARER = {
+    "hexadecimal of UTF-16": KEY.encode("utf-16-le").hex(),
+    "the same, the other way": KEY.encode("utf-16-be").hex(" "),
+    "base64 of UTF-16": base64.b64encode(f"a {KEY}".encode("utf-16-le")).decode(),
+    "a list in C": ", ".join(f"0x{ord(c):02X}" for c in KEY),
+    "a list with no spaces": ",".join(f"0x{ord(c):02x}" for c in KEY),
+    "octal escapes": "".join(f"\\{ord(c):03o}" for c in KEY),
+    "octal escapes of C in JSON": "".join(f"\\\\{ord(c):03o}" for c in KEY),
+    "decimal list": str(list(KEY.encode())),
+    "decimal numbers": " ".join(str(ord(c)) for c in KEY),
+    "decimal on lines": "\n".join(str(ord(c)) for c in KEY),
+    "base32": base64.b32encode(KEY.encode()).decode(),
+    **{
+        f"base32 after {n}": base64.b32encode(b"x" * n + KEY.encode() + b"yz").decode()
+        for n in range(1, 5)
+    },
+    "base32, lower case": base64.b32encode(KEY.encode()).decode().lower().rstrip("="),
+    "base32hex": base64.b32hexencode(KEY.encode()).decode(),
+    "Cyrillic": _alike(KEY, "aepckd", "\u0430\u0435\u0440\u0441\u043a\u0501"),
+    "Greek": _alike(KEY, "apk", "\u03b1\u03c1\u03ba"),
+}
+
+
+@pytest.mark.parametrize("way", [*WAYS, *RARER])
 def test_a_key_is_found_in_every_way_of_writing_it(way):
-    text = f"Your key: {WAYS[way]}. I play LEFT"
+    text = f"Your key: {(WAYS | RARER)[way]}. I play LEFT"
     blotted = Secrets([OTHER, KEY]).blot(text)
     assert "[key]" in blotted
     assert blotted.startswith("Your key: ")
@@ -106,14 +128,44 @@ def test_what_is_no_secret_is_left_in_texts(key):
 def test_ordinary_answers_are_unchanged():
     rng = random.Random(3)
     secrets = Secrets([KEY, OTHER, "lm-studio", "sk-proj-" + "Ab3dEf9h" * 19])
-    words = ["LEFT", "sk-", "the ball,", "0123", "planted", "\\n", "100%", "球", "{}", "&"]
+    words = [
+        "0x73",
+        "115, 107, 45",
+        "\\163",
+        "\u0430\u0435\u0440",
+        "LEFT",
+        "sk-",
+        "the ball,",
+        "0123",
+        "planted",
+        "\\n",
+        "100%",
+        "球",
+        "{}",
+        "&",
+    ]
     for _ in range(300):
         text = " ".join(rng.choices(words, k=30))
         assert secrets.blot(text) == text
 
 
 @pytest.mark.parametrize(
-    "piece", ["\\", "%", "&amp;", KEY, KEY[:14], KEY[:11], "<a", "\x1b[0", "0"]
+    "piece",
+    [
+        "\\",
+        "%",
+        "&amp;",
+        "0x73,",
+        "11 ",
+        "115, ",
+        "\\16",
+        KEY,
+        KEY[:14],
+        KEY[:11],
+        "<a",
+        "\x1b[0",
+        "0",
+    ],
 )
 def test_a_long_text_is_read_in_one_pass(piece):
     assert Secrets([KEY]).blot(piece * (200_000 // len(piece)))  # would take hours if squared
@@ -271,48 +323,3 @@ def test_the_search_finds_what_is_planted(tmp_path):
         "run.sqlite",
         "replay.html",
     }
-
-
-# -- where a key is held --------------------------------------------------------------------------
-
-
-def test_a_key_is_shown_by_no_variable_and_sent_to_no_process():
-    key = Key(KEY)
-    assert key == KEY
-    assert KEY not in f"{key!r} {[key]!r} {key[:20]!r} { {'key': key}!r}"
-    for held in (key, Secrets([KEY])):
-        with pytest.raises(TypeError, match="to other processes"):
-            pickle.dumps(held)
-
-
-def _variables(error: BaseException) -> str:
-    """The variables of all frames but the test's, as verbose tracebacks print them."""
-    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
-    assert any("/atari_vlm/" in frame.filename for frame in frames)
-    ours = [frame for frame in frames if frame.filename != __file__]
-    return "\n".join(f"{name} = {value}" for f in ours for name, value in (f.locals or {}).items())
-
-
-@pytest.mark.parametrize("key", ["two words of a key", "ключ-от-квартиры", KEY])
-def test_a_key_is_in_no_variable_of_a_traceback(key):
-    with pytest.raises(AtariVLMError) as caught:
-        VLMTrainer("pong", "gpt-4o", api_key=key, detail="low", temperature=9)
-    assert key not in _variables(caught.value)
-    with pytest.raises(AtariVLMError) as caught:
-        build_model("gpt-4o", api_key=key, temperature=9)
-    assert key not in _variables(caught.value)
-
-
-def test_a_key_is_in_no_variable_of_the_traceback_of_a_run(tmp_path):
-    with Server(Answer(status=401)) as server:
-        address = {"base_url": server.base_url, "save_dir": tmp_path}
-        trainer = VLMTrainer("pong", "m", api_key=KEY, **address)
-        with pytest.raises(AtariVLMError) as caught:
-            trainer.train(1)
-    assert KEY not in _variables(caught.value)
-
-
-def test_options_keep_their_key_when_they_are_copied():
-    options = replace(copy.copy(Options(api_key=KEY)), temperature=1)
-    assert options.api_key == KEY
-    assert KEY not in repr(options)

@@ -1,10 +1,11 @@
 r"""Keys and passwords, and their removal from texts that are shown or stored.
 
 A server may repeat the key in its answer, its errors or its headers, and not always letter by
-letter. `Secrets.blot` finds a secret in upper or lower case, reversed, in ROT13, hexadecimal or
-base64, with escapes (`\\u0073`, `%73`, `&#115;`), and with anything but letters and digits between
-its letters; and a part of it of 16 letters or more. `HostedModel` passes everything that a server
-says through it before it is shown, cached or recorded.
+letter. `Secrets.blot` finds a secret in upper or lower case, reversed, in ROT13, hexadecimal,
+base32 or base64 (of UTF-8 or UTF-16), with escapes (`\\u0073`, `\\163`, `%73`, `&#115;`), as a list
+of numbers (`0x73, 0x6b` or `115, 107`), in letters that look alike, and with anything but letters
+and digits between its letters; and a part of it of 16 letters or more. `HostedModel` passes
+everything that a server says through it before it is shown, cached or recorded.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import logging
 import os
 import re
 import unicodedata
-from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from base64 import b32encode, b32hexencode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -68,7 +69,7 @@ class Secrets:
         if not self._grams or len(text) < SHORTEST:
             return text
         folded = text if text.isascii() else text.translate(_look_alikes())
-        views = [folded] if _ESCAPE.search(folded) is None else [folded, _unescaped(folded)]
+        views = [folded, *(escape.sub(_letter, folded) for escape in _escapes(folded))]
         if not any(self._may_be_in(_letters(view)) for view in views):
             return text
         for value in self._values:
@@ -153,10 +154,25 @@ def _forms(value: str) -> Iterator[bytes]:
     yield _letters(value)
     yield _letters(value)[::-1]
     yield _letters(codecs.encode(value, "rot13"))
-    yield raw.hex().encode()
-    for shift in range(3):  # base64 of a longer text that the secret is in
-        encoded = b64encode(b"\0" * shift + raw).decode()
-        yield _letters(encoded[-(-8 * shift // 6) : 8 * (shift + len(raw)) // 6])
+    # PowerShell and JavaScript encode UTF-16.
+    for encoded in (raw, *(value.encode(f"utf-16-{end}", "surrogatepass") for end in ("le", "be"))):
+        yield encoded.hex().encode()
+        yield from _within(encoded, b64encode, 6)
+    for base32 in (b32encode, b32hexencode):
+        yield from _within(raw, base32, 5)
+
+
+def _within(raw: bytes, encode: Callable[[bytes], bytes], bits: int) -> Iterator[bytes]:
+    """The letters that stand for a secret in the encoding of a longer text that it is in.
+
+    Args:
+        raw: the secret.
+        encode: e.g. to base64.
+        bits: that each of its letters has.
+    """
+    for shift in range({6: 3, 5: 5}[bits]):  # bytes before it in a group of letters
+        encoded = encode(b"\0" * shift + raw).decode()
+        yield _letters(encoded[-(-8 * shift // bits) : 8 * (shift + len(raw)) // bits])
 
 
 # --- views of a text -----------------------------------------------------------------------------
@@ -168,35 +184,51 @@ _BLOTTED = re.compile("\0+")
 
 _ESCAPE = re.compile(
     r"(?<!\\)\\++(?:u([0-9a-fA-F]{4})|u\{0*+([0-9a-fA-F]{1,5})\}|U000([0-9a-fA-F]{5})"
-    r"|x([0-9a-fA-F]{2})|[a-zA-Z])"  # \u0073, \u{73}, \x73, \n
+    r"|x([0-9a-fA-F]{2})|(?P<eight>[0-7]{3})|[a-zA-Z])"  # \u0073, \u{73}, \x73, \163, \n
     r"|%(?:25)*+([0-9a-fA-F]{2})"
-    r"|&(?:amp;)*+(?:#[xX]0*+([0-9a-fA-F]{1,5});?|#0*+([0-9]{1,6});?|[a-zA-Z]{2,8};)"
+    r"|&(?:amp;)*+(?:#[xX]0*+([0-9a-fA-F]{1,5});?|#0*+(?P<ten>[0-9]{1,6});?|[a-zA-Z]{2,8};)"
     r"|\x1b\[[0-9;]*+[a-zA-Z]|</?[a-zA-Z][^<>]{0,20}>"  # colours of a terminal, tags
 )
 """A letter as an escape, or an escape of something else; its number is in a group."""
 
 
+_HEX = re.compile(r"0[xX]([0-9a-fA-F]{2})(?![0-9a-zA-Z])")
+"""A letter in a list of hexadecimal numbers."""
+
+_LIST = re.compile(r"[0-9]{2,3}(?:[\s,;]{1,4}[0-9]{2,3}){7}")
+"""A list of numbers long enough to be a secret."""
+
+_NUMBER = re.compile(r"(?<![\w.])(?P<ten>[0-9]{2,3})(?![\w.])")
+"""A letter in such a list."""
+
+
 def _letter(match: re.Match[str]) -> str:
-    *sixteen, ten = match.groups()
-    code = int(ten) if ten else int(next(filter(None, sixteen), "20"), 16)
+    base = {"eight": 8, "ten": 10}.get(match.lastgroup or "", 16)
+    code = int(match[match.lastindex], base) if match.lastindex else 0x20
     return chr(code).translate(_look_alikes()) if code < 0x110000 else " "
 
 
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(_letter, text)
+def _escapes(text: str) -> Iterator[re.Pattern[str]]:
+    """The ways in which letters are written as numbers in a text."""
+    if _ESCAPE.search(text) is not None:
+        yield _ESCAPE
+    if "0x" in text or "0X" in text:
+        yield _HEX
+    if _LIST.search(text) is not None:
+        yield _NUMBER
 
 
 def _places(text: str) -> Iterator[_View]:
     """The views of a text."""
     yield _view((index, index + 1, letter) for index, letter in enumerate(text))
-    if _ESCAPE.search(text) is not None:
-        yield _view(_pieces(text))
+    for escape in _escapes(text):
+        yield _view(_pieces(text, escape))
 
 
-def _pieces(text: str) -> Iterator[tuple[int, int, str]]:
+def _pieces(text: str, escape: re.Pattern[str]) -> Iterator[tuple[int, int, str]]:
     """(start, end, letter) of each letter, those of escapes included."""
     end = 0
-    for match in _ESCAPE.finditer(text):
+    for match in escape.finditer(text):
         for index in range(end, match.start()):
             yield index, index + 1, text[index]
         yield *match.span(), _letter(match)
@@ -219,7 +251,16 @@ def _look_alikes() -> dict[int, str]:
         plain = unicodedata.normalize("NFKC", chr(code))
         if len(plain) == 1 and plain.isascii() and plain.isalnum():
             table[code] = plain
+    for letter, like in zip(_CYRILLIC + _GREEK, _AS_CYRILLIC + _AS_GREEK, strict=True):
+        table[ord(letter)] = like
     return table
+
+
+_CYRILLIC = "АВЕЅІЈКМНОРСТУХаеѕіјкмоԁѐрсԛтухһԝүӏ"
+_AS_CYRILLIC = "ABESIJKMHOPCTYXaesijkmodepcqtyxhwyl"
+_GREEK = "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορτυχ"
+_AS_GREEK = "ABEZHIKMNOPTYXaikvoptux"
+"""Letters of other alphabets that look like ASCII's, which NFKC leaves as they are."""
 
 
 # --- where secrets are ---------------------------------------------------------------------------
