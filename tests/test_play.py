@@ -219,7 +219,8 @@ def test_a_hosted_model_of_ones_own_plays_is_capped_and_identified(tmp_path):
         with pytest.raises(StoreError, match="model_settings"):
             trainer(settings={"temperature": 0.5}).train(1)
     with Server(Answer(text="ACTION: NOOP")) as server:  # at another address
-        assert trainer(max_decisions=4).train(2).usage.calls == 8
+        with pytest.warns(UserWarning, match="has 4 answers of the server at http"):
+            assert trainer(max_decisions=4).train(2).usage.calls == 8
         assert b"planted" not in (tmp_path / "run.sqlite").read_bytes()
 
 
