@@ -53,7 +53,8 @@ OFFERED = {
 
 def offered(name: str) -> dict[str, typer.core.TyperOption]:
     """The flags of a command that set a field of `Options`, by field."""
-    return {param.name: param for param in COMMANDS[name].params if param.name in ALL | {"icl"}}
+    named = {param.name: param for param in COMMANDS[name].params if not param.hidden}
+    return {key: param for key, param in named.items() if key in ALL | {"icl"}}
 
 
 def test_every_field_of_options_has_a_flag_or_is_no_setting():
