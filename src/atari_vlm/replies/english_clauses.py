@@ -47,7 +47,7 @@ _CHOSEN = (
 )
 _TO = r"(?:[ ]to)?(?:[ ]the)?"
 _CHOOSES = re.compile(
-    rf"""(?:(?:^|[,:;][ ]?)(?:{_MOVE}|{_DOING}|now){_THING}{_TO}
+    rf"""(?:(?<!\w)|(?=[,:;]))(?:(?:^|[,:;][ ]?)(?:{_MOVE}|{_DOING}|now){_THING}{_TO}
     |(?:^|[,:;][ ]?|\b(?:and|so|then|now|therefore|thus|hence|please|just|simply|first|I|I'll|I'd|we
         |will|should|must|would|let's|me|(?:need|have|want|like|going|time|best|move|action|plan
         |decision|choice|option|it|safest|wise|sense|better|needed|required|necessary|ought
