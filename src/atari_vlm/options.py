@@ -44,6 +44,9 @@ class Key(str):
     def __getitem__(self, index: object) -> Key:  # such displays cut long values
         return Key(super().__getitem__(index))  # type: ignore[index]
 
+    def __deepcopy__(self, memo: object) -> Key:
+        return self
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("A key is not sent to other processes: set the environment variable.")
 

@@ -10,15 +10,18 @@ from dataclasses import replace
 
 import pytest
 
-from atari_vlm.errors import AtariVLMError, ModelFault
+from atari_vlm.errors import AtariVLMError, InvalidSetting, ModelFault
 from atari_vlm.models.build import build_model
+from atari_vlm.models.hosted.limiter import Rate
+from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.redaction import Secrets
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.options import Key
 from atari_vlm.players import Options
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Reply
-from tests.leaks import leaks_in
+from tests.leaks import leaks, leaks_in
 from tests.models.hosted.test_secrets import KEY, OTHER, _base64
 from tests.servers import Server
 from tests.vendor_apis import Answer
@@ -97,3 +100,22 @@ def test_options_keep_their_key_when_they_are_copied():
     options = replace(copy.copy(Options(api_key=KEY)), temperature=1)
     assert options.api_key == KEY
     assert KEY not in repr(options)
+
+
+def test_a_model_is_sent_to_other_processes_without_a_key(monkeypatch):
+    settings = HostedSettings(
+        name="m", model_id="m", provider="openai-compatible", base_url="http://127.0.0.1:1/v1"
+    )
+    monkeypatch.setenv("ATARI_VLM_API_KEY", KEY)
+    model = HostedModel(settings, rate=Rate(concurrency=3))
+    packed = pickle.dumps(model)
+    assert not leaks(packed, KEY)
+    assert repr(pickle.loads(packed)) == repr(model)
+    for given in (HostedModel(settings, api_key=KEY), VLMTrainer("pong", "gpt-4o", api_key=KEY)):
+        assert repr(copy.deepcopy(given)) == repr(given)
+    with pytest.raises(InvalidSetting) as refused:
+        pickle.dumps(VLMTrainer("pong", model=HostedModel(settings, api_key=KEY)))
+    assert str(refused.value) == (
+        "m was given its key in Python, which is written into no file and sent to no other "
+        "process: set ATARI_VLM_API_KEY in its place, or play in one process."
+    )

@@ -14,10 +14,13 @@ The repair of an answer without a legal action is a new call (`policies/vlm`).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from atari_vlm.costs.picture_tokens import FAMILIES, rule_for, video_family
-from atari_vlm.errors import AtariVLMError, Lost, ModelFault, ModelUnusable
+from atari_vlm.errors import AtariVLMError, InvalidSetting, Lost, ModelFault, ModelUnusable
 from atari_vlm.models.hosted.budget import ACCOUNT
 from atari_vlm.models.hosted.cache import CacheSettings, ResponseCache, cache_key
 from atari_vlm.models.hosted.client import Client
@@ -64,6 +67,8 @@ class HostedModel:
         self._cache = ResponseCache(cache) if cache and cache.mode != "off" else None
         replay = cache is not None and cache.mode == "replay"
         api_key = None if api_key is None else Key(api_key)
+        self._given: dict[str, Any] = {"rate": rate, "cache": cache, "clock": clock}
+        self._given_key = api_key
         self._client = None if replay else Client(settings, api_key)
         self._secrets = self._client.secrets if self._client else all_secrets()
         self._retry = RetryPolicy(settings.tries, settings.longest_wait_s)
@@ -77,6 +82,20 @@ class HostedModel:
 
     def __repr__(self) -> str:
         return f"HostedModel({self.settings!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HostedModel:
+        """The same model with connections of its own."""
+        return HostedModel(self.settings, api_key=self._given_key, **self._given)
+
+    def __reduce__(self) -> tuple[Callable[..., HostedModel], tuple[Any, ...]]:
+        """How it is sent to another process, which takes the key from its environment."""
+        if self._given_key:
+            variable = self.settings.vendor.key_variables[0]
+            raise InvalidSetting(
+                f"{self.name} was given its key in Python, which is written into no file and sent "
+                f"to no other process: set {variable} in its place, or play in one process."
+            )
+        return partial(HostedModel, **self._given), (self.settings,)
 
     @property
     def name(self) -> str:
