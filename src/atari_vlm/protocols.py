@@ -15,12 +15,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from atari_vlm.errors import IllegalAction, InvalidSetting
+from atari_vlm.errors import InvalidSetting
 from atari_vlm.types import (
     Charge,
     Decision,
@@ -259,40 +259,9 @@ def check_parts(**parts: object) -> None:
         usable = isinstance(value, protocol) if kind in _PARTS else callable(value)
         if value is not None and not usable:
             raise InvalidSetting(f"{value!r} is no {kind}: it needs {needs}.")
-
-
-def checked(decision: object, policy: Policy, observation: Observation) -> Decision:
-    """The decision of a policy, with `frames` and `waited` as Python integers.
-
-    Raises:
-        IllegalAction: it is no Decision, or its action or frames cannot be played.
-    """
-    if not isinstance(decision, Decision):
-        raise IllegalAction(f"{policy.name} returned {decision!r}, which is no Decision.")
-    legal = observation.legal
-    for action, frames in (decision.plan, *decision.queue):
-        if action not in legal:
-            choices = ", ".join(legal)
-            raise IllegalAction(f"{policy.name} chose {action!r}. Choose from: {choices}.")
-        if not _is_whole(frames):
-            raise IllegalAction(f"{policy.name} holds {action} for {frames!r} frames; give an int.")
-    if not 1 <= decision.frames <= observation.interval:
-        raise IllegalAction(
-            f"{policy.name} holds {decision.action} for {decision.frames} frames; a decision lasts "
-            f"1 to {observation.interval}."
-        )
-    if type(decision.frames) is int and type(decision.waited) is int and not decision.queue:
-        return decision
-    return replace(
-        decision,
-        frames=int(decision.frames),
-        waited=int(decision.waited),
-        queue=tuple(Plan(action, int(frames)) for action, frames in decision.queue),
-    )
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+        name = getattr(value, "name", None)
+        if value is not None and kind in _PARTS and not (isinstance(name, str) and name):
+            raise InvalidSetting(f"The name of the {kind} must be a text, not {name!r}.")
 
 
 # --- reading capabilities ------------------------------------------------------------------------

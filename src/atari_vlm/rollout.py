@@ -10,8 +10,9 @@ from numpy.random import default_rng
 
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import RunInvalid
+from atari_vlm.policies.checking import checked
 from atari_vlm.policies.history import History
-from atari_vlm.protocols import Policy, checked, privileges_of
+from atari_vlm.protocols import Policy, privileges_of
 from atari_vlm.types import Decision, Limits, Observation, Step
 
 POLICY = 1

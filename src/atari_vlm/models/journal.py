@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from operator import attrgetter
+from typing import Any, Protocol
 
-from atari_vlm.errors import AtariVLMError
+from atari_vlm.errors import AtariVLMError, ModelUnusable
 from atari_vlm.files.untrusted import json_of
 from atari_vlm.protocols import Model
 from atari_vlm.replies.plan_parser import thoughts_of
@@ -55,7 +56,7 @@ class JournaledModel:
         reply = self.journal.recall(seed)
         if reply is None:
             try:
-                reply = await self.model.answer(prompt, seed=seed)
+                reply = checked(await self.model.answer(prompt, seed=seed), self.name)
             except AtariVLMError as error:
                 error.args = (self.blot(error.message), *error.args[1:])
                 raise
@@ -74,6 +75,65 @@ class JournaledModel:
 
 
 _REPLY, _USAGE = (tuple(each.name for each in fields(kind)) for kind in (Reply, Usage))
+
+
+LONGEST_ANSWER = 2**21
+"""The most characters of a text of a reply: in JSON they stay below those that are read again."""
+
+
+def checked(reply: object, name: str) -> Reply:
+    """The reply of a model, which may be of the user's own, with numbers of NumPy as Python's.
+
+    Args:
+        reply: what it returned.
+        name: of the model, for messages.
+
+    Raises:
+        ModelUnusable: it is no Reply, or has a value that could not be read again: a text that is
+            none, a cost below 0.
+    """
+    if not isinstance(reply, Reply):
+        raise ModelUnusable(f"{name} returned {repr(reply)[:80]}, which is no Reply.")
+    if not isinstance(reply.usage, Usage):
+        raise ModelUnusable(f"{name} returned a Reply whose usage is {repr(reply.usage)[:80]}.")
+    for field in _TEXTS:
+        text = getattr(reply, field)
+        if type(text) is not str:
+            raise ModelUnusable(f"{name} returned a Reply whose {field} is {repr(text)[:80]}.")
+        if len(text) > LONGEST_ANSWER:
+            raise ModelUnusable(
+                f"{name} returned a Reply whose {field} has {len(text):,} characters; at most "
+                f"{LONGEST_ANSWER:,} are stored."
+            )
+    found = _usage_values(reply.usage)
+    plain = [value if type(value) in _PLAIN else _plain(value) for value in found]
+    for field, value in zip(Usage.__slots__, plain, strict=True):
+        if not _can_be(field, value):
+            raise ModelUnusable(
+                f"{name} returned a Reply whose usage has {str(value)[:40]} for {field}."
+            )
+    tokens = _numbers(reply.token_ids, (int,), f"{name} returned a Reply whose token_ids")
+    logs = _numbers(reply.log_probabilities, (int, float), f"{name} returned logarithms that")
+    if all(old is new for old, new in zip(found, plain, strict=True)) and not (tokens or logs):
+        return reply
+    usage = Usage(**dict(zip(Usage.__slots__, plain, strict=True)))
+    return replace(reply, usage=usage, token_ids=tokens, log_probabilities=logs)
+
+
+_PLAIN = (int, float, type(None))
+_usage_values = attrgetter(*Usage.__slots__)
+
+
+def _numbers(values: Any, kinds: tuple[type, ...], what: str) -> tuple[Any, ...]:
+    numbers = tuple(map(_plain, values)) if isinstance(values, tuple | list) else None
+    if numbers is None or any(type(each) not in kinds for each in numbers):
+        raise ModelUnusable(f"{what} are no numbers; give () for none.")
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or torch as one of Python."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def reply_to_json(reply: Reply) -> str:

@@ -1,0 +1,75 @@
+"""Checks decisions, which a user's own policy may have made, before they are played and stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+
+from atari_vlm.errors import IllegalAction
+from atari_vlm.protocols import Policy
+from atari_vlm.types import Call, Decision, Observation, Plan, Source
+
+_MOST, _SOURCES = 10_000, frozenset(get_args(Source))
+
+
+def checked(decision: object, policy: Policy, observation: Observation) -> Decision:
+    """The decision of a policy, with `frames` and `waited` as Python integers.
+
+    Raises:
+        IllegalAction: it is no Decision, or its action or frames cannot be played.
+    """
+    if not isinstance(decision, Decision):
+        raise IllegalAction(f"{policy.name} returned {decision!r}, which is no Decision.")
+    _check_fields(decision, policy.name)
+    legal = observation.legal
+    for action, frames in (decision.plan, *decision.queue):
+        if action not in legal:
+            choices = ", ".join(legal)
+            raise IllegalAction(f"{policy.name} chose {action!r}. Choose from: {choices}.")
+        if not _is_whole(frames):
+            raise IllegalAction(f"{policy.name} holds {action} for {frames!r} frames; give an int.")
+    if not 1 <= decision.frames <= observation.interval:
+        raise IllegalAction(
+            f"{policy.name} holds {decision.action} for {decision.frames} frames; a decision lasts "
+            f"1 to {observation.interval}."
+        )
+    for action, frames in decision.queue:
+        if not 1 <= frames <= _MOST:
+            raise IllegalAction(f"{policy.name} plans {action} for {frames} frames.")
+    if type(decision.frames) is int and type(decision.waited) is int and not decision.queue:
+        return decision
+    return replace(
+        decision,
+        frames=int(decision.frames),
+        waited=int(decision.waited),
+        queue=tuple(Plan(action, int(frames)) for action, frames in decision.queue),
+    )
+
+
+def _check_fields(decision: Decision, name: str) -> None:
+    """Raise IllegalAction if a field that is recorded is not of its type."""
+    waited, queue = decision.waited, decision.queue
+    right = {
+        "source": isinstance(decision.source, str) and decision.source in _SOURCES,
+        "reason": isinstance(decision.reason, str),
+        "memory": isinstance(decision.memory, str),
+        "waited": _is_whole(waited) and 0 <= waited <= 10**9,
+        "queue": isinstance(queue, tuple | list) and all(len(plan) == 2 for plan in queue),
+        "calls": _all_are(decision.calls, Call),
+        "considered": _all_are(decision.considered, Decision),
+    }
+    if not all(right.values()):
+        field = next(field for field, is_right in right.items() if not is_right)
+        raise IllegalAction(
+            f"{name} returned a Decision whose {field} is {repr(getattr(decision, field))[:80]}."
+        )
+
+
+def _all_are(values: object, kind: type) -> bool:
+    return isinstance(values, tuple | list) and all(isinstance(each, kind) for each in values)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

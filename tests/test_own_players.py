@@ -1,0 +1,100 @@
+"""Models and policies of a user's own that return what cannot be: one sentence, nothing stored."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from atari_vlm import Decision, Reply, Run, play
+from atari_vlm.errors import IllegalAction, InvalidSetting, ModelUnusable
+from atari_vlm.types import Usage
+
+
+class Model:
+    prompt_type = "basic"
+
+    def __init__(self, reply, name="mine"):
+        self.reply, self.name = reply, name
+
+    async def answer(self, prompt, *, seed):
+        return self.reply
+
+    async def close(self):
+        pass
+
+
+class Policy:
+    name = "mine"
+
+    def __init__(self, decision):
+        self.decision = decision
+
+    async def decide(self, observation, history, rng):
+        return self.decision
+
+
+def started(player, folder):
+    return play("pong", player, run_folder=folder, max_decisions=1, use_in_context_learning=False)
+
+
+def up(**usage):
+    return Reply(text="ACTION: RIGHT", usage=Usage(calls=1, **usage))
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (None, "returned None, which is no Reply"),
+        ("ACTION: UP", "which is no Reply"),
+        (Reply(text=None), "whose text is None"),
+        (Reply(text="", thinking=3), "whose thinking is 3"),
+        (Reply(text="x" * 3_000_000), "whose text has 3,000,000 characters"),
+        (Reply(text="", usage=None), "whose usage is None"),
+        (up(dollars=-3.0), "has -3.0 for dollars"),
+        (up(dollars=math.nan), "has nan for dollars"),
+        (up(dollars=math.inf), "has inf for dollars"),
+        (up(input_tokens=10**30), "for input_tokens"),
+        (up(output_tokens="5"), "has 5 for output_tokens"),
+        (Reply(text="", token_ids=("a",)), "token_ids are no numbers"),
+    ],
+)
+def test_a_reply_that_cannot_be_is_one_sentence_and_lowers_no_bill(tmp_path, reply, said):
+    with pytest.raises(ModelUnusable, match=said):
+        started(Model(reply), tmp_path / "r")
+    with closing(Run.read(tmp_path / "r")) as run:
+        assert run.usage() == Usage()
+
+
+def test_numbers_of_numpy_are_counted_as_others(tmp_path):
+    done = started(Model(up(input_tokens=np.int64(7), dollars=np.float64(0.5))), tmp_path / "r")
+    assert (done.usage.input_tokens, done.usage.dollars) == (7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"reason": None}, "whose reason is None"),
+        ({"memory": ["x"]}, "whose memory is"),
+        ({"source": "guessed"}, "whose source is 'guessed'"),
+        ({"waited": -1}, "whose waited is -1"),
+        ({"waited": math.nan}, "whose waited is nan"),
+        ({"queue": None}, "whose queue is None"),
+        ({"queue": (("NOOP", 10**9),)}, "plans NOOP for 1000000000 frames"),
+        ({"calls": ("x",)}, "whose calls is"),
+        ({"considered": None}, "whose considered is None"),
+    ],
+)
+def test_a_decision_that_could_not_be_read_again_is_not_stored(tmp_path, fields, said):
+    with pytest.raises(IllegalAction, match=said):
+        started(Policy(Decision("NOOP", frames=1, **fields)), tmp_path / "r")
+    with closing(Run.read(tmp_path / "r")) as run:
+        assert run.rewards(0) == []
+
+
+@pytest.mark.parametrize("name", [None, 5, ""])
+def test_a_player_needs_a_name(tmp_path, name):
+    with pytest.raises(InvalidSetting, match="name of the model must be a text"):
+        started(Model(up(), name), tmp_path / "r")
