@@ -10,28 +10,29 @@ import re
 from typing import Any
 
 from atari_vlm.replies.explanations import STATUS, explains, is_ruled_out
+from atari_vlm.replies.patterns import pattern
 
-_THINGS = re.compile(
+_THINGS = pattern(
     r"ball|paddle|brick|enem(?:y|ies)_|shark|diver|oxygen|alien|ghost|danger|threat|hazard"
     r"|obstacle|traffic|lane|ship|submarine|surface|missile|bullet|torpedo|projectile|bomb|fuel"
     r"|shield|game|score|level|lives|life|episode|player|in_play|think|thought|stream|parallel"
     r"|puck|frog|river|pellet|maze|opponent_\w"
 )
 """What a key about the game is about."""
-_ABOUT_THE_GAME = re.compile(
+_ABOUT_THE_GAME = pattern(
     r"enem|opponent|\bair|car\b|cars|sub\b|terminal|terminated|done|over|started|serve|launch"
     r"|moving|movement|visible|seen|near|close|far|above|below|left|right|up\b|down|fire|shoot"
     r"|firing|shot|dead|alive|urgent|emergency|need|can_|has_|low\b|high|falling|rising|changed"
     r"|same|repeat|aligned|moves|wall|edge|screen|collision|target|noop|hold|wait|stuck|clear"
     r"|blocked|log|road|bird|fish|ice|tank|plane|jet|radar|power|fruit|paused"
 )
-_GOOD = re.compile(
+_GOOD = pattern(
     r"valid|legal|allow|approv|accept|final|execut|play|enabl|confirm|active|commit|apply|proceed"
     r"|ok\b|okay|success|possible|available|feasible|safe|recommend|correct|chosen|select|best"
     r"|sure|certain|confident|ready|permit|press|act\b|go\b|do\b|should|is_answer|continue|optimal"
     r"|good|ideal"
 )
-_BAD = re.compile(
+_BAD = pattern(
     r"cancel|reject|refus|den(?:y|ied)|skip|avoid|invalid|illegal|negat|ignor|forbid|example"
     r"|hypothe|draft|abort|withdraw|revok|retract|void|disabl|dry|test|placeholder|error|fail"
     r"|unsafe|risk|uncertain|unsure|blocked|prohibit|ban|veto|overrid|overrul|not_|undo|discard"
@@ -39,13 +40,23 @@ _BAD = re.compile(
     r"|stop|hesit|doubt|question|interrupt|never|dont|do_not|conditional|later|defer|postpon|not\b"
 )
 _STATUS_KEYS = frozenset(
-    re.findall(
-        r"\S+",
-        """status verdict validity approval outcome disposition legality judgement judgment review
-    decision_status action_status result_status""",
-    )
+    {
+        "status",
+        "verdict",
+        "validity",
+        "approval",
+        "outcome",
+        "disposition",
+        "legality",
+        "judgement",
+        "judgment",
+        "review",
+        "decision_status",
+        "action_status",
+        "result_status",
+    }
 )
-_FINE_STATUS = re.compile(
+_FINE_STATUS = pattern(
     r"\W*(?:ok|okay|success\w*|final\w*|valid\w*|legal|ready|complete\w*|done|chosen|confirmed"
     r"|active|accepted|approved|play\w*|safe|alive|selected|submitted|go|in[ _]progress|running"
     r"|normal|good|decided"
@@ -53,29 +64,41 @@ _FINE_STATUS = re.compile(
     re.I,
 )
 _KIND_KEYS = frozenset({"type", "kind", "purpose", "mode", "category", "label", "tag", "scope"})
-_CONDITION_KEY = re.compile(
+_CONDITION_KEY = pattern(
     r"(?:^|_)(?:if|when|unless|until|once|after|conditions?|conditional|conditionals"
     r"|preconditions?|trigger|delay|delayed|postponed?|scheduled?|timing|depends|prerequisites?"
     r"|wait|starts?_at)(?:_|$)"
 )
-_AT_ONCE = re.compile(
+_AT_ONCE = pattern(
     r"\W*(?:now|immediate(?:ly)?|always|none|true|yes|current|this|at once|asap|right away|n/?a|no"
     r"|null|0|(?:this|current) (?:frame|step|turn|decision))\W*",
     re.I,
 )
 _NOTE_KEYS = frozenset({"note", "notes", "comment", "remark", "correction", "warning"})
 _SPEAKER_KEYS = frozenset(
-    re.findall(
-        r"\S+",
-        """role speaker from author sender source player who by agent actor side owner subject""",
-    )
+    {
+        "role",
+        "speaker",
+        "from",
+        "author",
+        "sender",
+        "source",
+        "player",
+        "who",
+        "by",
+        "agent",
+        "actor",
+        "side",
+        "owner",
+        "subject",
+    }
 )
-_ANOTHER = re.compile(
+_ANOTHER = pattern(
     r"\b(?:user|human|system|tool|developer|opponent|enem\w+|cpu|computer|other\w*|environment|env"
     r"|player[ _-]?(?:2|b|two)|rival|adversary|prompt|example|previous|instructions?)\b",
     re.I,
 )
-_OTHER_TIME = re.compile(r"last|previous|prior|old|other|alternative|considered|reject")
+_OTHER_TIME = pattern(r"last|previous|prior|old|other|alternative|considered|reject")
 _HARMLESS = frozenset({"action", "frames", "reasoning", "actions", "name", "arguments"})
 """Keys of an ordinary answer."""
 _NONE = frozenset({"", "none", "null", "no", "n/a", "false", "nothing", "0", "no error", "ok"})

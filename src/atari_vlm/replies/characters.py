@@ -7,9 +7,9 @@ zero-width marks) disappears. Every character is looked at once, so this takes l
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import UnclearReply
 
 LONGEST = 262_144
@@ -44,15 +44,15 @@ _LOOK_ALIKE = str.maketrans(
     "АВЕКМНОРСТХУІЈЅаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",  # noqa: RUF001
     "ABEKMHOPCTXYIJSaeopcyxijsABEZHIKMNOPTYXo",
 )
-_MIXED_WORD = re.compile(r"\b(?=\w{0,40}[A-Za-z])(?=\w{0,40}[\u0370-\u052f])\w{1,40}\b")
+_MIXED_WORD = pattern(r"\b(?=\w{0,40}[A-Za-z])(?=\w{0,40}[\u0370-\u052f])\w{1,40}\b")
 _NO_SPACES = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WIDE_THEN_NARROW = re.compile(
+_WIDE_THEN_NARROW = pattern(
     f"(?<=[{_NO_SPACES}])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[{_NO_SPACES}])"
 )
-_COLOURS = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_COLOURS = pattern(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
+_CONTROL = pattern(r"[\x00-\x09\x0b-\x1f\x7f]")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&amp;": "&"}
-_ENTITY = re.compile("|".join(_ENTITIES))
+_ENTITY = pattern("|".join(_ENTITIES))
 
 
 class _Folded(dict[int, str]):

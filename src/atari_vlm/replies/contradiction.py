@@ -9,30 +9,31 @@ from __future__ import annotations
 import re
 
 from atari_vlm.replies.explanations import HARM, PREFERS_IT, STATUS
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import CHORD, same_action
 from atari_vlm.replies.words import CORRECTS, NEGATION, PREFERS
 
-NAMES = re.compile(rf"(?<![\w+-]){CHORD}(?!_|[-+]?[^\W\d])")
+NAMES = pattern(rf"(?<![\w+-]){CHORD}(?!_|[-+]?[^\W\d])")
 """Names of actions in capitals, in prose."""
 
-_CLAUSE = re.compile(r"[.!?\n;,:(…]|[ ]-[ ]")
-_SENTENCE = re.compile(r"[.!?\n;…]")
-_INSTEAD_OF = re.compile(
+_CLAUSE = pattern(r"[.!?\n;,:(…]|[ ]-[ ]")
+_SENTENCE = pattern(r"[.!?\n;…]")
+_INSTEAD_OF = pattern(
     r"\b(?:instead of|rather than|better than|not)\b[ ](?:going[ ]|pressing[ ])?$", re.I
 )
-_CONDITION = re.compile(
+_CONDITION = pattern(
     r"^[ ,(-]{0,6}(?:but[ ])?(?:(?:only[ ])?(?:if|when)|unless|wenn|falls|si|se|если|如果)\b"
     r"(?! possible)",
     re.I,
 )
-_OFFERS = re.compile(
+_OFFERS = pattern(
     r"\b(?:let me know|feel free|tell me|would you (?:like|prefer)|if you(?:'d| would)? (?:want"
     r"|prefer|like|need)|just (?:ask|say)|happy to|considered"
     r"|(?:other|alternative|rejected|discarded) (?:options?|actions?|moves?|choices?))\b",
     re.I,
 )
 """What the answer could have been, or could be next, as the reader likes."""
-_DESCRIBES = re.compile(
+_DESCRIBES = pattern(
     rf"(?:,?[ ](?:(?:and|or|nor)[ ])?{CHORD}){{0,3}}"
     r"[ ](?:would|will|leads?|is|are|was|were|might|could|has|puts?|risks?|goes|runs?|misses"
     r"|brings|takes"
@@ -43,7 +44,7 @@ _DESCRIBES = re.compile(
 _NOT_GOOD = (
     "not (?:an? |the |very |so |really )?(?:good|wise|safe|legal|valid|allowed|right|correct)"
 )
-_VERDICT = re.compile(
+_VERDICT = pattern(
     r"""^\W{0,6}(?:(?:this|that|it|which|the)(?:[ ](?:answer|action|move|choice|reply|json|line|plan
         |option|decision|message|one))?(?:'s|[ ](?:is|was|would|will|has|gets|might|may|could))?
         (?:[ ](?:be|been|a|an|the|too|really|clearly|simply|very|just|now)){0,3}[ ]
@@ -52,30 +53,30 @@ _VERDICT = re.compile(
     re.I | re.VERBOSE,
 )
 """A sentence that judges the answer before it: "Rejected.", "That would be fatal"."""
-_NO_ANSWER = re.compile(
+_NO_ANSWER = pattern(
     r"^\W{0,6}(?:that|this|it) was (?:the|my|an?|your) (?:\w+ )?(?:answer|plan|action|move|reply"
     r"|choice|idea|example|guess)\b(?! that| which|,)|^\W{0,6}(?:(?:this|that|it)(?:'s| is"
     r"| was)? )?(?:(?:just|only|merely|as|an?|the|my) ){0,3}"
     r"(?:examples?|placeholder|draft|template|guess|test|joke|sample|demo)\W*$",
     re.I,
 )
-_OF_SOMETHING_ELSE = re.compile(
+_OF_SOMETHING_ELSE = pattern(
     r"\b(?:previous\w*|earlier|former\w*|examples?|last|but|prompt)\b|:", re.I
 )
-_WAITS = re.compile(
+_WAITS = pattern(
     r"(?:^|\b(?:and|so|but)[ ])(?:I|we)(?:'ll|[ ]will|[ ]would[ ]rather|[ ]should)?[ ](?:wait"
     r"|do nothing|pass(?! \w)|abstain|stay|stand still|hold still|won't"
     r"|will not)\b(?![ ](?:miss|lose|let|be))",
     re.I,
 )
-_BAD = re.compile(
+_BAD = pattern(
     r"^[ ]?(?:is|was|would be|isn't|wasn't)[ ](?:\w+[ ]){0,2}"
     r"(?:wrong|bad|a mistake|dangerous|forbidden|not|no|impossible|illegal)\b",
     re.I,
 )
 _IT = "(?:that|this|it|my|the (?:json|above|answer|action|reply|message|line|move))"
 _DEEDS = "(?:do|execute|play|use|send|press|take|follow|run|perform|apply|submit|choose|mean|want)"
-_DISAGREES = re.compile(
+_DISAGREES = pattern(
     r"\b(?:I disagree|that (?:is|was|would be) (?:wrong|a mistake|not)"
     rf"|(?:do not|don't|never) {_DEEDS} {_IT}|not sure|(?:disregard|ignore)(?: {_IT}|$|(?=[.!\n]))"
     r"|I (?:hereby )?(?:withdraw|retract|revoke|take (?:it|that|this) back)|I mixed up"
@@ -86,14 +87,14 @@ _DISAGREES = re.compile(
     r"|that(?:'s| is| was) what (?!I\b|we\b)\w+)\b",
     re.I,
 )
-_LABELLED = re.compile(r"\w[ ]?[:=][ ]{0,2}['\"(]{0,2}$")
-_OF_ANOTHER_TIME = re.compile(
+_LABELLED = pattern(r"\w[ ]?[:=][ ]{0,2}['\"(]{0,2}$")
+_OF_ANOTHER_TIME = pattern(
     r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|next|then|later|after"
     r"|alternatives?|backup|plan b"
     r"|enemy|opponent|ball)\b",
     re.I,
 )
-_DURATION_WORDS = re.compile(r"[\W\d]|x\b|frames?|for")
+_DURATION_WORDS = pattern(r"[\W\d]|x\b|frames?|for")
 _MOST_NAMES = 200
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-_DECLINES = re.compile(
+from atari_vlm.replies.patterns import pattern
+
+_DECLINES = pattern(
     r"""\b(?:I|we)(?:'m|'ll|'d|[ ](?:am|do|did|shall|will|would|can|could|must|have|should))?
         (?:n't|'t|not|[ ](?:not|never))[ ](?:\w+[ ]){0,4}?
         (?:take[ ]part|taking[ ]part|participat|play(?![ ](?:it[ ]safe|around|for))|join|engag

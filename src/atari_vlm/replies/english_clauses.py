@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import CHORD, UNIT
 
 _BODY = (
@@ -46,7 +47,7 @@ _CHOSEN = (
     r"|(?:based[ ]on|given|considering)[ ][^,]{3,60})){0,2}"
 )
 _TO = r"(?:[ ]to)?(?:[ ]the)?"
-_CHOOSES = re.compile(
+_CHOOSES = pattern(
     rf"""(?:(?<!\w)|(?=[,:;]))(?:(?:^|[,:;][ ]?)(?:{_MOVE}|{_DOING}|now){_THING}{_TO}
     |(?:^|[,:;][ ]?|\b(?:and|so|then|now|therefore|thus|hence|please|just|simply|first|I|I'll|I'd|we
         |will|should|must|would|let's|me|(?:need|have|want|like|going|time|best|move|action|plan
@@ -66,7 +67,7 @@ _CHOOSES = re.compile(
     re.I | re.VERBOSE,
 )
 """The end of the text before a name that is chosen."""
-LOWER = re.compile(
+LOWER = pattern(
     rf"""(?:\b(?:{_I_WILL}|you[ ](?:should|must|need[ ]to))[ ](?:{_MOVE}|{_PRESS}|moving|going)
         {_THING}{_TO}[ ](?P<name>{CHORD})
       |\b{_WHO}{_MUST}[ ]{_MOVES}{_TO}[ ](?P<should>{CHORD})
@@ -79,7 +80,7 @@ LOWER = re.compile(
 )
 """The same and the name, in small letters; names of these groups are those of actions."""
 
-_LEADS_UP = re.compile(
+_LEADS_UP = pattern(
     rf"""[ ]*(?:(?:in[ ]order[ ])?to[ ][a-z][^,:]{{1,60}}[ ]|(?:(?:
         (?:at|in)[ ](?:this|the[ ]current)[ ]\w{{3,12}}
         |(?:for[ ])?(?:this|the[ ](?:next|current))[ ](?:turn|time|frame|step|decision|move|action)
@@ -101,7 +102,7 @@ _LEADS_UP = re.compile(
     re.I | re.VERBOSE,
 )
 """What may stand in a clause before the words that choose: who, and no other time."""
-_FOLLOWS = re.compile(
+_FOLLOWS = pattern(
     rf"""["')\]]{{0,2}}(?:[ ]?(?:action|button|key|direction|now|here|again|immediately
         |instead|first
         |quickly|slightly|hard|briefly|further|right[ ]away|straight[ ]away|for[ ]now|it[ ]is|please
@@ -117,24 +118,24 @@ _FOLLOWS = re.compile(
     re.I | re.VERBOSE,
 )
 """What may stand behind a name that a sentence chooses."""
-_MEANWHILE = re.compile(
+_MEANWHILE = pattern(
     r",?[ ]?(?:but|although|though|however|yet|if|when|unless|only)\b", re.IGNORECASE
 )
-_LOSES = re.compile(
+_LOSES = pattern(
     r"[ ,]{0,2}and (?:\w+ ){0,3}(?:lose|die|dies|crash|miss|fail|killed|regret|hope"
     r"|hit by)\b",
     re.IGNORECASE,
 )
-_WISHES = re.compile(r"\b(?:would|I'd|we'd|could|wanted|like)\b", re.IGNORECASE)
+_WISHES = pattern(r"\b(?:would|I'd|we'd|could|wanted|like)\b", re.IGNORECASE)
 
 
-_ONE_OF = re.compile(
+_ONE_OF = pattern(
     r"\b(?:one|another|an|a|some|others?|second|third|alternative|worst)[ ](?:\w+[ ]){0,2}"
     r"(?:option|action|move|choice|way|plan|strategy|possibility|answer)\b",
     re.IGNORECASE,
 )
 """One action of several: "One option is to go UP"."""
-_PREFERRED = re.compile(
+_PREFERRED = pattern(
     r"""[ ](?:is|would[ ]be|seems|looks|remains)[ ]
         (?:(?!prob|poss|pot|arg|hard|rare|seem|app|unl|supp|pres)\w+ly[ ])?(?:(?:the|my|our)[ ])
         (?:(?:most[ ]\w+|best|safest|optimal|right|correct|only|ideal|logical|obvious|final|chosen
@@ -145,7 +146,7 @@ _PREFERRED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """Words behind a name that prefer it: "LEFT is the best option here"."""
-_DOES = re.compile(rf"(?:{_DOING}{_THING}{_TO}[ ])?[\"'(]{{0,2}}$", re.IGNORECASE)
+_DOES = pattern(rf"(?:{_DOING}{_THING}{_TO}[ ])?[\"'(]{{0,2}}$", re.IGNORECASE)
 
 
 def prefers(before: str, after: str) -> bool:
@@ -181,13 +182,13 @@ def leaves_open(before: str, after: str) -> bool:
 
 # --- actions that are only weighed ---------------------------------------------------------------
 
-_RULED_OUT = re.compile(
+_RULED_OUT = pattern(
     r"(?:\bnot(?: (?:go|press|move|to go|to press|to move|choose))?"
     r"|\binstead of(?: going| pressing)?"
     r"|\brather than(?: going| pressing)?|\bavoid(?:ing)?) $",
     re.I,
 )
-_WEIGHED = re.compile(
+_WEIGHED = pattern(
     r"(?:^|[,;:] ?)(?:(?:but|and|however),? )?"
     r"(?P<since>(?:since|because|as|while|although|though|given that) )?"
     r"(?:if (?:I|we|the \w+) (?:move|go|press|choose|stay)s?"
@@ -196,10 +197,10 @@ _WEIGHED = re.compile(
     re.I,
 )
 """What stands before a name of which the sentence says what it would do."""
-_SPEAKS = re.compile(
+_SPEAKS = pattern(
     r",? (?:now |here )?(?:is|would|will|could|may|leads?|means?|puts?|risks?|makes?|I)\b", re.I
 )
-_MISSES = re.compile(
+_MISSES = pattern(
     r"[^.!?]{0,80}(?:\b(?:miss\w*|los[es]\w*|die|kill\w*|danger\w*|risk\w*|wrong|bad|worse|pointless"
     r"|useless|crash\w*|collid\w*|block\w*|too|not|away|farther|further|wastes?|out of"
     r"|suicid\w*|fatal"
@@ -216,7 +217,7 @@ def is_weighed(before: str, after: str) -> bool:
     return bool(weighed and (weighed["since"] or _MISSES.match(after)) and _SPEAKS.match(after))
 
 
-DEED = re.compile(
+DEED = pattern(
     r"[ ]?(?:(?:(?:now is the|it's|it is|now it's) )?time to |(?:so|now|then|therefore),? )?"
     r"(?:(?:(?:I|we)(?:'ll| will| should| must| need to| have to)|let's|let me)"
     r" (?!not\b|look|see\b|wait|think|be\b|check|watch|anal|consider|never|say|try)\w+"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from atari_vlm.replies.action_names import CHORD
+from atari_vlm.replies.patterns import pattern
 
 _REASON = (
     "to|because|as|since|so|for|in order|due to|given|thanks to|while|by|with|towards?|away from"
@@ -73,7 +74,7 @@ _PRAISE = (
     "|no (?:movement|need to move|action|input|change|button)|(?:no|low|little|less) (?:risk"
     "|danger|threats?)|both at once|faster return|please|thanks|enough|sufficient"
 ).replace(" ", "[ ]")
-_EXPLAINS = re.compile(
+_EXPLAINS = pattern(
     rf"""^[\s"'(]{{0,4}}(?:
         (?:(?:the|this|it|that|i|we|you|i'll|we'll|i'm|i|my|which|and|just|simply|slightly|slowly
         |quickly|quick|still|will|am
@@ -133,16 +134,16 @@ _HARM = (
     r"|the \w+)){0,2} into (?:the |an? )?(?:shark|enem|wall|danger|missile|mine|bomb|rock|ghost"
     r"|car|bullet|traffic|trap)\w*"
 )
-STATUS = re.compile(rf"\b(?:{_STATUS})(?!\w)", re.IGNORECASE)
+STATUS = pattern(rf"\b(?:{_STATUS})(?!\w)", re.IGNORECASE)
 """A word by which an action is not, or not any more, the one to play."""
-HARM = re.compile(rf"\b(?:{_HARM})(?!\w)", re.IGNORECASE)
+HARM = pattern(rf"\b(?:{_HARM})(?!\w)", re.IGNORECASE)
 """A word for what nobody wants to happen; of an action, unless it is avoided by it."""
-_SPARED = re.compile(
+_SPARED = pattern(
     r"\b(?:avoid\w*|prevent\w*|escap\w*|dodg\w*|evad\w*|otherwise|or|from|instead|before|not to"
     r"|don't|without|reduc\w*|minimi[sz]\w*|because|since|as|so)\b",
     re.IGNORECASE,
 )
-LATER = re.compile(
+LATER = pattern(
     r"""\b(?:next[ ](?:turn|time|round|decision|life|game|opportunity|chance)
     |(?:in|on|at|during|from)[ ](?:the|my)[ ](?:next|following|second|coming)[ ]\w+
     |later|eventually|someday|sometime|soon(?<!as[ ]soon)|shortly|afterwards?|tomorrow
@@ -151,7 +152,7 @@ LATER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """A word that puts off what it is said of."""
-CONDITION = re.compile(
+CONDITION = pattern(
     r"""\b(?:(?<!at[ ])once|as[ ]soon[ ]as(?![ ]possible)|as[ ]long[ ]as|provided|assuming
         |whenever|when|if|unless|after
     |only[ ](?:in|if|when|after|for)|in[ ](?:case|an[ ]emergency|emergencies)|depending
@@ -159,29 +160,29 @@ CONDITION = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """A word that makes what it is said of depend on something."""
-_NAME = re.compile(rf"(?<![\w+-]){CHORD}(?![\w+])")
-_OTHER_ACTION = re.compile(
+_NAME = pattern(rf"(?<![\w+-]){CHORD}(?![\w+])")
+_OTHER_ACTION = pattern(
     r"\b(?:not|instead of|rather than|avoid(?:ing|s)?|than|without|the|no)"
     rf" (?:going |moving |pressing )?{CHORD}"
     rf"|{CHORD} (?:would|is|was|will|leads?|side|wall|edge|has|goes|runs?|risks?|puts?|misses"
     r"|corner|half|part|cannot|can't|could|moves?)\b"
 )
-_UNCERTAIN = re.compile(
+_UNCERTAIN = pattern(
     r"[0-9] ?%|\b(?:maybe|perhaps|possibly|might|or|unsure|guess|unclear|unknown|no idea"
     r"|(?:don't|do not) know|can't tell)\b",
     re.I,
 )
-_ELSE = re.compile(
+_ELSE = pattern(
     r"\b(?:otherwise|else|if not|if held at contact)\b|\bor (?:the|I|we|it|let)\b", re.I
 )
-_WOULD = re.compile(r"(?:^|\b(?:it|this|that|which|and|but)[ ])would\b", re.I)
-_BEGINS_WITH_THING = re.compile(
+_WOULD = pattern(r"(?:^|\b(?:it|this|that|which|and|but)[ ])would\b", re.I)
+_BEGINS_WITH_THING = pattern(
     rf"[\s\"'(]{{0,4}}(?:(?:the|a|an|my|our|both|two|there is|there are|no"
     rf"|next) )?(?:\w+ )?(?:{_THINGS})\b"
     r"(?!'s)",
     re.I,
 )
-_BEGINS_WITH_REASON = re.compile(rf"[\s\"'(]{{0,4}}(?:{_REASON})\b", re.I)
+_BEGINS_WITH_REASON = pattern(rf"[\s\"'(]{{0,4}}(?:{_REASON})\b", re.I)
 
 
 def explains(words: str) -> bool:
@@ -205,7 +206,7 @@ def explains(words: str) -> bool:
     return not is_ruled_out(words) and bool(named or _EXPLAINS.search(words))
 
 
-PREFERS_IT = re.compile(
+PREFERS_IT = pattern(
     r"(?<!no )\b(?:better|best|safer|wiser|smarter|preferable|preferred|ideal|correct|optimal"
     r"|should|instead$)\b(?! than)",
     re.I,

@@ -16,6 +16,7 @@ import re
 from typing import Literal
 
 from atari_vlm.replies.characters import folded
+from atari_vlm.replies.patterns import pattern
 
 _SO = folded(
     r"\b(?:daher|deshalb|darum|folglich|somit|deswegen|demnach|also|donc|ainsi|par consequent"
@@ -171,24 +172,24 @@ _TOPIC = folded(
 
 _BESIDE = rf"^|[,:(]|[ ]-|(?:{_SO})|(?:{_REASON_ENDS})"
 """Where the clause of a name may begin: behind a comma, a conclusion, a reason."""
-_BEFORE = re.compile(
+_BEFORE = pattern(
     rf"(?:{_BESIDE}|\b(?:und|et|y|e|en|i|и|and)\b)[\s,:\"'(]{{0,4}}"
     rf"(?:(?:{_LEADS}|{_SO})[\s,:]{{0,3}}){{0,4}}"
     rf"(?:(?:{_CHOOSES}){folded(_TO)}|{_CHOOSES_CHINESE}|{_NOUN_IS}|{_NOUN_IS_CHINESE})"
     r"[ :,]{0,3}[\"'(]{0,2}$",
     re.IGNORECASE,
 )
-_LEADS_ONLY = re.compile(
+_LEADS_ONLY = pattern(
     rf"(?:{_BESIDE})[\s,:\"'(]{{0,4}}(?:(?:{_LEADS}|{_SO}|{_TOPIC})[\s,:]{{0,3}}){{0,4}}[\"'(]{{0,2}}$",
     re.IGNORECASE,
 )
-_CONCLUDES = re.compile(
+_CONCLUDES = pattern(
     rf"(?:^|[,:(-] ?)(?:{_SO})[\s,:\"'(]{{0,4}}(?:(?:{_LEADS})[\s,:]{{0,3}}){{0,2}}$",
     re.IGNORECASE,
 )
 """Before a name: "therefore LEFT"."""
 
-_VERB = re.compile(
+_VERB = pattern(
     folded(
         r"[\"')]{0,2} ?(?:"
         r"(?:の(?:アクション|ボタン|方向|キー))?(?:(?:を|に|へ|で) ?)?(?:選択|選定|実行|使用"
@@ -227,7 +228,7 @@ _AND_DO = folded(
     r"|사용하여)(?= ))"
 )
 """A verb behind a name, that goes on: "I press FIRE and serve"."""
-_GOES_ON = re.compile(_AND_DO, re.IGNORECASE)
+_GOES_ON = pattern(_AND_DO, re.IGNORECASE)
 _BECAUSE = folded(
     r"\b(?:weil|da|denn|um|damit|wegen|car|parce que?|puisque|pour|afin|porque|ya que|pues"
     r"|para|puesto que|pois|ja que"
@@ -246,7 +247,7 @@ _CLOSES = folded(
     r"(?: ?(?:进行|发球|开球|移动|射击|开火|接球|躲避|上浮|下潜|攻击|向[上下左右]|往[上下左右]"
     r"|并|继续)[\u4e00-\u9fff]{0,16})?"
 )
-_AFTER = re.compile(
+_AFTER = pattern(
     rf"[\"')\]]{{0,2}}(?:{_CLOSES})[\"')\]]{{0,2}}[ ]{{0,2}}"
     rf"(?P<end>$|[!.\n]|(?P<because>,?[ ]?(?:{_BECAUSE}))|[,(:]|[ ]-[ ])",
     re.IGNORECASE,
@@ -304,11 +305,11 @@ _CONTRARY = folded(
     r"|금지|잘못"
     r"|실수|까$|나요"
 )
-_ELSEWHEN = re.compile(_OTHER_TIME, re.IGNORECASE)
-_HEDGED = re.compile(_PERHAPS, re.IGNORECASE)
-OPPOSED = re.compile(f"{_OTHER_TIME}|{_PERHAPS}|{_CONTRARY}", re.IGNORECASE)
+_ELSEWHEN = pattern(_OTHER_TIME, re.IGNORECASE)
+_HEDGED = pattern(_PERHAPS, re.IGNORECASE)
+OPPOSED = pattern(f"{_OTHER_TIME}|{_PERHAPS}|{_CONTRARY}", re.IGNORECASE)
 """A word by which a clause rejects its action, doubts it or puts it off."""
-_DEED = re.compile(
+_DEED = pattern(
     rf"(?:^|[,;(] ?|(?={_SO}))(?:{_SO}|"
     + folded(
         "开火|发射|射击|上浮|下潜|发球|接球|躲避|攻击|[向往][左右上下]|移动|追|je vais"
@@ -325,7 +326,7 @@ def tells_what_to_do(head: str) -> bool:
     return found is not None and not (OPPOSED.search(found[0]) or _ELSEWHEN.search(head))
 
 
-_REASONED = re.compile(
+_REASONED = pattern(
     rf"^[\s,(:-]{{0,4}}(?:{_BECAUSE})|(?:{_REASON_ENDS})[\s).!]{{0,3}}$", re.IGNORECASE
 )
 
@@ -351,11 +352,12 @@ def choice_in_clause(before: str, after: str) -> Literal["chosen", "doubtful"] |
     'doubtful'
     """
     lead = _BEFORE.search(before)
-    if lead is None and (verb := _VERB.match(after) or _GOES_ON.match(after)):
+    verb = None if lead else _VERB.match(after)
+    if verb or (lead is None and _GOES_ON.match(after)):
         lead = _LEADS_ONLY.search(before)
-        if lead is None or (verb.re is _GOES_ON and OPPOSED.search(after)):
+        if lead is None or (verb is None and OPPOSED.search(after)):
             return "doubtful"
-        after = "" if verb.re is _GOES_ON else after[verb.end() :]
+        after = after[verb.end() :] if verb else ""
     lead = lead or _CONCLUDES.search(before)
     if lead is None:
         return None
@@ -370,4 +372,4 @@ def choice_in_clause(before: str, after: str) -> Literal["chosen", "doubtful"] |
     return "chosen"
 
 
-_SO_BEGINS = re.compile(rf"[\s,:(-]{{0,4}}(?:{_SO}|{_REASON_ENDS})", re.IGNORECASE)
+_SO_BEGINS = pattern(rf"[\s,:(-]{{0,4}}(?:{_SO}|{_REASON_ENDS})", re.IGNORECASE)

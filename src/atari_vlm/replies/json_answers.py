@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from atari_vlm.replies.answer_marks import is_of_another, objection_in
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import (
     ParsedPlan,
     Refused,
@@ -79,7 +80,7 @@ _PLAIN = frozenset({"reasoning", "action", "frames"})
 _HOLDERS = frozenset((*_ACTION_KEYS, *_WRAPPERS, *_OWN_KEYS))
 _INNER_KEYS = ("name", "type", "value", "id", "index", "number")
 """Keys of an action that is an object itself: {"action": {"name": "LEFT"}}."""
-UNFINISHED_JSON = re.compile(r"\{\s{0,20}(?:[\"']|\w{1,20}\s{0,4}:)")
+UNFINISHED_JSON = pattern(r"\{\s{0,20}(?:[\"']|\w{1,20}\s{0,4}:)")
 _MOST_FAILURES = 200
 _DEEPEST = 4
 

@@ -8,6 +8,7 @@ from atari_vlm.replies.contradiction import is_taken_back
 from atari_vlm.replies.explanations import explains
 from atari_vlm.replies.foreign_clauses import OPPOSED, is_opposed
 from atari_vlm.replies.leads import is_conditional
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import (
     CHORD,
     UNIT,
@@ -21,13 +22,13 @@ from atari_vlm.replies.reply_grammar import (
 from atari_vlm.replies.words import DOUBT, LABELS
 from atari_vlm.types import Plan
 
-LABEL = re.compile(
+LABEL = pattern(
     rf"""(?<![\w"'])(?P<word>{LABELS})
         (?:[ ]to[ ]take|[ _]?(?:id|index|number|name))?[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])
     |<(?:action|answer|output|decision|move|choice)>|\\boxed\{{(?:\\text\{{)?""",
     re.IGNORECASE | re.VERBOSE,
 )
-_ALLOWED_BEFORE = re.compile(
+_ALLOWED_BEFORE = pattern(
     r"(?:[^a-z]|\b(?:so|thus|therefore|hence|my|the|your|final|next|best|chosen|recommended"
     r"|selected"
     r"|optimal|correct|here's|step|immediate|decide|decision|here|is|and|okay|ok|sure|then|now|a"
@@ -35,7 +36,7 @@ _ALLOWED_BEFORE = re.compile(
     r"|meine?|unsere?|ma|mon|mi|minha|il|la|le|el|moj)\b)*",
     re.I,
 )
-_NOT_THIS = re.compile(
+_NOT_THIS = pattern(
     r"\b(?:last|previous|recent|prior|earlier|past|legal|possible|available|option|example|e\.g|not"
     r"|wrong|old|other|player 2|first|opponent|enemy"
     r"|bad|poor|reject\w*|discard\w*|invalid|incorrect|illegal|forbidden|ruled out|avoid\w*|refused"
@@ -46,16 +47,16 @@ _NOT_THIS = re.compile(
     r"|상대|이전|지난|직전|прошл|враг|против|السابق|पिछल|敵|相手|敌|对手|上一|之前|前回|例|可用|合法)",
     re.I,
 )
-_EXAMPLE = re.compile(
+_EXAMPLE = pattern(
     r"\b(?:for example|for instance|(?:in|dans|im|en|no|nel|in het) (?:the |your |l'|el |o |l'"
     r"|het )?"
     r"(?:example|prompt|manual|beispiel|exemple|ejemplo|exemplo|esempio|voorbeeld))\b",
     re.I,
 )
-_SENTENCE = re.compile(r"[.!?;]")
-_CLAUSE = re.compile(r"[\n.;!?>,]")
-_BRACKETS = re.compile(rf"[ ]{{0,2}}\((?!{CHORD}\))(?P<words>[^()\n]{{1,240}})\)", re.I)
-_GOES_ON = re.compile(
+_SENTENCE = pattern(r"[.!?;]")
+_CLAUSE = pattern(r"[\n.;!?>,]")
+_BRACKETS = pattern(rf"[ ]{{0,2}}\((?!{CHORD}\))(?P<words>[^()\n]{{1,240}})\)", re.I)
+_GOES_ON = pattern(
     r"[ ]{0,2}(?:[,;:]|-{1,2}[ ]|[ ]?(?=(?:because|since|as|so|to|while|until)\b))[ ]{0,2}"
     r"(?P<words>[^.;!?\n]{1,240})",
     re.I,
@@ -63,15 +64,15 @@ _GOES_ON = re.compile(
 """What is said of an answer in its sentence, behind a comma or a dash."""
 _IDIOM = (r" (?:to|as|so)\b", r",? (?:to|as|so)\b")
 """What makes a name in small letters another word: "right so". The second is of "right, so"."""
-_FRAMES_LINE = re.compile(
+_FRAMES_LINE = pattern(
     r"(?:^|\n)[ #>-]{0,4}(?:frames|duration|action[ _]input)[ ]?[:=][ ]{0,3}(\S{1,12})", re.I
 )
-_MAY_FOLLOW = re.compile(
+_MAY_FOLLOW = pattern(
     r"""[ )\]"'}>]{0,6}(?:$|[.,;!(<…]|[ ]?-[ ]|(?:because|since|as|so|to|while|until|weil|car|porque
     |denn|um|puisque|pour|para|perche|omdat|bo|poniewaz|cunku|karena|vi|eftersom|потому|因为|ので)\b|[^\x00-\u02ff])""",
     re.I | re.VERBOSE,
 )
-_ANOTHER = re.compile(
+_ANOTHER = pattern(
     rf"[\s(,;/|&+>-]{{0,6}}(?:(?:or|and|then|maybe|perhaps|followed|by|otherwise|else)"
     r"[ ,]{1,2}){0,3}"
     rf"(?:(?:go|move|press)[ ])?(?P<other>{CHORD})(?![\w-])"

@@ -12,16 +12,17 @@ from functools import lru_cache
 from typing import Literal
 
 from atari_vlm.replies.explanations import CONDITION, HARM, LATER, STATUS, explains
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.words import DOUBT, LABELS
 
 Lead = Literal["chooses", "mentions", "unclear"]
 
-_LABELLED = re.compile(rf"(?<!\w)(?:{LABELS})(?!\w)|行|答|动|動|選|选|선택", re.I)
-_SENTENCE = re.compile(r"(?<![0-9])[.](?=[\s'\")]|$)|[!…;]|[?](?=\s|$)|\n")
+_LABELLED = pattern(rf"(?<!\w)(?:{LABELS})(?!\w)|行|答|动|動|選|选|선택", re.I)
+_SENTENCE = pattern(r"(?<![0-9])[.](?=[\s'\")]|$)|[!…;]|[?](?=\s|$)|\n")
 _MARKS = " \t\n'\"([{<>*-•#|`=]}):,"
-_NUMBERING = re.compile(r"^(?:(?:step|part)[ ]{0,2})?[0-9]{1,2}[.):]?[ ]{0,2}[-:.]?[ ]{0,2}", re.I)
-_TAG = re.compile(r"</?[\w:=| -]{1,40}>")
-_IN_THE_FORMAT = re.compile(
+_NUMBERING = pattern(r"^(?:(?:step|part)[ ]{0,2})?[0-9]{1,2}[.):]?[ ]{0,2}[-:.]?[ ]{0,2}", re.I)
+_TAG = pattern(r"</?[\w:=| -]{1,40}>")
+_IN_THE_FORMAT = pattern(
     r"\b(?:in|using|with|following|per|as|to|by|match(?:es|ing)?)[ ](?:(?:the|this|your|a|an|valid"
     r"|strict|required|requested|specified|given|following|desired|correct|right|proper|expected"
     r"|json|output|answer|response|exact)[ ]?){0,6}(?:format|json|schema|structure|object"
@@ -30,7 +31,7 @@ _IN_THE_FORMAT = re.compile(
     re.I,
 )
 """Words on the form of the answer, which change nothing."""
-_MENTIONS = re.compile(
+_MENTIONS = pattern(
     r"""\b(?:like[ ](?:this|so|that)|such[ ]as|something[ ]like|format|schema|templates?|samples?
     |wrong|bad|poor|bogus|old|last|past|prior|recent|first[ ](?:idea|thought|guess|draft)
     |opponents?|enem(?:y|ies)|rival|someone|somebody|others?|they|he|she|player[ ]2
@@ -46,19 +47,19 @@ _MENTIONS = re.compile(
     re.I | re.VERBOSE,
 )
 """A quote, another time, another speaker, another judgement."""
-_SO = re.compile(
+_SO = pattern(
     r"\b(?:so|therefore|thus|hence|consequently|accordingly|but[ ]now|also|darum|deshalb|donc"
     r"|por[ ]lo[ ]tanto"
     r"|portanto|quindi|dus|then)\b",
     re.I,
 )
-_WEIGHS = re.compile(r"\b(?:if|whether|in case|had|were)\b", re.I)
+_WEIGHS = pattern(r"\b(?:if|whether|in case|had|were)\b", re.I)
 _NOUN = (
     "answers?|actions?|choices?|decisions?|moves?|outputs?|response|reply|command|conclusion"
     "|verdict|result|json|object|plan|input|arguments?|args|parameters?|solution|instruction"
     "|selection|pick|call|tool|function|control|button|step|play|strategy"
 )
-_WORD = re.compile(r"[^\W_]+(?:'[a-z]+)?")
+_WORD = pattern(r"[^\W_]+(?:'[a-z]+)?")
 _INTRODUCES = frozenset(
     _WORD.findall(
         f"""{_NOUN.replace("s?", "")} answers actions choices decisions moves outputs
@@ -93,7 +94,7 @@ _PRAISED = (
     "(?:best|optimal|right|correct|safest|recommended|next|final|only|most|logical|appropriate"
     "|sensible|suitable|ideal|good|wise|better|chosen|selected|safe|reasonable|immediate)"
 )
-_DECIDES = re.compile(
+_DECIDES = pattern(
     rf"""^(?:(?:and|but|so|then|now|okay|first|therefore|thus)[ ])?(?:
       (?:I|we)(?:'ll|'m|'d|[ ](?:will|would|should|must|shall|am|have|need|want|think|believe|now
         |decided|chosen|also|still|therefore|thus|then|here|simply|just|best|better|going|it|is|to|I
@@ -112,17 +113,17 @@ _DECIDES = re.compile(
     re.I | re.VERBOSE,
 )
 """The beginning of a clause by which somebody decides."""
-_ARROW = re.compile(r"(?:[-=]>|\u2192)\s*$")
+_ARROW = pattern(r"(?:[-=]>|\u2192)\s*$")
 """What leads from what was seen to an answer: "No car is near -> {...}"."""
-_LOSES = re.compile(
+_LOSES = pattern(
     rf"(?<!avoid )(?<!not )\b(?:los(?:e|es|ing)|die|dies|dying|fail\w*|tempt\w*|regret\w*"
     rf"|doubts?)\b"
     rf"|{HARM.pattern}",
     re.I,
 )
 """A word for what nobody chooses, in the clause that leads to an object."""
-_CODE = re.compile(r"[\w.$:<>=-]{1,40}[ ]?[(=:]?[ ]?")
-_GOES_ON = re.compile(
+_CODE = pattern(r"[\w.$:<>=-]{1,40}[ ]?[(=:]?[ ]?")
+_GOES_ON = pattern(
     r"""[ ]{0,2}(?:(?:because|since|as|so|to|while|for|and[ ]that)\b|is[ ](?:my|the
         |our)[ ](?:(?:final|best|chosen|next|right
     |correct|optimal|safest)[ ]){0,2}(?:answer|action|choice|decision|move|response|output|option
@@ -220,7 +221,7 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return found
 
 
-_IF = re.compile(
+_IF = pattern(
     r"[\W\d]{0,6}(?:(?:and|but|then|only|except)[ ])?(?:if|unless|once|when(?:ever)?|suppos(?:e"
     r"|ing)|had[ ](?:I|we|the|it|there)|were[ ](?:I|we|the|it)|should[ ](?:the|it|an?|there)"
     r"|as[ ]soon[ ]as|in[ ]case"

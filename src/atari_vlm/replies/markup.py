@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import re
 
-_STRUCK = re.compile(r"~~[^~\n]{0,400}~~|<(?:del|strike)>[^<\n]{0,400}</(?:del|strike)>", re.I)
-_FENCE = re.compile(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]{0,2}[\w+-]{0,20}[ ]{0,3}$", re.M)
-_TOKEN = re.compile(
+from atari_vlm.replies.patterns import pattern
+
+_STRUCK = pattern(r"~~[^~\n]{0,400}~~|<(?:del|strike)>[^<\n]{0,400}</(?:del|strike)>", re.I)
+_FENCE = pattern(r"^[ ]{0,3}(?:`{3,}|~{3,})[ ]{0,2}[\w+-]{0,20}[ ]{0,3}$", re.M)
+_TOKEN = pattern(
     r"<\|[^<>|\n]{0,40}\|?>|</?s>|</?(?:start_of_turn|end_of_turn|end_of_utterance|eos|bos|pad|unk)>"
     r"|\[/?(?:INST|EOS|BOS|TOOL_CALLS?)\]|functools(?=\[)",
     re.I,
 )
-_ROLE = re.compile(r"\A\s{0,20}(?:assistant|model|json|text)[ ]{0,3}:?[ ]{0,3}\n", re.I)
-_LINES = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|pre)\b[^<>\n]{0,80}>", re.I)
-_INLINE = re.compile(
+_ROLE = pattern(r"\A\s{0,20}(?:assistant|model|json|text)[ ]{0,3}:?[ ]{0,3}\n", re.I)
+_LINES = pattern(r"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|pre)\b[^<>\n]{0,80}>", re.I)
+_INLINE = pattern(
     r"</?(?:b|i|u|em|strong|code|span|center|mark|small|kbd|tt|font|html|body|table|td|th|tbody|thead"
     r"|response|result|final|final_answer|solution|tool_call|function_call|json|text)\b[^<>\n]{0,80}>",
     re.I,
 )
-_FRAMES_TAG = re.compile(r"<(?:frames|duration)>([^<>\n]{1,20})(?:</\w{1,12}>)?", re.I)
-_CLOSED = re.compile(r"</(?:action|answer|output|decision|move|choice)>", re.I)
-_CALL = re.compile(
+_FRAMES_TAG = pattern(r"<(?:frames|duration)>([^<>\n]{1,20})(?:</\w{1,12}>)?", re.I)
+_CLOSED = pattern(r"</(?:action|answer|output|decision|move|choice)>", re.I)
+_CALL = pattern(
     r"""^[ ]{0,8}(?:print\(|\[)?(?:\w{1,12}\.)?
     (?:\w{1,30}(?:\.call)?(?=\([ ]?action[ ]?[=:])
         |play|act|action|move|press|step|choose|choose_action|take_action|select|select_action
@@ -31,20 +33,20 @@ _CALL = re.compile(
         |n)[ ]?[=:][ ]?)?["']?(?P<n>[0-9]{1,6})["']?)?[ ]?\)[\]);\x20]{0,3}$""",
     re.I | re.M | re.VERBOSE,
 )
-_DICT = re.compile(r"\A\s{0,9}dict\((?=[^(){}]{1,400}\)\s{0,9}\Z)")
-_ROW = re.compile(r"^[ ]{0,3}\|[^\n]{1,400}\|[ ]{0,3}$", re.M)
-_RULE = re.compile(r"^[ |:-]{3,}$")
-_LATEX = re.compile(r"\\(?:text|textbf|texttt|mathrm|mathbf)\{([^{}\n]{0,80})\}")
+_DICT = pattern(r"\A\s{0,9}dict\((?=[^(){}]{1,400}\)\s{0,9}\Z)")
+_ROW = pattern(r"^[ ]{0,3}\|[^\n]{1,400}\|[ ]{0,3}$", re.M)
+_RULE = pattern(r"^[ |:-]{3,}$")
+_LATEX = pattern(r"\\(?:text|textbf|texttt|mathrm|mathbf)\{([^{}\n]{0,80})\}")
 _QUOTES = str.maketrans("`$", "' ")
 
 
-_DIALECT = re.compile(r"<\|?\w{0,12}\|?(?:parameter|arg|arg_key|argument|param)\b", re.I)
-_CALLED = re.compile(
+_DIALECT = pattern(r"<\|?\w{0,12}\|?(?:parameter|arg|arg_key|argument|param)\b", re.I)
+_CALLED = pattern(
     r"</?\|?\w{0,12}\|?(?:[\w-]{1,20}:)?(?:function_calls|tool_calls?|function|invoke|tool_use|call)\b[^<>\n]{0,80}>",
     re.I,
 )
 """The beginning or end of a call in XML: Qwen, Claude, MiniMax, DeepSeek, GLM."""
-_ARGUMENT = re.compile(
+_ARGUMENT = pattern(
     r"""<\|?\w{0,12}\|?(?:parameter|argument|param|arg)(?:=
         |[ ]name=)["']?(?P<key>\w{1,30})["']?[^<>\n]{0,40}>
         \s{0,9}(?P<value>[^<>]{0,4000}?)\s{0,9}</\|?\w{0,12}\|?(?:parameter|argument|param|arg)>

@@ -27,6 +27,7 @@ from atari_vlm.replies.json_answers import (
     plan_from_json,
 )
 from atari_vlm.replies.labels import LABEL, introduces
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.plan_parser import AnswerText, Reading, fault_of, is_meant, plan_of
 from atari_vlm.replies.reply_grammar import (
     ParsedPlan,
@@ -173,18 +174,18 @@ def _plan_from_item(grammar: ReplyGrammar, item: Any) -> ParsedPlan:
 
 # --- ACTIONS lines -------------------------------------------------------------------------------
 
-_LABEL = re.compile(
+_LABEL = pattern(
     rf"""(?<![\w"'])(?P<word>{PLURAL_LABELS})[ ]{{0,2}}(?:[:=]|->|→|[ ]-[ ])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_PLAN_BELOW = re.compile(
+_PLAN_BELOW = pattern(
     r"(?:here(?:'s| is| are)[ ])?(?:the|my)[ ](?:plan|plans|actions|sequence|moves)[ ]?:[ ]{0,3}",
     re.I,
 )
 """A line that introduces a list below it: "Here's the plan:"."""
-_SEPARATOR = re.compile(r"[,;|\n]|->|→|\b(?:and[ ])?then\b", re.IGNORECASE)
-_NUMBERED = re.compile(r"(?:step[ ]|decision[ ])?([0-9]{1,3})[.):][ ]{1,3}(?=[A-Za-z])", re.I)
-_DIGITS = re.compile(r"[0-9]+")
+_SEPARATOR = pattern(r"[,;|\n]|->|→|\b(?:and[ ])?then\b", re.IGNORECASE)
+_NUMBERED = pattern(r"(?:step[ ]|decision[ ])?([0-9]{1,3})[.):][ ]{1,3}(?=[A-Za-z])", re.I)
+_DIGITS = pattern(r"[0-9]+")
 
 
 def _plans_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> list[ParsedPlan]:

@@ -43,6 +43,7 @@ from atari_vlm.replies.json_answers import (
 from atari_vlm.replies.labels import LABEL, introduces, plan_from_line
 from atari_vlm.replies.leads import goes_on_to_doubt, lead_of
 from atari_vlm.replies.markup import unwrapped, without_markup
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.prose import (
     parse_bare_answer,
     parse_last_line,
@@ -64,12 +65,12 @@ from atari_vlm.types import Plan
 REFUSAL = "The model refused to answer."
 """The beginning of the fault of a refusal, by which refusals are counted."""
 
-_PLAIN_JSON = re.compile(r"""\{["'][\n !-#%'-);+-;=-\[\]-_a-{}]{0,4000}\}""")
+_PLAIN_JSON = pattern(r"""\{["'][\n !-#%'-);+-;=-\[\]-_a-{}]{0,4000}\}""")
 """A reply that is one object without markup, as most are: nothing has to be taken off."""
 
-_ANSWERS_BELOW = re.compile(r"^A(?=[ ]?:)", re.MULTILINE)
+_ANSWERS_BELOW = pattern(r"^A(?=[ ]?:)", re.MULTILINE)
 """The mark of the answer in the form of an interview: "Q: ..." / "A: LEFT"."""
-_INPUT = re.compile(r"\s{0,9}(?:action[ _])?(?:input|arguments|args|parameters)[ ]?:?\s{0,9}", re.I)
+_INPUT = pattern(r"\s{0,9}(?:action[ _])?(?:input|arguments|args|parameters)[ ]?:?\s{0,9}", re.I)
 """What stands between an action and its frames in the form of ReAct."""
 
 _MOST_LABELS = 200

@@ -18,6 +18,7 @@ from atari_vlm.replies.english_clauses import (
     prefers,
 )
 from atari_vlm.replies.foreign_clauses import choice_in_clause, tells_what_to_do
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import (
     DURATION,
     NUMBERS,
@@ -38,37 +39,37 @@ from atari_vlm.replies.words import (
 )
 from atari_vlm.types import Plan
 
-_DURATION = re.compile(DURATION, re.I | re.VERBOSE)
-_NOT_NOW = re.compile(
+_DURATION = pattern(DURATION, re.I | re.VERBOSE)
+_NOT_NOW = pattern(
     r"\b(?:last|previous\w*|earlier|recent|avoid|never|not|cannot|if|or|example|enemy's|opponent's"
     r"|like|such as|want me|write|option|watch|beware|thoughts?|thinking|maybe|perhaps"
     r"|format)\b|n't\b",
     re.I,
 )
 _PRESS = r"(?:choose|press|pick|select|play|push|tap)"
-_DOUBT = re.compile(
+_DOUBT = pattern(
     r"""\b(?:against|wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|refuse
     |examples?|legal|possible|recent|prior|format|suggest\w*|wants?[ ]me|option[ ][0-9A-Z]|says?
     |thoughts?(?=:)|thinking(?=:)|such[ ]as|reads?|message|displays?|shown|manual
     |guidelines?|harm\w*)\b""",
     re.I | re.VERBOSE,
 )
-_LABELLED = re.compile(rf"(?<!\w)(?:{LABELS})[ ]{{0,2}}[:=][ \"'(]{{0,4}}$", re.I)
-_OF_OTHERS = re.compile(
+_LABELLED = pattern(rf"(?<!\w)(?:{LABELS})[ ]{{0,2}}[:=][ \"'(]{{0,4}}$", re.I)
+_OF_OTHERS = pattern(
     r"\b(?:opponents?|enem(?:y|ies)|computer|cpu|someone|somebody|anyone|others?|they|he|she|who)\b"
     r"(?:(?!\b(?:I|I'll|we|so)\b)[^,;:]){0,40}$",
     re.I,
 )
-_DOUBT_BEFORE = re.compile(
+_DOUBT_BEFORE = pattern(
     rf"\b(?:[Nn]o(?: more)?|[A-Z]{{2,}}(?<!ACTION)(?<!ANSWER)"
     rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: \w+)? {_PRESS})[ ,:]*[\"'(]*$"
 )
-_DOUBT_AFTER = re.compile(
+_DOUBT_AFTER = pattern(
     r"[ ]?(?:(?:(?:now|here|again)[ ])?(?:is|was|are|side|of|edge|wall|half|corner|paddle|will"
     r"|would|seems|looks|has)\b"
     r"|[A-Z]{2,}\b|:)"
 )
-_ALONE = re.compile(
+_ALONE = pattern(
     r"""[ ]{0,2}(?:$|[!.…]|,?[ ](?:it[ ]is(?=[.!]|$)|because|since|as
     |so[ ](?:that|I|the)|in[ ]order[ ]to
     |weil|car
@@ -78,30 +79,30 @@ _ALONE = re.compile(
     re.I | re.VERBOSE,
 )
 """What follows a name that begins a sentence, if the sentence chooses it."""
-_OPENING = re.compile(
+_OPENING = pattern(
     r"^(?:(?:okay|ok|sure|alright|yes|well|now|definitely|certainly|clearly)[,!: ]{1,2})?"
     r"[\"'(\[]{0,2}$",
     re.I,
 )
-_MAIN = re.compile(r"[ ]*(?:I|we|I'll|I'd|let's|my|the (?:best|next|right))\b", re.I)
-_MY = re.compile(r"\b(?:I|we|please|under|never)\b", re.I)
-_SO = re.compile(
+_MAIN = pattern(r"[ ]*(?:I|we|I'll|I'd|let's|my|the (?:best|next|right))\b", re.I)
+_MY = pattern(r"\b(?:I|we|please|under|never)\b", re.I)
+_SO = pattern(
     r"(?:[,;]|\band)[ ]{1,2}(?:so|therefore|thus|hence|(?P<then>then))\b|\b(?:therefore"
     r"|hence)\b",
     re.I,
 )
-_REASON = re.compile(
+_REASON = pattern(
     r",|\b(?:because|since|as(?! (?:soon|long) as)|so(?! long as)|to|car|weil|porque|потому)\b"
     r"|因为|因為",
     re.I,
 )
-_FRAMES = re.compile(rf"\b(?:[0-9]+|{'|'.join(NUMBERS)}|few|some|several|many|more) ?{UNIT}", re.I)
-_STOP = re.compile(r"[.?\n…]|;(?! then\b)|!(?![^\W\d])")
-_OF_ACTION = re.compile(
+_FRAMES = pattern(rf"\b(?:[0-9]+|{'|'.join(NUMBERS)}|few|some|several|many|more) ?{UNIT}", re.I)
+_STOP = pattern(r"[.?\n…]|;(?! then\b)|!(?![^\W\d])")
+_OF_ACTION = pattern(
     rf"\b(?:action|do|move|press|play|choose|choice|take|next|answer|so|final|{LABELS})\b|动|答|行",
     re.I,
 )
-_BULLET = re.compile(r"^(?:[\s>#•]|-(?=\s)){1,12}")
+_BULLET = pattern(r"^(?:[\s>#•]|-(?=\s)){1,12}")
 
 _Meaning = Literal["chosen", "doubtful", "mentioned"]
 
@@ -221,7 +222,7 @@ def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     return ParsedPlan(Plan(action, frames), note)
 
 
-_NUMBERED = re.compile(r"(?<![\w.-])(?P<index>[0-9]{1,2})[ ]?[-:=.]?[ ]?[\"'(]{1,2}$")
+_NUMBERED = pattern(r"(?<![\w.-])(?P<index>[0-9]{1,2})[ ]?[-:=.]?[ ]?[\"'(]{1,2}$")
 
 
 def _check_numbers(
@@ -306,7 +307,7 @@ def _is_doubted(before: str, after: str) -> bool:
     return doubted or after.endswith("?") or (contrast and " but " in after)
 
 
-_ECHO = re.compile(r" ?\([^()\n]{1,80}\)")
+_ECHO = pattern(r" ?\([^()\n]{1,80}\)")
 """What an action does, in brackets behind its name."""
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from atari_vlm.replies.action_names import ATOMS
 from atari_vlm.replies.action_names import CHORD as CHORD
 from atari_vlm.replies.explanations import explains
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.types import Plan
 
 
@@ -76,10 +77,10 @@ DURATION = rf"""
     (?:[ ]?(?P<unit>{UNIT}|times|f|x))?
     (?![0-9A-Za-z]|[.][0-9]|[ ]?-[ ]?[0-9]|[ ](?:to|or)[ ][0-9])[ ]?[)>\]]?"""
 """Pattern of the time to hold an action: x3, for 3 frames, (two frames), `, 3`."""
-_DURATION = re.compile(DURATION, re.IGNORECASE | re.VERBOSE)
+_DURATION = pattern(DURATION, re.IGNORECASE | re.VERBOSE)
 
 _THING = r"(?:paddle|ship|player|sub(?:marine)?|car|cannon|gun|chicken|frog|joystick|stick|cursor)"
-_ANSWER = re.compile(
+_ANSWER = pattern(
     rf"""[\s("'\[<.{{]{{0,8}}
     (?P<before>(?:(?:I|I'll|I'd|I'm|we|will|would|should|must|let's|please|the|my|best|final|next|answer
         |action|move|moving|press|pressing|push|go|going|keep|hold|choose|select|pick|option|number|with
@@ -91,24 +92,24 @@ _ANSWER = re.compile(
     ["'>\]]{{0,2}}(?:[ _](?:action|button|arrow|key)\b)?["']{{0,2}}""",
     re.IGNORECASE | re.VERBOSE,
 )
-_ECHO = re.compile(
+_ECHO = pattern(
     rf"[ ]{{0,2}}\((?!{CHORD}\)|(?:or|and|then|not|if|maybe)\b|x ?[0-9]|for )(?=[A-Za-z])"
     r"(?P<words>[^()\n?]{1,80})\)",
     re.IGNORECASE,
 )
 """What an action does, in brackets behind its name: RIGHT (paddle up) x3."""
-_DIRECTION = re.compile(r"[ ]{0,2}\((?P<words>up|down|left|right)\)")
-_TOLD = re.compile(
+_DIRECTION = pattern(r"[ ]{0,2}\((?P<words>up|down|left|right)\)")
+_TOLD = pattern(
     r"[ ]{0,2}(?::|=|-)[ ]{1,2}(?P<words>[a-z][a-z+ -]{1,80}?)(?=$|[ ,]{1,2}(?:x[ ]?[0-9]|for[ ]))"
 )
 """The same without brackets, as the prompt says it: RIGHT: paddle up."""
-ENDS = re.compile(r"""[\s.,;!)\]"'}>]{0,12}$""")
+ENDS = pattern(r"""[\s.,;!)\]"'}>]{0,12}$""")
 """Pattern of what may follow an answer at the end of the text."""
-_COUNT = re.compile(
+_COUNT = pattern(
     r"(?:x|for)? ?(?:an? (?=single))?"
     rf"(-?[0-9]{{1,12}}(?:[.][0-9]{{1,12}})?|[a-z]{{3,6}}) ?(?:{UNIT}|x|f)?"
 )
-_AND = re.compile(
+_AND = pattern(
     r"""(?P<lead>[\s("'\[<.{]{0,8}(?:(?:I'll|I|we|will|should|must|let's|please|action|move|moving|press|go|going|hold|fly|swim|steer)
         (?:[ ]|:[ ]?)){0,4})(?P<diagonally>diagonally[ ](?:to[ ]the[ ])?)?
     (?P<one>up|down|left|right)(?P<and>[ ,]{0,2}(?:and|&)[ ](?P<to>to[ ]the[ ])?(?P<two>left
@@ -121,18 +122,18 @@ _AND = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """Parts of one action that are joined by words: "up and to the right while firing"."""
-_JOINS = re.compile(r"and |& |while |with ", re.IGNORECASE)
+_JOINS = pattern(r"and |& |while |with ", re.IGNORECASE)
 _ARROWS = {
     **{"\u2190": "LEFT", "\u2191": "UP", "\u2192": "RIGHT", "\u2193": "DOWN"},
     **{"\u2196": "UPLEFT", "\u2197": "UPRIGHT", "\u2198": "DOWNRIGHT", "\u2199": "DOWNLEFT"},
 }
-_CEASE = re.compile(r"\bhold[ ]{1,3}(?:the )?$", re.IGNORECASE)
-_TOGETHER = re.compile(
+_CEASE = pattern(r"\bhold[ ]{1,3}(?:the )?$", re.IGNORECASE)
+_TOGETHER = pattern(
     rf"[ ](?:and|&|with|plus|while)[ ](?:(?P<name>{CHORD})(?![\w-])|(?P<fire>firing|shooting)\b)",
     re.IGNORECASE,
 )
 """Another button at the same time: RIGHT and FIRE, UP while firing."""
-_WITHOUT = re.compile(
+_WITHOUT = pattern(
     r"[ ,(]{1,3}(?:but[ ])?(?:without|no|not|don't|do[ ]not)[ ](?:pressing[ ]|going[ ])?"
     rf"(?P<name>{CHORD}|firing|shooting)(?![\w-])[)]?",
     re.IGNORECASE,

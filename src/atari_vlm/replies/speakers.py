@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from atari_vlm.replies.json_answers import JSONAnswer
 from atari_vlm.replies.labels import LABEL
+from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import UnclearReply
 
-_SPEAKER = re.compile(
+_SPEAKER = pattern(
     r"^[ >#]{0,3}[\"'\[(]?(?:(?P<other>user|human|system)|(?P<own>assistant|model|ai|agent|bot|me))"
     r"[\"'\])]?[ ]{0,2}(?::|$)",
     re.IGNORECASE | re.MULTILINE,

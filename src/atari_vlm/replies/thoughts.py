@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from atari_vlm.replies.characters import folded
+from atari_vlm.replies.patterns import pattern
 
 _MOST_JSON = 50
 """Braces that are tried as the beginning of a JSON object, in which tags are only text."""
@@ -35,9 +36,9 @@ _STEM = folded(
     r"|introspect|brainstorm|critique|observ|\bplan|\bcot\b|\bdetails\b|unused94|denk|gedank|uberleg"
     r"|pensee|pensam|pensier|penser|razon|raciocin|raison|ragiona|nadenk|redener|rozumow|dusun|사고|추론|推論|تفكير|सोच|réflexion|мысл|размышл|рассужд|思|推理|考え|생각"
 )
-_THOUGHT = re.compile(_STEM, re.IGNORECASE)
-_END = re.compile(r"(?:^|[_\W])end(?:$|[_\W])|end_of|unused95", re.IGNORECASE)
-_MARK = re.compile(
+_THOUGHT = pattern(_STEM, re.IGNORECASE)
+_END = pattern(r"(?:^|[_\W])end(?:$|[_\W])|end_of|unused95", re.IGNORECASE)
+_MARK = pattern(
     r"""(?P<comment><!--)|(?P<comment_end>-->)
     |<\|channel\|?>\s{0,3}(?P<channel>\w{1,20})|<\|im_start\|>\s{0,3}(?P<role>\w{1,20})
     |(?P<turn><channel\|>|<\|(?:end|im_end|start|return)\|?>|<unused95>)
@@ -50,20 +51,20 @@ _MARK = re.compile(
     |(?P<brace>\{)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_FIRST = re.compile(
+_FIRST = pattern(
     rf"(?:<[|/\\ ]{{0,5}}|\[[/\\ ]{{0,3}})[^<>\n\[\]]{{0,60}}?(?:{_STEM})"
     rf"|(?:`{{3}}|~{{3}})[ ]{{0,2}}\w{{0,20}}?(?:{_STEM})"
     r"|<!--|\{\{|<\|?channel|<\|im_start|\.\.\.[ ]?done|unused9[45]",
     re.IGNORECASE,
 )
-_MAY_MARK = re.compile(r"[<\[`~*#(_]|\{\{|-->|\.\.\.")
+_MAY_MARK = pattern(r"[<\[`~*#(_]|\{\{|-->|\.\.\.")
 """A character of a mark or a heading; most replies have none."""
-_ASIDE = re.compile(
+_ASIDE = pattern(
     r"\((?:thinking|thoughts?|thinks|reasoning)\b[^()]{0,20000}\)"
     r"|(?<!\*)\*(?:thinking|thoughts?|thinks|reasoning)\b[^*\n]{0,2000}\*(?!\*)",
     re.IGNORECASE,
 )
-_TOKEN = re.compile(r"<\|[^<>|\n]{0,40}\|?>")
+_TOKEN = pattern(r"<\|[^<>|\n]{0,40}\|?>")
 
 
 def separate(text: str) -> Separated:
@@ -86,7 +87,7 @@ def separate(text: str) -> Separated:
     return parts if parts.cut_off else _by_headings(parts)
 
 
-_GLUED = re.compile(r"\s{0,9}analysis(?=[A-Z])")
+_GLUED = pattern(r"\s{0,9}analysis(?=[A-Z])")
 """The marks of gpt-oss without their brackets: analysisThe ball...assistantfinalLEFT."""
 
 
@@ -184,7 +185,7 @@ def _follow_turn(marks: _Marks, mark: re.Match[str]) -> None:
         marks.opens("channel", mark)
 
 
-_CALL = re.compile(r"\bto=(?:functions|tools?)\.\w")
+_CALL = pattern(r"\bto=(?:functions|tools?)\.\w")
 
 
 def _is_call(text: str, mark: re.Match[str]) -> bool:
@@ -227,15 +228,15 @@ def _follow_tag(marks: _Marks, mark: re.Match[str]) -> None:
 
 # --- headings ------------------------------------------------------------------------------------
 
-_HEADING = re.compile(
+_HEADING = pattern(
     r"^[ ]{0,3}(?:\#{1,6}[ ]{0,3}[*_]{0,3}|[*_]{2,3})"
     r"(?P<title>[^\n*_#:]{1,60}):?[*_]{0,3}:?[ ]{0,3}$"
 )
-_ANSWER_LINE = re.compile(
+_ANSWER_LINE = pattern(
     r"^\W{0,6}(?:(?:my|the|final|next)[ ]){0,3}(?:actions?|answer|decision|choice)[*_ ]{0,4}[:=]",
     re.I,
 )
-_ANY_HEADING = re.compile(
+_ANY_HEADING = pattern(
     rf"^[ ]{{0,3}}(?:\#{{1,6}}|[*_]{{2,3}})[^\n]{{0,60}}?(?:{_STEM})", re.I | re.M
 )
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SPACE = re.compile(
+from atari_vlm.replies.patterns import pattern
+
+_SPACE = pattern(
     r"(?:\s{1,400}|//[^\n]{0,400}(?:\n|$)|\#[^\n\"']{0,400}(?:\n|$)|/\*[^*]{0,400}\*/){0,40}"
 )
-_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])")
-_BARE = re.compile(r"[^\W\d][\w +-]{0,40}(?=\s{0,20}[:=,;}\])])")
-_STRING_END = re.compile(
+_NUMBER = pattern(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])")
+_BARE = pattern(r"[^\W\d][\w +-]{0,40}(?=\s{0,20}[:=,;}\])])")
+_STRING_END = pattern(
     r"""(?<!\\)(["'])(?=\s{0,20}(?:[:=,;}\]]|["'][A-Za-z_ ]{1,30}["']\s{0,4}:))"""
 )
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE = pattern(r"\\(.)", re.DOTALL)
 _DEEPEST = 12
 _LONGEST_TEXT = 20_000
 

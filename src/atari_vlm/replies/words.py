@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from atari_vlm.replies.characters import folded
+from atari_vlm.replies.patterns import pattern
 
 
 def _any(words: str, unspaced: str = "") -> str:
@@ -126,7 +127,7 @@ _PERHAPS = (
 _PERHAPS_UNSPACED = "也许|或|可能|还是|還是|大概|如果|多分|かも|もし|아마|또는"
 _PERHAPS_OR_ANOTHER_WORD = "ou|si|o|se|of|als"
 
-LATER = re.compile(
+LATER = pattern(
     r"""\b(?:later|soon|sooner|eventually|afterwards?|someday|tomorrow|shortly|ultimately
     |(?<!for[ ])(?<!for[ ]the[ ])(?<!for[ ]my[ ])(?:next|following|subsequent|coming)[ ]
       (?:\w+[ ])?(?:turns?|times?|frames?|rounds?|screens?|chance|opportunity|waves?|levels?|steps?
@@ -148,22 +149,22 @@ LATER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """A word that puts a choice off, or makes it depend on something, in English prose."""
-ENGLISH_NEGATION = re.compile(rf"{_any(_NOT_ENGLISH)}|n't\b", re.IGNORECASE)
+ENGLISH_NEGATION = pattern(rf"{_any(_NOT_ENGLISH)}|n't\b", re.IGNORECASE)
 """A word that turns a choice into its opposite, in English prose."""
-NEGATION = re.compile(
+NEGATION = pattern(
     rf"{_any(f'{_NOT_ENGLISH}|{_NOT}|{_NOT_OR_ANOTHER_WORD}', _NOT_UNSPACED)}|n't\b|\bn'(?=[a-z])",
     re.IGNORECASE,
 )
 """The same in any of the languages, for prose that is known to be in one of them."""
-ENGLISH_HEDGE = re.compile(_any(_PERHAPS_ENGLISH), re.IGNORECASE)
+ENGLISH_HEDGE = pattern(_any(_PERHAPS_ENGLISH), re.IGNORECASE)
 """A word that leaves a choice open, in English prose."""
-HEDGE = re.compile(
+HEDGE = pattern(
     _any(f"{_PERHAPS_ENGLISH}|{_PERHAPS}|{_PERHAPS_OR_ANOTHER_WORD}", _PERHAPS_UNSPACED),
     re.IGNORECASE,
 )
 """The same in any of the languages."""
 _WAS = "was|were|war|waren|était|étaient|era|eran|foi|fue|fu|byla|bylo|była|был|была|было"
-DOUBT = re.compile(
+DOUBT = pattern(
     _any(
         f"{_NOT_ENGLISH}|{_NOT}|{_PERHAPS_ENGLISH}|{_PERHAPS}|{_WAS}",
         f"{_NOT_UNSPACED}|{_PERHAPS_UNSPACED}",
@@ -182,7 +183,7 @@ _CORRECTION = (
     "|or rather|rather not|moment|warte|quatsch|korrektur|attendez?|correction|espera|perdón"
     "|corrección|corrigiendo|espere?|correção|aspetta|погоди|стоп|исправление"
 )
-CORRECTS = re.compile(
+CORRECTS = pattern(
     rf"""^[\s"'(*<-]{{0,8}}(?:(?:hm+|but|und|and|oh|ah|or|well)[ ,.]{{1,3}}){{0,2}}(?:
         (?:{_spelled(_NO)})(?=[ ]{{0,2}}(?:[,.!:;)-]|$)|[ ](?:wait|no|not|it|that|i|rather)\b)
       |(?:{_spelled(_CORRECTION)})\b(?![ ](?:for|until|to|till)\b)
@@ -200,7 +201,7 @@ CORRECTS = re.compile(
 )
 """The beginning of a clause that takes back what was said before it."""
 
-PREFERS = re.compile(
+PREFERS = pattern(
     _any(
         "better|best|rather|instead|otherwise|else|should|prefer|choose|maybe|perhaps|could|might|or"
         "|but first"
@@ -264,7 +265,7 @@ _REFUSE_OTHER = r"""
    |플레이할)[ ]수[ ]?(?:가[ ])?없
    |(?:플레이할|참여할)[ ]수[ ]?(?:가[ ])?없
    |(?:도와\w{0,4}|도울|응답할|제공할|답변할|지원할)[ ]수[ ]?(?:가[ ])?없"""
-_REFUSES = re.compile(f"{_REFUSE_EN}|{folded(_REFUSE_OTHER)}", re.IGNORECASE | re.VERBOSE)
+_REFUSES = pattern(f"{_REFUSE_EN}|{folded(_REFUSE_OTHER)}", re.IGNORECASE | re.VERBOSE)
 _HINTS = (
     *(
         "n't",
@@ -332,7 +333,7 @@ _SORRY = folded(
     r"|przepraszam|niestety|üzgünüm|maalesef|извини\w*|прости\w*|сожалению)\b"
     r"|抱歉|对不起|對不起|すみません|申し訳|ごめん|죄송|미안"
 )
-_APOLOGISES = re.compile(
+_APOLOGISES = pattern(
     rf"(?:{_SORRY})[^.!?\n]{{0,80}}(?:{NEGATION.pattern}|\bunable\b)"
     rf"|(?:{_SORRY})[^!?\n]{{0,30}}(?:ません|できない)",
     re.IGNORECASE,
@@ -344,7 +345,7 @@ _SORRY_FIRST = (
     *("вибач", "на жаль", "paumanhin", "samahani"),
 )
 """Apologies, in languages whose negations are not listed; a reply that begins so refuses."""
-_SORRY_FIRST_PATTERN = re.compile(
+_SORRY_FIRST_PATTERN = pattern(
     rf"\W{{0,9}}(?:{'|'.join(folded(word) for word in _SORRY_FIRST)})", re.IGNORECASE
 )
 _SORRY_HINTS = (
@@ -365,7 +366,7 @@ def apologises(text: str) -> bool:
     return bool(_APOLOGISES.search(text))
 
 
-SEEMS_TO_REFUSE = re.compile(
+SEEMS_TO_REFUSE = pattern(
     r"""\bas[ ]an[ ]AI\b|\b(?:I'm|I[ ]am)[ ](?:just|only)[ ]an?[ ](?:\w+[ ]){0,2}(?:model|AI
     |assistant)
     |\bI[ ](?:can(?:'t|not|[ ]not)|am[ ](?:unable|not[ ]able)[ ]to
