@@ -2,8 +2,8 @@
 
 Numbers are columns with one entry a decision, so that the timeline needs no unpacking. Screens and
 calls come in chunks of 64 decisions, which the page unpacks when they are shown: screens as palette
-indices, each XORed with the one before (40 to 430 bytes a frame), calls as JSON; both deflated and
-in base64. A text used in several chunks is in `texts` once.
+indices, each XORed with the one before and deflated twice (30 to 200 bytes a frame), calls as JSON,
+deflated once; both in base64. A text used in several chunks is in `texts` once.
 """
 
 from __future__ import annotations

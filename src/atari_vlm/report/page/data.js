@@ -10,9 +10,9 @@ function bytes(base64) {
 /** Bytes of decisions in one chunk: far more than prompts and answers of 64 decisions have. */
 const MOST_BYTES = 2 ** 28;
 
-/** Unpack a base64 text; one that has more than `most` bytes is an error. */
-async function inflate(base64, most = MOST_BYTES) {
-  const packed = new Blob([bytes(base64)]).stream();
+/** Unpack a base64 text, or bytes; what has more than `most` bytes is an error. */
+async function inflate(source, most = MOST_BYTES) {
+  const packed = new Blob([typeof source === "string" ? bytes(source) : source]).stream();
   const reader = packed.pipeThrough(new DecompressionStream("deflate")).getReader();
   const parts = [];
   let size = 0;
@@ -55,10 +55,11 @@ class ChunkCache {
   }
 }
 
-/** Screens of a chunk, each XORed with the one before it, as arrays of palette indices. */
+/** Screens of a chunk, each XORed with the one before it and deflated twice, as palette indices. */
 const screens = new ChunkCache(12, async (episode, chunk) => {
   const size = episode.shape[0] * episode.shape[1];
-  const all = await inflate(episode.screens[chunk], size * replay.chunk);
+  const runs = await inflate(episode.screens[chunk]);
+  const all = await inflate(runs, size * replay.chunk);
   const list = [];
   for (let start = 0; start < all.length; start += size) {
     for (let k = start; list.length && k < start + size; k++) all[k] ^= all[k - size];
