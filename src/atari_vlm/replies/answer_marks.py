@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from atari_vlm.replies.contradiction import rejects
 from atari_vlm.replies.explanations import STATUS, explains, is_ruled_out
 from atari_vlm.replies.patterns import pattern
 
@@ -138,7 +139,9 @@ def _speaks_against(key: str, item: str) -> bool:
         return not _AT_ONCE.fullmatch(item) and bool(item.strip())
     if key in ("error", "errors", "rejection", "rejection_reason", "refusal_reason"):
         return item.strip().lower() not in _NONE
-    if key in _KIND_KEYS or key in _NOTE_KEYS:
+    if key in _NOTE_KEYS:
+        return rejects(item)
+    if key in _KIND_KEYS:
         return len(item) < 60 and is_ruled_out(item) and not explains(item)
     if len(item) > 40:
         return False

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from atari_vlm.replies.explanations import HARM, PREFERS_IT, STATUS
+from atari_vlm.replies.characters import folded
+from atari_vlm.replies.explanations import HARM, LATER, PREFERS_IT, STATUS
 from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import CHORD, same_action
 from atari_vlm.replies.words import CORRECTS, NEGATION, PREFERS
@@ -60,6 +61,29 @@ _NO_ANSWER = pattern(
     r"(?:examples?|placeholder|draft|template|guess|test|joke|sample|demo)\W*$",
     re.I,
 )
+_SAMPLE = "(?:templates?|examples?|samples?|placeholders?|drafts?|illustrations?|demos?)"
+_NOT_MEANT = pattern(
+    rf"\b(?:the|this|that|my) (?:\w+ )?(?:(?:above|before it) )?(?:is|was)(?: (?:only|just|merely"
+    rf"|simply|the|an?|my|your)){{1,3}} (?:\w+ )?{_SAMPLE}\b|\b(?:above|before it) (?:is|was|are"
+    rf"|only"
+    rf"|just|merely)\b[^.!?]{{0,30}}\b{_SAMPLE}\b"
+    r"|\b(?:above|this|that|it) (?:only|just|merely) (?:shows?|illustrates?|demonstrates?)\b"
+    r"|\bmy (?:own|real|actual|true|proper|final) (?:answer|action|choice|move|decision|reply)"
+    r" (?:(?:will|is going to) (?:follow|come)|follows|comes|is (?:coming|still))\b"
+    + folded(
+        r"|\b(?:nur|bloß|lediglich) (?:ein|als) (?:beispiel|muster|platzhalter)\b"
+        r"|\b(?:juste|seulement|simplement|qu')[ ]?un (?:exemple|modèle)\b"
+        r"|\b(?:solo|soltanto|solamente|apenas|somente|só) (?:es |é |è )?(?:un|um) (?:simple )?"
+        r"(?:ejemplo|exemplo|esempio|modelo|modello)\b|\bslechts een voorbeeld\b"
+        r"|\btylko przykład\b|\b(?:только|просто|лишь) (?:как )?пример\b"
+        r"|(?:只|仅|僅|不过)(?:仅|不过)?是?(?:一?[个個])?(?:示例|例子|范例|範例|样例|模板)"
+        r"|(?:以上|上面|上述)[^.!?]{0,8}(?:示例|例子|范例|範例|样例|模板)"
+        r"|(?:これ|上記|以上|上)は(?:単なる|ただの|あくまで)?(?:一?例|サンプル|見本)"
+        r"|(?:위|이것|이건)[^.!?]{0,8}예[시제]"
+    ),
+    re.I,
+)
+"""What says of the answer before it that it only shows the form, or that the answer will follow."""
 _OF_SOMETHING_ELSE = pattern(
     r"\b(?:previous\w*|earlier|former\w*|examples?|last|but|prompt)\b|:", re.I
 )
@@ -107,7 +131,7 @@ def is_taken_back(tail: str, action: str) -> bool:
     """
     if not tail or tail.isspace():
         return False
-    if _CONDITION.match(tail) or _DISAGREES.search(tail):
+    if _CONDITION.match(tail) or _DISAGREES.search(tail) or _NOT_MEANT.search(tail):
         return True
     if any(CORRECTS.match(clause) for clause in _CLAUSE.split(tail) if clause.strip()):
         return True
@@ -122,6 +146,41 @@ def is_taken_back(tail: str, action: str) -> bool:
         if seen > _MOST_NAMES or any(_opposes(sentence, name, action) for name in names):
             return True
     return False
+
+
+_PUTS_OFF = pattern(
+    r"^\W*(?:(?:but|only|play|press|do|use|execute|apply|for|send|run|it|this|that|on|is|to|be"
+    r"|played"
+    rf"|meant|please|then)[ ]){{0,4}}(?:{LATER.pattern})\W*$",
+    re.I | re.VERBOSE,
+)
+_ONLY_IF = pattern(
+    r"^\W*(?:but |only |play (?:it|this|that) )*(?:if|when|once|after|unless|provided)\b"
+    r"(?: (?:the|a|an|my))?(?: \w+){0,2}",
+    re.I,
+)
+_MAIN_CLAUSE = pattern(
+    r"(?:, ?(?:then )?|\s)(?:I|we|it|they|that|this|the \w+)"
+    r"(?:'d|'ll| (?:would|will|could|might|can|go|come|am|\w+s))\b"
+    rf"(?![^.!?]*(?:{CHORD}|\b(?:play|press|do|use|choose|execute|send) (?:it|this|that)\b))"
+)
+"""What goes on behind a condition that is not one of the answer: "If I went UP I'd be hit"."""
+
+
+def rejects(note: str) -> bool:
+    """Whether a note beside an answer rejects it, puts it off or makes it depend on something.
+
+    "do not play this", "next turn", "only if the shark comes"; not "If I went UP I'd be hit".
+    """
+    note = note[:400]
+    if _DISAGREES.search(note) or _NOT_MEANT.search(note) or _PUTS_OFF.match(note):
+        return True
+    condition = _ONLY_IF.match(note)
+    if condition and not _MAIN_CLAUSE.search(note, condition.end()):
+        return True
+    return any(
+        CORRECTS.match(sentence) or _judges(sentence) for sentence in _SENTENCE.split(note)[:1]
+    )
 
 
 def _judges(sentence: str) -> bool:

@@ -29,7 +29,11 @@ _I_WILL = (
     r"(?:I|we|I'll|we'll|I'd|I'm|let's|let[ ]me)(?:[ ](?:now|will|would|should|must|am|simply|just"
     r"|going[ ]to|am[ ]going[ ]to|(?:need|want|have|like|ought|decided?|have[ ]decided)[ ]to)){0,2}"
 )
-_WHO = rf"(?:you|(?:the|my|our)[ ]{_BODY}|ms\.?[ ]?pac-?man|pac-?man)"
+_COLOURED = (
+    r"(?:(?:yellow|green|white|orange|brown|blue|red|pink|grey|gray|black|purple|little|small"
+    r"|own)[ ])?"
+)
+_WHO = rf"(?:you|(?:the|my|our)[ ]{_COLOURED}{_BODY}|ms\.?[ ]?pac-?man|pac-?man)"
 _MUST = (
     r"[ ](?:should|must|needs?[ ]to|has[ ]to|ought[ ]to)(?:[ ](?:now|continue|keep|be|also)){0,2}"
     r"(?:[ ]to)?"
@@ -39,7 +43,8 @@ _MOVES = (
     r"|positioned|placed)"
 )
 _CHOSEN = (
-    r"(?:[ ](?:here|now|right[ ]now|chosen|selected|to[ ](?:take|make|perform|do|choose|play)"
+    r"(?:[ ](?:left|remaining|here|now|right[ ]now|chosen|selected"
+    r"|to[ ](?:take|make|perform|do|choose|play)"
     r"|(?:at|in)[ ](?:this|the[ ]current)[ ]\w{3,12}"
     r"|for[ ](?:the|this|my|me|us|our)(?:[ ]\w{3,10}){0,2}"
     r"|(?:that[ ])?(?:I|we)(?:'ll|'d)?[ ](?:(?:will|would|should|must)[ ])?(?:take|choose|make"
@@ -60,18 +65,28 @@ _CHOOSES = pattern(
       |{_I_WILL}[ ](?:{_MOVE}|{_DOING}|do|perform|recommend|choose|time[ ]to[ ]{_MOVE}){_THING}
       |(?:{_I_WILL}|you[ ]should|to)[ ]\w{{3,12}}(?:[ ](?:the|my|it)(?:[ ]\w{{3,12}})?)?
         [ ]by[ ](?:pressing|moving|going|choosing|holding){_THING}
+      |(?:that|this|which)[ ]leaves(?:[ ](?:me|us|only|just|one|with|is|option)){{0,4}}
       |time[ ]to[ ]{_MOVE}|(?:I|we)(?:'ll|[ ]will|[ ]must|[ ]should)|let's
       |{_WHO}{_MUST}[ ]{_MOVES}){_TO})
-    [ ,:]{{0,2}}(?:(?:number|option|action|button)[ ])?(?:[0-9]{{1,2}}[ ]?[-:=.]?[ ]?)?
+    [ ,:]{{0,2}}(?:(?:number|option|action|button)[ ])?(?:[0-9]{{1,2}}[ ]?[-:=.,]?[ ]?)?
     ["'(]{{0,2}}$""",
     re.I | re.VERBOSE,
 )
 """The end of the text before a name that is chosen."""
+_HEAD = r"(?:move|go|head|steer|swim|fly|run|climb|shift|slide|dodge|drive)"
+"""What tells to move at the beginning of a sentence: "Head down-left to pick up the diver."."""
+IT_SHOULD = pattern(
+    rf"(?P<subject>(?:(?<=\n)|(?<![^.!?;] )(?<![^\s]))(?:(?P<own>{_WHO})|the (?:opponent|enemy"
+    r"|computer|cpu|rival|other))\b[^.!?\n]{0,160}[.!;] )"
+    r"(?:it|she|he)(?= (?:should|must|needs to|has to) )",
+    re.I,
+)
+"""A sentence on what the model or another controls, and one that tells what it should do."""
 LOWER = pattern(
     rf"""(?:\b(?:{_I_WILL}|you[ ](?:should|must|need[ ]to))[ ](?:{_MOVE}|{_PRESS}|moving|going)
         {_THING}{_TO}[ ](?P<name>{CHORD})
       |\b{_WHO}{_MUST}[ ]{_MOVES}{_TO}[ ](?P<should>{CHORD})
-      |(?:^|(?<=\n)|(?<=[.!][ ]))(?:{_MOVE}(?=[ ](?:the|my)[ ]){_THING}[ ]to[ ]the
+      |(?:^|(?<=\n)|(?<=[.!][ ]))(?:{_MOVE}(?=[ ](?:the|my)[ ]){_THING}[ ]to[ ]the|{_HEAD}
         |(?:ms\.?[ ]?)?pac-?man[ ]go)[ ](?P<told>{CHORD})
       |\b{_I_WILL}(?<=will)[ ](?P<fire>fire))
     (?=[.,!;\n]|$|[ ](?:to[ ][a-z]|for[ ]|so[ ]|because|since|now|x[0-9]|in[ ]order|once\b|twice\b
@@ -126,6 +141,11 @@ _LOSES = pattern(
     r"|hit by)\b",
     re.IGNORECASE,
 )
+_SAYS_OF_IT = pattern(
+    r"[ ]?,[ ](?:is|was|are|would|will|seems|looks|could|can|may|says?|said|according|wrote)\b",
+    re.I,
+)
+"""A statement on a name behind a comma: "Action 3, LEFT, is too slow", "..., says the manual"."""
 _WISHES = pattern(r"\b(?:would|I'd|we'd|could|wanted|like)\b", re.IGNORECASE)
 
 
@@ -146,11 +166,14 @@ _PREFERRED = pattern(
     re.IGNORECASE | re.VERBOSE,
 )
 """Words behind a name that prefer it: "LEFT is the best option here"."""
+_IT_IS = pattern(r"[\"')]? it is(?=[.!]|$)", re.IGNORECASE)
 _DOES = pattern(rf"(?:{_DOING}{_THING}{_TO}[ ])?[\"'(]{{0,2}}$", re.IGNORECASE)
 
 
 def prefers(before: str, after: str) -> bool:
     """Whether a sentence calls a name the best: "going LEFT is the safest choice"."""
+    if _IT_IS.match(after) and re.search(r"(?:^|[:,;-]|\bso) ?$", before):
+        return True
     found = _PREFERRED.match(after)
     if found is None:
         return False
@@ -175,21 +198,27 @@ def leads_up(before: str) -> bool:
 
 def leaves_open(before: str, after: str) -> bool:
     """Whether the words behind a chosen name leave the choice open: "I would go UP, but"."""
-    if _FOLLOWS.match(after) is None or _LOSES.match(after):
+    if _FOLLOWS.match(after) is None or _LOSES.match(after) or _SAYS_OF_IT.match(after):
         return True
     return bool(_WISHES.search(before) and _MEANWHILE.match(after))
 
 
 # --- actions that are only weighed ---------------------------------------------------------------
 
+_NO_NEED = (
+    r"(?:(?:(?:I|we) (?:do not|don't|needn't)|there(?:'s| is) no|no) (?:need|want|use"
+    r"|reason)(?: (?:for|to))?"
+    r"(?: (?:press|go|move|choose|use))?|neither(?: of)?)"
+)
 _RULED_OUT = pattern(
-    r"(?:\bnot(?: (?:go|press|move|to go|to press|to move|choose))?"
+    rf"(?:\b{_NO_NEED}(?: {CHORD}(?:,| or| nor| and|, or| and also)){{0,4}}"
+    r"|\bnot(?: (?:go|press|move|to go|to press|to move|choose))?"
     r"|\binstead of(?: going| pressing)?"
     r"|\brather than(?: going| pressing)?|\bavoid(?:ing)?) $",
     re.I,
 )
 _WEIGHED = pattern(
-    r"(?:^|[,;:] ?)(?:(?:but|and|however),? )?"
+    r"(?:^|[,;:] ?|\band )(?:(?:but|and|however|while),? )?"
     r"(?P<since>(?:since|because|as|while|although|though|given that) )?"
     r"(?:if (?:I|we|the \w+) (?:move|go|press|choose|stay)s?"
     r"|moving|going|pressing|choosing|staying)"
@@ -209,12 +238,36 @@ _MISSES = pattern(
 )
 
 
+_BEGINS = pattern(
+    r"(?:^|[,;:] ?)(?:(?:and|but|while|since|because|as|so far|first|next|finally)[, ] ?)?"
+    rf"(?:{_DOING}(?: to)?(?: the)? )?[\"'(]?$|\b(?:and|but|while|since|because) $",
+    re.I,
+)
+_STATES = pattern(
+    r"[\"')]?(?: alone| only| itself| now| here)? (?:is|was|would|will|can|could|does|has|isn't"
+    r"|wouldn't|won't|can't|cannot|doesn't|hasn't|makes?|misses|loses|bumps?|runs?|leads?|hits"
+    r"|wastes|costs|puts|gets|meets|kills|risks|moves?|takes?|goes|brings|leaves|only|just)\b",
+    re.I,
+)
+_FAILS = pattern(
+    r"[^.!?;,]{0,80}?(?:\b(?:miss\w*|los[es]\w*|die|kill\w*|danger\w*|risk\w*|wrong|bad|worse"
+    r"|pointless|useless|crash\w*|collid\w*|block\w*|too|not|away|farther|further|wastes?|out of"
+    r"|suicid\w*|fatal|into|impossible|no (?:effect|use|good|help|need)|nothing|unnecessary"
+    r"|needless|shark|enemy)\b|n't\b)",
+    re.I,
+)
+"""What is said of an action that is not taken, in its clause: "NOOP loses a life"."""
+
+
 def is_weighed(before: str, after: str) -> bool:
     """Whether a name is only weighed, beside another one: "LEFT, not RIGHT"."""
     if _RULED_OUT.search(before):
         return True
     weighed = _WEIGHED.search(before)
-    return bool(weighed and (weighed["since"] or _MISSES.match(after)) and _SPEAKS.match(after))
+    if weighed and (weighed["since"] or _MISSES.match(after)) and _SPEAKS.match(after):
+        return True
+    stated = _BEGINS.search(before) and _STATES.match(after)
+    return bool(stated and _FAILS.match(after))
 
 
 DEED = pattern(

@@ -12,6 +12,7 @@ from typing import Any
 from atari_vlm.replies.answer_marks import is_of_another, objection_in
 from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import (
+    CHORD,
     ParsedPlan,
     Refused,
     ReplyGrammar,
@@ -39,6 +40,8 @@ _FRAMES_KEYS = (
     "n_frames",
 )
 _LIST_KEYS = ("actions", "plans", "moves", "plan", "sequence")
+_TEXT_KEYS = ("text", "output_text", "generated_text", "completion", "reply", "body")
+"""Keys whose value is text, which is an answer only if it holds nothing else."""
 _WRAPPERS = (
     *("arguments", "args", "parameters", "params", "input", "function", "function_call"),
     *(
@@ -52,6 +55,19 @@ _WRAPPERS = (
         "message",
         "content",
     ),
+    *_TEXT_KEYS,
+    *(
+        "delta",
+        "payload",
+        "choices",
+        "candidates",
+        "messages",
+        "parts",
+        "completions",
+        "generations",
+        "outputs",
+    ),
+    *("functioncall", "toolcall", "toolcalls", "tooluse", "tool_use", "calls", "call"),
 )
 """Keys whose value may hold the answer; thoughts, states and schemas are none of them."""
 _OWN_KEYS = (
@@ -80,6 +96,7 @@ _PLAIN = frozenset({"reasoning", "action", "frames"})
 _HOLDERS = frozenset((*_ACTION_KEYS, *_WRAPPERS, *_OWN_KEYS))
 _INNER_KEYS = ("name", "type", "value", "id", "index", "number")
 """Keys of an action that is an object itself: {"action": {"name": "LEFT"}}."""
+_SHORT_ANSWER = pattern(rf"\W{{0,6}}(?:\w{{1,12}}[ ]?[:=][ *]{{0,4}})?{CHORD}[^\n]{{0,40}}", re.I)
 UNFINISHED_JSON = pattern(r"\{\s{0,20}(?:[\"']|\w{1,20}\s{0,4}:)")
 _MOST_FAILURES = 200
 _DEEPEST = 4
@@ -196,6 +213,8 @@ def _find(value: Any, depth: int) -> tuple[Any, Any, Any]:
     for key in (*_WRAPPERS, *_OWN_KEYS):
         said = value.get(key)
         if isinstance(said, str) and said.strip()[:1] not in ("", "{") and key not in _OWN_KEYS:
+            if key in _TEXT_KEYS and not _SHORT_ANSWER.fullmatch(said):
+                continue
             return said, frames, None  # {"content": "ACTION: LEFT x3"}
         found_inside = _find(value.get(key), depth + 1)
         if found_inside[0] is not None or found_inside[2] is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from atari_vlm.replies.contradiction import is_taken_back
+from atari_vlm.replies.examples import IN_THE_FORMAT, is_example
 from atari_vlm.replies.explanations import explains
 from atari_vlm.replies.foreign_clauses import OPPOSED, is_opposed
 from atari_vlm.replies.leads import is_conditional
@@ -47,13 +48,6 @@ _NOT_THIS = pattern(
     r"|상대|이전|지난|직전|прошл|враг|против|السابق|पिछल|敵|相手|敌|对手|上一|之前|前回|例|可用|合法)",
     re.I,
 )
-_EXAMPLE = pattern(
-    r"\b(?:for example|for instance|(?:in|dans|im|en|no|nel|in het) (?:the |your |l'|el |o |l'"
-    r"|het )?"
-    r"(?:example|prompt|manual|beispiel|exemple|ejemplo|exemplo|esempio|voorbeeld))\b",
-    re.I,
-)
-_SENTENCE = pattern(r"[.!?;]")
 _CLAUSE = pattern(r"[\n.;!?>,]")
 _BRACKETS = pattern(rf"[ ]{{0,2}}\((?!{CHORD}\))(?P<words>[^()\n]{{1,240}})\)", re.I)
 _GOES_ON = pattern(
@@ -89,6 +83,8 @@ def introduces(label: re.Match[str], text: str) -> bool:
     """
     if label.start() == 0:
         return True
+    if is_example(text, label.start()):
+        return False
     sentence = _before(label, text)
     line = text[max(0, label.start() - 300) : label.start()].rpartition("\n")[2]
     if line and is_conditional(line):
@@ -99,7 +95,7 @@ def introduces(label: re.Match[str], text: str) -> bool:
         if doubted:
             raise UnclearReply(f"It is not clear whether the reply chooses {_behind(label, text)}.")
         return True
-    if _NOT_THIS.search(sentence) or (line and _EXAMPLE.search(_SENTENCE.split(line)[-1])):
+    if _NOT_THIS.search(sentence):
         return False
     if label["word"].isupper() or not label["word"].isascii():
         if doubted:
@@ -110,12 +106,14 @@ def introduces(label: re.Match[str], text: str) -> bool:
 
 def _before(label: re.Match[str], text: str) -> str:
     """The words before a label in its clause; with the line above, if that ends in a colon."""
-    lines = text[max(0, label.start() - 160) : label.start()].rsplit("\n", 2)
-    before = _CLAUSE.split(lines[-1])[-1]
-    above = lines[-2].rstrip() if len(lines) > 1 else ""
-    if not lines[-1].strip(" #>*-'\"(") and above.endswith((":", ",")):
-        return _CLAUSE.split(above[:-1])[-1] + " " + before
-    return before
+    head, _, line = text[max(0, label.start() - 160) : label.start()].rpartition("\n")
+    before = _CLAUSE.split(line)[-1]
+    above = head.rstrip().rpartition("\n")[2]
+    if not line.strip(" #>*-'\"(") and above.endswith((":", ",")):
+        lead = _CLAUSE.split(above[:-1])[-1]
+        if not head.endswith("\n") or DOUBT.search(lead):
+            before = lead + " " + before
+    return IN_THE_FORMAT.sub("", before)
 
 
 def _behind(label: re.Match[str], text: str) -> str:

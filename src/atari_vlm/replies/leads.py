@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from atari_vlm.replies.examples import IN_THE_FORMAT, is_example
 from atari_vlm.replies.explanations import CONDITION, HARM, LATER, STATUS, explains
 from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.words import DOUBT, LABELS
@@ -22,15 +23,6 @@ _SENTENCE = pattern(r"(?<![0-9])[.](?=[\s'\")]|$)|[!…;]|[?](?=\s|$)|\n")
 _MARKS = " \t\n'\"([{<>*-•#|`=]}):,"
 _NUMBERING = pattern(r"^(?:(?:step|part)[ ]{0,2})?[0-9]{1,2}[.):]?[ ]{0,2}[-:.]?[ ]{0,2}", re.I)
 _TAG = pattern(r"</?[\w:=| -]{1,40}>")
-_IN_THE_FORMAT = pattern(
-    r"\b(?:in|using|with|following|per|as|to|by|match(?:es|ing)?)[ ](?:(?:the|this|your|a|an|valid"
-    r"|strict|required|requested|specified|given|following|desired|correct|right|proper|expected"
-    r"|json|output|answer|response|exact)[ ]?){0,6}(?:format|json|schema|structure|object"
-    r"|form)\b(?:[ ](?:requires|you[ ](?:asked[ ]for|requested|gave|want)[ ]?(?:requires)?))?"
-    r"|\bas[ ](?:requested|required|asked|instructed|specified)\b",
-    re.I,
-)
-"""Words on the form of the answer, which change nothing."""
 _MENTIONS = pattern(
     r"""\b(?:like[ ](?:this|so|that)|such[ ]as|something[ ]like|format|schema|templates?|samples?
     |wrong|bad|poor|bogus|old|last|past|prior|recent|first[ ](?:idea|thought|guess|draft)
@@ -140,6 +132,8 @@ def lead_of(text: str, start: int) -> Lead:
         text: the reply, with spaces in place of its JSON.
         start: of the object in it.
     """
+    if is_example(text, start):
+        return "mentions"
     window = text[max(0, start - 400) : start].rstrip(" '\"([{<`*")
     if arrow := _ARROW.search(window):
         seen = _SENTENCE.split(window[: arrow.start()])[-1]
@@ -163,7 +157,7 @@ def _heading(line: str) -> Lead:
     """What a line without a mark at its end makes of an object below it, e.g. "Example"."""
     if len(line.split()) > 5:
         return "chooses"
-    if _MENTIONS.search(_IN_THE_FORMAT.sub("", line)) or STATUS.search(line):
+    if _MENTIONS.search(IN_THE_FORMAT.sub("", line)) or STATUS.search(line):
         return "mentions"
     return "unclear" if DOUBT.search(line) else "chooses"
 
@@ -179,7 +173,7 @@ def _asked(line: str) -> Lead:
 def _meaning(sentence: str) -> Lead:
     """What the words of an open sentence make of the object behind them."""
     sentence = _NUMBERING.sub("", _TAG.sub(" ", sentence).strip(_MARKS))
-    sentence = _IN_THE_FORMAT.sub("", sentence).strip(_MARKS)
+    sentence = IN_THE_FORMAT.sub("", sentence).strip(_MARKS)
     if not sentence:
         return "chooses"
     if "?" in sentence:

@@ -22,6 +22,16 @@ _INLINE = pattern(
     re.I,
 )
 _FRAMES_TAG = pattern(r"<(?:frames|duration)>([^<>\n]{1,20})(?:</\w{1,12}>)?", re.I)
+_ATTRIBUTES = pattern(
+    r"<(?:action|answer|output|decision|move|choice|play"
+    r"|press)(?P<told>(?:[ ]{1,3}[\w-]{1,20}[ ]?=[ ]?"
+    r"(?:\"[^\"<>\n]{0,80}\"|'[^'<>\n]{0,80}'|[\w+-]{1,40})){1,6})[ ]{0,3}(?P<empty>/?)>"
+    r"(?:(?P<name>[^<>\n]{0,40})(?=</|$))?",
+    re.I | re.M,
+)
+_ATTRIBUTE = pattern(
+    r"([\w-]{1,20})[ ]?=[ ]?[\"']?([^\"'<>\n]{0,80}?)[\"']?(?=[ ]{1,3}[\w-]{1,20}[ ]?=|[ ]*$)"
+)
 _CLOSED = pattern(r"</(?:action|answer|output|decision|move|choice)>", re.I)
 _CALL = pattern(
     r"""^[ ]{0,8}(?:print\(|\[)?(?:\w{1,12}\.)?
@@ -106,6 +116,7 @@ def without_markup(text: str) -> str:
     if "~~" in text or "<" in text or "[" in text:
         text = _STRUCK.sub(" ", text)
         text = _TOKEN.sub("\n", text)
+        text = _ATTRIBUTES.sub(_told_by_attributes, text)
         text = _FRAMES_TAG.sub(r"\nframes: \1\n", _CLOSED.sub("\n", text))
         text = _INLINE.sub("", _LINES.sub("\n", text))
     if "e.g." in text:
@@ -124,6 +135,20 @@ def without_markup(text: str) -> str:
     if "*" in text:
         text = re.sub(r"(?<=\w) ?\*(?!\*) ?(?=[0-9])", " x ", text).replace("*", "")
     return re.sub(r"(?<![A-Za-z])_+|_+(?![A-Za-z])", " ", text) if "_" in text else text
+
+
+def _told_by_attributes(tag: re.Match[str]) -> str:
+    """A tag with attributes as JSON: <action frames="3">LEFT</action>, <action name="LEFT"/>."""
+    told = {key.lower(): value for key, value in _ATTRIBUTE.findall(tag["told"])}
+    inside = (tag["name"] or "").strip()
+    if inside:
+        told["action"] = inside
+    elif "action" not in told:
+        named = next((key for key in ("name", "value", "type", "id", "button") if key in told), "")
+        if not named:
+            return tag[0]
+        told["action"] = told.pop(named)
+    return f"\n{json.dumps(told)}\n"
 
 
 def _without_latex(text: str) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atari_vlm.replies.contradiction import is_taken_back
+from atari_vlm.replies.explanations import explains
 from atari_vlm.replies.json_answers import (
     UNFINISHED_JSON,
     JSONAnswer,
@@ -185,7 +186,6 @@ _PLAN_BELOW = pattern(
 """A line that introduces a list below it: "Here's the plan:"."""
 _SEPARATOR = pattern(r"[,;|\n]|->|→|\b(?:and[ ])?then\b", re.IGNORECASE)
 _NUMBERED = pattern(r"(?:step[ ]|decision[ ])?([0-9]{1,3})[.):][ ]{1,3}(?=[A-Za-z])", re.I)
-_DIGITS = pattern(r"[0-9]+")
 
 
 def _plans_from_line(grammar: ReplyGrammar, label: re.Match[str], text: str) -> list[ParsedPlan]:
@@ -219,9 +219,10 @@ def _parse_bare_list(grammar: ReplyGrammar, text: str) -> list[ParsedPlan] | Non
 
 def _split(line: str) -> list[str]:
     """The items of a list, without brackets, dashes and line numbers."""
-    line = line.strip().strip("[]()").rstrip(".! ")
+    line = line.strip()
+    line = (line.strip("[]()") if line[:1] in ("[", "(") else line).rstrip(".! ")
     items = [item.strip().lstrip("-> ") for item in _SEPARATOR.split(line)]
-    items = [item for item in items if item]
+    items = [_unexplained(item) for item in items if item]
     numbers = [_NUMBERED.match(item) for item in items]
     if [number and int(number[1]) for number in numbers] == list(range(1, len(items) + 1)):
         items = [
@@ -230,10 +231,23 @@ def _split(line: str) -> list[str]:
     return items
 
 
+_EXPLAINED = pattern(
+    r"(?P<answer>[^(]{1,60}?)[ ]{1,2}(?:-{1,2}[ ](?P<said>.+)|\((?P<aside>[^()]+)\))"
+)
+
+
+def _unexplained(item: str) -> str:
+    """An item without the reason behind it: "LEFT x2 - get below the ball"."""
+    found = _EXPLAINED.fullmatch(item) if len(item) < 300 else None
+    if found and explains(found["said"] or found["aside"]):
+        return found["answer"]
+    return item
+
+
 def _plans_from_items(grammar: ReplyGrammar, items: Sequence[str]) -> list[ParsedPlan]:
     if not items:
         raise UnclearReply(f"The reply ends before its actions: name some of {grammar.listed}.")
-    bare = [item for item in items if _DIGITS.fullmatch(item)]
+    bare = [item for item in items if _names_only_a_number(grammar, item)]
     if bare and len(bare) < len(items):
         raise UnclearReply(
             f"It is not clear whether {bare[0][:12]} is an action or a number of frames."
@@ -245,6 +259,12 @@ def _plans_from_items(grammar: ReplyGrammar, items: Sequence[str]) -> list[Parse
             raise _unclear(item) if grammar.match(item) else grammar.illegal(item)
         plans.append(grammar.plan(answer))
     return _not_the_prompt(grammar, plans)
+
+
+def _names_only_a_number(grammar: ReplyGrammar, item: str) -> bool:
+    """Whether an item is "2" or "action 2", which beside "RIGHT" may say the same once more."""
+    answer = grammar.only(item)
+    return answer is not None and bool(answer.index) and not answer.also
 
 
 def _not_the_prompt(grammar: ReplyGrammar, plans: list[ParsedPlan]) -> list[ParsedPlan]:

@@ -10,6 +10,7 @@ from typing import Literal
 from atari_vlm.replies.contradiction import NAMES, is_taken_back
 from atari_vlm.replies.english_clauses import (
     DEED,
+    IT_SHOULD,
     LOWER,
     chooses,
     is_weighed,
@@ -17,6 +18,7 @@ from atari_vlm.replies.english_clauses import (
     leaves_open,
     prefers,
 )
+from atari_vlm.replies.examples import is_example, quotations
 from atari_vlm.replies.foreign_clauses import choice_in_clause, tells_what_to_do
 from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import (
@@ -49,7 +51,9 @@ _NOT_NOW = pattern(
 _PRESS = r"(?:choose|press|pick|select|play|push|tap)"
 _DOUBT = pattern(
     r"""\b(?:against|wrong|mistake|bad|last|previous\w*|earlier|was|were|pressed|chose|tried|refuse
-    |examples?|legal|possible|recent|prior|format|suggest\w*|wants?[ ]me|option[ ][0-9A-Z]|says?
+    |examples?|legal|possible|recent|prior|format|suggest\w*|wants?[ ]me
+    |(?<!with[ ])(?<!choose[ ])(?<!pick[ ])(?<!select[ ])(?<!take[ ])(?<!play[ ])(?<!is[ ])
+     (?<!for[ ])option[ ][0-9A-Z]|says?
     |thoughts?(?=:)|thinking(?=:)|such[ ]as|reads?|message|displays?|shown|manual
     |guidelines?|harm\w*)\b""",
     re.I | re.VERBOSE,
@@ -62,7 +66,8 @@ _OF_OTHERS = pattern(
 )
 _DOUBT_BEFORE = pattern(
     rf"\b(?:[Nn]o(?: more)?|[A-Z]{{2,}}(?<!ACTION)(?<!ANSWER)"
-    rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: \w+)? {_PRESS})[ ,:]*[\"'(]*$"
+    rf"|(?:opponents?|enem(?:y|ies)|players?|computer)(?: (?!should|must)\w+)?"
+    rf" {_PRESS})[ ,:]*[\"'(]*$"
 )
 _DOUBT_AFTER = pattern(
     r"[ ]?(?:(?:(?:now|here|again)[ ])?(?:is|was|are|side|of|edge|wall|half|corner|paddle|will"
@@ -141,7 +146,8 @@ def parse_line(grammar: ReplyGrammar, text: str) -> ParsedPlan | None:
         return None
     last = len(lines) - 1
     if last in bare:
-        if last and _is_led_astray(lines[last - 1]):
+        astray = last and _is_led_astray(lines[last - 1])
+        if astray or is_example(text, text.rindex(lines[last])):
             raise UnclearReply(f"It is not clear whether the reply chooses {bare[last].name}.")
         return grammar.plan(bare[last])
     if 0 in bare and bare[0].name.lower() != "right":
@@ -171,6 +177,7 @@ def _is_led_astray(line: str) -> bool:
 
 def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     """Parse prose that clearly chooses one action. Raises UnclearReply otherwise."""
+    text = IT_SHOULD.sub(_named_again, text)
     mentions = list(islice(NAMES.finditer(text), 21))
     if not mentions:
         return _parse_lower_case(grammar, text)
@@ -184,7 +191,11 @@ def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
         raise UnclearReply(f"The reply names {listed} and does not say which is its final action.")
     action = grammar.named(name)
     _check_numbers(grammar, text, mentions, action)
-    meanings = [_meaning(text, mention) for mention in mentions]
+    quotes = _quotes(grammar, text)
+    meanings: list[_Meaning] = [
+        "mentioned" if _is_quoted(mention, quotes) else _meaning(text, mention)
+        for mention in mentions
+    ]
     if "doubtful" in meanings or "chosen" not in meanings:
         raise UnclearReply(f"It is not clear whether the reply chooses {action}.")
     chosen = mentions[len(meanings) - 1 - meanings[::-1].index("chosen")]
@@ -194,6 +205,10 @@ def parse_prose(grammar: ReplyGrammar, text: str) -> ParsedPlan:
         raise UnclearReply(f"It is not clear for how many frames the reply holds {action}.")
     frames, note = times.pop() if times else grammar.frames(None)
     return ParsedPlan(Plan(action, frames), note)
+
+
+def _named_again(found: re.Match[str]) -> str:
+    return f"{found['subject']}the {'player' if found['own'] else 'opponent'}"
 
 
 def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
@@ -210,9 +225,16 @@ def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
             f"The reply names no legal action: choose one of {grammar.listed}, in capitals."
         )
     action = grammar.named(names.pop())
+    quotes = _quotes(grammar, text)
     for found in chosen:
         before, after = _around(text, found.start(), found.end())
-        if _is_doubted(before + found[0], after) or not leads_up(before):
+        quoted = _is_quoted(found, quotes)
+        if (
+            quoted
+            or _OR_ANOTHER.search(after)
+            or _is_doubted(before + found[0], after)
+            or not leads_up(before)
+        ):
             raise UnclearReply(f"It is not clear whether the reply chooses {action}.")
     _check_tail(text[chosen[-1].end() :], action)
     times = {n for found in chosen if (n := _duration(text, found.end()))}
@@ -222,7 +244,25 @@ def _parse_lower_case(grammar: ReplyGrammar, text: str) -> ParsedPlan:
     return ParsedPlan(Plan(action, frames), note)
 
 
-_NUMBERED = pattern(r"(?<![\w.-])(?P<index>[0-9]{1,2})[ ]?[-:=.]?[ ]?[\"'(]{1,2}$")
+_OR_ANOTHER = pattern(
+    r"\b(?:or|then|else|otherwise)\b[^.!?]{0,30}\b(?:left|right|up|down|fire)\b", re.I
+)
+
+
+def _quotes(grammar: ReplyGrammar, text: str) -> list[tuple[int, int]]:
+    """Where something stands in quotation marks that is more than an answer."""
+    return [(start, end) for start, end, words in quotations(text) if not grammar.only(words)]
+
+
+def _is_quoted(found: re.Match[str], quotes: Sequence[tuple[int, int]]) -> bool:
+    return any(start < found.start() < end for start, end in quotes)
+
+
+_NUMBERED = pattern(
+    r"(?:(?:option|action|number|button|choice|\#)[ ]{0,2}(?P<told>[0-9]{1,2})[ ]?[-:=.,]?"
+    r"|(?<![\w.-])(?P<index>[0-9]{1,2})[ ]?[-:=.]?(?=[ ]?[\"'(]))[ ]?[\"'(]{0,2}$",
+    re.I,
+)
 
 
 def _check_numbers(
@@ -230,9 +270,10 @@ def _check_numbers(
 ) -> None:
     """Raise UnclearReply if the number before a name is another action's: "2 (LEFT)"."""
     for mention in mentions:
-        number = _NUMBERED.search(text[max(0, mention.start() - 12) : mention.start()])
-        if number and grammar.numbered(int(number["index"])) != action:
-            raise UnclearReply(f"Number {number['index']} is not {action}.")
+        number = _NUMBERED.search(text[max(0, mention.start() - 16) : mention.start()])
+        index = number and (number["told"] or number["index"])
+        if index and grammar.numbered(int(index)) != action:
+            raise UnclearReply(f"Number {index} is not {action}.")
 
 
 def _check_tail(tail: str, action: str) -> None:

@@ -67,7 +67,10 @@ UNIT = (
 )
 DURATION = rf"""
     [ ]{{0,2}}[,;|]?[ ]{{0,2}}(?P<paren>[(]?)[ ]?
-    (?P<how>(?:hold|held)(?:[ ]for)?|for|over|during|x|fur|pendant|durante|por|per|на|持续|を|을|를
+    (?P<how>(?:(?:and|then)[ ])?(?:(?:I[ ]|I'll[ ])?(?:will[ ]|keep[ ])?)hold(?:ing)?
+      (?:[ ](?:it|this|that|them|down|the[ ](?:button|key|action|move|direction|stick))){{0,2}}
+      (?:[ ]for)?|(?:kept[ ]|to[ ]be[ ])?held(?:[ ]for)?|for|over|during|x|fur|pendant|durante
+      |por|per|на|持续|を|을|를
         |(?:frames?|duration)[ ]?[:=])?(?:(?<=[or][rng])[ ](?:the|all|exactly|about|another
         |only|just))?
     (?:[ ](?:next|full|whole))?
@@ -296,6 +299,11 @@ def _without_arrow(text: str) -> tuple[str, int]:
     if name is None:
         return text, 0
     rest = text[lead + 1 :].lstrip(" ")
+    if echo := re.match(rf"\(({CHORD})\)", rest, re.I):  # "↗ (up-right)"
+        if same_action(echo[1], name):
+            rest = echo[1] + rest[echo.end() :]
+            return rest, len(text) - len(rest)
+        return "", 0
     if named := re.match(CHORD, rest, re.I):  # an arrow before a name only decorates it
         if same_action(named[0], name) or name == "RIGHT":
             return rest, len(text) - len(rest)

@@ -8,23 +8,44 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from atari_vlm.replies.characters import folded
 from atari_vlm.replies.json_answers import JSONAnswer
 from atari_vlm.replies.labels import LABEL
 from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import UnclearReply
+from atari_vlm.replies.words import has_any
 
+_OTHER = folded(
+    "user|human|system|sistema|systeme|utilisat(?:eur|rice)|usuari[oa]|usuário|utente|umano|benutzer|nutzer|mensch"
+    "|gebruiker|użytkownik|człowiek|kullanici|användare|bruker|bruger|käyttäjä|uživatel"
+    "|felhasználó|utilizator|người dùng|pengguna|пользователь|человек|система|користувач|χρήστης"
+    "|用户|用戶|使用者|人类|人類|系统|系統|ユーザー|人間|システム|사용자|인간|시스템|المستخدم"
+    "|उपयोगकर्ता|משתמש|ผู้ใช้"
+)
+_OWN = folded(
+    "assistant|model|ai|agent|bot|me|assistente?|asistente|asystent|asistan|avustaja|pomocník"
+    "|trợ lý|asisten|ассистент|помощник|модель|асистент|βοηθός|助手|助理|模型|アシスタント"
+    "|モデル|어시스턴트|조수|모델|المساعد|सहायक|עוזר|ผู้ช่วย"
+)
 _SPEAKER = pattern(
-    r"^[ >#]{0,3}[\"'\[(]?(?:(?P<other>user|human|system)|(?P<own>assistant|model|ai|agent|bot|me))"
-    r"[\"'\])]?[ ]{0,2}(?::|$)",
+    rf"^[ >#]{{0,3}}[\"'\[(]?(?:(?P<other>{_OTHER})|(?P<own>{_OWN}))[\"'\])]?[ ]{{0,2}}(?::|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 """The name of who speaks, at the beginning of a line."""
+_OTHERS = pattern(_OTHER, re.IGNORECASE)
+_HINTS = (
+    *("user", "human", "syste", "siste", "utili", "usuar", "utent", "umano", "utzer", "mensch"),
+    *("gebruik", "uzytk", "czlow", "kullan", "anvand", "bruke", "bruge", "kaytta", "uzivat"),
+    *("felhas", "nguoi", "penggu"),
+)
+"""One of them is in every name of another that is written in Latin letters."""
 
 
 def may_have_others(text: str) -> bool:
     """Whether others than the model may speak in a reply."""
-    lower = text.lower()
-    return "user" in lower or "human" in lower or "system" in lower
+    if text.isascii():
+        return has_any(text.lower(), _HINTS)
+    return _OTHERS.search(text) is not None
 
 
 def own_words(text: str, objects: Sequence[JSONAnswer]) -> tuple[str, list[JSONAnswer]]:

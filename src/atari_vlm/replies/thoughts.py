@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from atari_vlm.replies.characters import folded
 from atari_vlm.replies.patterns import pattern
+from atari_vlm.replies.words import has_any
 
 _MOST_JSON = 50
 """Braces that are tried as the beginning of a JSON object, in which tags are only text."""
@@ -57,6 +58,8 @@ _FIRST = pattern(
     r"|<!--|\{\{|<\|?channel|<\|im_start|\.\.\.[ ]?done|unused9[45]",
     re.IGNORECASE,
 )
+_BEGINNINGS = ("<", "[", "```", "~~~", "{{", "...", "nused9", "NUSED9")
+"""One of them is in every text in which `_FIRST` is found."""
 _MAY_MARK = pattern(r"[<\[`~*#(_]|\{\{|-->|\.\.\.")
 """A character of a mark or a heading; most replies have none."""
 _ASIDE = pattern(
@@ -79,7 +82,7 @@ def separate(text: str) -> Separated:
     if glued := _GLUED.match(text):
         before, mark, after = text[glued.end() :].rpartition("assistantfinal")
         parts = Separated(after, before) if mark else Separated("", text[glued.end() :], True)
-    elif _FIRST.search(text):
+    elif has_any(text, _BEGINNINGS) and _FIRST.search(text):
         parts = _by_marks(text)
     if not parts.cut_off and (asides := _ASIDE.findall(parts.answer)):
         answer = _ASIDE.sub("\n", parts.answer)
@@ -246,6 +249,8 @@ def _by_headings(parts: Separated) -> Separated:
 
     Such a section ends at the next heading, or at a last line "ACTION: ..." behind other words.
     """
+    if not has_any(parts.answer, ("#", "**", "__", "*_", "_*")):
+        return parts
     if not _ANY_HEADING.search(parts.answer):
         return parts
     lines = parts.answer.rstrip().split("\n")

@@ -25,7 +25,8 @@ def _spelled(words: str) -> str:
 
 
 _ANSWERS_ENGLISH = (
-    "action|answer|choice|decision|decide|move|output|response|command|conclusion|verdict"
+    "action|answer|choice|decision|decide|move|output|response|command|conclusion|verdict|call|pick"
+    "|selection|button"
 )
 _ANSWERS = (
     "aktion|antwort|entscheidung|zug|actie|antwoord|keuze|action|choix|réponse|décision|acción"
@@ -308,7 +309,8 @@ _HINTS = (
 """One of them is in every refusal without other than Latin letters."""
 
 
-def _has_any(text: str, hints: tuple[str, ...]) -> bool:
+def has_any(text: str, hints: tuple[str, ...]) -> bool:
+    """Whether one of the hints is in a text; a quick look before a pattern with many words."""
     for hint in hints:  # noqa: SIM110 (faster than `any`, and every reply passes here)
         if hint in text:
             return True
@@ -321,7 +323,7 @@ def refusal_in(text: str) -> int:
         return -1
     if text.isascii():
         lower = text.lower()
-        if not _has_any(lower, _HINTS):
+        if not has_any(lower, _HINTS):
             return -1
     found = _REFUSES.search(text)
     return found.start() if found else -1
@@ -361,7 +363,7 @@ def apologises(text: str) -> bool:
         return True
     if text.isascii():
         lower = text.lower()
-        if not _has_any(lower, _SORRY_HINTS):
+        if not has_any(lower, _SORRY_HINTS):
             return False
     return bool(_APOLOGISES.search(text))
 
@@ -371,7 +373,9 @@ SEEMS_TO_REFUSE = pattern(
     |assistant)
     |\bI[ ](?:can(?:'t|not|[ ]not)|am[ ](?:unable|not[ ]able)[ ]to
     |do[ ]not[ ]have[ ]the[ ]ability[ ]to|don't[ ]have[ ]the[ ]ability[ ]to)
-      [ ](?:view|see|process|access|analy[sz]e|interact|look[ ]at|play|choose|select|make|take)
+      [ ](?:(?:view|see)(?![ ](?:(?:the|any)[ ](?:ball|shark|enem|diver|ghost|car|paddle)|it\b|how
+          |wh)|[.!]?$)
+        |process|access|analy[sz]e|interact|look[ ]at|play|choose|select|make(?![ ]out)|take)\b
     |\b(?:sorry|unfortunately|apologi[sz]e)\b[^.!?\n]{0,60}\b(?:can(?:'t|not)|unable)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
