@@ -167,6 +167,12 @@ _MAIN_CLAUSE = pattern(
 """What goes on behind a condition that is not one of the answer: "If I went UP I'd be hit"."""
 
 
+_NO_REAL = pattern(
+    r"^\W*(?:this is |that is |it's )?not (?:\w+ ){0,3}(?:answer|action|choice|decision|move)\b",
+    re.I,
+)
+
+
 def rejects(note: str) -> bool:
     """Whether a note beside an answer rejects it, puts it off or makes it depend on something.
 
@@ -177,6 +183,8 @@ def rejects(note: str) -> bool:
         return True
     condition = _ONLY_IF.match(note)
     if condition and not _MAIN_CLAUSE.search(note, condition.end()):
+        return True
+    if _NO_REAL.match(note):
         return True
     return any(
         CORRECTS.match(sentence) or _judges(sentence) for sentence in _SENTENCE.split(note)[:1]

@@ -217,40 +217,24 @@ _RULED_OUT = pattern(
     r"|\brather than(?: going| pressing)?|\bavoid(?:ing)?) $",
     re.I,
 )
-_WEIGHED = pattern(
-    r"(?:^|[,;:] ?|\band )(?:(?:but|and|however|while),? )?"
-    r"(?P<since>(?:since|because|as|while|although|though|given that) )?"
-    r"(?:if (?:I|we|the \w+) (?:move|go|press|choose|stay)s?"
-    r"|moving|going|pressing|choosing|staying)"
-    r"(?: (?:the|my) \w+)?(?: to)?(?: the)? $",
+_BEGINS = pattern(
+    r"(?:^|[,;:] ?|\band )(?:(?:and|but|however|while|since|because|as|although|though|given that"
+    r"|so far|first|next|finally)[, ] ?)?"
+    r"(?:(?:if (?:I|we|the \w+) (?:move|go|press|choose|stay)s?|staying"
+    rf"|{_DOING})(?: (?:the|my) \w+)?(?: to| with)?(?: the)? )?[\"'(]?$"
+    r"|\b(?:but|while|since|because) $",
     re.I,
 )
 """What stands before a name of which the sentence says what it would do."""
-_SPEAKS = pattern(
-    r",? (?:now |here )?(?:is|would|will|could|may|leads?|means?|puts?|risks?|makes?|I)\b", re.I
-)
-_MISSES = pattern(
-    r"[^.!?]{0,80}(?:\b(?:miss\w*|los[es]\w*|die|kill\w*|danger\w*|risk\w*|wrong|bad|worse|pointless"
-    r"|useless|crash\w*|collid\w*|block\w*|too|not|away|farther|further|wastes?|out of"
-    r"|suicid\w*|fatal"
-    r"|into|impossible)\b|n't\b)",
-    re.I,
-)
-
-
-_BEGINS = pattern(
-    r"(?:^|[,;:] ?)(?:(?:and|but|while|since|because|as|so far|first|next|finally)[, ] ?)?"
-    rf"(?:{_DOING}(?: to)?(?: the)? )?[\"'(]?$|\b(?:and|but|while|since|because) $",
-    re.I,
-)
 _STATES = pattern(
-    r"[\"')]?(?: alone| only| itself| now| here)? (?:is|was|would|will|can|could|does|has|isn't"
-    r"|wouldn't|won't|can't|cannot|doesn't|hasn't|makes?|misses|loses|bumps?|runs?|leads?|hits"
-    r"|wastes|costs|puts|gets|meets|kills|risks|moves?|takes?|goes|brings|leaves|only|just)\b",
+    r"[\"')]?(?: alone| only| itself| now| here)?(?:,? (?:I|we|it)(?:'d|'ll)?\b|,? (?:is|was|would"
+    r"|will|can|could|may|does|has|isn't|wouldn't|won't|can't|cannot|doesn't|hasn't|makes?|misses"
+    r"|loses|bumps?|runs?|leads?|means?|hits|wastes|costs|puts?|gets|meets|kills|risks?|moves?"
+    r"|takes?|goes|brings|leaves|only|just)\b)",
     re.I,
 )
 _FAILS = pattern(
-    r"[^.!?;,]{0,80}?(?:\b(?:miss\w*|los[es]\w*|die|kill\w*|danger\w*|risk\w*|wrong|bad|worse"
+    r",?[^.!?;,]{0,80}?(?:\b(?:miss\w*|los(?:e|es|ing|s)\b|die|kill\w*|danger\w*|risk\w*|wrong|bad|worse"
     r"|pointless|useless|crash\w*|collid\w*|block\w*|too|not|away|farther|further|wastes?|out of"
     r"|suicid\w*|fatal|into|impossible|no (?:effect|use|good|help|need)|nothing|unnecessary"
     r"|needless|shark|enemy)\b|n't\b)",
@@ -262,9 +246,6 @@ _FAILS = pattern(
 def is_weighed(before: str, after: str) -> bool:
     """Whether a name is only weighed, beside another one: "LEFT, not RIGHT"."""
     if _RULED_OUT.search(before):
-        return True
-    weighed = _WEIGHED.search(before)
-    if weighed and (weighed["since"] or _MISSES.match(after)) and _SPEAKS.match(after):
         return True
     stated = _BEGINS.search(before) and _STATES.match(after)
     return bool(stated and _FAILS.match(after))

@@ -19,7 +19,7 @@ _FOR_EXAMPLE = folded(
     r"|bijvoorbeeld|na przykład|например|к примеру|наприклад|mesela|örneğin|till exempel"
     r"|for eksempel|esimerkiksi|například|például|de exemplu|παράδειγμα|ví dụ|chẳng hạn"
     r"|misalnya|contohnya)\b"
-    r"|(?:例如|比如|譬如|举例|舉例|例えば|たとえば|예를 들|예컨대|مثلا|على سبيل المثال|उदाहरण"
+    r"|(?:例如|比如|譬如|[举舉]个?例|例えば|たとえば|예를 들|예컨대|مثلا|على سبيل المثال|उदाहरण"
     r"|לדוגמה|ตัวอย่าง)"
 )
 _SAMPLE = (
@@ -32,19 +32,32 @@ _BELOW = (
     r"|suivante?|ci-dessous|siguiente|abajo|seguinte|abaixo|seguente|sotto|volgende|hieronder"
     r"|ponizej|nastepujac\w+|ниже|следующ\w+)"
 )
+_REPLY = (
+    "(?:calls?|tools?|answers?|actions?|lines?|objects?|json|messages?|reply|replies|responses?"
+    "|outputs?|moves?|blocks?|code|text|formats?|one|it)"
+)
 _DISOWNS = pattern(
     rf"\b{_BELOW}\b[^.!?]{{0,60}}\b{_SAMPLE}\b"
     rf"|\b(?:only|just|merely|simply|nur|juste|seulement|solo|apenas|slechts|tylko|только)\b"
     rf"[^.,!?]{{0,24}}\b{_SAMPLE}\b"
-    r"|\b(?:what|how) (?:\w+ ){1,4}(?:looks?|would look|could look|is formatted)\b"
-    r"|(?:\b(?:not|never|no|refuse|without|cannot)\b|n't\b)[^.!?]{0,40}\b(?:below(?=[ ]?[.,;:!]|$)"
-    r"|following (?:call|tool|answer|action|line|object|json|message|reply|move)\b)"
-    r"|\b(?:below|following)\b[^.!?]{0,40}(?:\bnot\b|n't\b)[^.!?]{0,24}\b(?:answer|action|choice"
+    rf"|\b(?:what|how) (?:\w+ ){{0,3}}{_REPLY} (?:\w+ )?(?:looks?|is formatted)\b"
+    r"|\bhow (?:I|we|you)(?:'d| would| could| might)? (?:format|structure)\b"
+    r"|(?:\b(?:not|never|refuse|without|cannot|ignore|disregard|skip|forget)\b|n't\b)[^.!?]{0,40}"
+    rf"\b(?:{_REPLY} below|(?:following|next) {_REPLY})\b"
+    rf"|\b{_BELOW}\b[^.!?]{{0,40}}(?:\bnot\b|n't\b)[^.!?]{{0,24}}\b(?:answer|action|choice"
     r"|decision|move|reply|meant|real|play(?:ed)?)\b"
+    rf"|\b{_REPLY} {_BELOW}\b[^.!?]{{0,24}}\b(?:copied|quoted|taken|repeated|pasted)\b"
     r"|(?:以下|下面|下列|下方|下述)[^.!?]{0,12}(?:示例|例子|范例|範例|样例|模板)"
     r"|(?:以下|次)は[^.!?]{0,8}(?:例|サンプル|見本)|(?:다음|아래)[^.!?]{0,12}예[시제]",
     re.IGNORECASE,
 )
+_HEADING = pattern(
+    rf"\b(?:{_SAMPLE}|(?:beispiel|muster)\w+|suppos(?:e|ing)|imagine|pretend|hypothetical(?:ly)?)\b"
+    r"|示例|例子|范例|範例|样例|[回解]答例|例$|예[시제]",
+    re.IGNORECASE,
+)
+"""A word that, in a short line with a colon, announces an example: "Ejemplo de respuesta:"."""
+_LONGEST_HEADING = 8
 IN_THE_FORMAT = pattern(
     r"\b(?:in|using|with|following|per|as|to|by|match(?:es|ing)?)[ ](?:(?:the|this|your|a|an|valid"
     r"|strict|required|requested|specified|given|following|desired|correct|right|proper|expected"
@@ -62,7 +75,8 @@ _HINTS = (
     *("ampl", "empl", "exempel", "instance", "e.g", "prompt", "manual", "ispiel", "etwa so"),
     *("esemp", "eeld", "yklad", "mesela", "ornegin", "eksempel", "esimerkik", "priklad", "peldaul"),
     *("vi du", "chang han", "misalnya", "contohnya", "placehold", "illustrat", "demo", "draft"),
-    *("dummy", "muster", "model", "below", "following", "look", "formatted"),
+    *("dummy", "muster", "model", "below", "following", "look"),
+    *("next", "format", "structure", "suppos", "imagin", "pretend", "hypothet"),
 )
 """One of them is in every such announcement without other than Latin letters."""
 _EXAMPLE = pattern(_FOR_EXAMPLE, re.IGNORECASE)
@@ -84,10 +98,14 @@ def is_example(text: str, start: int) -> bool:
     head, _, line = window.rpartition("\n")
     if line.strip(_MARKS):
         return _calls_example(_SENTENCE.split(line)[-1])
+    if len(head[len(head.rstrip()) :].partition("\n")[0]) > 2:  # JSON stood there
+        return False
     above = head.rstrip().rpartition("\n")[2].rstrip(" *_")
     if above.endswith((":", ",", "...")):
         told = _SENTENCE.split(above.rstrip(".:,"))[-1]
-        return _calls_example(told) or bool(_DISOWNS.search(IN_THE_FORMAT.sub("", told)))
+        plain = IN_THE_FORMAT.sub("", told).strip()
+        heading = len(plain.split()) <= _LONGEST_HEADING and _HEADING.search(plain)
+        return _calls_example(told) or bool(heading or _DISOWNS.search(plain))
     return bool(_DISOWNS.search(above))
 
 

@@ -67,7 +67,17 @@ _WRAPPERS = (
         "generations",
         "outputs",
     ),
-    *("functioncall", "toolcall", "toolcalls", "tooluse", "tool_use", "calls", "call"),
+    *(
+        "functioncall",
+        "functioncalls",
+        "function_calls",
+        "toolcall",
+        "toolcalls",
+        "tooluse",
+        "tool_use",
+        "calls",
+        "call",
+    ),
 )
 """Keys whose value may hold the answer; thoughts, states and schemas are none of them."""
 _OWN_KEYS = (

@@ -221,7 +221,10 @@ def _split(line: str) -> list[str]:
     """The items of a list, without brackets, dashes and line numbers."""
     line = line.strip()
     line = (line.strip("[]()") if line[:1] in ("[", "(") else line).rstrip(".! ")
-    items = [item.strip().lstrip("-> ") for item in _SEPARATOR.split(line)]
+    lines = [each for each in line.split("\n") if each.strip()]
+    listed = len(lines) > 1 and all(map(_BULLET.match, lines))
+    items = lines if listed and all(map(_EXPLAINED.fullmatch, lines)) else _SEPARATOR.split(line)
+    items = [item.strip().lstrip("-> ") for item in items]
     items = [_unexplained(item) for item in items if item]
     numbers = [_NUMBERED.match(item) for item in items]
     if [number and int(number[1]) for number in numbers] == list(range(1, len(items) + 1)):
@@ -232,8 +235,12 @@ def _split(line: str) -> list[str]:
 
 
 _EXPLAINED = pattern(
-    r"(?P<answer>[^(]{1,60}?)[ ]{1,2}(?:-{1,2}[ ](?P<said>.+)|\((?P<aside>[^()]+)\))"
+    r"(?P<answer>[^(,]{1,60}?)(?:(?:[ ]{1,2}-{1,2}|:|,(?=[ ](?:because|since|as|so|to)\b))[ ]"
+    r"(?P<said>[^\n]{1,240})|[ ]{1,2}\((?P<aside>[^()\n]{1,240})\))"
 )
+
+
+_BULLET = pattern(r"[ ]{0,4}(?:[-*\u2022]|[0-9]{1,2}[.)])[ ]")
 
 
 def _unexplained(item: str) -> str:

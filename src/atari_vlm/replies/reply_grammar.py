@@ -66,12 +66,13 @@ UNIT = (
     r"|帧|幀|フレーム|프레임)"
 )
 DURATION = rf"""
-    [ ]{{0,2}}[,;|]?[ ]{{0,2}}(?P<paren>[(]?)[ ]?
-    (?P<how>(?:(?:and|then)[ ])?(?:(?:I[ ]|I'll[ ])?(?:will[ ]|keep[ ])?)hold(?:ing)?
+    [ ]{{0,2}}(?:[,;|]|-(?=[ ]hold))?[ ]{{0,2}}(?P<paren>[(]?)[ ]?
+    (?P<how>x|for|over|during|fur|pendant|durante|por|per|на|持续|を|을|를
+      |(?:(?:and|then)[ ])?(?:I[ ]|I'll[ ])?(?:will[ ]|keep[ ])?
+      (?:hold(?:ing)?|keep(?:ing)?(?=[ ](?:it|this|that|on|going)\b))
       (?:[ ](?:it|this|that|them|down|the[ ](?:button|key|action|move|direction|stick))){{0,2}}
-      (?:[ ]for)?|(?:kept[ ]|to[ ]be[ ])?held(?:[ ]for)?|for|over|during|x|fur|pendant|durante
-      |por|per|на|持续|を|을|를
-        |(?:frames?|duration)[ ]?[:=])?(?:(?<=[or][rng])[ ](?:the|all|exactly|about|another
+      (?:[ ]for)?|(?:kept[ ]|to[ ]be[ ])?held(?:[ ]for)?
+      |(?:frames?|duration)[ ]?[:=])?(?:(?<=[or][rng])[ ](?:the|all|exactly|about|another
         |only|just))?
     (?:[ ](?:next|full|whole))?
     [ ]{{0,2}}(?:an?[ ](?=single|few|couple))?[<\[]?
@@ -84,7 +85,7 @@ _DURATION = pattern(DURATION, re.IGNORECASE | re.VERBOSE)
 
 _THING = r"(?:paddle|ship|player|sub(?:marine)?|car|cannon|gun|chicken|frog|joystick|stick|cursor)"
 _ANSWER = pattern(
-    rf"""[\s("'\[<.{{]{{0,8}}
+    rf"""[\s("'\[<.{{]{{0,8}}(?!player[ ]?[0-9])
     (?P<before>(?:(?:I|I'll|I'd|I'm|we|will|would|should|must|let's|please|the|my|best|final|next|answer
         |action|move|moving|press|pressing|push|go|going|keep|hold|choose|select|pick|option|number|with
         |is|arrow|player[ _]a|k|key)(?:[ ]{{1,3}}|:[ ]?|[._][ ]?)|arrow){{0,6}})

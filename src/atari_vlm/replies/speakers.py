@@ -43,6 +43,8 @@ _HINTS = (
 
 def may_have_others(text: str) -> bool:
     """Whether others than the model may speak in a reply."""
+    if "\n" not in text:
+        return _SPEAKER.match(text) is not None
     if text.isascii():
         return has_any(text.lower(), _HINTS)
     return _OTHERS.search(text) is not None
