@@ -45,6 +45,8 @@ _SO = pattern(
     r"|portanto|quindi|dus|then)\b",
     re.I,
 )
+_CONCLUDES = pattern(r"[,;][ ](?:and[ ])?(?:so|therefore|thus|hence)\b", re.I)
+"""The same behind a condition: "If I stay I am hit, so I play"; not "If it comes, then"."""
 _WEIGHS = pattern(r"\b(?:if|whether|in case|had|were)\b", re.I)
 _NOUN = (
     "answers?|actions?|choices?|decisions?|moves?|outputs?|response|reply|command|conclusion"
@@ -178,7 +180,7 @@ def _meaning(sentence: str) -> Lead:
         return "chooses"
     if "?" in sentence:
         return "unclear"
-    conclusion = None if _WEIGHS.search(sentence) else _last(_SO, sentence)
+    conclusion = _last(_CONCLUDES if _WEIGHS.search(sentence) else _SO, sentence)
     if conclusion:
         sentence = sentence[conclusion.start() :]
     head, _, clause = sentence.rpartition(",")
