@@ -99,6 +99,8 @@ async def lessons_for(
     stored = run.lessons(episode, frame)
     if stored is not None:
         return stored
+    if model is not None:
+        run.go_on()  # the learner may ask it before anything is played
     account = budget.account(LEARNING)
     asked = journaled(model, run, LEARNING) if model else None
     recorded = _RecordedModel(asked, episode) if asked else None

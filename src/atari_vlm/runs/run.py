@@ -21,7 +21,8 @@ import numpy as np
 from atari_vlm.errors import InvalidSetting, Lost, StoreError
 from atari_vlm.files.databases import Database
 from atari_vlm.files.untrusted import inflate, storable
-from atari_vlm.models.journal import reply_to_json
+from atari_vlm.models.journal import reply_from_json, reply_to_json
+from atari_vlm.policies.outages import is_no_answer
 from atari_vlm.runs import durable, records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.rules import MOST_SIDE
@@ -138,12 +139,18 @@ class Run(RunReader):
             StoreError: it may not be.
         """
         address = None if self._server is None else str(self._server)
-        changed = moved(self.folder, self.settings, address, lambda: self.usage().calls)
+        changed = moved(self.folder, self.settings, address, self._answers)
         if changed:
             with self.writing() as db:
                 values = [(name, json.dumps(value)) for name, value in changed.items()]
                 db.executemany("INSERT OR REPLACE INTO settings VALUES(?, ?)", values)
             self.settings.update(changed)
+
+    def _answers(self) -> int:
+        """How many answers there are; failures that were played as fallbacks are none."""
+        self._check("replies")
+        found = self._all("SELECT reply FROM replies")
+        return sum(not is_no_answer(reply_from_json(reply)) for (reply,) in found)
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from atari_vlm.errors import (
 )
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps, format_dollars
 from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.policies.outages import PATIENCE, Answered
 from atari_vlm.policies.recorded import Recorded
 from atari_vlm.protocols import Learner, Model, Policy
 from atari_vlm.rollout import steps
@@ -148,7 +149,8 @@ async def _episode(
     env = environment(run.settings)
     made = recorded_decisions(run, episode, env)
     model = job.model and journaled(job.model, run, episode)
-    resumed = Recorded(job.policy(model, lessons), made)
+    patience = min(PATIENCE, job.limits.decisions or PATIENCE)
+    resumed = Recorded(Answered(job.policy(model, lessons), patience), made)
     ACCOUNT.set(job.budget.account(episode))  # for this task: the episode pays for what it asks
     score, count = 0.0, 0
     kept: list[Step] = []
