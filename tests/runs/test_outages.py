@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, closing
+from functools import partial
 
 import pytest
 
 from atari_vlm.bench.matrix import BenchSettings, play_bench
-from atari_vlm.errors import ModelUnusable
+from atari_vlm.errors import ModelUnusable, StoreError
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.policies.vlm import VLMPolicy
@@ -22,6 +23,7 @@ from atari_vlm.types import Lessons, Limits, Message, Prompt
 from tests.hosted import FakeClock
 from tests.servers import Server
 from tests.vendor_apis import Answer
+from tests.vendors import serve_as
 
 NOOP = Answer(text="ACTION: NOOP")
 DOWN = Answer(status=500, message="out of order")
@@ -152,9 +154,24 @@ def test_lessons_are_asked_at_another_server_only_after_a_warning(tmp_path):
     with Server(NOOP) as first:
         trainer(first, tmp_path, **more).train(1)
     stopped = pytest.raises(ModelUnusable, match="401")
-    with Server([NOOP, Answer(status=401)]) as second, stopped:
+    said = f"at {first.base_url}, and its lessons are shown at"
+    with Server([NOOP, Answer(status=401)]) as second, stopped, pytest.warns(match=said):
         trainer(second, tmp_path, **more).evaluate(1)
-    with Server(NOOP) as third, pytest.warns(UserWarning, match="has 1 answer of the server at"):
+    moved = pytest.warns(UserWarning, match="has 1 answer of the server at")
+    with Server(NOOP) as third, pytest.warns(match=said), moved:
         summary = trainer(third, tmp_path, **more).evaluate(1)
     assert third.count == 1 + 2
     assert summary.settings["later_servers"] == [{"base_url": third.base_url, "earlier_answers": 1}]
+
+
+def test_lessons_of_a_vendors_model_are_not_shown_to_that_of_another_server(tmp_path, monkeypatch):
+    options = {"max_decisions": 2, "use_in_context_learning": True, "prompt_type": "basic"}
+    made = partial(VLMTrainer, "pong", "gpt-4o", run_folder=tmp_path, api_key="k", **options)
+    with Server(NOOP) as vendor, Server(NOOP) as other:
+        serve_as(monkeypatch, openai=vendor)
+        made().train(1)
+        words = "was played by the model at its vendor, and its lessons are not shown"
+        with pytest.raises(StoreError, match=words):
+            made(base_url=other.base_url).evaluate(1)
+        assert made().evaluate(1).taught_by == 1
+    assert other.count == 0

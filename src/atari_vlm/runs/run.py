@@ -47,7 +47,8 @@ class Run(RunReader):
         self._answered: set[int] = set()
         self._identity = durable.identity(folder / FILE) if lock else None
         self._full = self._folders_synced = self._rescued = False
-        self._server: Setting = None
+        self.server: str | None = None
+        """The address to ask at; None for that of a vendor, or for none."""
         self.unstored: list[Charge] = []
         """What answers cost that could not be stored."""
 
@@ -80,7 +81,8 @@ class Run(RunReader):
                 run = cls(folder, db, lock)
                 must_match(folder, run.settings, settings, given)
                 run._store_totals_of_older_format()
-                run._server = settings.get("base_url")
+                address = settings.get("base_url")
+                run.server = None if address is None else str(address)
                 undo.pop_all()  # all went well: both stay open
             return run
 
@@ -138,8 +140,7 @@ class Run(RunReader):
         Raises:
             StoreError: it may not be.
         """
-        address = None if self._server is None else str(self._server)
-        changed = moved(self.folder, self.settings, address, self._answers)
+        changed = moved(self.folder, self.settings, self.server, self._answers)
         if changed:
             with self.writing() as db:
                 values = [(name, json.dumps(value)) for name, value in changed.items()]

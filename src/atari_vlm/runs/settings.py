@@ -259,8 +259,8 @@ def moved(
         StoreError: it may not.
     """
     later = list(recorded.get("later_servers") or ())
-    last = later[-1]["base_url"] if later else recorded.get("base_url")
-    if last == address or (last and address and is_same(last, address)):
+    last = last_server(recorded)
+    if _is_one(last, address):
         return {}
     answers = answered()
     counted = later[-1]["earlier_answers"] if later else 0
@@ -282,6 +282,44 @@ def moved(
         f"{folder} has {said} of the server at {begun}, and goes on at {now}.", stacklevel=3
     )
     return {"later_servers": [*later, {"base_url": address, "earlier_answers": answers}]}
+
+
+def last_server(recorded: Mapping[str, Any]) -> str | None:
+    """The address of the server that a run asked last; None for that of a vendor, or for none."""
+    later = recorded.get("later_servers") or ()
+    address: str | None = later[-1]["base_url"] if later else recorded.get("base_url")
+    return address
+
+
+def _is_one(one: str | None, other: str | None) -> bool:
+    return one == other or bool(one and other and is_same(one, other))
+
+
+def check_teacher(folder: Path, recorded: Mapping[str, Any], address: str | None) -> None:
+    """Say that the lessons of a training run are shown to the model of another server.
+
+    Args:
+        folder: of the training run, for the message.
+        recorded: its settings.
+        address: of the server whose model reads them; None for that of a vendor, or for none.
+
+    Raises:
+        StoreError: one is a vendor and the other is not, so the models may be different ones.
+    """
+    last = last_server(recorded)
+    if _is_one(last, address):
+        return
+    begun, now = last or "its vendor", address or "its vendor"
+    if last is None or address is None:
+        raise StoreError(
+            f"{folder} was played by the model at {begun}, and its lessons are not shown to the "
+            f"one at {now}, where the name may be that of another model. Ask the same server "
+            f"({setting('base_url')}, or the variable that moves the vendor), or train in another "
+            "folder."
+        )
+    warnings.warn(
+        f"{folder} was played at {begun}, and its lessons are shown at {now}.", stacklevel=3
+    )
 
 
 def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:

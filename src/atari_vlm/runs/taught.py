@@ -9,8 +9,8 @@ from atari_vlm.protocols import Learner, Model
 from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.playback import pictures, trajectory_for_learner
 from atari_vlm.runs.run import Run
-from atari_vlm.runs.settings import completed
-from atari_vlm.types import Frame, Lessons
+from atari_vlm.runs.settings import check_teacher, completed
+from atari_vlm.types import Frame, Lessons, Trajectory
 
 
 class Taught:
@@ -41,6 +41,9 @@ class Taught:
             model: that the learner may ask.
             seed: of the emulator, in the first episode of `run`.
             budget: pays for what the learner asks.
+
+        Raises:
+            StoreError: they are those of a vendor's model, and another server's would read them.
         """
         if self._source is None:
             return Lessons()
@@ -51,11 +54,16 @@ class Taught:
             # Stored lessons name their frames by their place in this run's record.
             return own(episode, step) if episode < 0 else draw(episode, step).foreign()
 
+        def trajectories() -> list[Trajectory]:
+            return [trajectory_for_learner(source, k) for k in self._episodes]
+
+        if self._episodes and run.lessons_until(0) is None:
+            check_teacher(source.folder, source.settings, run.server)
         return await lessons_for(
             run,
             0,
             learner,
-            lambda: [trajectory_for_learner(source, k) for k in self._episodes],
+            trajectories,
             frame,
             model=model,
             seed=seed,
