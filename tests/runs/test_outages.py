@@ -47,7 +47,9 @@ def sources(folder):
 
 def test_an_outage_stops_a_run_and_the_same_call_continues_it(tmp_path):
     with Server([NOOP] * 3 + [DOWN]) as server:
-        with pytest.raises(ModelUnusable, match=r'\(500\). It said: "out of order"') as caught:
+        with pytest.raises(
+            ModelUnusable, match=r'\(500\). It said: "out of order". NOOP was'
+        ) as caught:
             trainer(server, tmp_path).train(1)
         assert server.count == 3 + 5 * 4
         with pytest.raises(ModelUnusable, match="no answer to 5 decisions in a row"):

@@ -85,8 +85,9 @@ def _explained(decision: Decision, before: int) -> str:
     if before:
         counted = f"{before} as fallbacks" if before > 1 else "1 as a fallback"
         played = f" {decision.action} was played meanwhile, counted {counted}."
+    stop = "" if decision.reason.endswith(".") else "."
     return (
         f"The server gave no answer to {lost}, which says nothing of the model. The last reason: "
-        f"{decision.reason}{played} Everything played is kept: give the same command to continue "
-        f"once it answers{slow}."
+        f"{decision.reason}{stop}{played} Everything played is kept: give the same command to "
+        f"continue once it answers{slow}."
     )
