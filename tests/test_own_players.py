@@ -36,6 +36,11 @@ class Policy:
         return self.decision
 
 
+class Fails(Model):
+    async def answer(self, prompt, *, seed):
+        raise self.reply
+
+
 def started(player, folder):
     return play("pong", player, run_folder=folder, max_decisions=1, use_in_context_learning=False)
 
@@ -98,3 +103,10 @@ def test_a_decision_that_could_not_be_read_again_is_not_stored(tmp_path, fields,
 def test_a_player_needs_a_name(tmp_path, name):
     with pytest.raises(InvalidSetting, match="name of the model must be a text"):
         started(Model(up(), name), tmp_path / "r")
+
+
+def test_a_group_of_errors_arrives_whole(tmp_path):
+    both = ExceptionGroup("two things", [ValueError("a"), OSError("b")])
+    with pytest.raises(ExceptionGroup) as found:
+        started(Fails(both), tmp_path)
+    assert found.value is both

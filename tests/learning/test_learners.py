@@ -330,6 +330,8 @@ def test_a_screen_of_its_own_is_shown_alike_before_and_after_a_stop(server, tmp_
     [
         (None, "gives returned None, which is no Lessons"),
         (Lessons(advice=(3,)), "gives gave 3; advice and examples are text"),
+        (Lessons(mean_score=float("nan")), "gives gave nan as mean_score"),
+        (Lessons(episodes="two"), "gives gave 'two' as episodes"),
         (
             Lessons(examples=(Example("x", Frame(np.zeros((4, 4, 3), np.uint8))),)),
             r"palette indices of shape \(height, width\), each 1 to 4096, not uint8 of shape",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from dataclasses import replace
 
@@ -33,6 +34,16 @@ def test_a_path_that_cannot_be_written_is_an_error(pong, tmp_path):
         with pytest.raises(StoreError, match="cannot be written"):
             write(pong[0], path)
     assert [file.name for file in tmp_path.parent.glob(f".{tmp_path.name}.*")] == []
+
+
+def test_a_pipe_is_no_file_to_replace(pong, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(StoreError, match="It is a pipe or a device, and no file"):
+            write(pong[0], tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_full_disk_leaves_the_old_page_whole(pong, tmp_path):

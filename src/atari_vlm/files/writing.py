@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -26,11 +27,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there whole or, after a failure, as it was before.
 
     Args:
-        path: its folder is created if it is missing; a symbolic link is replaced, not followed.
+        path: its folder is created if it is missing; a symbolic link to a file is replaced, not
+            followed.
         content: text is written as UTF-8.
 
     Raises:
-        OSError: the file cannot be written; nothing is left behind.
+        OSError: the file cannot be written, or a pipe or a device has its name; nothing is left
+            behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with drafted(path) as draft:
@@ -39,7 +42,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def drafted(path: Path) -> Iterator[Path]:
-    """A new file with a random name beside `path`, which takes its place if the block succeeds."""
+    """A new file with a random name beside `path`, which takes its place if the block succeeds.
+
+    Raises:
+        OSError: no file can be made there, or something else than a file has its name.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "It is a pipe or a device, and no file", str(path))
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(number)
     draft = Path(name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from numpy.random import default_rng
 
 from atari_vlm.errors import InvalidSetting, Lost, ModelFault
@@ -133,7 +135,7 @@ def _checked(lessons: object, learner: Learner, drawn: Sequence[Frame]) -> Lesso
     """The lessons of a learner; screens that were not drawn for it are stored with the run.
 
     Raises:
-        InvalidSetting: they are no Lessons, or hold something else than words and screens.
+        InvalidSetting: they are no Lessons, or hold something else than words, screens and counts.
     """
     if not isinstance(lessons, Lessons):
         raise InvalidSetting(f"{learner.name} returned {lessons!r}, which is no Lessons.")
@@ -141,6 +143,11 @@ def _checked(lessons: object, learner: Learner, drawn: Sequence[Frame]) -> Lesso
     for each in words:
         if not isinstance(each, str):
             raise InvalidSetting(f"{learner.name} gave {each!r}; advice and examples are text.")
+    for name in ("episodes", "mean_score"):
+        number = getattr(lessons, name)
+        known = isinstance(number, int | float | np.number) and math.isfinite(number)
+        if not known and not (name == "mean_score" and number is None):
+            raise InvalidSetting(f"{learner.name} gave {number!r} as {name}, which is a number.")
     examples = [
         replace(example, frame=example.frame.foreign())
         if example.frame is not None and not any(example.frame is each for each in drawn)

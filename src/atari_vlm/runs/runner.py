@@ -216,8 +216,5 @@ def _with_what_was_lost(error: BaseException, run: Run) -> BaseException:
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error, one of our own before any other, as if one episode had been played."""
-    ours = errors.subgroup(AtariVLMError)
-    error: BaseException = ours or errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    every = errors.exceptions  # a group among them is one that a player raised
+    return next((each for each in every if isinstance(each, AtariVLMError)), every[0])

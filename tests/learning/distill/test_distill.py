@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.atari.images import motion
-from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError, UnknownName
 from atari_vlm.learning.distill.answer_schemas.base import FRAME_SKIP, plans
 from atari_vlm.learning.distill.answer_schemas.table import ANSWER_SCHEMAS, get_answer_schema, kinds
 from atari_vlm.learning.distill.collect import Disturbance, collect
@@ -25,6 +25,7 @@ from atari_vlm.learning.distill.settings import DistillSettings
 from atari_vlm.models.embedded.checkpoints import checkpoint, weights
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.policies.experts.table import EXPERTS
+from atari_vlm.runs.schema import locked
 from atari_vlm.types import Frame, Plan
 
 TINY = {
@@ -121,6 +122,8 @@ def test_a_game_without_an_answer_schema_is_named():
     "wrong",
     [
         {"minutes": 0},
+        {"minutes": float("nan")},
+        {"round_minutes": float("inf")},
         {"batch": 0},
         {"games": ()},
         {"threads": -1},
@@ -229,6 +232,8 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     pytest.importorskip("torch")
     lines = []
     settings = DistillSettings(out=tmp_path, minutes=0.08, **TINY)
+    with locked(tmp_path), pytest.raises(StoreError, match="Another process is playing"):
+        distill(settings, lines.append)
     result = distill(settings, lines.append)
     assert result.steps > 3
     assert set(result.held_out) >= {"pong/ball_x", "pong/aim", "pong/plan"}

@@ -27,6 +27,7 @@ from atari_vlm.learning.distill.shards import (
     write_shard,
 )
 from atari_vlm.learning.distill.train import Trainer
+from atari_vlm.runs.schema import locked
 
 
 def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
@@ -36,8 +37,8 @@ def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
         MissingExtra: torch, transformers or onnx is not installed.
         InvalidSetting: the folder holds a distillation with other settings.
         ModelUnusable: the loss or a weight is no longer finite; the last good checkpoint is kept.
-        StoreError: the folder cannot be read or written, or a shard of it or of the data set holds
-            what cannot be learned from.
+        StoreError: the folder cannot be read or written, another process trains in it, or a shard
+            of it or of the data set holds what cannot be learned from.
     """
     _require_packages()
     try:
@@ -54,7 +55,13 @@ def _distill(settings: DistillSettings, report: Report) -> DistillResult:
     collected = open_dataset(settings.data, settings.games) if settings.data else []
     trainer = Trainer(settings)
     if not trainer.is_main_process:
-        report = _silent
+        return _trained(trainer, collected, _silent)
+    with locked(settings.out):
+        return _trained(trainer, collected, report)
+
+
+def _trained(trainer: Trainer, collected: list[Shard], report: Report) -> DistillResult:
+    settings = trainer.settings
     with trainer.accelerator.main_process_first():
         if trainer.is_main_process:
             _remove_drafts(settings.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -79,8 +80,9 @@ class DistillSettings:
             )
         rounds = ("round_minutes", "first_decisions", "round_decisions")
         for name in ("minutes", *rounds, "batch", "blend", "threads", "rate"):
-            if getattr(self, name) <= 0:
-                raise InvalidSetting(f"{setting(name)} must be above 0, not {getattr(self, name)}.")
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InvalidSetting(f"{setting(name)} must be above 0 and finite, not {value}.")
 
     def decisions(self, wanted: int) -> int:
         """`wanted`, or fewer in a run that is too short to learn from them."""
