@@ -191,7 +191,7 @@ def test_the_training_commands_run(server, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("Evaluation, on fresh seeds") >= 3
+    assert done.stdout.count("Evaluation, on seeds never trained on") >= 3
     assert "GPT-4o" in done.stdout
     asked = Counter(request.body["model"] for request in server.requests)
     assert set(asked) == {"Qwen/Qwen2-VL-7B-Instruct", "gpt-4o", "claude-sonnet-5-5"}

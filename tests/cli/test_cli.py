@@ -148,7 +148,7 @@ def test_a_player_that_learns_is_evaluated_before_and_after(tmp_path):
         quick = ("--max-decisions", 4, "--episodes", 1, "--evaluations", 1)
         done = command("train", *arguments, *quick, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        phases = ["Evaluation before learning", "Training", "Evaluation, on fresh seeds"]
+        phases = ["Evaluation before learning", "Training", "Evaluation, on seeds never trained on"]
         starts = [done.stdout.index(f"{phase} ...") for phase in phases]
         assert starts == sorted(starts)
         assert "seed 0, evaluation episode 0" in " ".join(done.stdout.split())
@@ -231,7 +231,7 @@ def test_the_seed_command_trains_and_evaluates(tmp_path):
         )
     assert done.returncode == 0, done.stderr
     assert "Training" in done.stdout
-    assert "Evaluation, on fresh seeds" in done.stdout
+    assert "Evaluation, on seeds never trained on" in done.stdout
     (page,) = (tmp_path / "out").rglob("replay.html")
     assert str(page.relative_to(tmp_path)) in done.stdout.replace("\n", "")
     phases = set(re.findall(r'"phase":"([^",]+)', page.read_text("utf-8")))

@@ -148,7 +148,7 @@ def train_and_evaluate(
     *,
     before: bool = False,
 ) -> None:
-    """Train unless `episodes` is 0, evaluate on fresh seeds, print the results, write the page.
+    """Train unless `episodes` is 0, evaluate on other seeds, print the results, write the page.
 
     Args:
         game: any spelling of a game.
@@ -178,7 +178,7 @@ def train_and_evaluate(
             phase("Evaluation before learning", untaught)
         if episodes:
             phase("Training", partial(trainer.train, episodes))
-        phase("Evaluation, on fresh seeds", partial(trainer.evaluate, evaluations))
+        phase("Evaluation, on seeds never trained on", partial(trainer.evaluate, evaluations))
 
     def watch(episode: int, step: Step) -> None:
         views[-1].watch(episode, step)

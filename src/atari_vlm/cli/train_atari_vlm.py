@@ -32,7 +32,7 @@ def train_atari_vlm(
         bool, typer.Option("--show-recommendations", help="Print a comparison of models and exit.")
     ] = False,
 ) -> None:
-    """Train a vision-language model on an Atari game, then evaluate it on fresh seeds."""
+    """Train a vision-language model on an Atari game, then evaluate it on other seeds."""
     if show_recommendations:
         from atari_vlm.cli.listings import print_recommendations
 
