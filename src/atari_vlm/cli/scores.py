@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from rich.console import Console
 from rich.markup import escape
 
 from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import compare, unanswered_note
+from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.results import Summary
+from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import seed_text
 from atari_vlm.stats import Interval, format_score, why_none
 from atari_vlm.types import Usage
@@ -85,8 +89,8 @@ def print_summary(console: Console, summary: Summary) -> None:
             console,
             "This run was complete: nothing was played now. Another --seed plays more.",
         )
-    if summary.taught_by == 0:
-        print_line(console, "There is no training run yet, so no lessons were shown.")
+    if summary.taught_by is not None and (untaught := _untaught(summary)):
+        print_line(console, untaught)
     usage = summary.usage
     if usage.calls:
         console.print(usage_line(usage), highlight=False)
@@ -94,6 +98,18 @@ def print_summary(console: Console, summary: Summary) -> None:
         for name, words in compared.lines():
             print_line(console, f"  {name}: {words}")
     print_line(console, f"Run folder: {summary.folder}")
+
+
+def _untaught(summary: Summary) -> str:
+    """Why an evaluation showed no lessons, in a sentence; empty if it showed some."""
+    count = summary.taught_by
+    if not count:
+        return "No training taught this evaluation: no lessons were shown."
+    with closing(Run.read(summary.folder)) as run:
+        lessons = run.lessons(0, pictures(run))
+    if lessons is None or lessons.examples or lessons.advice:
+        return ""
+    return f"{count} training episode{'s' * (count != 1)} taught no lesson: no lessons were shown."
 
 
 def usage_line(usage: Usage) -> str:
