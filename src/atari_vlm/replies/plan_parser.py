@@ -1,7 +1,7 @@
 r"""Parse the legal plan of a model's reply: tolerant of form, without guessing.
 
 This is the grammar, for one plan and for several (`multi_plan_parser`); docs/replies.md has it with
-examples, and tests/replies/corpus holds what a careful person reads in more than 3,400 replies.
+examples, and tests/replies/corpus holds what a careful person reads in more than 3,600 replies.
 
 A reply of at most `characters.LONGEST` characters is read as a person sees it: without invisible
 characters and markup, look-alike letters as Latin ones. Thoughts (`thoughts`) are set apart and

@@ -20,6 +20,7 @@ from atari_vlm.replies.english_clauses import (
 )
 from atari_vlm.replies.examples import is_example, quotations
 from atari_vlm.replies.foreign_clauses import choice_in_clause, tells_what_to_do
+from atari_vlm.replies.leads import is_conditional
 from atari_vlm.replies.patterns import pattern
 from atari_vlm.replies.reply_grammar import (
     DURATION,
@@ -329,6 +330,8 @@ def _meaning_in_english(
 def _is_doubted(before: str, after: str) -> bool:
     """Whether a sentence negates a name, leaves it open, or reports it."""
     negation, hedge = ENGLISH_NEGATION, ENGLISH_HEDGE
+    if is_conditional(before):
+        return True
     conclusion = _SO.search(before)
     if conclusion and not (conclusion["then"] and LATER.search(before[: conclusion.start()])):
         # "I cannot see the ball, so I press FIRE"
