@@ -54,6 +54,7 @@ def test_one_budget_caps_training_and_evaluations_also_when_it_is_given_again(tm
         done = command(*capped, cwd=tmp_path)
         assert done.returncode == 1
         assert "--budget" in done.stderr
+        assert "the longest answer it may get: --max-tokens; what it really costs" in done.stderr
         assert 0 < spent(tmp_path / "capped") <= 1.5 * price
 
 

@@ -126,15 +126,12 @@ class Allowance:
             "continue."
         )
         spent, most = self.format(self.tally.spent), self.format(self.amount(charge))
-        why = ""
-        if self.argument == "budget_tokens":
-            why = (
-                " (its words and pictures, and the longest answer it may get: "
-                f"{setting('max_tokens')}; what it really uses is counted once it is answered)"
-            )
+        used = "uses" if self.argument == "budget_tokens" else "costs"
         return BudgetExceeded(
             f"This {self.scope} has spent {spent} of {self.format(self.cap)}, and the next request "
-            f"may cost {most}{why}. {advice}",
+            f"may cost {most} (its words and pictures, and the longest answer it may get: "
+            f"{setting('max_tokens')}; what it really {used} is counted once it is answered). "
+            f"{advice}",
             episode=episode,
         )
 
