@@ -143,7 +143,8 @@ class ResponseCache:
             raise ModelUnusable(
                 f"{self._settings.file} has no answer of {name} to this prompt, so this run cannot"
                 " be replayed from it: it was recorded with other settings, another version or "
-                f"another seed. {setting('cache_mode', 'readwrite')} asks for missing answers."
+                "another seed, or no answer came then, as errors of server or network are not "
+                f"stored. {setting('cache_mode', 'readwrite')} asks for missing answers."
             )
         return await self._ask(key, partial(self._ask_once, key, ask))
 
