@@ -275,6 +275,31 @@ def test_tokens_that_a_server_does_not_count_are_not_zero():
     assert lines["Tokens in"] == "3,000 estimated; the server did not count them"
     assert lines["Dollars"] == "$0.1000 estimated, unknown billed"
     assert compare(settings, 10, Usage()) is None
+    uncertain = Usage(uncertain=10, uncertain_tokens=9000, uncertain_dollars=0.18, uncounted=10)
+    lines = dict(compare(settings, 10, Usage(calls=10) + uncertain).lines())
+    assert lines["Dollars"] == "$0.1000 estimated; unknown, at most $0.1800"
+
+
+def test_what_was_replayed_is_not_called_billed():
+    estimate = {"calls": 1, "input_tokens": 300, "output_tokens": 9, "dollars": 0.01}
+    replayed = Usage(calls=10, input_tokens=2000, output_tokens=90, replayed=10)
+    settings = {"estimate": {"per_decision": estimate}}
+    assert compare(settings, 10, replayed).lines() == [
+        ("Calls", "10 estimated; 10 replayed from the cache, free"),
+        ("Tokens in", "3,000 estimated; 2,000 replayed from the cache, free"),
+        ("Tokens out", "90 estimated; 90 replayed from the cache, free"),
+        ("Dollars", "$0.1000 estimated; replayed from the cache, free"),
+    ]
+    paid = Usage(calls=2, input_tokens=400, output_tokens=18, dollars=0.02)
+    partly = dict(compare(settings, 12, replayed + paid).lines())
+    assert partly["Calls"] == "12 estimated, 2 billed; 10 replayed from the cache, free"
+    assert (
+        partly["Dollars"]
+        == "$0.1200 estimated, $0.0200 billed; 10 calls replayed from the cache, free"
+    )
+    unpriced = {"estimate": {"per_decision": {**estimate, "dollars": None}}}
+    lines = dict(compare(unpriced, 10, replayed).lines())
+    assert lines["Dollars"] == "unknown estimated; replayed from the cache, free"
 
 
 def test_baselines_and_the_embedded_model_keep_no_estimate(tmp_path):

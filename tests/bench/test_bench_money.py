@@ -43,8 +43,25 @@ def test_an_unknown_price_is_no_zero_in_the_results_and_a_sentence_in_the_table(
     assert document["spent"]["cells_of_unknown_price"] == 2
     assert document["budget"]["spent_dollars"] is None
     assert document["budget"]["spent_tokens"] == 6 * 940
-    said = "Spent on all cells: 6 calls, what the calls of 2 cells cost is not known."
+    said = (
+        "Spent on all cells: 6 calls, 5,400 tokens in, 240 tokens out, what the calls of 2 cells "
+        "cost is not known."
+    )
     assert said in shown(tmp_path, cells, capsys)
+
+
+def test_an_answer_whose_tokens_cannot_be_counted_is_not_called_free(tmp_path, monkeypatch, capsys):
+    with Server(Answer(text="ACTION: NOOP", tokens=(100, 900, 40))) as server:
+        serve_as(monkeypatch, openai=server)
+        monkeypatch.setenv("OPENAI_API_KEY", "planted")
+        cells, error = play_bench(settings(tmp_path, ("gpt-4o",), budget=5), lambda line: None)
+    assert error is None
+    (row,) = json.loads((tmp_path / "results.json").read_text())["cells"]
+    assert row["dollars"] == 0 < row["uncertain_dollars"]
+    said = f"unknown, at most ${row['uncertain_dollars']:.4f}"
+    table, _, below = shown(tmp_path, cells, capsys).partition("Spent on all cells: 3 calls")
+    assert said in table
+    assert said in below
 
 
 def test_a_bench_that_is_stopped_says_what_may_be_billed(tmp_path, capsys):

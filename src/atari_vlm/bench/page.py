@@ -13,10 +13,10 @@ from atari_vlm.atari.games import GAMES
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall, read_results
 from atari_vlm.bench.variants import names_of, settings_line, variants
+from atari_vlm.costs.bill import dollars_text
 from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.files.paths import check_own
 from atari_vlm.files.writing import write_whole
-from atari_vlm.models.hosted.budget import format_dollars
 from atari_vlm.report.run_page import write_replay
 from atari_vlm.runs.run import Run
 from atari_vlm.stats import why_none
@@ -141,13 +141,13 @@ def _figures(cells: Sequence[Cell]) -> Iterator[str]:
 
 def _numbers(cell: Cell) -> dict[str, str]:
     """Heading -> what stands below it."""
-    mean, dollars = cell.mean, cell.usage.dollars
+    mean = cell.mean
     return {
         "mean": f'<span class="bad">{cell.status}</span>' if mean is None else mean.value_text(),
         "95% interval": "" if mean is None else mean.text(),
         "episodes": str(len(cell.scores) or ""),
         "human-normalised": "" if cell.normalised is None else f"{cell.normalised:.2f}",
-        "dollars": "unknown" if dollars is None else format_dollars(dollars) if dollars else "",
+        "dollars": dollars_text(cell.usage),
     }
 
 

@@ -16,9 +16,10 @@ from typing import Any
 from atari_vlm.bench.cells import Cell, read_cell
 from atari_vlm.bench.jobs import Job, best_constant, trainer_of
 from atari_vlm.bench.settings import BEST_CONSTANT, BenchSettings, name_of
+from atari_vlm.costs.bill import dollars_text, format_dollars
 from atari_vlm.errors import AtariVLMError, ModelUnusable, RunInvalid, StoreError
 from atari_vlm.files.paths import check_own
-from atari_vlm.models.hosted.budget import SharedBudget, format_dollars
+from atari_vlm.models.hosted.budget import SharedBudget
 from atari_vlm.policies.registry import WRAPPERS, Wrap, added_wrappers
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.worker_processes import TRIES, Ended, Tell, Workers, picklable
@@ -173,8 +174,10 @@ def _stopped(settings: BenchSettings, job: Job, error: Exception) -> Cell:
 
 
 def _cost(cell: Cell) -> str:
-    dollars = cell.usage.dollars
-    return f", {format_dollars(dollars)}" if dollars else ""
+    dollars = dollars_text(cell.usage)
+    if not dollars or dollars == "unknown":
+        return ""
+    return f", {'cost ' * dollars.startswith('unknown')}{dollars}"
 
 
 class _Progress:

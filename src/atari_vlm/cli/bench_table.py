@@ -14,8 +14,7 @@ from atari_vlm.bench.results import RESULTS, TABLE, overall
 from atari_vlm.bench.variants import names_of, settings_line, variants
 from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.tables import LEAST_FOLDED, Listing
-from atari_vlm.costs.bill import unanswered_note
-from atari_vlm.models.hosted.budget import format_dollars
+from atari_vlm.costs.bill import dollars_text, unanswered_note
 from atari_vlm.stats import why_none
 from atari_vlm.types import Usage
 
@@ -72,14 +71,9 @@ def _figures(cells: Sequence[Cell]) -> Columns:
         "95% interval": [cell.mean.text() if cell.mean else "" for cell in cells],
         "episodes": [str(len(cell.scores) or "") for cell in cells],
         "human-norm.": ["" if c.normalised is None else f"{c.normalised:.2f}" for c in cells],
-        "dollars": [_dollars(cell) for cell in cells],
+        "dollars": [dollars_text(cell.usage) for cell in cells],
     }
     return {heading: texts for heading, texts in every.items() if any(texts)}
-
-
-def _dollars(cell: Cell) -> str:
-    dollars = cell.usage.dollars
-    return "unknown" if dollars is None else format_dollars(dollars) if dollars else ""
 
 
 def _label(cell: Cell, chosen: dict[str, str]) -> str:
@@ -119,16 +113,21 @@ def _summary(cells: Sequence[Cell]) -> Iterator[str]:
     if why := why_none(zip(names_of(cells), (cell.mean for cell in cells), strict=True)):
         yield why
     yield from (each.line(name) for name, each in overall(cells).items() if each.games > 1)
-    calls = sum(cell.usage.calls for cell in cells)
-    known = [cell.usage.dollars for cell in cells if cell.usage.dollars is not None]
+    spent = sum((cell.usage for cell in cells), Usage())
+    known = [cell.usage for cell in cells if dollars_text(cell.usage) != "unknown"]
     unknown = len(cells) - len(known)
-    if sum(known) or unknown:
-        parts = [f"{calls:,} call{'s' * (calls != 1)}"]
-        if sum(known) or not unknown:
-            parts.append(format_dollars(sum(known)))
+    dollars = dollars_text(sum(known, Usage()))
+    if dollars or unknown:
+        parts = [
+            f"{spent.calls:,} call{'s' * (spent.calls != 1)}",
+            f"{spent.input_tokens:,} tokens in",
+            f"{spent.output_tokens:,} tokens out",
+        ]
+        if dollars:
+            parts.append(f"{'dollars ' * dollars.startswith('unknown')}{dollars}")
         if unknown:
-            what = "what the calls" if not sum(known) else "beside that, what those"
+            what = "beside that, what those" if dollars else "what the calls"
             parts.append(f"{what} of {unknown} cell{'s' * (unknown > 1)} cost is not known")
         yield f"Spent on all cells: {', '.join(parts)}."
-    if note := unanswered_note(sum((cell.usage for cell in cells), Usage())):
+    if note := unanswered_note(spent):
         yield f"Of all cells, {note}."

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
-from atari_vlm.costs.bill import compare, unanswered_note
+from atari_vlm.costs.bill import FREE, compare, dollars_text, format_dollars, unanswered_note
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.run import Run
@@ -115,12 +115,13 @@ def _untaught(summary: Summary) -> str:
 def usage_line(usage: Usage) -> str:
     """Calls, tokens and dollars in one line."""
     reasoning = f" ({usage.reasoning_tokens} of them reasoning)" if usage.reasoning_tokens else ""
+    dollars = dollars_text(usage) or format_dollars(0.0)
     parts = [
         f"Calls: {usage.calls}",
         f"tokens {usage.input_tokens} in ({usage.cached_tokens} cached), "
         f"{usage.output_tokens} out{reasoning}",
-        "price unknown" if usage.dollars is None else f"${usage.dollars:.4f}",
+        f"price {dollars}" if dollars == "unknown" else dollars,
     ]
     if usage.replayed:
-        parts.append(f"{usage.replayed} replayed from the cache, free")
+        parts.append(f"{usage.replayed} {FREE}")
     return "; ".join(filter(None, [*parts, unanswered_note(usage)]))

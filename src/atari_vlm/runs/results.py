@@ -8,6 +8,7 @@ from typing import Any
 
 from atari_vlm import stats
 from atari_vlm.atari.games import Game, get_game
+from atari_vlm.costs.bill import dollars_text, format_dollars
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.totals import LEARNING
@@ -51,8 +52,8 @@ class Summary:
 
     @property
     def _dollars(self) -> str:
-        dollars = self.usage.dollars
-        return "price unknown" if dollars is None else f"${dollars:.4f}"
+        dollars = dollars_text(self.usage) or format_dollars(0.0)
+        return f"price {dollars}" if dollars == "unknown" else dollars
 
     @property
     def scores(self) -> tuple[float, ...]:

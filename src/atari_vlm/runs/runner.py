@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import (
     AtariVLMError,
     BudgetExceeded,
@@ -14,7 +15,7 @@ from atari_vlm.errors import (
     RunInvalid,
     StoreError,
 )
-from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps, format_dollars
+from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.policies.outages import PATIENCE, Answered
 from atari_vlm.policies.recorded import Recorded

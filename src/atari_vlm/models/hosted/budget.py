@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
+from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, Lost, setting
 from atari_vlm.models.hosted.tally import Tally
 from atari_vlm.types import Charge
@@ -72,11 +73,6 @@ def _dollars(charge: Charge) -> float:
 
 def _tokens(charge: Charge) -> float:
     return charge.tokens
-
-
-def format_dollars(value: float) -> str:
-    """An amount of US dollars; small ones with more digits."""
-    return f"${value:.4f}" if value < 1 else f"${value:,.2f}"
 
 
 def _format_tokens(value: float) -> str:

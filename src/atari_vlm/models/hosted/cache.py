@@ -230,5 +230,6 @@ def _replayed(reply: Reply) -> Reply:
         uncertain=0,
         uncertain_tokens=0,
         uncertain_dollars=0.0,
+        uncounted=0,  # nothing is charged at the most it could be
     )
     return replace(reply, usage=usage)
