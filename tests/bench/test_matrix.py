@@ -16,7 +16,7 @@ from rich.console import Console
 from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.jobs import best_constant
 from atari_vlm.bench.matrix import bench
-from atari_vlm.bench.page import render
+from atari_vlm.bench.page import render, write_bench_page
 from atari_vlm.bench.settings import BenchSettings
 from atari_vlm.cli.bench_table import bench_table, print_bench
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
@@ -95,6 +95,13 @@ def test_a_bench_continues_and_a_finished_one_plays_nothing(tmp_path):
     assert len(run.episodes()) == 2
     run.close()
     assert bench(more, lambda line: None) == first
+    (asked,) = bench(small, lambda line: None)
+    assert len(asked.scores) == 1
+    assert '<td class="number" data-label="episodes">2' in (
+        write_bench_page(tmp_path).read_text("utf-8")
+    )
+    (row, _) = json.loads((tmp_path / "results.json").read_text("utf-8"))["cells"]
+    assert (row["episodes"], len(row["scores"])) == (2, 2)  # as the page that links to it
 
 
 def test_a_killed_bench_leaves_no_worker_behind_and_continues(tmp_path):

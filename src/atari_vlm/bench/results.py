@@ -84,18 +84,26 @@ def read_results(out: Path, now: Sequence[Cell] = ()) -> list[Cell]:
     Args:
         out: the folder.
         now: cells that were just asked for, which come first, in their order; empty ones among them
-            have no run to be read from.
+            have no run to be read from, and stopped ones may know more than their run does.
 
     Returns:
-        Cells by game; those of a game in the order of `now`, then of results.json.
+        Cells by game, with every episode that their runs hold, asked for or not; those of a game in
+        the order of `now`, then of results.json.
     """
-    known = {_place(cell): cell for cell in now}
+    known = {_place(cell): _stored(out, cell) for cell in now}
     found = {_place(cell): cell for cell in _cells_of(out, _rows(out))}
     for cell in read_cells(out):
         found.setdefault(_place(cell), cell)
     games = list(dict.fromkeys(cell.game for cell in (*known.values(), *found.values())))
     cells = [*known.values(), *(cell for place, cell in found.items() if place not in known)]
     return sorted(cells, key=lambda cell: games.index(cell.game))
+
+
+def _stored(out: Path, cell: Cell) -> Cell:
+    """A played cell as its run is stored, which may hold more episodes than were asked for."""
+    if cell.status != "played" or not Run.exists(out / cell.folder):
+        return cell
+    return replace(read_cell(out, cell.folder), player=cell.player)
 
 
 def _place(cell: Cell) -> tuple[str, str]:
