@@ -108,7 +108,6 @@ BAD = [
 
 
 FAILURES = (
-    "cannot be played",
     "OPENAI_API_KEY",
     "--base-url",
     "No server answers at",

@@ -18,7 +18,7 @@ from rich.console import Console
 from atari_vlm.cli.flags import flag_of
 from atari_vlm.cli.outputs import OutputGone, checked_outputs, say
 from atari_vlm.cli.stopping import leave
-from atari_vlm.errors import AtariVLMError, InvalidSetting, RunInvalid, UnknownName
+from atari_vlm.errors import AtariVLMError, InvalidSetting, RunInvalid, UnknownName, UnsafeGame
 from atari_vlm.runs.waiting import exit_code, stoppable
 
 console = Console()
@@ -62,7 +62,7 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
             command()
     except AtariVLMError as error:
         say(f"Error: {printable(error.worded(partial(flag_of, own=flags)))}")
-        sys.exit(2 if isinstance(error, InvalidSetting | UnknownName) else 1)
+        sys.exit(2 if isinstance(error, InvalidSetting | UnknownName | UnsafeGame) else 1)
     except KeyboardInterrupt as stop:
         leave(exit_code(stop))
     except OutputGone as gone:
