@@ -157,7 +157,7 @@ def test_digits_follow_from_the_width_of_the_interval(value, low, high, text):
 def test_the_largest_scores_have_finite_intervals_and_larger_ones_are_refused():
     made = stats.mean_interval([stats.MOST, -stats.MOST] * 5)
     assert all(map(math.isfinite, (made.value, made.low, made.high)))
-    for scores in ([1e308, -1e308] * 5, [1e16] * 10):
+    for scores in ([1e308, -1e308] * 5, [1e16] * 10, [10**400]):
         with pytest.raises(ValueError, match=r"at most 1e\+15 above or below 0"):
             stats.mean_interval(scores)
 

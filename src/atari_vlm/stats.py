@@ -217,12 +217,18 @@ def iqm_interval(*games: Sequence[float]) -> Interval:
     return Interval(value, float(low), float(high), equal=_equal(strata))
 
 
+_TOO_FAR = f"A score is a finite number, at most {MOST:g} above or below 0."
+
+
 def _checked(games: Sequence[Sequence[float]]) -> list[Scores]:
-    strata = [np.asarray(scores, dtype=np.float64) for scores in games]
+    try:
+        strata = [np.asarray(scores, dtype=np.float64) for scores in games]
+    except OverflowError:
+        raise ValueError(_TOO_FAR) from None
     if not strata or not all(scores.size for scores in strata):
         raise ValueError("An interval needs at least one score.")
     if not all((np.abs(scores) <= MOST).all() for scores in strata):
-        raise ValueError(f"A score is a finite number, at most {MOST:g} above or below 0.")
+        raise ValueError(_TOO_FAR)
     return strata
 
 
