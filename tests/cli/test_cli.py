@@ -82,7 +82,7 @@ BAD = [
     (("--model", "random", "--sticky", 2), "--sticky must be within 0 and 1"),
     (("--model", "random", "--no-plans"), "cannot follow --no-plans"),
     (("--model", "embedded", "--decisions-per-call", 4), "cannot follow --decisions-per-call"),
-    (("--model", "random", "--image-size", "0x0"), "(0, 0)"),
+    (("--model", "random", "--image-size", "0x0"), "like 224x224, each number 1 to 4096"),
     (("--model", "random", "--image-size", "big"), "looks like 224x224"),
     (("--model", "random", "--image-size", "\xb2x\xb2"), "looks like 224x224"),
     (("--model", "x" * 5000), "... (5,0"),
@@ -267,6 +267,13 @@ def test_a_gif_shows_part_of_an_episode(tmp_path):
     empty = command("report", "r", "--gif", "film.gif", "--start", 99, cwd=tmp_path)
     assert empty.returncode == 2
     assert "has 30 decisions; none from 99 on" in empty.stderr
+    other = command("report", "r", "--gif", "film.mp4", cwd=tmp_path)
+    assert (other.returncode, "call it film.gif" in other.stderr) == (2, True)
+    file = command("report", "r/run.sqlite", cwd=tmp_path)
+    assert (file.returncode, "is a file; name the folder of a run, such as r." in file.stderr) == (
+        2,
+        True,
+    )
     missing = command("report", "r", "--gif", "film.gif", "--episode", 5, cwd=tmp_path)
     assert missing.returncode == 1
     assert "has no episode 5" in missing.stderr

@@ -9,7 +9,7 @@ import typer
 
 from atari_vlm.cli.console import console, print_line, write_replay_page
 from atari_vlm.cli.places import check_places
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, setting
 
 
 def report(
@@ -32,6 +32,10 @@ def report(
     from atari_vlm.bench.results import RESULTS
 
     check_places({"out": out, "gif": gif}, files=("out", "gif"))
+    if run.is_file():
+        raise InvalidSetting(f"{run} is a file; name the folder of a run, such as {run.parent}.")
+    if gif is not None and gif.suffix.lower() not in ("", ".gif"):
+        raise InvalidSetting(f"{setting('gif')} writes an animated GIF: call it {gif.stem}.gif.")
     if is_bench(run):
         if gif is not None or out is not None:
             raise InvalidSetting(f"{run} holds a bench; name the run of one of its cells.")

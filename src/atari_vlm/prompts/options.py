@@ -21,7 +21,12 @@ def read_size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not all(number.isdecimal() and len(number) < 9 for number in (width, height)):
         raise InvalidSetting(f"An image size looks like 224x224, not {text!r}.")
-    return int(width), int(height)
+    size = (int(width), int(height))
+    if not all(1 <= number <= 4096 for number in size):
+        raise InvalidSetting(
+            f"An image size looks like 224x224, each number 1 to 4096, not {text!r}."
+        )
+    return size
 
 
 @dataclass(frozen=True, kw_only=True)
