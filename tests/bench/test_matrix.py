@@ -18,6 +18,7 @@ from atari_vlm.bench.jobs import best_constant
 from atari_vlm.bench.matrix import bench
 from atari_vlm.bench.page import render, write_bench_page
 from atari_vlm.bench.settings import BenchSettings
+from atari_vlm.bench.variants import settings_line
 from atari_vlm.cli.bench_table import bench_table, print_bench
 from atari_vlm.errors import AtariVLMError, BudgetExceeded, InvalidSetting, UnknownName
 from atari_vlm.policies.baselines import RandomPolicy
@@ -209,3 +210,12 @@ def test_a_folder_may_be_text_and_one_name_is_no_list_of_names(tmp_path):
 def test_two_columns_of_one_name_are_refused():
     with pytest.raises(InvalidSetting, match="Two players are called 'random'"):
         BenchSettings(games=("pong",), players=("random", RandomPolicy()))
+
+
+def test_a_setting_of_models_is_not_said_of_baselines():
+    asked = {"seed": 0, "prompt": "basic", "frames_in_prompt": 2}
+    players = {"gpt-4o": asked, "random": {**asked, "prompt": "none"}}
+    cells = [Cell(game="pong", player=name, settings=its) for name, its in players.items()]
+    of_models = "Of every model that follows them: prompt basic, frames 2."
+    assert settings_line(cells) == f"Settings of every cell: seed 0. {of_models}"
+    assert settings_line(cells[:1]) == "Settings of every cell: seed 0, prompt basic, frames 2."

@@ -142,13 +142,16 @@ def text_of(value: Any) -> str:
 
 
 def settings_line(cells: Sequence[Cell]) -> str:
-    """What all cells have in common, in a sentence or two."""
+    """What all cells have in common; settings that baselines lack have a sentence of their own."""
     same = common(cells)
-    parts = [
-        label_of(name) if value is True else f"{label_of(name)} {text_of(value)}"
-        for name, value in same.items()
-        if worth_saying(name, value)
-    ]
+    every: list[str] = []
+    some: list[str] = []
+    for name, value in same.items():
+        if worth_saying(name, value):
+            whole = all(applies(name, cell) for cell in cells if cell.settings)
+            text = label_of(name) if value is True else f"{label_of(name)} {text_of(value)}"
+            (every if whole else some).append(text)
+    of_some = f" Of every model that follows them: {', '.join(some)}." if some else ""
     limit = same.get("max_decisions")
     cut = f" Cut short after {limit} decisions: not scores of whole games." if limit else ""
-    return f"Settings of every cell: {', '.join(parts)}.{cut}"
+    return f"Settings of every cell: {', '.join(every)}.{of_some}{cut}"
