@@ -86,13 +86,17 @@ def test_a_bench_that_is_stopped_says_what_may_be_billed(tmp_path, capsys):
     assert (spent["uncertain_requests"], spent["uncertain_dollars"]) == (1, None)
 
 
-def test_a_cap_on_tokens_says_what_a_request_counts_for(tmp_path):
+def test_a_cap_on_tokens_says_what_a_request_counts_for(tmp_path, capsys):
     with Server(NOOP) as server:
         asked = settings(tmp_path, ("m",), base_url=server.base_url, budget_tokens=100)
-        _, error = play_bench(asked, lambda line: None)
+        cells, error = play_bench(asked, lambda line: None)
     assert isinstance(error, BudgetExceeded)
     assert "has spent 0 tokens of 100 tokens, and the next request may cost" in str(error)
     assert "(its words and pictures, and the longest answer it may get: max_tokens;" in str(error)
+    assert cells[0].problem == str(error)
+    screen = " ".join(shown(tmp_path, cells, capsys).split())
+    assert "the longest answer it may get: --max-tokens;" in screen
+    assert "max_tokens" not in screen
     assert server.count == 0
 
 

@@ -60,6 +60,9 @@ class Cell:
     score. "cannot play": the player knows other games. "unreadable": the run is damaged."""
     problem: str = ""
     """Why it is not "played"."""
+    marked: str = field(default="", compare=False, repr=False)
+    """The same with its settings marked (see `errors.setting`), to be shown with flags; empty if
+    it was read from a record."""
     folder: str = ""
     """Its run, relative to the folder of the bench; empty if it cannot play."""
     settings: dict[str, Any] = field(default_factory=dict)

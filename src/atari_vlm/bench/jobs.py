@@ -90,6 +90,7 @@ def check_jobs(settings: BenchSettings) -> tuple[list[Job], list[Cell]]:
                         player=name_of(player),
                         status="cannot play",
                         problem=str(error),
+                        marked=error.message,
                     )
                 )
                 continue

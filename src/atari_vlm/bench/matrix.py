@@ -20,7 +20,7 @@ from atari_vlm.bench.playing import Played, Report, play_jobs
 from atari_vlm.bench.results import Unwritten, read_results, write_results
 from atari_vlm.bench.settings import BASELINES, BenchSettings, Player, name_of
 from atari_vlm.costs.bill import unanswered_note
-from atari_vlm.errors import StoreError
+from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.files.writing import lock
 from atari_vlm.models.hosted.budget import SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
@@ -51,7 +51,7 @@ def bench(settings: BenchSettings, report: Report = print) -> list[Cell]:
         Exception: afterwards: the first error that stopped a cell, e.g. a budget, or one of a
             player's own code; the others were played, and the files are written.
     """
-    cells, error = play_bench(settings, report)
+    cells, error = play_bench(settings, lambda line: report(str(AtariVLMError(line))))
     if error is not None:
         raise error
     return cells
@@ -59,6 +59,8 @@ def bench(settings: BenchSettings, report: Report = print) -> list[Cell]:
 
 def play_bench(settings: BenchSettings, report: Report) -> tuple[list[Cell], Exception | None]:
     """Like `bench`, but an error that stopped a cell is returned beside the cells.
+
+    Lines that are reported have settings marked (see `errors.setting`).
 
     Raises:
         AtariVLMError: before anything is played: a name, a setting or a key is wrong.
@@ -74,7 +76,7 @@ def play_bench(settings: BenchSettings, report: Report) -> tuple[list[Cell], Exc
         for spent in _spent_earlier(settings.out, capped=bool(caps)):
             shared.add(spent)
         for cell in empty:
-            report(f"{cell.game}, {cell.player}: cannot play. {cell.problem}")
+            report(f"{cell.game}, {cell.player}: cannot play. {cell.marked}")
         if estimates := [job.estimate for job in jobs if job.estimate]:
             report(f"Estimate: {total_line(estimates)}")
         played: list[Played] = []

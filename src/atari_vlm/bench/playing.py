@@ -105,7 +105,7 @@ class _Accounts:
 
 
 def _not_played(settings: BenchSettings, job: Job, error: ModelUnusable, report: Report) -> Played:
-    report(f"{job.name}: not played. {error}")
+    report(f"{job.name}: not played. {error.message}")
     return _stopped(settings, job, error), error
 
 
@@ -150,7 +150,7 @@ def play_job(
         pass  # its record says so
     except Exception as error:
         cell = _stopped(settings, job, error)
-        report(f"{job.name}: stopped. {cell.problem}")
+        report(f"{job.name}: stopped. {cell.marked}")
         return cell, error
     cell = replace(
         read_cell(settings.out, job.folder, settings.episodes), player=name_of(job.player)
@@ -164,13 +164,15 @@ def play_job(
 
 def _stopped(settings: BenchSettings, job: Job, error: Exception) -> Cell:
     """The cell of a job that an error stopped, with the episodes that were finished."""
-    ours = isinstance(error, AtariVLMError)
-    problem = str(error) if ours else f"{type(error).__name__}: {error}"
+    problem = marked = f"{type(error).__name__}: {error}"
+    if isinstance(error, AtariVLMError):
+        problem, marked = str(error), error.message
     cell = Cell(game=job.game, player=name_of(job.player))
     with suppress(StoreError):  # then there is nothing to read
         if Run.exists(settings.out / job.folder):
             cell = read_cell(settings.out, job.folder, settings.episodes)
-    return replace(cell, player=name_of(job.player), status="stopped", problem=problem)
+    player = name_of(job.player)
+    return replace(cell, player=player, status="stopped", problem=problem, marked=marked)
 
 
 def _cost(cell: Cell) -> str:

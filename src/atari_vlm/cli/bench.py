@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from atari_vlm.cli.console import comma_separated, console, print_line
-from atari_vlm.cli.flags import with_options
+from atari_vlm.cli.flags import with_flags, with_options
 from atari_vlm.cli.places import check_places
 from atari_vlm.errors import RunInvalid, setting
 
@@ -66,7 +66,7 @@ def bench(
         api_key=api_key,  # refused, with what to do instead
         **options,
     )
-    cells, error = play_bench(settings, lambda line: print_line(console, line))
+    cells, error = play_bench(settings, lambda line: print_line(console, with_flags(line)))
     print_bench(console, read_results(out, cells), out, written=not isinstance(error, Unwritten))
     if error is not None:
         raise error

@@ -13,6 +13,7 @@ from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import RESULTS, TABLE, overall
 from atari_vlm.bench.variants import names_of, settings_line, variants
 from atari_vlm.cli.console import print_line, printable
+from atari_vlm.cli.flags import with_flags
 from atari_vlm.cli.tables import LEAST_FOLDED, Listing
 from atari_vlm.costs.bill import dollars_text, unanswered_note
 from atari_vlm.stats import why_none
@@ -35,8 +36,8 @@ def print_bench(
     """
     console.print(bench_table(console, cells))
     for name, cell in zip(names_of(cells), cells, strict=True):
-        if cell.problem:
-            console.print(Text(printable(f"{name}: {cell.status}. {cell.problem}")))
+        if problem := with_flags(cell.marked) or cell.problem:
+            console.print(Text(printable(f"{name}: {cell.status}. {problem}")))
     for line in (settings_line(cells), *_summary(cells)):
         console.print(Text(printable(line)))
     if written:
