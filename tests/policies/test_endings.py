@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from atari_vlm.cli.flags import with_flags
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.policies.vlm import VLMPolicy
@@ -64,6 +65,10 @@ def test_tokens_used_up_by_thinking_are_named_and_not_paid_for_twice(wire):
     assert decision.reason == (
         "The answer was cut off at 512 tokens, before its first word: raise max_tokens, or lower "
         "effort."
+    )
+    assert with_flags(f"The last reason: {decision.reason} Or lower effort.") == (
+        "The last reason: The answer was cut off at 512 tokens, before its first word: raise "
+        "--max-tokens, or lower --effort. Or lower effort."
     )
     assert decision.usage.output_tokens == 512
 

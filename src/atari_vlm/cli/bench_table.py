@@ -36,7 +36,7 @@ def print_bench(
     """
     console.print(bench_table(console, cells))
     for name, cell in zip(names_of(cells), cells, strict=True):
-        if problem := with_flags(cell.marked) or cell.problem:
+        if problem := with_flags(cell.marked or cell.problem):
             console.print(Text(printable(f"{name}: {cell.status}. {problem}")))
     for line in (settings_line(cells), *_summary(cells)):
         console.print(Text(printable(line)))

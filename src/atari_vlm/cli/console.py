@@ -8,14 +8,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from atari_vlm.cli.flags import flag_of
+from atari_vlm.cli.flags import with_flags
 from atari_vlm.cli.outputs import OutputGone, checked_outputs, say
 from atari_vlm.cli.stopping import leave
 from atari_vlm.errors import AtariVLMError, InvalidSetting, RunInvalid, UnknownName, UnsafeGame
@@ -61,7 +60,7 @@ def run_app(command: typer.Typer, flags: Mapping[str, str] | None = None) -> Non
         with checked_outputs(), stoppable():
             command()
     except AtariVLMError as error:
-        say(f"Error: {printable(error.worded(partial(flag_of, own=flags)))}")
+        say(f"Error: {printable(with_flags(error.message, flags))}")
         sys.exit(2 if isinstance(error, InvalidSetting | UnknownName | UnsafeGame) else 1)
     except KeyboardInterrupt as stop:
         leave(exit_code(stop))

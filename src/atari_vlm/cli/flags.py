@@ -64,9 +64,16 @@ def flag_of(name: str, value: str = "", own: Mapping[str, str] | None = None) ->
     return f"{on} {value}" if value and value != "True" else on
 
 
-def with_flags(message: str) -> str:
-    """A message with the settings that `errors.setting` marked as flags."""
-    return AtariVLMError(message).worded(flag_of)
+def with_flags(message: str, own: Mapping[str, str] | None = None) -> str:
+    """A message with flags for the settings that `errors.setting` marked, or a reason names.
+
+    Args:
+        message: of an error, or a text with the reason of a decision.
+        own: the command's own flags, by setting, if they differ from the usual ones.
+    """
+    from atari_vlm.replies.endings import marked
+
+    return AtariVLMError(marked(message)).worded(functools.partial(flag_of, own=own))
 
 
 def _default_flag(name: str) -> str:

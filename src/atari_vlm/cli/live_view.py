@@ -18,6 +18,7 @@ from rich.text import Text
 
 from atari_vlm.atari import images
 from atari_vlm.cli.console import print_line, printable
+from atari_vlm.cli.flags import with_flags
 from atari_vlm.runs.progress import Tally
 from atari_vlm.types import Frame, Step
 
@@ -111,7 +112,7 @@ class LiveView:
         if self.screen and rows >= LEAST_ROWS and step.observation.frames:
             parts.insert(0, half_blocks(step.observation.frames[-1], 3 * rows + 2, rows))
             room -= rows
-        answer = printable(decision.reply or decision.reason)
+        answer = printable(decision.reply or with_flags(decision.reason))
         if answer and room > 0:
             parts.append(self._fitted(answer, width, min(_ANSWER, room)))
         return Panel(

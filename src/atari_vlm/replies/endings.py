@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from atari_vlm.errors import AtariVLMError, setting
@@ -49,9 +50,27 @@ def _cut_off(reply: Reply, said: bool) -> str:
     thought = bool(reply.thinking.strip()) or reply.usage.reasoning_tokens > 0 or not said
     lower = f", or lower {setting('effort')}" if thought else ""
     spent = "" if said else ", before its first word"
-    # Reasons are stored with the run, so settings have their names in Python.
+    # Reasons are stored with the run, so settings have their names in Python; see `marked`.
     return str(
         AtariVLMError(
             f"The answer was cut off {where}{spent}: raise {setting('max_tokens')}{lower}."
         )
     )
+
+
+def marked(text: str) -> str:
+    """A text with the settings that a stored reason names marked, to show them as flags.
+
+    >>> str(AtariVLMError(marked("It was cut off at 9 tokens: raise max_tokens, or lower effort.")))
+    'It was cut off at 9 tokens: raise max_tokens, or lower effort.'
+    """
+    return _ADVICE.sub(
+        lambda found: (
+            f"{found[1]}{setting('max_tokens')}"
+            + (f", or lower {setting('effort')}" if found[2] else "")
+        ),
+        text,
+    )
+
+
+_ADVICE = re.compile(r"(\bcut off at [^:.\x1e]{1,60}: raise )max_tokens\b(, or lower effort\b)?")
