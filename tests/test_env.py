@@ -393,4 +393,6 @@ def test_a_setting_is_given_by_one_of_its_names():
     with pytest.raises(InvalidSetting, match="frameskip is ALE's name of frame_skip"):
         AtariVLMEnvironment("pong", frame_skip=2, frameskip=4)
     assert AtariVLMEnvironment("pong", frameskip=2).frame_skip == 2
-    assert AtariVLMEnvironment("pong", frame_stack=np.int64(2)).observation_space.shape[0] == 2
+    of_numpy = AtariVLMEnvironment("pong", frame_stack=np.int64(2))
+    assert of_numpy.observation_space.shape[0] == 2
+    assert np.array_equal(of_numpy.reset(seed=np.int64(3))[0], of_numpy.reset(seed=3)[0])

@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from atari_vlm import Decision, Reply, Run, play
+from atari_vlm import Decision, Reply, Run, VLMTrainer, play
 from atari_vlm.errors import IllegalAction, InvalidSetting, ModelUnusable
 from atari_vlm.types import Usage
 
@@ -71,6 +71,15 @@ def test_a_reply_that_cannot_be_is_one_sentence_and_lowers_no_bill(tmp_path, rep
         started(Model(reply), tmp_path / "r")
     with closing(Run.read(tmp_path / "r")) as run:
         assert run.usage() == Usage()
+
+
+def test_settings_of_numpy_are_recorded_as_numbers(tmp_path):
+    asked = {"seed": np.int64(3), "max_decisions": np.int32(2), "run_folder": tmp_path}
+    trainer = VLMTrainer("pong", "random", **asked)
+    assert len(trainer.run_episode(np.int64(9)).steps) == 2
+    again = VLMTrainer("pong", "random", seed=3, max_decisions=2).with_seed(np.int64(3))
+    assert trainer.settings == again.settings
+    assert [type(each.seed) for each in (trainer, again)] == [int, int]
 
 
 def test_numbers_of_numpy_are_counted_as_others(tmp_path):

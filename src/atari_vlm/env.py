@@ -275,7 +275,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             InvalidSetting: there is no such option.
         """
         power_cycle = ale_names.power_cycle(options, seed is not None)
-        super().reset(seed=seed, options=options)
+        super().reset(seed=ale_names.plain_seed(seed), options=options)
         episode_seed = int(self.np_random.integers(2**63))
         self.begin(seed=episode_seed, episode=self._episode + 1, power_cycle=power_cycle)
         return self._array(), self._info()

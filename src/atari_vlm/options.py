@@ -177,13 +177,17 @@ def check_types(group: object) -> None:
     """Raise InvalidSetting for a value of another type than its field declares.
 
     Only fields of numbers, text, paths, True, False and None are checked. Text and paths must hold
-    something that a file can hold. The value is not shown: it may be a key.
+    something that a file can hold. Whole numbers of NumPy become Python's. The value is not shown:
+    it may be a key.
     """
     for each in fields(group):  # type: ignore[arg-type]
         names = str(each.type).split(" | ")
         if _KEY not in each.metadata or not _WORDS.keys() >= {*names}:
             continue
         value = getattr(group, each.name)
+        if isinstance(value, Integral) and not isinstance(value, int):
+            value = int(value)  # of NumPy
+            object.__setattr__(group, each.name, value)
         types = tuple(kind for name in names for kind in _WORDS[name][0])
         stray = isinstance(value, bool) and "bool" not in names
         if stray or not isinstance(value, types):

@@ -137,7 +137,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         """The same trainer, player included, with another seed."""
         check_number("seed", seed, 0, MOST_SEEDS)
         other = copy.copy(self)
-        object.__setattr__(other, "seed", seed)
+        object.__setattr__(other, "seed", int(seed))
         return other
 
     # -- the three verbs ------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         if seed is None:
             (seed,) = self._seeds(0, 1)
         check_number("seed", seed, 0, 2**62)
-        summary = self._play_taught("episode", [seed])
+        summary = self._play_taught("episode", [int(seed)])
         with closing(Run.read(summary.folder)) as run:
             return full_trajectory(run, 0)
 

@@ -328,10 +328,8 @@ def test_an_invalid_run_says_so_quotes_the_reply_and_opens_where_it_began(browse
         assert "20 times in a row" in browser.text("banner")
         assert browser.text("banner").count(SORRY) == 1
         if width <= 820:  # where the page scrolls, the whole reason is shown
-            assert browser.run(
-                "const p = document.querySelector('#banner p');"
-                "return p.scrollHeight <= p.clientHeight"
-            )
+            size = "const p = document.querySelector('#banner p'); return p."
+            assert browser.run(f"{size}scrollHeight") <= browser.run(f"{size}clientHeight")
         (quote,) = boxes(browser, "#banner-quote")
         assert banner[1] < quote[1] < quote[3] < banner[3]
         assert browser.text("result").startswith("no score invalid")

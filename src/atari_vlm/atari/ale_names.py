@@ -83,6 +83,11 @@ def renamed(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
     return out
 
 
+def plain_seed(seed: int | None) -> int | None:
+    """A seed as Gymnasium takes it, which knows no integers of NumPy."""
+    return int(seed) if isinstance(seed, np.integer) else seed
+
+
 def observation(emulator: Emulator, kind: ObsType, *, pooled: Pooling | bool) -> Pixels:
     """ALE's observation of a kind; see `ObsType`."""
     if kind == "ram":
