@@ -48,8 +48,8 @@ class Answered:
             ModelUnusable: neither it nor those before had an answer.
         """
         decision = await self.policy.decide(observation, history, rng)
-        if not is_unanswered(decision):
-            return decision
+        if not (isinstance(decision, Decision) and is_unanswered(decision)):
+            return decision  # the loop refuses what is no Decision
         before = 0
         while before < len(history) and is_unanswered(history[-1 - before].decision):
             before += 1
