@@ -290,6 +290,8 @@ def test_what_was_replayed_is_not_called_billed():
         ("Tokens out", "90 estimated; 90 replayed from the cache, free"),
         ("Dollars", "$0.1000 estimated; replayed from the cache, free"),
     ]
+    uncounted = dict(compare(settings, 10, Usage(calls=10, replayed=10)).lines())
+    assert uncounted["Tokens in"] == "3,000 estimated; replayed from the cache, free"
     paid = Usage(calls=2, input_tokens=400, output_tokens=18, dollars=0.02)
     partly = dict(compare(settings, 12, replayed + paid).lines())
     assert partly["Calls"] == "12 estimated, 2 billed; 10 replayed from the cache, free"

@@ -47,7 +47,7 @@ class Comparison:
 
     def _tokens(self, estimated: int, counted: int) -> str:
         if self._all_replayed:
-            return f"{estimated:,} estimated; {counted:,} {FREE}"
+            return f"{estimated:,} estimated; {f'{counted:,} ' if counted else ''}{FREE}"
         if not counted:
             return f"{estimated:,} estimated; the server did not count them"
         if self.usage.replayed:
