@@ -73,6 +73,23 @@ def test_a_reply_that_cannot_be_is_one_sentence_and_lowers_no_bill(tmp_path, rep
         assert run.usage() == Usage()
 
 
+class PlainPolicy(Policy):
+    def decide(self, observation, history, rng):
+        return Decision("NOOP", frames=1)
+
+
+class PlainModel(Model):
+    def answer(self, prompt, *, seed):
+        return self.reply
+
+
+@pytest.mark.parametrize("player", [PlainPolicy(None), PlainModel(up())])
+def test_a_plain_method_in_place_of_a_coroutine_is_named(tmp_path, player):
+    method = "decide" if isinstance(player, Policy) else "answer"
+    with pytest.raises(InvalidSetting, match=f"mine must define `async def {method}`, not"):
+        started(player, tmp_path)
+
+
 def test_settings_of_numpy_are_recorded_as_numbers(tmp_path):
     asked = {"seed": np.int64(3), "max_decisions": np.int32(2), "run_folder": tmp_path}
     trainer = VLMTrainer("pong", "random", **asked)

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -230,6 +230,8 @@ class Scorer(Protocol):
 
 # --- checking what a caller gave -----------------------------------------------------------------
 
+T = TypeVar("T")
+
 _PARTS: dict[str, tuple[type, str]] = {
     "policy": (Policy, "name and async decide(observation, history, rng)"),
     "model": (Model, "name, prompt_type, async answer(prompt, *, seed) and async close()"),
@@ -262,6 +264,22 @@ def check_parts(**parts: object) -> None:
         name = getattr(value, "name", None)
         if value is not None and kind in _PARTS and not (isinstance(name, str) and name):
             raise InvalidSetting(f"The name of the {kind} must be a text, not {name!r}.")
+
+
+def awaitable(returned: Awaitable[T], owner: Policy | Model | Learner, method: str) -> Awaitable[T]:
+    """What a method of the caller's own returned, refused if it cannot be awaited.
+
+    Args:
+        returned: by the method.
+        owner: whose method it is.
+        method: "decide", "answer" or "learn".
+
+    Raises:
+        InvalidSetting: it is a plain method.
+    """
+    if not hasattr(returned, "__await__"):
+        raise InvalidSetting(f"{owner.name} must define `async def {method}`, not `def {method}`.")
+    return returned
 
 
 # --- reading capabilities ------------------------------------------------------------------------

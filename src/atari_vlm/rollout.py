@@ -12,7 +12,7 @@ from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import RunInvalid
 from atari_vlm.policies.checking import checked
 from atari_vlm.policies.history import History
-from atari_vlm.protocols import Policy, privileges_of
+from atari_vlm.protocols import Policy, awaitable, privileges_of
 from atari_vlm.types import Decision, Limits, Observation, Step
 
 POLICY = 1
@@ -57,7 +57,8 @@ async def steps(
         observation = env.observe(privileges)
         rng = default_rng([seed, len(history), POLICY])
         start = time.perf_counter()
-        decision = checked(await policy.decide(observation, history, rng), policy, observation)
+        deciding = awaitable(policy.decide(observation, history, rng), policy, "decide")
+        decision = checked(await deciding, policy, observation)
         log.decided(observation, decision, time.perf_counter() - start)
         reward = env.advance(observation.legal.index(decision.action), decision.frames)
         terminated = env.emulator.terminated

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from atari_vlm.errors import AtariVLMError, ModelUnusable
 from atari_vlm.files.untrusted import json_of
-from atari_vlm.protocols import Model
+from atari_vlm.protocols import Model, awaitable
 from atari_vlm.replies.plan_parser import thoughts_of
 from atari_vlm.types import Prompt, Reply, Usage
 
@@ -56,7 +56,8 @@ class JournaledModel:
         reply = self.journal.recall(seed)
         if reply is None:
             try:
-                reply = checked(await self.model.answer(prompt, seed=seed), self.name)
+                answering = awaitable(self.model.answer(prompt, seed=seed), self.model, "answer")
+                reply = checked(await answering, self.name)
             except AtariVLMError as error:
                 error.args = (self.blot(error.message), *error.args[1:])
                 raise

@@ -18,7 +18,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.protocols import Policy, chain_of
+from atari_vlm.protocols import Policy, awaitable, chain_of
 from atari_vlm.types import Decision, Frame, Observation, Step
 
 FramePair = tuple[Frame, Frame]
@@ -51,7 +51,8 @@ class AblatedPolicy:
         """Ask the policy inside about the wrong screens."""
         before, now = self.shown[int(rng.integers(len(self.shown)))]
         past = _AblatedHistory(history, before)
-        return await self.policy.decide(_with_frames(observation, before, now), past, rng)
+        deciding = self.policy.decide(_with_frames(observation, before, now), past, rng)
+        return await awaitable(deciding, self.policy, "decide")
 
 
 class _AblatedHistory(Sequence[Step]):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atari_vlm.errors import ModelUnusable, setting
-from atari_vlm.protocols import Policy
+from atari_vlm.protocols import Policy, awaitable
 from atari_vlm.types import Decision, Observation, Reply, Step
 
 PATIENCE = 5
@@ -47,7 +47,8 @@ class Answered:
         Raises:
             ModelUnusable: neither it nor those before had an answer.
         """
-        decision = await self.policy.decide(observation, history, rng)
+        deciding = self.policy.decide(observation, history, rng)
+        decision = await awaitable(deciding, self.policy, "decide")
         if not (isinstance(decision, Decision) and is_unanswered(decision)):
             return decision  # the loop refuses what is no Decision
         before = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atari_vlm.protocols import Policy
+from atari_vlm.protocols import Policy, awaitable
 from atari_vlm.types import Decision, Observation, Step
 
 
@@ -33,4 +33,5 @@ class Recorded:
         """The recorded decision of this step; without one, a new decision."""
         if len(history) < len(self.decisions):
             return self.decisions[len(history)]
-        return await self.policy.decide(observation, history, rng)
+        deciding = self.policy.decide(observation, history, rng)
+        return await awaitable(deciding, self.policy, "decide")

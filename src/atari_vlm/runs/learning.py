@@ -12,7 +12,7 @@ from numpy.random import default_rng
 
 from atari_vlm.errors import InvalidSetting, Lost, ModelFault
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget
-from atari_vlm.protocols import Learner, Model, Study
+from atari_vlm.protocols import Learner, Model, Study, awaitable
 from atari_vlm.runs.episode_log import journaled
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.totals import LEARNING
@@ -121,7 +121,7 @@ async def lessons_for(
             account=account,
             frame=draw,
         )
-        lessons = await learner.learn(trajectories(), study)
+        lessons = await awaitable(learner.learn(trajectories(), study), learner, "learn")
     finally:
         ACCOUNT.reset(token)
     lessons = _checked(lessons, learner, [*drawn.values()])
