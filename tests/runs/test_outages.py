@@ -68,7 +68,7 @@ def test_an_outage_stops_a_run_and_the_same_call_continues_it(tmp_path):
 
 def test_a_server_that_needs_longer_is_given_longer(tmp_path):
     with Server(Answer(delay=5)) as server:
-        model = hosted(server, timeout_s=0.01, tries=1)
+        model = hosted(server, timeout_s=0.3, tries=1)
         with pytest.raises(ModelUnusable, match="once it answers, with a longer timeout if it is"):
             trainer(server, tmp_path, model=model, max_decisions=1).train(1)
     assert sources(tmp_path) == ({}, ["playing"])
