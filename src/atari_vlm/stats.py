@@ -97,9 +97,8 @@ def why_none(intervals: Iterable[tuple[str, Interval | None]]) -> str:
         return "".join(f"{reason[:1].upper()}{reason[1:]}." for reason in rows)
     lines = [f"{_rows_without(names, len(named))}: {reason}." for reason, names in rows.items()]
     few = [reason.endswith(_TOO_FEW) for reason in rows]
-    if any(few) and max(map(len, rows.values())) < len(
-        named
-    ):  # the table has the number of episodes of each row
+    # The table has the number of episodes of each row.
+    if any(few) and max(map(len, rows.values())) < len(named):
         lines = [line for line, short in zip(lines, few, strict=True) if not short]
         lines.insert(0, f"Rows of fewer than {LEAST} episodes have no interval.")
     return " ".join(lines)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from atari_vlm.cli.outputs import say
 from atari_vlm.errors import InvalidSetting, setting
 
 _FILES, _FOLDERS = ("cache", "gif"), ("run_folder", "save_dir")
@@ -32,4 +31,4 @@ def check_places(places: Mapping[str, Any], *, files: tuple[str, ...] = _FILES) 
         if name not in files and path.is_file():
             raise InvalidSetting(f"{setting(name)} names a folder, and {path} is a file.")
         if not path.absolute().parent.exists():
-            typer.echo(f"Note: the folder {path.parent} is new.", err=True)
+            say(f"Note: the folder {path.parent} is new.")

@@ -108,7 +108,7 @@ def checked(reply: object, name: str) -> Reply:
             )
     found = _usage_values(reply.usage)
     plain = [value if type(value) in _PLAIN else _plain(value) for value in found]
-    for field, value in zip(Usage.__slots__, plain, strict=True):
+    for field, value in zip(_USAGE, plain, strict=True):
         if not _can_be(field, value):
             raise ModelUnusable(
                 f"{name} returned a Reply whose usage has {str(value)[:40]} for {field}."
@@ -117,12 +117,12 @@ def checked(reply: object, name: str) -> Reply:
     logs = _numbers(reply.log_probabilities, (int, float), f"{name} returned logarithms that")
     if all(old is new for old, new in zip(found, plain, strict=True)) and not (tokens or logs):
         return reply
-    usage = Usage(**dict(zip(Usage.__slots__, plain, strict=True)))
+    usage = Usage(**dict(zip(_USAGE, plain, strict=True)))
     return replace(reply, usage=usage, token_ids=tokens, log_probabilities=logs)
 
 
 _PLAIN = (int, float, type(None))
-_usage_values = attrgetter(*Usage.__slots__)
+_usage_values = attrgetter(*_USAGE)
 
 
 def _numbers(values: Any, kinds: tuple[type, ...], what: str) -> tuple[Any, ...]:
@@ -141,7 +141,7 @@ def reply_to_json(reply: Reply) -> str:
     """Serialize a reply with its usage."""
     # asdict would copy every value, which takes longer than all the rest.
     values = {name: getattr(reply, name) for name in _REPLY}
-    values["usage"] = {name: getattr(reply.usage, name) for name in _USAGE}
+    values["usage"] = dict(zip(_USAGE, _usage_values(reply.usage), strict=True))
     if not reply.token_ids:  # most models give none
         del values["token_ids"], values["log_probabilities"]
     return json.dumps(values)

@@ -229,9 +229,9 @@ def is_ruled_out(words: str) -> bool:
     return bool(_UNCERTAIN.search(words) and not _ELSE.search(words))
 
 
-def _said_of_it(pattern: re.Pattern[str], words: str) -> int:
+def _said_of_it(wanted: re.Pattern[str], words: str) -> int:
     """Where words speak of their action by a pattern, and not of a ball or a shark; -1 if not."""
-    found = pattern.search(words)
+    found = wanted.search(words)
     if found is None:
         return -1
     clause = words[words.rfind(",", 0, found.start()) + 1 : found.start()]

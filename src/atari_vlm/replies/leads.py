@@ -210,9 +210,9 @@ def _introduces(clause: str) -> bool:
     return _FILLS.issuperset(words) and not _INTRODUCES.isdisjoint(words)
 
 
-def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+def _last(wanted: re.Pattern[str], text: str) -> re.Match[str] | None:
     found = None
-    for found in pattern.finditer(text):  # noqa: B007
+    for found in wanted.finditer(text):  # noqa: B007
         pass
     return found
 

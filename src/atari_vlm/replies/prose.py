@@ -341,9 +341,7 @@ def _is_doubted(before: str, after: str) -> bool:
         before = clause  # "Since the ball has not been served, I press FIRE"
     near, *rest = _REASON.split(after, maxsplit=1)
     doubted = any(
-        pattern.search(part)
-        for pattern in (negation, hedge, LATER, _DOUBT)
-        for part in (before, near)
+        word.search(part) for word in (negation, hedge, LATER, _DOUBT) for part in (before, near)
     )
     contrast = any(
         re.search(r"\b(?:but|not|or)\b", part, re.I) and negation.search(part) for part in rest

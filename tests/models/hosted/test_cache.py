@@ -149,10 +149,8 @@ def test_a_replay_sends_nothing_and_names_what_is_missing(tmp_path):
     vendor = FakeVendor()
     ask_cache(tmp_path / "c", vendor, "k")
     assert ask_cache(tmp_path / "c", vendor, "k", mode="replay")[0].text == "LEFT"
-    with pytest.raises(
-        ModelUnusable,
-        match=r"has no answer of m .*, or no answer came then, .* cache_mode='readwrite' asks",
-    ):
+    said = r"has no answer of m .*, or no answer came then, .* cache_mode='readwrite' asks"
+    with pytest.raises(ModelUnusable, match=said):
         ask_cache(tmp_path / "c", vendor, "missing", mode="replay")
     assert vendor.calls == 1
     with pytest.raises(ModelUnusable, match=r"no response cache at .* Record one first"):
