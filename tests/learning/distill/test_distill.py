@@ -303,7 +303,8 @@ def test_a_student_can_start_from_weights_of_other_games(tmp_path):
 
     from atari_vlm.learning.distill.train import Trainer
 
-    fresh = DistillSettings(games=("freeway", "qbert"), minutes=1, out=tmp_path)
+    games = ("freeway", "qbert")
+    fresh = DistillSettings(games=games, minutes=1, out=tmp_path, architecture="coarse")
     begun = DistillSettings(
         games=("freeway", "qbert"), minutes=1, out=tmp_path, base=checkpoint("pong")
     )
@@ -319,6 +320,32 @@ def test_a_student_can_start_from_weights_of_other_games(tmp_path):
     assert table[words["qbert"]].tolist() == other[words["qbert"]].tolist()
     vision = "model.vision_model.encoder.layers.0.mlp.fc1.weight"
     assert warm.model.state_dict()[vision].tolist() == known[vision].tolist()
+
+
+@pytest.mark.training
+def test_a_training_keeps_the_architecture_that_it_began_with(tmp_path):
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.architecture import COARSE, FINE, architecture_of, build_model
+    from atari_vlm.learning.distill.train import Trainer
+
+    assert architecture_of(checkpoint("pong")) == COARSE
+    begun = Trainer(DistillSettings(out=tmp_path, base=checkpoint("pong")))
+    assert begun.settings.architecture == "coarse"
+    with pytest.raises(InvalidSetting, match=r"are coarse, so architecture cannot be fine"):
+        Trainer(DistillSettings(out=tmp_path, base=checkpoint("pong"), architecture="fine"))
+
+    new = Trainer(DistillSettings(out=tmp_path))
+    assert new.settings.architecture == "fine"
+    assert new.model.config.vision_config.patch_size == FINE.patch_size
+    # A folder of the version before says nothing of architectures.
+    older = DistillSettings(out=tmp_path, architecture="coarse")
+    assert "architecture" not in older.to_json()
+    (tmp_path / "settings.json").write_text(older.to_json())
+    Trainer(older).save(tmp_path / "checkpoint.pt")
+    continued = Trainer(DistillSettings(out=tmp_path))
+    continued.load(tmp_path / "checkpoint.pt")
+    assert continued.settings.architecture == "coarse"
+    assert build_model(new.tokenizer, seed=0).num_parameters() < 1.1e6
 
 
 @pytest.mark.training

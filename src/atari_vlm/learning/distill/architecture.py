@@ -1,6 +1,6 @@
 """The student: a small Idefics3 with its own vocabulary, and random weights.
 
-One 160 x 160 image becomes 64 patches, then 16 tokens. A 4-layer Llama reads them with the prompt
+One 160 x 160 image becomes patches, then 16 tokens. A 4-layer Llama reads them with the prompt
 and writes the answer. The vocabulary has the words of the prompts and answers only.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.files.tensors import not_finite, read_header
@@ -28,14 +29,73 @@ from atari_vlm.prompts.embedded import ACT, LOOK, SEE
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-IMAGE_SIZE, PATCH_SIZE, SCALE_FACTOR = 160, 20, 2
-IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE // SCALE_FACTOR) ** 2
+IMAGE_SIZE, IMAGE_TOKENS = 160, 16
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<|im_start|>", "<end_of_utterance>"
 FAKE_IMAGE, IMAGE, GLOBAL_IMAGE = "<fake_token_around_image>", "<image>", "<global-img>"
 USER, ASSISTANT = "User: ", "\nAssistant: "
 _SPECIAL = (PAD, UNKNOWN, START, END, FAKE_IMAGE, IMAGE, GLOBAL_IMAGE, USER, ASSISTANT)
 _EMBEDDINGS = "model.text_model.embed_tokens.weight"
+
+
+ArchitectureName: TypeAlias = Literal["fine", "coarse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The sizes of a vision encoder; the decoder is the same in all."""
+
+    patch_size: int
+    """Side of a patch, in pixels."""
+    scale_factor: int
+    """Side of the square of patches that becomes one image token, in patches."""
+    hidden_size: int
+    intermediate_size: int
+
+    @property
+    def patches(self) -> int:
+        """Patches of an image."""
+        return (IMAGE_SIZE // self.patch_size) ** 2
+
+
+FINE = Architecture(patch_size=10, scale_factor=4, hidden_size=64, intermediate_size=192)
+"""256 patches: on the same decisions, its held-out loss falls faster than with COARSE."""
+
+COARSE = Architecture(patch_size=20, scale_factor=2, hidden_size=128, intermediate_size=384)
+"""64 patches, as in the checkpoints of version 0.1. They play, and train on with `--from`."""
+
+ARCHITECTURES: dict[ArchitectureName, Architecture] = {"fine": FINE, "coarse": COARSE}
+
+
+def architecture_of(folder: Path) -> Architecture:
+    """The architecture of the checkpoint in a folder.
+
+    Raises:
+        ModelUnusable: it cannot be read, or is neither FINE nor COARSE.
+    """
+    try:
+        config = read_json(folder / "config.json")
+        vision, scale = config["vision_config"], config["scale_factor"]
+        found = Architecture(
+            patch_size=vision["patch_size"],
+            scale_factor=scale,
+            hidden_size=vision["hidden_size"],
+            intermediate_size=vision["intermediate_size"],
+        )
+    except (KeyError, TypeError, ModelUnusable) as error:
+        raise ModelUnusable(
+            f"Cannot begin with the weights in {folder}: its config.json does not say how its "
+            f"vision encoder is built ({type(error).__name__}: {error}). Name a folder that "
+            "`atari-vlm distill` wrote."
+        ) from error
+    if found not in ARCHITECTURES.values():
+        known = "; or ".join(map(str, ARCHITECTURES.values()))
+        raise ModelUnusable(
+            f"The weights in {folder} are of another architecture: {found}. Training can begin "
+            f"with these: {known}."
+        )
+    return found
+
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -103,8 +163,10 @@ def _plain_words(schemas: tuple[AnswerSchema, ...]) -> list[str]:
     return [word for text in texts for word in re.findall(WORD, text)]
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Any:
-    """A new Idefics3ForConditionalGeneration of about 1.5 million parameters.
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, *, seed: int, architecture: Architecture = FINE
+) -> Any:
+    """A new Idefics3ForConditionalGeneration: 1.1 million parameters if FINE, 1.5 if COARSE.
 
     Every matrix is initialised with a standard deviation of 1 / sqrt(inputs), and the position
     embeddings of the image with 0.5. With the usual 0.02, a small vision transformer hardly learns
@@ -134,18 +196,18 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Any:
         **special,
     }
     vision = {
-        "hidden_size": 128,
-        "intermediate_size": 384,
+        "hidden_size": architecture.hidden_size,
+        "intermediate_size": architecture.intermediate_size,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "image_size": IMAGE_SIZE,
-        "patch_size": PATCH_SIZE,
+        "patch_size": architecture.patch_size,
     }
     model = Idefics3ForConditionalGeneration(
         Idefics3Config(
             text_config=text,
             vision_config=vision,
-            scale_factor=SCALE_FACTOR,
+            scale_factor=architecture.scale_factor,
             image_token_id=ids(IMAGE),
             tie_word_embeddings=True,
             **special,

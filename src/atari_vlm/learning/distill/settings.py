@@ -6,12 +6,17 @@ import json
 import math
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
+from atari_vlm.learning.distill.architecture import (
+    ARCHITECTURES,
+    ArchitectureName,
+    architecture_of,
+)
 from atari_vlm.learning.distill.collect import HELD_OUT_SEED
 
 Report = Callable[[str], None]
@@ -55,6 +60,8 @@ class DistillSettings:
     """Decisions of the student in each round, for each game; fewer in short runs."""
     round_minutes: float = 3.0
     """Minutes of training between two rounds of the student's play."""
+    architecture: ArchitectureName | None = None
+    """None: that of `base` or of the training in `out`, and fine in a new folder."""
     precision: Precision = "fp32"
     """With bf16 units, bf16 takes at most 0.6 of the time of a step."""
     checkpoint_seconds: float = 60.0
@@ -83,6 +90,25 @@ class DistillSettings:
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise InvalidSetting(f"{setting(name)} must be above 0 and finite, not {value}.")
+
+    def with_architecture(self) -> DistillSettings:
+        """These settings with an architecture.
+
+        Raises:
+            ModelUnusable: `base` has another one than was asked for, or none that is known.
+        """
+        if self.base is not None:
+            of_base = architecture_of(self.base)
+            name = next(name for name, each in ARCHITECTURES.items() if each == of_base)
+            if self.architecture not in (None, name):
+                raise InvalidSetting(
+                    f"The weights in {self.base} are {name}, so {setting('architecture')} cannot "
+                    f"be {self.architecture}."
+                )
+            return replace(self, architecture=name)
+        if self.architecture is not None:
+            return self
+        return replace(self, architecture=_stored_architecture(self.out / "settings.json"))
 
     def decisions(self, wanted: int) -> int:
         """`wanted`, or fewer in a run that is too short to learn from them."""
@@ -116,8 +142,18 @@ class DistillSettings:
         # Later settings are stored only if they are used, so that older folders can continue.
         ignored |= set() if self.data else {"data"}
         ignored |= set() if self.precision != "fp32" else {"precision"}
+        ignored |= set() if self.architecture == "fine" else {"architecture"}
         kept = {k: v for k, v in asdict(self).items() if k not in ignored}
         return json.dumps(kept, indent=1, default=str)
+
+
+def _stored_architecture(path: Path) -> ArchitectureName:
+    """The architecture of the training that has these settings; fine if there is none."""
+    try:
+        stored = json.loads(path.read_text())
+    except (OSError, ValueError):  # the checkpoint has its own copy, which is compared
+        return "fine"
+    return "fine" if isinstance(stored, dict) and "architecture" in stored else "coarse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

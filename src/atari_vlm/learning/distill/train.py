@@ -16,7 +16,12 @@ import numpy as np
 from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError
 from atari_vlm.files.writing import drafted
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
-from atari_vlm.learning.distill.architecture import build_model, build_tokenizer, initialize_from
+from atari_vlm.learning.distill.architecture import (
+    ARCHITECTURES,
+    build_model,
+    build_tokenizer,
+    initialize_from,
+)
 from atari_vlm.learning.distill.data import Dataset
 from atari_vlm.learning.distill.settings import DistillSettings
 
@@ -38,10 +43,15 @@ class Trainer:
         from atari_vlm.learning.distill.distillation_loss import DistillationLoss
 
         torch.set_num_threads(settings.threads)
-        self.settings = settings
+        self.settings = settings = settings.with_architecture()
+        assert settings.architecture is not None
         self.tokenizer = build_tokenizer(settings.games)
         self.data = {game: Dataset(game, self.tokenizer) for game in settings.games}
-        model = build_model(self.tokenizer, seed=settings.seed)
+        model = build_model(
+            self.tokenizer,
+            seed=settings.seed,
+            architecture=ARCHITECTURES[settings.architecture],
+        )
         if settings.base is not None:
             initialize_from(model, self.tokenizer, settings.base)
         # No step uses the heads of the games that are not in its batch.
