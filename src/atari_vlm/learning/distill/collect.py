@@ -2,14 +2,17 @@
 
 A perfect player sees few states (3,300 different ones in 22,000 decisions of Pong). So the play is
 disturbed, episodes start from random play and are cut short, and in later rounds the student plays
-while the expert only labels (DAgger, Ross et al. 2011, arXiv:1011.0686).
+while the expert only labels (DAgger, Ross et al. 2011, arXiv:1011.0686). Some episodes are recorded
+from the first screen of the game: a student that does not know it may never begin, because in
+Breakout nothing moves until FIRE.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +35,10 @@ HELD_OUT_SEED = 99_991
 
 Player: TypeAlias = Literal["expert", "student", "random"]
 """The chooser of the plan that was played."""
+
+UNDISTURBED, LONGEST_WAIT = 20, 8
+"""Decisions after the first screen of a game that nothing disturbs, except that the player waits
+for at most so many of them, because one who plays at once shows the first screen only once."""
 
 
 class Student(Protocol):
@@ -91,6 +98,19 @@ class Disturbance:
     """Largest number of random plans before an episode is recorded."""
     length: tuple[int, int] | None = None
     """Fewest and most recorded decisions of an episode; None takes those of the schema."""
+    from_first_screen: float = 0.1
+    """Share of episodes that are recorded from the first screen of the game, without a warm-up."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON holds them; a later one is left out where it changes nothing."""
+        stored = json.loads(json.dumps(asdict(self)))
+        if not self.from_first_screen:
+            del stored["from_first_screen"]
+        return dict(stored)
+
+
+FORMER_DISTURBANCES = (Disturbance(from_first_screen=0.0),)
+"""The defaults of older versions, with which their data sets continue."""
 
 
 def collect(
@@ -116,12 +136,17 @@ def collect(
     """
     rng = np.random.default_rng([seed, number, 7])
     disturbance = disturbance or Disturbance()
+    share = disturbance.from_first_screen
+    due = rng.random() if share else 0.0
     emulator = Emulator(get_game(game))
     episode = 0
     while decisions > 0:
         episode_seed = int(rng.integers(FIRST_EVALUATION_SEED))
         emulator.reset(seed=episode_seed)
-        for row in _episode(emulator, episode_seed, episode, decisions, student, disturbance, rng):
+        due += share
+        behaviour = _BehaviourPolicy(game, student, disturbance, rng, opening=due >= 1)
+        due -= due >= 1
+        for row in _episode(emulator, episode_seed, episode, decisions, behaviour):
             decisions -= 1
             yield row
         episode += 1
@@ -132,24 +157,20 @@ def _episode(
     seed: int,
     episode: int,
     most: int,
-    student: Student | None,
-    disturbance: Disturbance,
-    rng: np.random.Generator,
+    behaviour: _BehaviourPolicy,
 ) -> Iterator[Row]:
     game = emulator.game.name
-    schema, expert = get_answer_schema(game), EXPERTS[game]
-    every = plans(schema)
-    index = {plan: i for i, plan in enumerate(every)}
-    behaviour = _BehaviourPolicy(game, every, student, disturbance, rng)
-    for _ in range(int(rng.integers(disturbance.warm_up + 1))):
-        _play(emulator, every[int(rng.integers(len(every)))])
-    end = min(most, int(rng.integers(*(disturbance.length or schema.episode_length))))
+    expert = EXPERTS[game]
+    index = {plan: i for i, plan in enumerate(behaviour.every)}
+    for plan in behaviour.warm_up():
+        _play(emulator, plan)
+    end = min(most, behaviour.length())
     before = now = _screen(emulator)
     older, step, first, perturbed = None, 0, True, False
     while step < end and not (emulator.terminated or emulator.truncated):
         memory = emulator.ram.copy()
         advice = expert.advise(older, memory, FRAME_SKIP)
-        player, plan = behaviour.choose(advice, before, now)
+        player, plan = behaviour.choose(step, advice, before, now)
         reward = _play(emulator, plan)
         yield Row(
             game=game,
@@ -170,31 +191,61 @@ def _episode(
         )
         before, now, older = now, _screen(emulator), memory
         step, first, perturbed = step + 1, False, False
-        if rng.random() < disturbance.scatter and _perturb(emulator, rng):
+        if behaviour.scatters(step) and _perturb(emulator, behaviour.rng):
             # No pair of screens shows the jump: the first screen after it has no predecessor.
             before = now = _screen(emulator)
             older, first, perturbed = None, True, True
 
 
 class _BehaviourPolicy:
-    """Chooses the player of each decision of an episode: random bursts, student or expert."""
+    """Chooses the player of each decision of an episode: random bursts, student or expert.
+
+    Args:
+        game: catalogue name of the game.
+        student: plays most decisions; None for the expert.
+        disturbance: of the data set.
+        rng: of the shard.
+        opening: whether the episode is recorded from the first screen of the game.
+    """
 
     def __init__(
         self,
         game: str,
-        every: tuple[Plan, ...],
         student: Student | None,
         disturbance: Disturbance,
         rng: np.random.Generator,
+        *,
+        opening: bool,
     ) -> None:
-        self._game, self._every, self._student, self._rng = game, every, student, rng
+        self._game, self._student, self._disturbance, self.rng = game, student, disturbance, rng
+        self.every = plans(get_answer_schema(game))
+        self._opening = opening
+        self._waits = int(rng.integers(LONGEST_WAIT + 1)) if opening else 0
         self._burst_probability = float(rng.choice(disturbance.lead)) * (0.3 if student else 1.0)
         self._student_share = float(rng.choice(disturbance.student)) if student else 0.0
-        self._burst_left, self._burst_plan = 0, every[0]
+        self._burst_left, self._burst_plan = 0, self.every[0]
 
-    def choose(self, advice: Advice, before: Frame, now: Frame) -> tuple[Player, Plan]:
-        rng = self._rng
-        if self._burst_left == 0 and rng.random() < self._burst_probability:
+    def warm_up(self) -> Iterator[Plan]:
+        """Random plans before the episode is recorded."""
+        if not self._opening:
+            for _ in range(int(self.rng.integers(self._disturbance.warm_up + 1))):
+                yield self._random_plan()
+
+    def length(self) -> int:
+        """Number of decisions to record, unless the game ends before."""
+        schema = get_answer_schema(self._game)
+        return int(self.rng.integers(*(self._disturbance.length or schema.episode_length)))
+
+    def scatters(self, step: int) -> bool:
+        """Whether to perturb objects after this decision."""
+        return not self._undisturbed(step) and self.rng.random() < self._disturbance.scatter
+
+    def choose(self, step: int, advice: Advice, before: Frame, now: Frame) -> tuple[Player, Plan]:
+        rng = self.rng
+        if step < self._waits:
+            return "random", self.every[0]
+        calm = self._burst_left or self._undisturbed(step)
+        if not calm and rng.random() < self._burst_probability:
             self._burst_left, self._burst_plan = int(rng.integers(1, 8)), self._random_plan()
         if self._burst_left:
             self._burst_left -= 1
@@ -204,8 +255,11 @@ class _BehaviourPolicy:
             return "student", self._student.plan(image, self._game, rng)
         return "expert", sample_plan(advice, rng)
 
+    def _undisturbed(self, step: int) -> bool:
+        return self._opening and step < UNDISTURBED
+
     def _random_plan(self) -> Plan:
-        return self._every[int(self._rng.integers(len(self._every)))]
+        return self.every[int(self.rng.integers(len(self.every)))]
 
 
 def _answer(advice: Advice) -> str:

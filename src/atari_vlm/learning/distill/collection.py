@@ -6,15 +6,21 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError, setting
 from atari_vlm.files.untrusted import json_of, read_regular
 from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
-from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, collect
+from atari_vlm.learning.distill.collect import (
+    FORMER_DISTURBANCES,
+    HELD_OUT_SEED,
+    Disturbance,
+    collect,
+)
 from atari_vlm.learning.distill.dataset_card import write_dataset_card
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shard_header import FORMAT, ShardHeader
@@ -41,7 +47,8 @@ class CollectSettings:
     """Processes that play; 1 plays in this process."""
     shard_size: int = 5_000
     """Decisions of a file; also the most that each worker loses when it is killed."""
-    disturbance: Disturbance = field(default_factory=Disturbance)
+    disturbance: Disturbance | None = None
+    """None: that of the data set in `out`, and the defaults in a new one."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -96,7 +103,7 @@ def collect_dataset(settings: CollectSettings, report: Report = print) -> Collec
     try:
         settings.out.mkdir(parents=True, exist_ok=True)
         with locked(settings.out):
-            _open_folder(settings, digest)
+            settings = _open_folder(settings, digest)
             done = _collect(settings, digest, report)
             (settings.out / "lock").unlink()  # not part of the data set
             return done
@@ -121,22 +128,28 @@ def _student_digest(settings: CollectSettings) -> str:
     return student.digest
 
 
-def _open_folder(settings: CollectSettings, digest: str) -> None:
-    """Write the settings that decide the data, or check that the folder has the same."""
+def _open_folder(settings: CollectSettings, digest: str) -> CollectSettings:
+    """Write the settings that decide the data, or check that the folder has the same.
+
+    Returns:
+        The settings, with a disturbance.
+    """
     path = settings.out / SETTINGS
-    current = {
-        "format": FORMAT,
-        "seed": settings.seed,
-        "shard_size": settings.shard_size,
-        "student": digest,
-        "disturbance": asdict(settings.disturbance),
-    }
-    current = json.loads(json.dumps(current))
+    found: dict[str, Any] = {}
     if path.exists():
         try:
             found = dict(json_of(read_regular(path, most=2**20)))
         except (ValueError, TypeError) as error:
             raise StoreError(f"{path} is damaged ({error}). Use another folder.") from error
+    disturbance = settings.disturbance or _default_disturbance(found.get("disturbance"))
+    current = {
+        "format": FORMAT,
+        "seed": settings.seed,
+        "shard_size": settings.shard_size,
+        "student": digest,
+        "disturbance": disturbance.to_json(),
+    }
+    if path.exists():
         differences = [
             f"{name} {found.get(name)!r}, not {current[name]!r}"
             for name in current
@@ -150,6 +163,13 @@ def _open_folder(settings: CollectSettings, digest: str) -> None:
     remove_drafts(settings.out)
     if not path.exists():
         write_whole(path, json.dumps(current, indent=1) + "\n")
+    return replace(settings, disturbance=disturbance)
+
+
+def _default_disturbance(stored: object) -> Disturbance:
+    """The default of the version that began a data set."""
+    former = (each for each in FORMER_DISTURBANCES if each.to_json() == stored)
+    return next(former, Disturbance())
 
 
 def _collect(settings: CollectSettings, digest: str, report: Report) -> Collected:

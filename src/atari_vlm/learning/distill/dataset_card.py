@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atari_vlm.files.writing import write_whole
+from atari_vlm.learning.distill.collect import UNDISTURBED
 from atari_vlm.learning.distill.shard_header import ShardHeader
 from atari_vlm.learning.distill.shards import Shard, open_shard
 
@@ -41,9 +42,9 @@ its number and the student's weights, so the command makes the same files again.
   They read the memory now and one decision ago, and nothing else, so that a label can be computed
   from two successive screens.
 - **Play**: an episode begins with up to {warm_up} random plans, which are not recorded, and is cut
-  short. Bursts of random plans disturb it. At {scatter:.0%} of the decisions, in games that allow
-  it, objects are moved by hand: the next row is `scattered`, its weight is 0, and no screen
-  precedes it.{student}
+  short. Bursts of random plans disturb it.{openings} At {scatter:.0%} of the decisions, in
+  games that allow it, objects are moved by hand: the next row is `scattered`, its weight is 0, and
+  no screen precedes it.{student}
 
 ## What is in it
 
@@ -51,7 +52,8 @@ its number and the student's weights, so the command makes the same files again.
 |---|---|---|---|---|
 {counts}
 
-`player` is the chooser of the plan that was played: the expert, the student, or random (a burst).
+`player` is the chooser of the plan that was played: the expert, the student, or random (a burst, or
+waiting at the first screen).
 
 ### Labels
 
@@ -102,6 +104,9 @@ Motion ("moving right 5 down 3") is visible only together with the screen of the
 The labels were made by atari-vlm (MIT). The screens show games whose ROM's images belong to their
 owners; publishers and users of the data are responsible for that.
 """
+
+_OPENINGS = """ {share:.0%} of the episodes are recorded from the first screen of
+  the game instead: the player may wait there, and nothing disturbs its first {calm} decisions."""
 
 _STUDENT = """
 - **Student**: weights with the digest {digest} played most decisions and the teacher only labelled
@@ -167,12 +172,17 @@ def write_dataset_card(folder: Path, command: str) -> None:
         teachers="\n".join(teachers),
         warm_up=some.disturbance.get("warm_up", "unknown"),
         scatter=some.disturbance.get("scatter", "unknown"),
+        openings=_openings(some.disturbance.get("from_first_screen", 0)),
         student=_STUDENT.format(digest=some.student) if some.student else "",
         counts="\n".join(_counts(game, tally) for game, tally in tallies.items()),
         labels="\n\n".join(_labels(game, tally) for game, tally in tallies.items()),
         example=paths[0].name,
     )
     write_whole(folder / "README.md", card)
+
+
+def _openings(share: float) -> str:
+    return _OPENINGS.format(share=share, calm=UNDISTURBED) if share else ""
 
 
 def _counts(game: str, tally: _Tally) -> str:

@@ -57,7 +57,7 @@ class ShardHeader:
     episode_seeds: tuple[int, int]
     """Range of the emulator seeds; the second number is excluded."""
     disturbance: dict[str, Any]
-    """The fields of `Disturbance`."""
+    """Of `Disturbance.to_json`."""
 
     @staticmethod
     def of(
@@ -90,7 +90,7 @@ class ShardHeader:
             seed=seed,
             number=number,
             episode_seeds=(0, FIRST_EVALUATION_SEED),
-            disturbance=asdict(disturbance or Disturbance()),
+            disturbance=(disturbance or Disturbance()).to_json(),
         )
         # Convert to JSON and back, so that headers can be compared.
         return ShardHeader(**json.loads(json.dumps(asdict(header))))
