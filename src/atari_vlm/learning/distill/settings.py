@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
@@ -91,7 +91,7 @@ class DistillSettings:
             if not 0 < value < math.inf:
                 raise InvalidSetting(f"{setting(name)} must be above 0 and finite, not {value}.")
 
-    def with_architecture(self) -> DistillSettings:
+    def with_architecture(self) -> Self:
         """These settings with an architecture.
 
         Raises:

@@ -1,0 +1,65 @@
+"""Which games share a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from atari_vlm.errors import InvalidSetting, setting
+
+Groups = tuple[tuple[str, ...], ...]
+"""The games of each checkpoint."""
+
+DEFAULT_GROUPS: Groups = (
+    ("pong", "breakout", "freeway", "private_eye"),
+    ("space_invaders", "enduro"),
+    ("ms_pacman", "qbert"),
+    ("asteroids", "seaquest"),
+    ("montezuma_revenge", "pitfall"),
+)
+"""The easy games together, the others in pairs."""
+
+EASY_GAMES = DEFAULT_GROUPS[0]
+"""Games that need half as many rows as the others."""
+
+ALL = "all"
+"""As groups: one checkpoint for all games."""
+
+
+def groups_of(games: Iterable[str]) -> Groups:
+    """The default groups of these games; games of no default group get a checkpoint each.
+
+    >>> groups_of(("breakout", "qbert", "pong"))
+    (('pong', 'breakout'), ('qbert',))
+    """
+    wanted = tuple(games)
+    grouped = [tuple(game for game in group if game in wanted) for group in DEFAULT_GROUPS]
+    known = {game for group in grouped for game in group}
+    single = [(game,) for game in dict.fromkeys(wanted) if game not in known]
+    return tuple(group for group in (*grouped, *single) if group)
+
+
+def check_groups(groups: Groups, games: tuple[str, ...]) -> None:
+    """Raise InvalidSetting unless every game is in one group, and in one only."""
+    named = [game for group in groups for game in group]
+    if not all(groups):
+        raise InvalidSetting(f"{setting('groups')} has a group without a game.")
+    twice = sorted({game for game in named if named.count(game) > 1})
+    if twice:
+        raise InvalidSetting(f"{setting('groups')} names {', '.join(twice)} more than once.")
+    if set(named) != set(games):
+        left = sorted(set(named) ^ set(games))
+        raise InvalidSetting(
+            f"{setting('groups')} and {setting('games')} name different games: {', '.join(left)} "
+            f"is in one of them only. {setting('groups')} alone is enough."
+        )
+
+
+def group_name(group: tuple[str, ...]) -> str:
+    """The folder of a group's checkpoint."""
+    name = "-".join(group)
+    return name if len(name) <= 100 else f"{group[0]}-and-{len(group) - 1}-more"
+
+
+def share_of(game: str) -> float:
+    """Rows of a game, relative to those of a hard one."""
+    return 0.5 if game in EASY_GAMES else 1.0

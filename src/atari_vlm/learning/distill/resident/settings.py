@@ -1,0 +1,145 @@
+"""Settings of the school whose rows stay on the device; their defaults are for a GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Literal, TypeAlias, get_args
+
+from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.learning.distill.architecture import ARCHITECTURES
+from atari_vlm.learning.distill.resident.bases import common_architecture
+from atari_vlm.learning.distill.resident.groups import Groups, check_groups, groups_of
+from atari_vlm.learning.distill.settings import DistillSettings, Precision
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+"""Where a student is trained; auto: on a GPU if there is one."""
+
+
+def free_cores() -> int:
+    """The processor cores of this computer, less two for the training itself; at least one."""
+    available = getattr(os, "sched_getaffinity", None)
+    cores = len(available(0)) if available else os.cpu_count() or 1
+    return max(1, cores - 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidentSettings(DistillSettings):
+    """Settings of the resident school. `blend`, `first_decisions` and `round_decisions` are unused.
+
+    The numbers are those of a run of nine minutes on one H100.
+    """
+
+    games: tuple[str, ...] = ()
+    """Empty: those of `groups`."""
+    groups: Groups = ()
+    """The games of each checkpoint. Empty: the default groups of `games`."""
+    device: Device = "auto"
+    workers: int = field(default_factory=free_cores)
+    """Processes that play; 0 plays and trains in turn."""
+    batch: int = 256
+    """Rows of each checkpoint in a step, divided among its games."""
+    rate: float = 1.5e-3
+    opening: float = 0.05
+    precision: Precision = "bf16"
+    round_minutes: float = 0.5
+    """Minutes of training between two snapshots of the students that play."""
+    teacher_share: float = 0.6
+    """Share of the chunks that teachers play once there is a student."""
+    rows: int = 110_000
+    """Rows of a game in memory if there is room for them; half for easy ones."""
+    chunk_rows: int = 512
+    """Rows that a player delivers at a time."""
+    ready_rows: int = 3_072
+    """Rows of each game before training begins, also after it was interrupted."""
+    memory: float | None = None
+    """Memory for rows, in GB. None: what is free, less a reserve for the training."""
+    compile: bool = True
+    """Compile the loss beside the running training, on a GPU."""
+    candidate_minutes: float = 1.0
+    """Minutes of training between two snapshots among which play chooses."""
+    tuning_games: int = 2
+    """Games of each game that such a snapshot plays; the best play twice as many more."""
+    tuning_frames: int = 18_000
+    """Most emulator frames of such a game: five minutes."""
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.groups and not self.games:
+            named = tuple(game for group in self.groups for game in group)
+            object.__setattr__(self, "games", named)
+        DistillSettings.__post_init__(self)
+        if not self.groups:
+            object.__setattr__(self, "groups", groups_of(self.games))
+        check_groups(self.groups, self.games)
+        if self.device not in get_args(Device):
+            known = ", ".join(get_args(Device))
+            raise InvalidSetting(f"{setting('device')} is one of {known}, not {self.device!r}.")
+        if not 0 <= self.teacher_share <= 1:
+            raise InvalidSetting(
+                f"{setting('teacher_share')} is from 0 to 1, not {self.teacher_share}."
+            )
+        for name in ("rows", "chunk_rows", "ready_rows", "tuning_frames", "candidate_minutes"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InvalidSetting(f"{setting(name)} must be above 0 and finite, not {value}.")
+        for name in ("workers", "tuning_games", "episodes"):
+            if getattr(self, name) < 0:
+                raise InvalidSetting(f"{setting(name)} is 0 or more, not {getattr(self, name)}.")
+        longest = max(len(group) for group in self.groups)
+        if self.batch < 8 * longest:
+            raise InvalidSetting(
+                f"{setting('batch')} {self.batch} is too small for {longest} games in a "
+                f"checkpoint; {8 * longest} would do."
+            )
+
+    def with_architecture(self) -> ResidentSettings:
+        """These settings with an architecture.
+
+        Raises:
+            ModelUnusable: a checkpoint in `base` has none that is known.
+            InvalidSetting: they have different ones, or another one than was asked for.
+        """
+        if self.base is None:
+            return DistillSettings.with_architecture(self)
+        found = common_architecture(self.base)
+        name = next(name for name, each in ARCHITECTURES.items() if each == found)
+        if self.architecture not in (None, name):
+            raise InvalidSetting(
+                f"The weights in {self.base} are {name}, so {setting('architecture')} cannot be "
+                f"{self.architecture}."
+            )
+        return replace(self, architecture=name)
+
+    def command(self) -> str:
+        """The command line of these settings, without those of the folder and the computer."""
+        defaults = {each.name: each.default for each in fields(self)}
+        flags: dict[str, object] = {
+            "groups": ";".join(",".join(group) for group in self.groups),
+            "minutes": f"{self.minutes:g}",
+            "seed": self.seed,
+            "from": self.base,
+            "data": self.data,
+        }
+        for name in ("precision", "round_minutes", "opening"):
+            value = getattr(self, name)
+            if value != defaults[name]:
+                flags[name.replace("_", "-")] = value
+        asked = (
+            f"--{name} {shlex.quote(str(value))}"
+            for name, value in flags.items()
+            if value is not None
+        )
+        return f"atari-vlm distill {' '.join(asked)} --out FOLDER"
+
+    def to_json(self) -> str:
+        """All settings that decide the result, as JSON; stored in the folder."""
+        ignored = {"out", "minutes", "threads", "workers", "episodes", "device", "memory"}
+        ignored |= {"checkpoint_seconds", "report_seconds", "compile", "ready_rows", "chunk_rows"}
+        ignored |= {"blend", "first_decisions", "round_decisions", "tuning_games", "tuning_frames"}
+        ignored |= {"candidate_minutes", "rows"}
+        kept = {k: v for k, v in asdict(self).items() if k not in ignored}
+        return json.dumps({"school": "resident", **kept}, indent=1, default=str)

@@ -1,0 +1,198 @@
+"""The folder through which players and the training talk: chunks of rows, snapshots, whole games.
+
+Files only, each whole or absent: a player may be killed at any moment and takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NEEDED = 4 * 2**30
+"""Free bytes from which shared memory is used instead of the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class GameOrder:
+    """A whole game that a player is to play."""
+
+    folder: str
+    """The checkpoint that plays."""
+    game: str
+    seed: int
+    """Of the emulator."""
+    most_frames: int
+    version: int
+    """Of the snapshot; -1 for the final weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedGame:
+    """A whole game that was played."""
+
+    order: GameOrder
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the players do now."""
+
+    student: str = ""
+    """Folder of the newest snapshot, with a checkpoint for each group; "" while there is none."""
+    rows: bool = True
+    """Whether rows are wanted; otherwise only games are."""
+
+
+def spool_folder(out: Path) -> Path:
+    """The folder for a training in `out`: in shared memory if there is room, else in `out`.
+
+    Its name follows from that of `out`, so that the next start removes what a killed one left.
+    """
+    name = f"atari-vlm-{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]}"
+    shared = Path("/dev/shm")
+    with suppress(OSError):
+        owned = not (shared / name).exists() or (shared / name).stat().st_uid == os.getuid()
+        if owned and shutil.disk_usage(shared).free > _NEEDED and os.access(shared, os.W_OK):
+            return shared / name
+    return out / "spool"
+
+
+class Spool:
+    """The folder of the players of one process.
+
+    Args:
+        folder: of this process's rows.
+        games: of the orders for whole games, which several processes may share.
+    """
+
+    def __init__(self, folder: Path, games: Path) -> None:
+        self.folder, self.games = folder, games
+        self.chunks, self.errors = folder / "chunks", folder / "errors"
+        self.played = games / "played"
+        self._work = folder / "work.json"
+
+    def create(self) -> None:
+        """Make the folders, empty."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in (self.chunks, self.errors, self.played):
+            path.mkdir(parents=True, exist_ok=True)
+
+    # -- what is to be done ---------------------------------------------------------------------
+
+    def tell(self, work: Work) -> None:
+        """Say what the players do from now on."""
+        _write(self._work, json.dumps(asdict(work)).encode())
+
+    def work(self) -> Work:
+        """What was told last."""
+        with suppress(OSError, ValueError, TypeError):
+            return Work(**json.loads(self._work.read_bytes()))
+        return Work()
+
+    # -- rows -----------------------------------------------------------------------------------
+
+    def waiting(self) -> list[Path]:
+        """The chunks that were not taken yet, the oldest first."""
+        with os.scandir(self.chunks) as found:
+            paths = [Path(each.path) for each in found if each.name.endswith(".rows")]
+        return sorted(paths, key=lambda path: path.name.rsplit("-", 1)[1])
+
+    def put(self, name: str, buffer: NDArray[np.uint8]) -> None:
+        """Deliver a chunk.
+
+        Args:
+            name: GAME-PLAYER-WORKER-NUMBER; the number orders the chunks.
+            buffer: `RowArrays.to_buffer()`.
+        """
+        _write(self.chunks / f"{name}.rows", buffer.data)
+
+    # -- whole games ----------------------------------------------------------------------------
+
+    def order(self, orders: Iterable[GameOrder]) -> None:
+        """Ask for games; free players begin them in this order."""
+        start = len(self._names(""))
+        for number, each in enumerate(orders):
+            name = f"{each.version:06d}-{start + number:05d}-{each.game}-{each.seed}.todo"
+            _write(self.games / name, json.dumps(asdict(each)).encode())
+
+    def claim(self, worker: str) -> tuple[GameOrder, Path] | None:
+        """The next game to play, and its file, which nobody else gets; None if there is none."""
+        for name in self._names(".todo"):
+            mine = self.games / f"{name.removesuffix('.todo')}.{worker}.taken"
+            try:
+                (self.games / name).rename(mine)
+                return GameOrder(**json.loads(mine.read_bytes())), mine
+            except (OSError, ValueError, TypeError):  # another was quicker, or it was withdrawn
+                continue
+        return None
+
+    def give_back(self, worker: str) -> None:
+        """Let others play the games that a worker began and did not end."""
+        for name in self._names(f".{worker}.taken"):
+            todo = f"{name.removesuffix(f'.{worker}.taken')}.todo"
+            with suppress(OSError):
+                (self.games / name).rename(self.games / todo)
+
+    def withdraw(self) -> None:
+        """Delete the orders that nobody has begun."""
+        for name in self._names(".todo"):
+            with suppress(OSError):
+                (self.games / name).unlink()
+
+    def finish(self, taken: Path, order: GameOrder, score: float) -> None:
+        """Say how a game ended."""
+        played = {"order": asdict(order), "score": score}
+        _write(self.played / f"{taken.name}.json", json.dumps(played).encode())
+        taken.unlink(missing_ok=True)
+
+    @property
+    def unfinished(self) -> int:
+        """Games that were asked for and have not ended."""
+        return len(self._names(".todo")) + len(self._names(".taken"))
+
+    def take_played(self) -> Iterator[PlayedGame]:
+        """The games that have ended since the last call."""
+        for path in sorted(self.played.glob("*.json")):
+            found = json.loads(path.read_bytes())
+            path.unlink()
+            yield PlayedGame(GameOrder(**found["order"]), float(found["score"]))
+
+    def _names(self, ending: str) -> list[str]:
+        with os.scandir(self.games) as found:
+            return sorted(each.name for each in found if each.name.endswith(ending))
+
+    # -- errors ---------------------------------------------------------------------------------
+
+    def fail(self, worker: str, text: str) -> None:
+        """Leave the error of a player."""
+        _write(self.errors / f"{worker}.txt", text.encode())
+
+    def failure(self, worker: str) -> str:
+        """The last error that a player left; "" without one."""
+        with suppress(OSError):
+            return (self.errors / f"{worker}.txt").read_text()
+        return ""
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    """Write a file whole or not at all; nobody else reads this folder, so it is not synced."""
+    number, name = tempfile.mkstemp(prefix=".draft-", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
