@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from atari_vlm.atari.emulator import Emulator
-from atari_vlm.atari.games import get_game
+from atari_vlm.atari.games import SUGGESTED, get_game
 from atari_vlm.atari.images import motion
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.build import build_model
+from atari_vlm.models.embedded.answers import AnswerRules
 from atari_vlm.models.embedded.checkpoints import (
     FORMER_NAMES,
     checkpoint,
+    checkpoints,
     weights,
 )
 from atari_vlm.models.embedded.model import EmbeddedModel
@@ -218,11 +220,21 @@ def test_graphs_under_their_former_names_play_the_same_unless_new_ones_exist(tmp
 
 
 def test_the_shipped_weights_keep_their_digests():
-    assert model().version_for("pong") == "ae88c66d8090"
-    assert model().version_for("qbert") == "c34a344bd209"
-    assert model().version_for("private_eye") == "20b1bfa23baf"
-    assert model().version_for("pitfall") == "eb5f5698db0d"
-    assert model().version_for("seaquest") == "bab4934944b1"
+    assert {model().version_for(game): game for game in sorted(model().games)} == {
+        "d854baba0516": "pong",
+        "88587a942c8c": "private_eye",
+        "9280040d17ee": "space_invaders",
+        "67f767eb53cf": "qbert",
+        "7c68ff4fd2e8": "seaquest",
+        "fb21229c9a4e": "pitfall",
+    }
+
+
+def test_each_of_the_twelve_games_has_one_checkpoint_whose_folder_is_named_after_its_games():
+    named = [game for path in checkpoints(weights()) for game in AnswerRules(path).games]
+    assert sorted(named) == sorted(SUGGESTED)
+    for path in checkpoints(weights()):
+        assert path.name == "-".join(AnswerRules(path).games)
 
 
 def test_the_weights_are_small_and_free_of_build_paths():
