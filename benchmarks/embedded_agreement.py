@@ -12,9 +12,8 @@ import sys
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.models.embedded.checkpoints import checkpoints, weights
+from atari_vlm.models.embedded.checkpoints import checkpoint
 from atari_vlm.models.embedded.model import EmbeddedModel
-from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.models.local.model import LocalModel, LocalSettings
 from atari_vlm.replies.plan_parser import parse_plan
 from atari_vlm.types import Frame, Message, Plan, Prompt
@@ -24,10 +23,8 @@ INTERVAL = 7
 
 
 def main(states: int) -> None:
-    folders = {
-        game: path for path in checkpoints(weights()) for game in EmbeddedRuntime(path).games
-    }
     playing, likeliest = EmbeddedModel(), EmbeddedModel(draw=False)
+    folders = {game: checkpoint(game) for game in playing.games}
     same = words = total = 0
     for game, folder in folders.items():
         local = LocalModel(str(folder), settings=LocalSettings(draw=False))

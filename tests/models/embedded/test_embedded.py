@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 from functools import lru_cache
@@ -15,7 +16,6 @@ from atari_vlm.atari.games import SUGGESTED, get_game
 from atari_vlm.atari.images import motion
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.models.build import build_model
-from atari_vlm.models.embedded.answers import AnswerRules
 from atari_vlm.models.embedded.checkpoints import (
     FORMER_NAMES,
     checkpoint,
@@ -221,7 +221,7 @@ def test_graphs_under_their_former_names_play_the_same_unless_new_ones_exist(tmp
 
 def test_the_shipped_weights_keep_their_digests():
     assert {model().version_for(game): game for game in sorted(model().games)} == {
-        "d854baba0516": "pong",
+        "ae88c66d8090": "pong",
         "88587a942c8c": "private_eye",
         "9280040d17ee": "space_invaders",
         "67f767eb53cf": "qbert",
@@ -230,11 +230,26 @@ def test_the_shipped_weights_keep_their_digests():
     }
 
 
-def test_each_of_the_twelve_games_has_one_checkpoint_whose_folder_is_named_after_its_games():
-    named = [game for path in checkpoints(weights()) for game in AnswerRules(path).games]
+def test_each_of_the_twelve_games_is_played_by_the_one_checkpoint_that_is_named_after_it():
+    assert sorted(model().games) == sorted(SUGGESTED)
+    named = [game for path in checkpoints(weights()) for game in path.name.split("-")]
     assert sorted(named) == sorted(SUGGESTED)
     for path in checkpoints(weights()):
-        assert path.name == "-".join(AnswerRules(path).games)
+        for game in path.name.split("-"):
+            assert checkpoint(game) == path
+            assert model().version_for(game) == EmbeddedModel(path).version_for(game)
+
+
+def test_a_game_that_two_checkpoints_know_is_played_by_the_one_named_after_it(tmp_path):
+    first, named = tmp_path / "a", tmp_path / "breakout-pong"
+    for path in (first, named):
+        shutil.copytree(checkpoint("pong"), path)
+    rules = json.loads((first / "answers.json").read_text())
+    (first / "answers.json").write_text(json.dumps({**rules, "pool_frames": "newest"}))
+    found = EmbeddedModel(tmp_path)
+    for game, path in {"pong": named, "breakout": named, "freeway": first}.items():
+        assert checkpoint(game, tmp_path) == path
+        assert found.version_for(game) == EmbeddedModel(path).version
 
 
 def test_the_weights_are_small_and_free_of_build_paths():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,29 @@ def checkpoints(folder: Path) -> list[Path]:
     return [path for path in inside if path.name == "weights"] or inside or [folder]
 
 
+def players(known: Mapping[Path, Sequence[str]]) -> dict[str, Path]:
+    """Game -> the checkpoint that plays it.
+
+    A game that several checkpoints know is played by the one whose folder is named after it
+    ("pong", "asteroids-seaquest"), otherwise by the first.
+
+    Args:
+        known: checkpoint -> the games that it was trained on.
+    """
+    chosen: dict[str, Path] = {}
+    for path, games in known.items():
+        for game in games:
+            if game not in chosen or _named_after(game, path) > _named_after(game, chosen[game]):
+                chosen[game] = path
+    return chosen
+
+
+def _named_after(game: str, folder: Path) -> bool:
+    return game in folder.name.split("-")
+
+
 def checkpoint(game: str, folder: Path | None = None) -> Path:
-    """The folder of the checkpoint that plays a game.
+    """The folder of the checkpoint that plays a game; see `players`.
 
     Args:
         game: catalogue name of the game.
@@ -84,11 +106,13 @@ def checkpoint(game: str, folder: Path | None = None) -> Path:
     Raises:
         ModelUnusable: no checkpoint plays the game.
     """
+    known: dict[Path, Sequence[str]] = {}
     for path in checkpoints(folder or weights()):
         rules = read_json(path / "answers.json")
         games = rules.get("games") if isinstance(rules, dict) else None
-        if isinstance(games, dict) and game in games:
-            return path
+        known[path] = [game] if isinstance(games, dict) and game in games else []
+    if chosen := players(known).get(game):
+        return chosen
     raise ModelUnusable(f"No checkpoint in {folder or weights()} plays {game}.")
 
 

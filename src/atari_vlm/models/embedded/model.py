@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from atari_vlm.models.embedded.answers import find_game, request_of
-from atari_vlm.models.embedded.checkpoints import checkpoints, weights
+from atari_vlm.models.embedded.checkpoints import checkpoints, players, weights
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.types import Plan, Prompt, Reply, Usage
 
@@ -43,10 +43,10 @@ class EmbeddedModel:
     prompt_type = "embedded"
 
     def __init__(self, folder: Path | str | None = None, *, draw: bool = True) -> None:
-        self._runtimes: dict[str, EmbeddedRuntime] = {}
-        for path in checkpoints(weights() if folder is None else Path(folder)):
-            runtime = EmbeddedRuntime(path)
-            self._runtimes.update(dict.fromkeys(runtime.games, runtime))
+        paths = checkpoints(weights() if folder is None else Path(folder))
+        runtimes = {path: EmbeddedRuntime(path) for path in paths}
+        chosen = players({path: runtime.games for path, runtime in runtimes.items()})
+        self._runtimes = {game: runtimes[path] for game, path in chosen.items()}
         self._draw = draw
 
     @property
