@@ -196,7 +196,7 @@ class Students:
         return torch.where(torch.gather(present, 1, field) & known, soft, 0.0)
 
     def state_dict_of(self, group: int, averaged: bool = True) -> dict[str, torch.Tensor]:
-        """The weights of one student under the names of transformers, copied to the CPU.
+        """The weights that transformers writes of one student, copied to the CPU.
 
         Args:
             group: number of the student.
@@ -207,11 +207,10 @@ class Students:
         for name, flat in self.flat.items():
             copy = source[name][group].detach().to("cpu", copy=True)
             state |= {key: part.clone() for key, part in flat.unflatten(copy).items()}
-        state["lm_head.weight"] = state[EMBEDDINGS]
         return state
 
     def model_of(self, state: Mapping[str, torch.Tensor]) -> Any:
         """An Idefics3ForConditionalGeneration with the weights of `state_dict_of`."""
         model = build_model(self.tokenizer, seed=0, architecture=self.architecture)
-        model.load_state_dict(state)
+        model.load_state_dict({**state, "lm_head.weight": state[EMBEDDINGS]})
         return model.eval()
