@@ -211,6 +211,24 @@ def test_gradients_of_several_processes_are_averaged_before_the_update(stepper_o
     assert double.heads == pytest.approx([2 * loss for loss in single.heads], rel=1e-5)
 
 
+def test_runs_before_a_graph_is_captured_change_nothing(stepper_of):
+    def never(tensors):
+        raise AssertionError("no other process averages at this moment")
+
+    plain, warmed = stepper_of(), stepper_of()
+    warmed._all_reduce = never
+    warmed._update.active.fill_(0.0)
+    warmed._draws.fill_(0.5)
+    warmed._run(False, None)
+    assert warmed.losses().skipped == (0, 0)
+    warmed._update.active.fill_(1.0)
+    warmed._all_reduce = None
+    for stepper in (plain, warmed):
+        stepper.step(False, 0.0)
+    for name, weight in everything(plain).items():
+        assert torch.equal(weight, everything(warmed)[name]), name
+
+
 def test_the_rate_rises_and_falls(stepper_of):
     stepper = stepper_of(warm_up=4, rate=1.0)
 

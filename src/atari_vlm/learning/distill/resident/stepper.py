@@ -64,6 +64,11 @@ class _Graphs:
     update: Any
     found: _Found
 
+    def replay_gradients(self) -> _Found:
+        """Run the first half."""
+        self.gradients.replay()
+        return self.found
+
 
 class Stepper:
     """Steps of several students.
@@ -152,7 +157,7 @@ class Stepper:
             self._take_compiled(self._compiling)
         self._set_rates(vision_only, progress)
         self._draws.uniform_(generator=self._generator)
-        self._run(vision_only, self._graphs.get(vision_only))
+        self._run(vision_only, self._graphs.get(vision_only), self._all_reduce)
         self.steps += 1
         self._whole_steps += not vision_only
         if self.cuda:
@@ -167,24 +172,25 @@ class Stepper:
         decay = min(EMA_DECAY, (2 + self.steps) / (11 + self.steps))
         self._update.averaging.fill_(1 - decay)
 
-    def _run(self, vision_only: bool, graphs: _Graphs | None) -> None:
+    def _run(
+        self, vision_only: bool, graphs: _Graphs | None, reduce: AllReduce | None = None
+    ) -> None:
+        """Run a step, through graphs if there are any.
+
+        Only real steps reduce: other processes capture and time their graphs at other moments.
+        """
+        found = self._gradients(vision_only) if graphs is None else graphs.replay_gradients()
+        if reduce is not None:
+            reduce([*found[0].values(), found[1]])
         if graphs is None:
-            found = self._gradients(vision_only)
-            self._reduce(found)
             self._apply(found, vision_only)
         else:
-            graphs.gradients.replay()
-            self._reduce(graphs.found)
             graphs.update.replay()
 
     def _gradients(self, vision_only: bool) -> _Found:
         with torch.no_grad():
             batch = self.students.labels(self.store, self._draws)
         return gradients(self._loss, self.students.weights, batch, vision_only=vision_only)
-
-    def _reduce(self, found: _Found) -> None:
-        if self._all_reduce is not None:
-            self._all_reduce([*found[0].values(), found[1]])
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _apply(self, found: _Found, vision_only: bool) -> None:
@@ -288,6 +294,11 @@ class Stepper:
         parts = held_out_parts(self.students, self.store).tolist()
         count = len(self.students.groups)
         return _losses(parts, [0.0] * count, [0.0] * count)
+
+    def close(self) -> None:
+        """Free the graphs, and leave a compilation that is under way to itself."""
+        self._graphs.clear()
+        self._compiling = None
 
     def check_finite(self) -> None:
         """Raise ModelUnusable if a weight is not finite: such weights are never written."""

@@ -29,6 +29,14 @@ HEADS = ("heads", "head_biases")
 VISION = ("vision", "positions", "vision_vectors", *HEADS)
 """The weights that the loss of the heads trains."""
 
+_BYTES_OF_ROW = 14 * 2**20
+"""Bytes of a row of a step in bf16: autograd saves 3.9 MiB of it (with 256 patches), in the memory
+of the graphs, and at times again in that of a compilation; the rest is what passes."""
+_COPIES = 10
+"""Of every weight in fp32: gradients, moments, averages, and those of graphs and compilation."""
+_BASIC_BYTES = 3 * 2**29
+"""Of the device's own libraries."""
+
 
 class Students:
     """The weights of several students, and what a step computes with them.
@@ -102,6 +110,13 @@ class Students:
         """Random numbers that the labels of a step take."""
         answers = len(self.rows.see.rows) * self.tables.longest_answer
         return len(self.rows.games) + len(self.rows.look.rows) + answers
+
+    @property
+    def training_bytes(self) -> int:
+        """Memory of the device that training takes beside the rows: an estimate on the safe side."""
+        rows = len(self.rows.games) * _BYTES_OF_ROW * self.dtype.itemsize // 2
+        weights = sum(weight.numel() for weight in self.weights.values())
+        return rows + 4 * _COPIES * weights + _BASIC_BYTES
 
     def labels(self, store: RowStore, draws: torch.Tensor) -> Batch:
         """Everything of a step but the weights: rows by chance, and what they are asked.
