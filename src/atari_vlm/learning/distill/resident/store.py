@@ -35,16 +35,6 @@ _WORD = 8
 """Bytes that are gathered as one number, which takes a fraction of the time of single bytes."""
 
 
-def rows_that_fit(free_bytes: int, training_bytes: int) -> int:
-    """Rows of all games together that fit beside the training; 0 if none do.
-
-    Args:
-        free_bytes: of the device, before anything of the school is there.
-        training_bytes: what the students need; see `Students.training_bytes`.
-    """
-    return max(0, free_bytes - training_bytes) // MEMORY_OF_ROW
-
-
 class RowStore:
     """Rows of several games on a device.
 

@@ -113,8 +113,9 @@ class Students:
 
     @property
     def training_bytes(self) -> int:
-        """Memory of the device that training takes beside the rows: an estimate on the safe side."""
-        rows = len(self.rows.games) * _BYTES_OF_ROW * self.dtype.itemsize // 2
+        """Bytes that training takes beside the rows: an estimate, rather too large."""
+        size = int(self.dtype.itemsize)
+        rows = len(self.rows.games) * _BYTES_OF_ROW * size // 2
         weights = sum(weight.numel() for weight in self.weights.values())
         return rows + 4 * _COPIES * weights + _BASIC_BYTES
 
