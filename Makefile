@@ -1,6 +1,7 @@
 # make play [GAME=pong] [MODEL=embedded] [ARGS="--episodes 5"]   play and write a replay page
 # make test                                                     everything CI runs
 # make fuzz [FUZZ=100]                                          the tests that try inputs by chance, with more of them
+# make school [MINUTES=10] [OUT=distilled] [ARGS=...]            train all twelve games on a GPU, and play whole games
 # make docs                                                     the documentation, into site/
 # make bench                                                    the benchmarks, one after the other
 # make trials                                                   stops and power cuts at any moment (20 minutes)
@@ -12,14 +13,20 @@ BIN := $(VENV)/bin
 GAME ?= pong
 MODEL ?= embedded
 ARGS ?=
+MINUTES ?= 10
+OUT ?= distilled
 
 # Two busy threads on two cores can be fifty times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: play test check fuzz docs bench browser trials clean coverage
+.PHONY: play school test check fuzz docs bench browser trials clean coverage
 
 play: $(VENV)/base
 	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
+
+# Prints decisions a second, held-out losses and a table of whole games; the same command continues.
+school: $(VENV)/train
+	$(BIN)/atari-vlm distill --device cuda --games all12 --minutes $(MINUTES) --out $(OUT) $(ARGS)
 
 test: $(VENV)/dev browser check
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -69,6 +76,12 @@ $(VENV)/base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
+
+# From the package index, torch for Linux comes with CUDA.
+$(VENV)/train: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	touch $@ $(VENV)/base
 
 $(VENV)/docs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

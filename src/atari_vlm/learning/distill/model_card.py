@@ -87,7 +87,7 @@ def write_model_card(
     card = _CARD.format(
         parameters=parameters / 1e6,
         games=", ".join(settings.games),
-        answers="\n".join(_answers(game, answer) for game, answer in examples.items()),
+        answers="\n".join(answer_rows(game, answer) for game, answer in examples.items()),
         fresh=f"{FIRST_EVALUATION_SEED:,}",
         scores=_scores(result),
         held_out=", ".join(f"{name} {share:.2f}" for name, share in result.held_out.items()),
@@ -106,7 +106,8 @@ def write_model_card(
     write_whole(result.folder / "README.md", card)
 
 
-def _answers(game: str, answer: str) -> str:
+def answer_rows(game: str, answer: str) -> str:
+    """Rows of a table: the three requests about a game, and what is answered to them."""
     name = get_answer_schema(game).objects[0]
     clause = next((c for c in clauses(answer) if name in c.split()), f"no {name}")
     rows = (

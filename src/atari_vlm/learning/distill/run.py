@@ -40,7 +40,7 @@ def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
         StoreError: the folder cannot be read or written, another process trains in it, or a shard
             of it or of the data set holds what cannot be learned from.
     """
-    _require_packages()
+    require_packages()
     try:
         return _distill(settings, report)
     except OSError as error:
@@ -55,7 +55,7 @@ def _distill(settings: DistillSettings, report: Report) -> DistillResult:
     collected = open_dataset(settings.data, settings.games) if settings.data else []
     trainer = Trainer(settings)
     if not trainer.is_main_process:
-        return _trained(trainer, collected, _silent)
+        return _trained(trainer, collected, silent)
     with locked(settings.out):
         return _trained(trainer, collected, report)
 
@@ -64,7 +64,7 @@ def _trained(trainer: Trainer, collected: list[Shard], report: Report) -> Distil
     settings = trainer.settings
     with trainer.accelerator.main_process_first():
         if trainer.is_main_process:
-            _remove_drafts(settings.out)
+            remove_leftovers(settings.out)
         held_out = _prepare_data(settings, report)
     played = [open_shard(path) for path in sorted((settings.out / "data").glob("*.parquet"))]
     for shard in [*collected, *played]:
@@ -89,11 +89,12 @@ def _trained(trainer: Trainer, collected: list[Shard], report: Report) -> Distil
     return _finish(trainer, held_out, report)
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     """Report nothing: of several training processes, only the main one reports."""
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """Raise MissingExtra unless everything that training needs is installed."""
     for package in ("torch", "transformers", "accelerate", "onnx", "pyarrow"):
         try:
             __import__(package)
@@ -185,7 +186,7 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
 
     settings = trainer.settings
     folder = settings.out / "weights"
-    with _drafted_folder(folder) as draft:
+    with drafted_folder(folder) as draft:
         save_pretrained(trainer.averaged_model, trainer.tokenizer, settings.games, draft)
         export(draft)
     scores, accuracy = {}, {}
@@ -206,7 +207,7 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
 
 
 @contextmanager
-def _drafted_folder(path: Path) -> Iterator[Path]:
+def drafted_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path`, which takes its place, with all its files, if the block succeeds.
 
     So graphs never stand beside the weights of another training.
@@ -224,7 +225,7 @@ def _drafted_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _remove_drafts(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Delete what a killed distillation left half written."""
     remove_drafts(folder / "data")
     for draft in [*folder.glob(".weights.*"), *folder.glob(".checkpoint.pt.*")]:

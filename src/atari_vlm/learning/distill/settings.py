@@ -25,6 +25,9 @@ Report = Callable[[str], None]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 """Data type of matrix products; weights and optimiser stay in fp32."""
 
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+"""Where a student is trained; auto: on a GPU if there is one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillSettings:
@@ -41,6 +44,7 @@ class DistillSettings:
     data: Path | None = None
     """Data set from `collect` that replaces the first decisions of the expert."""
     seed: int = 0
+    device: Device = "auto"
     threads: int = 1
     """Threads of the training process."""
     workers: int = 1
@@ -81,6 +85,8 @@ class DistillSettings:
             )
         if self.precision not in get_args(Precision):
             raise InvalidSetting(f"{setting('precision')} is fp32 or bf16, not {self.precision!r}.")
+        if self.device not in get_args(Device):
+            raise InvalidSetting(f"{setting('device')} is auto, cpu or cuda, not {self.device!r}.")
         if not 0 <= self.opening < 1:
             raise InvalidSetting(
                 f"{setting('opening')} is a share of the minutes, 0 to 1, not {self.opening}."
@@ -137,7 +143,7 @@ class DistillSettings:
 
     def to_json(self) -> str:
         """All settings that decide the result, as JSON; stored in the folder."""
-        ignored = {"out", "minutes", "threads", "workers", "episodes"}
+        ignored = {"out", "minutes", "device", "threads", "workers", "episodes"}
         ignored |= {"checkpoint_seconds", "report_seconds"}
         # Later settings are stored only if they are used, so that older folders can continue.
         ignored |= set() if self.data else {"data"}

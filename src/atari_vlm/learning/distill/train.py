@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError
+from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError, setting
 from atari_vlm.files.writing import drafted
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.architecture import (
@@ -42,6 +42,8 @@ class Trainer:
 
         from atari_vlm.learning.distill.distillation_loss import DistillationLoss
 
+        if settings.device == "cuda" and not torch.cuda.is_available():
+            raise no_cuda()
         torch.set_num_threads(settings.threads)
         self.settings = settings = settings.with_architecture()
         assert settings.architecture is not None
@@ -57,7 +59,8 @@ class Trainer:
         # No step uses the heads of the games that are not in its batch.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         # Without a GPU, accelerate ignores `torchrun` unless it is asked to use the CPU.
-        cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+        without = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+        cpu = without or settings.device == "cpu"
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[unused])
         bf16 = settings.precision == "bf16"
         if bf16 and self.accelerator.device.type == "cpu":
@@ -199,7 +202,7 @@ class Trainer:
             StoreError: it is damaged, or holds weights that are not finite.
         """
         try:
-            state = _read_checkpoint(path)
+            state = read_checkpoint(path)
             self._take(state, path)
         except (InvalidSetting, FileNotFoundError):
             raise
@@ -229,11 +232,22 @@ class Trainer:
         self.check_finite()
 
 
+def no_cuda() -> InvalidSetting:
+    """The error of CUDA that is asked for and not there."""
+    import torch
+
+    why = "no GPU and driver that it can use" if torch.version.cuda else "a build without CUDA"
+    return InvalidSetting(
+        f"{setting('device', 'cuda')} needs a GPU, and torch {torch.__version__} here has {why}. "
+        f"{setting('device', 'cpu')} trains without one, more slowly."
+    )
+
+
 MOST_BYTES = 2**30
 """The largest checkpoint that is read; that of twelve games has 60 MB."""
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint; code that a pickle may hold is never run.
 
     Raises:

@@ -71,6 +71,8 @@ def checkpoints(folder: Path) -> list[Path]:
     if (folder / "config.json").exists():
         return [folder]
     inside = sorted(path.parent for path in folder.glob("*/config.json"))[:MOST]
+    if not inside and (folder / "weights").is_dir():  # a training of several
+        return checkpoints(folder / "weights")
     # While it trains, `distill --out` keeps its student in a folder beside the finished weights.
     return [path for path in inside if path.name == "weights"] or inside or [folder]
 

@@ -28,6 +28,8 @@ def player(folder, **changes):
         "teacher_share": 0.5,
         "most_waiting": 4,
         "judge": True,
+        "held_out": (),
+        "held_out_rows": 50,
         **changes,
     }
     return Player(PlayerOrder(**order))
@@ -51,6 +53,14 @@ def test_a_player_delivers_rows_of_every_game_by_its_share_until_enough_wait(spo
     names = [path.name.split("-")[:2] for path in spool.waiting()]
     assert sorted(names) == [["freeway", "expert"]] * 2 + [["pong", "expert"]] * 2
     assert all(len(rows_of(path)) == 60 for path in spool.waiting())
+
+
+def test_held_out_rows_come_first_and_are_the_same_in_every_training(spool, tmp_path):
+    for seed, name in ((3, "0.0"), (4, "0.1")):
+        player(tmp_path, seed=seed, name=name, held_out=("pong",), held_out_rows=120).turn()
+    chunks = [path for path in spool.waiting() if "-held-" in path.name]
+    assert len(chunks) == len(spool.waiting()) == 4
+    assert len({rows_of(path).grey.tobytes() for path in chunks}) == 2
 
 
 def test_no_two_players_and_no_two_starts_play_the_same(spool, tmp_path):

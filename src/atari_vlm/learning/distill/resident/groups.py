@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, setting
 
 Groups = tuple[tuple[str, ...], ...]
@@ -36,6 +37,30 @@ def groups_of(games: Iterable[str]) -> Groups:
     known = {game for group in grouped for game in group}
     single = [(game,) for game in dict.fromkeys(wanted) if game not in known]
     return tuple(group for group in (*grouped, *single) if group)
+
+
+def parse_groups(text: str, games: tuple[str, ...]) -> Groups:
+    """The groups in the value of a flag; empty if it is, for the default ones.
+
+    >>> parse_groups("pong, breakout; qbert", ())
+    (('pong', 'breakout'), ('qbert',))
+    >>> parse_groups("all", ("pong", "qbert"))
+    (('pong', 'qbert'),)
+
+    Args:
+        text: groups with semicolons between them, their games with commas; or "all".
+        games: those of "all".
+
+    Raises:
+        UnknownName: a game is not in the catalogue.
+    """
+    if text == ALL:
+        return (games,)
+    parts = [part.strip() for part in text.split(";") if part.strip()]
+    return tuple(
+        tuple(get_game(name.strip()).name for name in part.split(",") if name.strip())
+        for part in parts
+    )
 
 
 def check_groups(groups: Groups, games: tuple[str, ...]) -> None:

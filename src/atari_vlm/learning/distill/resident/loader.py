@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from atari_vlm.errors import ModelUnusable
-from atari_vlm.learning.distill.resident.spool import Spool
+from atari_vlm.learning.distill.resident.spool import HELD_OUT, Spool
 from atari_vlm.learning.distill.row_arrays import RowArrays
 
 AHEAD = 8
@@ -58,13 +58,10 @@ class Loader:
             if isinstance(found, Exception):
                 raise found
             game, kind, arrays = found
-            store.add(game, arrays)
-            self.rows[game, kind] += len(arrays)
+            store.add(game, arrays, held_out=kind == HELD_OUT)
+            if kind != HELD_OUT:
+                self.rows[game, kind] += len(arrays)
         return most
-
-    def of_game(self, game: str) -> int:
-        """Rows of a game that were taken."""
-        return sum(count for (name, _), count in self.rows.items() if name == game)
 
     def of_kind(self, kind: str) -> int:
         """Rows of experts or of students that were taken."""

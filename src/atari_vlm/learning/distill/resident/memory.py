@@ -20,11 +20,10 @@ LEAST_ROWS = 2_048
 """Rows of a hard game from which training is of use."""
 
 RESERVE_OF_ROW = 16 * 2**20
-"""Bytes that the forward and backward pass of one row of a step may take, in bf16, with the private
-memory of two CUDA graphs."""
+"""Bytes that the forward and backward pass of one row of a step may take."""
 
-RESERVE = 3 * 2**30
-"""Bytes for weights, optimiser and everything else."""
+RESERVE = 4 * 2**30
+"""Bytes for weights, optimiser, compilation and whatever else uses the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +35,18 @@ class Room:
     line: str
 
 
-def free_bytes(device: torch.device, settings: ResidentSettings) -> int:
-    """Bytes for rows: those of the settings, or what is free on the device, less a reserve."""
-    if settings.memory is not None:
-        return int(settings.memory * GB)
+def free_bytes(device: torch.device, rows_of_step: int) -> int:
+    """Bytes that are free for rows, before anything of the training is on the device.
+
+    Args:
+        device: where the rows go.
+        rows_of_step: rows that the training itself needs memory for.
+    """
     if device.type == "cuda":
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
-        reserve = RESERVE + settings.batch * len(settings.groups) * RESERVE_OF_ROW
-        return max(0, int(free) - max(reserve, int(free) // 10))
+        return max(0, int(free) - RESERVE - rows_of_step * RESERVE_OF_ROW)
     try:
         return int(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // 2
     except (AttributeError, ValueError, OSError):  # not on every system
@@ -53,39 +54,41 @@ def free_bytes(device: torch.device, settings: ResidentSettings) -> int:
 
 
 def room_for(
-    games: Iterable[str], row_bytes: int, free: int, settings: ResidentSettings, *, fewer: float = 1
+    games: Iterable[str],
+    fit: int,
+    row_bytes: int,
+    settings: ResidentSettings,
+    *,
+    fewer: float = 1.0,
 ) -> Room:
-    """Divide memory among games.
+    """Divide the rows that fit among games.
 
     Args:
-        games: to divide it among.
+        games: to divide them among.
+        fit: rows of all games together that fit.
         row_bytes: memory of a row.
-        free: bytes.
         settings: rows that are wished for.
-        fewer: factor on what fits, after memory ran out.
+        fewer: factor on what fits and on what is wished for, after memory ran out.
 
     Raises:
         InvalidSetting: not even the least useful number of rows fits.
     """
     shares = {game: share_of(game) for game in games}
-    chunk, wished = settings.chunk_rows, settings.rows
-    fit = int(fewer * free / row_bytes / sum(shares.values()))
+    chunk, wished = settings.chunk_rows, int(settings.rows * fewer)
+    held_out = len(shares) * (-(-settings.held_out_rows // chunk) * chunk)
+    each = int(max(0, fit * fewer - held_out) / sum(shares.values()))
     least = min(LEAST_ROWS, wished)
-    if fit < least:
-        needed = least * sum(shares.values()) * row_bytes / GB
+    if each < least:
+        needed = (least * sum(shares.values()) + held_out) * row_bytes / GB
         raise InvalidSetting(
-            f"There is too little memory to train {len(shares)} games: {free * fewer / GB:.2g} GB "
-            f"for rows hold {max(fit, 0):,} of a game, and {least:,} ({needed:.2g} GB) are the "
-            f"fewest of use. Free memory, or train fewer games, or give a smaller "
-            f"{setting('batch')}."
+            f"There is too little memory to train {len(shares)} games: room for {each:,} rows of "
+            f"each, and {least:,} are the fewest of use ({needed:.2g} GB beside what the training "
+            f"itself takes). Free memory, train fewer games, or give a smaller {setting('batch')}."
         )
-    most = min(fit, wished)
+    most = min(each, wished)
     rows = {game: max(2 * chunk, int(most * share)) for game, share in shares.items()}
-    total, gigabytes = sum(rows.values()), sum(rows.values()) * row_bytes / GB
-    line = f"Memory for {total:,} rows of {len(rows)} games: {gigabytes:.3g} GB"
-    if fit < wished:
-        line += (
-            f"; {int(wished * sum(shares.values())):,} were wished for, and {free / GB:.3g} GB are "
-            "free for them"
-        )
+    total = sum(rows.values())
+    line = f"Memory for {total:,} rows of {len(rows)} games: {total * row_bytes / GB:.3g} GB"
+    if each < wished:
+        line += f"; {int(wished * sum(shares.values())):,} were wished for, and no more fit"
     return Room(rows, f"{line}.")

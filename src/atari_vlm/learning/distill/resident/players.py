@@ -22,10 +22,10 @@ import numpy as np
 from atari_vlm.errors import ModelUnusable
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.architecture import build_tokenizer
-from atari_vlm.learning.distill.collect import Disturbance, Row, collect
+from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, Row, collect
 from atari_vlm.learning.distill.evaluate import play_episodes
 from atari_vlm.learning.distill.resident.groups import Groups, group_name, share_of
-from atari_vlm.learning.distill.resident.spool import Spool
+from atari_vlm.learning.distill.resident.spool import HELD_OUT, Spool
 from atari_vlm.learning.distill.row_arrays import Labeller
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
 from atari_vlm.runs.worker_processes import end_with, start_shielded
@@ -59,6 +59,9 @@ class PlayerOrder:
     teacher_share: float
     most_waiting: int
     """Chunks in the spool from which no more are played."""
+    held_out: tuple[str, ...]
+    """Games whose held-out rows it plays first; they are the same in every training."""
+    held_out_rows: int
     judge: bool
     """Whether whole games come before rows; others play games only when no rows are wanted."""
 
@@ -107,6 +110,7 @@ class Player:
         # Of all games, because the students share one vocabulary.
         self._tokenizer = build_tokenizer(self._games)
         self._student = _NewestStudent(order.groups)
+        self._held_out = list(order.held_out)
         self._rng = np.random.default_rng([order.seed, order.start, _digits(order.name)])
 
     def turn(self) -> bool:
@@ -116,6 +120,9 @@ class Player:
             return True
         if not work.rows or len(self._spool.waiting()) >= self.order.most_waiting:
             return False
+        if self._held_out:
+            self._play_held_out(self._held_out.pop())
+            return True
         kind = "expert"
         if work.student and self._rng.random() >= self.order.teacher_share:
             kind = "student"
@@ -143,6 +150,14 @@ class Player:
         self._made[key] += 1
         player, count = f"{self.order.start}.{self.order.name}", self._made.total()
         self._spool.put(f"{game}-{kind}-{player}-{count:07d}", arrays.to_buffer())
+
+    def _play_held_out(self, game: str) -> None:
+        """Deliver rows that are never learned; each chunk begins with an episode of its own."""
+        size, most = self.order.chunk_rows, self.order.held_out_rows
+        for number in range(max(1, most // size)):
+            rows = collect(game, min(size, most), seed=HELD_OUT_SEED, number=number)
+            arrays = Labeller(game, self._tokenizer).chunk(rows, size)
+            self._spool.put(f"{game}-{HELD_OUT}-{self.order.name}-{number:07d}", arrays.to_buffer())
 
     def _rows(self, game: str, kind: str) -> Iterator[Row]:
         """The endless play of a game; no two players or starts play the same."""

@@ -7,16 +7,12 @@ import math
 import os
 import shlex
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Literal, TypeAlias, get_args
 
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.distill.architecture import ARCHITECTURES
 from atari_vlm.learning.distill.resident.bases import common_architecture
 from atari_vlm.learning.distill.resident.groups import Groups, check_groups, groups_of
 from atari_vlm.learning.distill.settings import DistillSettings, Precision
-
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
-"""Where a student is trained; auto: on a GPU if there is one."""
 
 
 def free_cores() -> int:
@@ -37,7 +33,6 @@ class ResidentSettings(DistillSettings):
     """Empty: those of `groups`."""
     groups: Groups = ()
     """The games of each checkpoint. Empty: the default groups of `games`."""
-    device: Device = "auto"
     workers: int = field(default_factory=free_cores)
     """Processes that play; 0 plays and trains in turn."""
     batch: int = 256
@@ -55,6 +50,8 @@ class ResidentSettings(DistillSettings):
     """Rows that a player delivers at a time."""
     ready_rows: int = 3_072
     """Rows of each game before training begins, also after it was interrupted."""
+    held_out_rows: int = 1_024
+    """Rows of each game that are never learned."""
     memory: float | None = None
     """Memory for rows, in GB. None: what is free, less a reserve for the training."""
     compile: bool = True
@@ -65,6 +62,8 @@ class ResidentSettings(DistillSettings):
     """Games of each game that such a snapshot plays; the best play twice as many more."""
     tuning_frames: int = 18_000
     """Most emulator frames of such a game: five minutes."""
+    episode_frames: int = 108_000
+    """Most emulator frames of a game of the final evaluation."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -75,26 +74,28 @@ class ResidentSettings(DistillSettings):
         if not self.groups:
             object.__setattr__(self, "groups", groups_of(self.games))
         check_groups(self.groups, self.games)
-        if self.device not in get_args(Device):
-            known = ", ".join(get_args(Device))
-            raise InvalidSetting(f"{setting('device')} is one of {known}, not {self.device!r}.")
         if not 0 <= self.teacher_share <= 1:
             raise InvalidSetting(
                 f"{setting('teacher_share')} is from 0 to 1, not {self.teacher_share}."
             )
-        for name in ("rows", "chunk_rows", "ready_rows", "tuning_frames", "candidate_minutes"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise InvalidSetting(f"{setting(name)} must be above 0 and finite, not {value}.")
-        for name in ("workers", "tuning_games", "episodes"):
-            if getattr(self, name) < 0:
-                raise InvalidSetting(f"{setting(name)} is 0 or more, not {getattr(self, name)}.")
+        self._check_numbers()
         longest = max(len(group) for group in self.groups)
         if self.batch < 8 * longest:
             raise InvalidSetting(
                 f"{setting('batch')} {self.batch} is too small for {longest} games in a "
                 f"checkpoint; {8 * longest} would do."
             )
+
+    def _check_numbers(self) -> None:
+        counts = ("rows", "chunk_rows", "ready_rows", "held_out_rows")
+        frames = ("tuning_frames", "episode_frames")
+        for name in (*counts, *frames, "candidate_minutes"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InvalidSetting(f"{setting(name)} must be above 0 and finite, not {value}.")
+        for name in ("workers", "tuning_games", "episodes"):
+            if getattr(self, name) < 0:
+                raise InvalidSetting(f"{setting(name)} is 0 or more, not {getattr(self, name)}.")
 
     def with_architecture(self) -> ResidentSettings:
         """These settings with an architecture.
@@ -105,7 +106,7 @@ class ResidentSettings(DistillSettings):
         """
         if self.base is None:
             return DistillSettings.with_architecture(self)
-        found = common_architecture(self.base)
+        found = common_architecture(self.base, self.groups)
         name = next(name for name, each in ARCHITECTURES.items() if each == found)
         if self.architecture not in (None, name):
             raise InvalidSetting(
@@ -140,6 +141,6 @@ class ResidentSettings(DistillSettings):
         ignored = {"out", "minutes", "threads", "workers", "episodes", "device", "memory"}
         ignored |= {"checkpoint_seconds", "report_seconds", "compile", "ready_rows", "chunk_rows"}
         ignored |= {"blend", "first_decisions", "round_decisions", "tuning_games", "tuning_frames"}
-        ignored |= {"candidate_minutes", "rows"}
+        ignored |= {"candidate_minutes", "rows", "held_out_rows", "episode_frames"}
         kept = {k: v for k, v in asdict(self).items() if k not in ignored}
         return json.dumps({"school": "resident", **kept}, indent=1, default=str)

@@ -21,6 +21,9 @@ State = Mapping[str, Any]
 
 _WEIGHTS = "model.safetensors"
 
+TIED = "lm_head.weight"
+"""The weight that is another one under a second name, and is not stored."""
+
 
 class Snapshots:
     """The folder `snapshots` of a training: a folder for each version, in it one for each group.
@@ -111,7 +114,7 @@ def _write_weights(state: State, folder: Path) -> None:
             raise ModelUnusable(f"The weight {name} is not finite, so nothing is written.")
     try:
         save_file(
-            {name: weight.contiguous() for name, weight in state.items()},
+            {name: weight.contiguous() for name, weight in state.items() if name != TIED},
             folder / _WEIGHTS,
             metadata={"format": "pt"},
         )

@@ -22,6 +22,10 @@ _NEEDED = 4 * 2**30
 """Free bytes from which shared memory is used instead of the disk."""
 
 
+HELD_OUT = "held"
+"""In the name of a chunk, for rows that are never learned."""
+
+
 @dataclass(frozen=True, slots=True)
 class GameOrder:
     """A whole game that a player is to play."""
@@ -52,6 +56,8 @@ class Work:
     """Folder of the newest snapshot, with a checkpoint for each group; "" while there is none."""
     rows: bool = True
     """Whether rows are wanted; otherwise only games are."""
+    over: bool = False
+    """Whether the training has ended, in all processes."""
 
 
 def spool_folder(out: Path) -> Path:
@@ -73,20 +79,23 @@ class Spool:
 
     Args:
         folder: of this process's rows.
-        games: of the orders for whole games, which several processes may share.
+        games: of what is to be done and of the orders for whole games, which the processes share.
     """
 
     def __init__(self, folder: Path, games: Path) -> None:
         self.folder, self.games = folder, games
         self.chunks, self.errors = folder / "chunks", folder / "errors"
         self.played = games / "played"
-        self._work = folder / "work.json"
+        self._work = games / "work.json"
 
     def create(self) -> None:
-        """Make the folders, empty."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Make the folders."""
         for path in (self.chunks, self.errors, self.played):
             path.mkdir(parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        """Delete the folders, those of other processes too."""
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     # -- what is to be done ---------------------------------------------------------------------
 

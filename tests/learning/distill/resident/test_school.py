@@ -1,0 +1,175 @@
+"""The resident school in miniature on the CPU: from no weights to players, and through mishaps."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError
+from atari_vlm.learning.distill.resident.settings import ResidentSettings
+from atari_vlm.models.embedded.checkpoints import checkpoint, weights
+from atari_vlm.models.embedded.model import EmbeddedModel
+from atari_vlm.models.embedded.runtime import EmbeddedRuntime
+from atari_vlm.runs.schema import locked
+
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+GROUPS = (("pong",), ("freeway",))
+TINY = {
+    "groups": GROUPS,
+    "device": "cpu",
+    "precision": "fp32",
+    "batch": 8,
+    "workers": 0,
+    "rows": 256,
+    "chunk_rows": 64,
+    "ready_rows": 64,
+    "held_out_rows": 64,
+    "opening": 0.1,
+    "round_minutes": 0.002,
+    "candidate_minutes": 0.004,
+    "tuning_frames": 40,
+    "checkpoint_seconds": 0.3,
+    "report_seconds": 0.3,
+    "episodes": 0,
+}
+
+
+def settings(out, **changes):
+    return ResidentSettings(out=out, **{**TINY, "minutes": 0.04, **changes})
+
+
+def raising(lines, error):
+    """Takes lines, and raises an error instead of the first that reports steps."""
+
+    def report(line):
+        if line.startswith("step") and not any(each.startswith("step") for each in lines):
+            lines.append(line)
+            raise error
+        lines.append(line)
+
+    return report
+
+
+def test_a_training_is_stopped_runs_out_of_memory_and_ends_in_weights_that_play(tmp_path):
+    torch = pytest.importorskip("torch")
+    from atari_vlm.learning.distill.resident.school import train_resident
+    from atari_vlm.learning.distill.resident.selection import Selection
+
+    short = settings(tmp_path, episodes=1, episode_frames=60)
+    with locked(tmp_path), pytest.raises(StoreError, match="Another process is playing"):
+        train_resident(short)
+    with pytest.raises(KeyboardInterrupt):
+        train_resident(short, raising([], KeyboardInterrupt()))
+    assert (tmp_path / "checkpoint.pt").exists()
+    lines = []
+    result = train_resident(short, raising(lines, torch.OutOfMemoryError("CUDA out of memory")))
+
+    said = "\n".join(lines)
+    assert "Memory for 256 rows of 2 games" in said  # Freeway and Pong are easy ones
+    assert "Continuing after" in said
+    assert "anew, since rows are not kept" in said
+    assert "with 0.5 times the rows and the batch" in said
+    assert "decisions a second" in said
+    assert "held out, minute" in said
+    assert "| pong | " in said
+    # The best snapshot is the one that was written.
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    selection = Selection(GROUPS)
+    selection.load_state_dict(state["selection"])
+    for number, choice in enumerate(result.choices):
+        assert choice == selection.best(number)
+        assert choice.games >= 4
+        name = choice.group[0]
+        snapshot = tmp_path / "snapshots" / f"{choice.version:06d}" / name
+        written = (tmp_path / "weights" / name / "model.safetensors").read_bytes()
+        assert written == (snapshot / "model.safetensors").read_bytes()
+        assert choice.line() in said
+    assert set(result.scores) == {"pong", "freeway"}
+    assert result.rows["expert"] > 0
+    assert short.command() in (tmp_path / "weights" / "README.md").read_text()
+    assert set(EmbeddedModel(tmp_path).games) == {"pong", "freeway"}
+    black = np.zeros((160, 160, 3), np.uint8)
+    student = EmbeddedRuntime(tmp_path / "weights" / "pong")
+    assert student.plan(black, "pong", np.random.default_rng(0)).frames >= 1
+    with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
+        train_resident(replace(short, rate=0.5))
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from atari_vlm.learning.distill.resident.school import train_resident
+from atari_vlm.learning.distill.resident.settings import ResidentSettings
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[2])
+    asked["groups"] = tuple(map(tuple, asked["groups"]))
+    train_resident(ResidentSettings(out=Path(sys.argv[1]), **asked))
+"""
+
+
+def test_a_killed_training_is_continued_by_two_processes(tmp_path):
+    torch = pytest.importorskip("torch")
+    script, out = tmp_path / "school.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.path.dirname(os.path.dirname(weights().parent)),
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def command(minutes, workers):
+        asked = {**TINY, "minutes": minutes, "workers": workers}
+        return [str(script), str(out), json.dumps(asked)]
+
+    running = subprocess.Popen(
+        [sys.executable, *command(60, 1)], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(1_200):
+            if (out / "checkpoint.pt").exists() or running.poll() is not None:
+                break
+            time.sleep(0.05)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    trained = torch.load(out / "checkpoint.pt", weights_only=True)["seconds"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    ended = subprocess.run(
+        [*torchrun, "--nproc-per-node", "2", *command((trained + 1) / 60, 0)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    assert ended.returncode == 0, ended.stderr[-3_000:]
+    assert ended.stdout.count("Continuing after") == 1
+    assert ended.stdout.count("Weights:") == 1
+    assert EmbeddedRuntime(out / "weights" / "freeway").games == ("freeway",)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_the_checkpoint_is_kept(tmp_path):
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.resident.school import train_resident
+
+    with pytest.raises(ModelUnusable, match=r"Training cannot go on after step .* not finite"):
+        train_resident(settings(tmp_path, rate=1e30, minutes=5, groups=(("pong",),)))
+    assert (tmp_path / "checkpoint.pt").exists()
+    assert not (tmp_path / "weights").exists()
+
+
+def test_older_weights_and_too_little_memory(tmp_path):
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.resident.school import train_resident
+
+    little = settings(tmp_path, base=checkpoint("pong"), groups=(("pong",),), memory=0.001)
+    with pytest.raises(InvalidSetting, match="There is too little memory to train 1 games"):
+        train_resident(little)
