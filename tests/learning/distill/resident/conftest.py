@@ -38,8 +38,9 @@ def store_with(chunks, patch_size=20):
     """A store with one chunk of each game, which is held out as well."""
     from atari_vlm.learning.distill.resident.store import RowStore
 
-    room = dict.fromkeys(GAMES, 2 * CHUNK)
-    store = RowStore(GAMES, room, CPU, patch_size, chunk=CHUNK, held_out_rows=CHUNK)
+    games = tuple(chunks)
+    room = dict.fromkeys(games, 2 * CHUNK)
+    store = RowStore(games, room, CPU, patch_size, chunk=CHUNK, held_out_rows=CHUNK)
     for game, arrays in chunks.items():
         store.add(game, arrays)
         store.add(game, arrays, held_out=True)

@@ -9,35 +9,47 @@ import pytest
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable
 from atari_vlm.learning.distill.architecture import COARSE
-from tests.learning.distill.resident.conftest import CPU, GAMES, GROUPS, store_with
+from tests.learning.distill.resident.conftest import CPU, GROUPS, store_with
 
 torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.training
 
-BATCH = 16
+FEW = (("pong",), ("breakout",))
+"""Two students that step faster than those of GROUPS."""
 
 
 @pytest.fixture(scope="module")
-def students(tokenizer):
+def students_of(tokenizer):
+    """A function that makes students with their first weights."""
     from atari_vlm.learning.distill.resident.students import Students
 
-    return Students(GROUPS, tokenizer, COARSE, BATCH, CPU)
+    made = {}
 
-
-@pytest.fixture
-def stepper_of(students, chunks):
-    """A function that makes a stepper of the same first weights."""
-    from atari_vlm.learning.distill.resident.stepper import Stepper
-
-    first = {n: w.clone() for n, w in students.weights.items()}
-
-    def make(**settings):
+    def make(groups):
+        if groups not in made:
+            batch = 8 * max(map(len, groups))
+            students = Students(groups, tokenizer, COARSE, batch, CPU)
+            made[groups] = students, {n: w.clone() for n, w in students.weights.items()}
+        students, first = made[groups]
         # Equal students; only the weights are their own.
         own = copy.copy(students)
         own.weights = {name: weight.clone() for name, weight in first.items()}
         own.averages = {name: own.weights[name].clone() for name in students.flat}
-        return Stepper(own, store_with(chunks), **{"warm_up": 1, "rate": 1e-3, **settings})
+        return own
+
+    return make
+
+
+@pytest.fixture
+def stepper_of(students_of, chunks):
+    """A function that makes a stepper of the same first weights."""
+    from atari_vlm.learning.distill.resident.stepper import Stepper
+
+    def make(groups=FEW, **settings):
+        students = students_of(groups)
+        store = store_with({game: chunks[game] for game in students.games})
+        return Stepper(students, store, **{"warm_up": 1, "rate": 1e-3, **settings})
 
     return make
 
@@ -130,12 +142,12 @@ def test_a_state_that_is_damaged_or_of_others_is_refused(stepper_of):
             {**state, "weights": {**state["weights"], "vision": torch.zeros(1, 3)}}
         )
     broken = {**state["averages"], "text": state["averages"]["text"] * torch.nan}
-    with pytest.raises(ModelUnusable, match="A weight of the student of pong, breakout is not"):
+    with pytest.raises(ModelUnusable, match="A weight of the student of pong is not"):
         stepper.load_state_dict({**state, "averages": broken})
 
 
 def test_labels_that_are_not_finite_stop_one_student_and_not_the_other(stepper_of):
-    stepper = stepper_of()
+    stepper = stepper_of(GROUPS)
     stepper.step(False, 0.0)
     before = {name: weight.clone() for name, weight in everything(stepper).items()}
     optimiser = copy.deepcopy(stepper.state_dict()["optimisers"][1])
@@ -157,7 +169,7 @@ def test_labels_that_are_not_finite_stop_one_student_and_not_the_other(stepper_o
 
 
 def test_each_student_is_clipped_by_its_own_gradient(stepper_of):
-    stepper = stepper_of()
+    stepper = stepper_of(GROUPS)
     stepper._draws.fill_(0.3)
     gradients, parts = stepper._gradients(False)
     before = {name: gradient.clone() for name, gradient in gradients.items()}
@@ -243,11 +255,12 @@ def test_the_rate_rises_and_falls(stepper_of):
     assert rate(9, 9, False, 1.0) == pytest.approx(0.03)
 
 
-def test_a_game_without_rows_is_named(tokenizer, students):
+def test_a_game_without_rows_is_named(students_of):
     from atari_vlm.learning.distill.resident.stepper import Stepper
     from atari_vlm.learning.distill.resident.store import RowStore
 
-    store = RowStore(GAMES, dict.fromkeys(GAMES, 48), CPU, 20, chunk=48)
+    students = students_of(FEW)
+    store = RowStore(students.games, dict.fromkeys(students.games, 48), CPU, 20, chunk=48)
     stepper = Stepper(students, store)
     with pytest.raises(InvalidSetting, match="no rows of pong to learn from yet"):
         stepper.prepare()

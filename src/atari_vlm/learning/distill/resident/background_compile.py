@@ -74,6 +74,9 @@ class BackgroundCompile:
         batch: Mapping[str, torch.Tensor],
     ) -> None:
         try:
+            device = next(iter(weights.values())).device
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # each thread has its own
             compiled = compiler(loss)
             found = gradients(compiled, weights, batch)
             found = gradients(compiled, weights, batch)  # as often as torch needs to settle

@@ -144,8 +144,8 @@ class StackedLoss:
             index = tables.column_field[games, None].expand(-1, size, -1)
             largest = _largest(logits.detach(), segments)
             shifted = logits - largest.gather(-1, index)
-            known = (tables.column_token[games] < tables.vocabulary)[:, None]
-            powers = torch.where(known, shifted, -torch.inf).exp()
+            padding = (tables.column_token[games] == tables.vocabulary)[:, None]
+            powers = shifted.masked_fill(padding, -torch.inf).exp()
             # A field that the game lacks has no columns; its sum is 1 and its logarithm nothing.
             sums = torch.bmm(powers, segments) + (segments.sum(1) == 0)[:, None]
             target = targets[places].view(count, size, -1)
@@ -247,7 +247,7 @@ def _largest(logits: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
     """The largest logit of each field, (games, rows, fields); 0 for a field without columns."""
     parts = []
     for field in range(segments.shape[-1]):
-        inside = segments[:, None, :, field] > 0
-        largest = torch.where(inside, logits, -torch.inf).amax(-1)
-        parts.append(torch.where(inside.any(-1), largest, 0.0))
+        outside = segments[:, None, :, field] == 0
+        largest = logits.masked_fill(outside, -torch.inf).amax(-1)
+        parts.append(largest.masked_fill(outside.all(-1), 0.0))
     return torch.stack(parts, -1)

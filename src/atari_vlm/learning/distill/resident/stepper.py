@@ -7,10 +7,9 @@ it is two graphs, replayed; between them the gradients of several processes can 
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
@@ -23,8 +22,9 @@ from atari_vlm.learning.distill.resident.background_compile import (
     gradients,
     torch_compile,
 )
+from atari_vlm.learning.distill.resident.cuda_graphs import Found, StepGraphs
 from atari_vlm.learning.distill.resident.held_out import held_out_parts
-from atari_vlm.learning.distill.resident.stacked_loss import PARTS
+from atari_vlm.learning.distill.resident.losses import Losses, Totals
 from atari_vlm.learning.distill.resident.store import RowStore
 from atari_vlm.learning.distill.resident.students import Students
 from atari_vlm.learning.distill.resident.update import Update
@@ -36,38 +36,6 @@ AllReduce: TypeAlias = Callable[[Sequence[torch.Tensor]], None]
 
 _AHEAD = 3
 """Steps that the host may be ahead of the device."""
-_WARM_UPS, _TIMED = 3, 8
-"""Runs before a graph is captured, and to time one."""
-
-_Found: TypeAlias = tuple[dict[str, torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """Mean parts of the loss by student, and what went wrong."""
-
-    heads: tuple[float, ...]
-    see: tuple[float, ...]
-    act: tuple[float, ...]
-    look: tuple[float, ...]
-    norms: tuple[float, ...]
-    """Norm of each student's last gradient, before clipping."""
-    skipped: tuple[int, ...]
-    """Steps that each student skipped, because its loss or gradient was not finite."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Graphs:
-    """A captured step, and the tensors between its halves."""
-
-    gradients: Any
-    update: Any
-    found: _Found
-
-    def replay_gradients(self) -> _Found:
-        """Run the first half."""
-        self.gradients.replay()
-        return self.found
 
 
 class Stepper:
@@ -112,17 +80,14 @@ class Stepper:
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self._draws = torch.empty(students.draws, dtype=torch.float64, device=self.device)
         self._update = Update(students, weight_decay)
-        count = len(students.groups)
-        self._sums = torch.zeros(len(PARTS), count, device=self.device)
-        self._counts = torch.zeros(3, count, device=self.device)
-        """Steps that each student took, those of them with its decoder, and those that it skipped,
-        since the last report."""
+        self._totals = Totals(len(students.groups), self.device)
         self._loss: Loss = students.loss
-        self._graphs: dict[bool, _Graphs] = {}
+        self._graphs: dict[bool, StepGraphs] = {}
         self._pool: Any = None
         self._compiling: BackgroundCompile | None = None
         self._events: deque[Any] = deque()
         if self.cuda:
+            torch.cuda.set_device(self.device)
             # The plans of cuDNN's attention are made for each shape while a graph is captured.
             torch.backends.cuda.enable_cudnn_sdp(False)
 
@@ -137,7 +102,8 @@ class Stepper:
                 raise InvalidSetting(f"There are no rows of {game} to learn from yet.")
         if self._use_graphs:
             for vision_only in (True, False):
-                self._capture(vision_only)
+                if (graphs := self._capture(vision_only)) is not None:
+                    self._graphs[vision_only] = graphs
         if self._compile:
             self._draws.uniform_(generator=torch.Generator(self.device).manual_seed(1))
             with torch.no_grad():
@@ -173,32 +139,33 @@ class Stepper:
         self._update.averaging.fill_(1 - decay)
 
     def _run(
-        self, vision_only: bool, graphs: _Graphs | None, reduce: AllReduce | None = None
+        self, vision_only: bool, graphs: StepGraphs | None, reduce: AllReduce | None = None
     ) -> None:
         """Run a step, through graphs if there are any.
 
         Only real steps reduce: other processes capture and time their graphs at other moments.
         """
-        found = self._gradients(vision_only) if graphs is None else graphs.replay_gradients()
+        if graphs is None:
+            found = self._gradients(vision_only)
+        else:
+            graphs.first.replay()
+            found = graphs.found
         if reduce is not None:
             reduce([*found[0].values(), found[1]])
         if graphs is None:
             self._apply(found, vision_only)
         else:
-            graphs.update.replay()
+            graphs.second.replay()
 
-    def _gradients(self, vision_only: bool) -> _Found:
+    def _gradients(self, vision_only: bool) -> Found:
         with torch.no_grad():
             batch = self.students.labels(self.store, self._draws)
         return gradients(self._loss, self.students.weights, batch, vision_only=vision_only)
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _apply(self, found: _Found, vision_only: bool) -> None:
-        finite = self._update.apply(*found)
-        whole = torch.zeros_like(finite) if vision_only else finite
-        counts = torch.stack([finite, whole, ~finite]) * self._update.active
-        self._counts += counts
-        self._sums += torch.where(counts[0] > 0, found[1], 0.0)
+    def _apply(self, found: Found, vision_only: bool) -> None:
+        with torch.no_grad():
+            finite = self._update.apply(*found)
+            self._totals.add(found[1], finite, self._update.active, vision_only)
 
     def _keep_close(self) -> None:
         """Let the device come so close that what waits for it, such as a report, waits briefly."""
@@ -208,37 +175,36 @@ class Stepper:
         if len(self._events) > _AHEAD:
             self._events.popleft().synchronize()
 
-    def _capture(self, vision_only: bool) -> bool:
-        """Capture a step with the loss in use; returns whether that worked."""
-        self._update.active.fill_(0.0)
+    def _capture(self, vision_only: bool) -> StepGraphs | None:
+        """Capture a step with the loss in use; None if that does not work, which is reported.
+
+        Raises:
+            OutOfMemoryError: there is too little memory on the device.
+        """
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
         self._draws.fill_(0.5)
+        with self._unchanged():
+            try:
+                return StepGraphs.capture(
+                    lambda: self._gradients(vision_only),
+                    lambda found: self._apply(found, vision_only),
+                    self._pool,
+                )
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:200]
+                self._report(f"No CUDA graph of a step ({reason}): its kernels are started singly.")
+                return None
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Steps in this block change no weight and count for nothing."""
+        self._update.active.fill_(0.0)
         try:
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UPS):
-                    self._run(vision_only, None)
-            torch.cuda.current_stream().wait_stream(stream)
-            if self._pool is None:
-                self._pool = torch.cuda.graph_pool_handle()
-            first, second = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            # Only what this thread does must suit the capture: others go on.
-            settings = {"pool": self._pool, "capture_error_mode": "thread_local"}
-            with torch.cuda.graph(first, **settings):
-                found = self._gradients(vision_only)
-            with torch.cuda.graph(second, **settings):
-                self._apply(found, vision_only)
-            self._graphs[vision_only] = _Graphs(first, second, found)
-            return True
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            self._report(f"No CUDA graph of a step ({reason}); its kernels are launched singly.")
-            self._graphs.pop(vision_only, None)
-            return False
+            yield
         finally:
-            torch.cuda.synchronize()
             self._update.active.fill_(1.0)
 
     def _take_compiled(self, compiling: BackgroundCompile) -> None:
@@ -252,38 +218,26 @@ class Stepper:
         if before is None:
             self._report("Training goes on with the compiled loss.")
             return
-        captured = self._capture(False)
-        seconds = self._timed(self._graphs[False]) if captured else math.inf
-        old = self._timed(before)
-        if seconds < old:
-            self._report(
-                f"Training goes on with the compiled loss: {1e3 * seconds:.1f} ms a step, "
-                f"{1e3 * old:.1f} before."
-            )
-        else:
-            self._loss, self._graphs[False] = plain, before
+        try:
+            graphs = self._capture(False)
+        except torch.OutOfMemoryError:
+            graphs = None
+            self._report("There is too little memory for a graph of the compiled loss.")
+        with self._unchanged():
+            old, new = before.seconds(), graphs.seconds() if graphs else math.inf
+        if graphs is None or new >= old:
+            self._loss = plain
             self._report("The compiled loss is not faster; training goes on without it.")
-
-    def _timed(self, graphs: _Graphs) -> float:
-        """Seconds of a step that changes nothing."""
-        self._update.active.fill_(0.0)
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(_TIMED):
-            self._run(False, graphs)
-        torch.cuda.synchronize()
-        self._update.active.fill_(1.0)
-        return (time.perf_counter() - start) / _TIMED
+            return
+        self._graphs[False] = graphs
+        self._report(
+            f"Training goes on with the compiled loss: {1e3 * new:.1f} ms a step, "
+            f"{1e3 * old:.1f} before."
+        )
 
     def losses(self) -> Losses:
         """Means since the last call. Waits for the device."""
-        numbers = torch.cat([self._sums, self._counts, self._update.norms[None]]).cpu()
-        self._sums.zero_()
-        self._counts.zero_()
-        taken, whole, skipped, norms = numbers[len(PARTS) :]
-        steps = torch.stack([taken, whole, whole, whole]).clamp(min=1)
-        means = (numbers[: len(PARTS)] / steps).tolist()
-        return _losses(means, norms.tolist(), skipped.tolist())
+        return self._totals.take(self._update.norms)
 
     def held_out_losses(self) -> Losses:
         """Of the averaged weights, on rows that are never drawn. Waits for the device.
@@ -291,9 +245,9 @@ class Stepper:
         Raises:
             InvalidSetting: a game has no held-out rows.
         """
-        parts = held_out_parts(self.students, self.store).tolist()
-        count = len(self.students.groups)
-        return _losses(parts, [0.0] * count, [0.0] * count)
+        parts = held_out_parts(self.students, self.store)
+        nothing = torch.zeros(parts.shape[1])
+        return Losses.of(parts, nothing, nothing)
 
     def close(self) -> None:
         """Free the graphs, and leave a compilation that is under way to itself."""
@@ -349,11 +303,6 @@ class Stepper:
         self._generator.set_state(state["generator"].cpu())
         self.steps, self._whole_steps = steps, whole
         self.check_finite()
-
-
-def _losses(parts: list[list[float]], norms: list[float], skipped: list[float]) -> Losses:
-    heads, see, act, look = map(tuple, parts)
-    return Losses(heads, see, act, look, tuple(norms), tuple(map(int, skipped)))
 
 
 def _copied(value: Any) -> Any:

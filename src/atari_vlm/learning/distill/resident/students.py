@@ -116,7 +116,7 @@ class Students:
         """Bytes that training takes beside the rows: an estimate, rather too large."""
         size = int(self.dtype.itemsize)
         rows = len(self.rows.games) * _BYTES_OF_ROW * size // 2
-        weights = sum(weight.numel() for weight in self.weights.values())
+        weights = sum(int(weight.numel()) for weight in self.weights.values())
         return rows + 4 * _COPIES * weights + _BASIC_BYTES
 
     def labels(self, store: RowStore, draws: torch.Tensor) -> Batch:
@@ -209,7 +209,7 @@ class Students:
         soft = torch.where(
             tables.column_is_plan[games], torch.gather(plans, 1, token), tables.soft[asked, token]
         )
-        return torch.where(torch.gather(present, 1, field) & known, soft, 0.0)
+        return soft * (torch.gather(present, 1, field) & known)
 
     def state_dict_of(self, group: int, averaged: bool = True) -> dict[str, torch.Tensor]:
         """The weights that transformers writes of one student, copied to the CPU.

@@ -28,6 +28,7 @@ class Update:
 
     def __init__(self, students: Students, weight_decay: float) -> None:
         device, count = students.device, len(students.groups)
+        self._cuda = device.type == "cuda"
         self._students = students
         self.rate = torch.zeros((), device=device)
         """Learning rate of the next step."""
@@ -53,10 +54,13 @@ class Update:
                 lr=self.rate,
                 betas=BETAS,
                 fused=True,
-                capturable=device.type == "cuda",
+                capturable=self._cuda,
             )
             for views in self._views
         ]
+        for optimiser in self.optimisers:
+            # Else each warns that it first runs outside a graph, as a capture needs.
+            optimiser._warned_capturable_if_run_uncaptured = True
 
     def _views_of(self, student: int) -> list[tuple[str, int, torch.Tensor]]:
         """Name of a flat tensor, row, and this row, for all weights of a student."""
@@ -120,4 +124,5 @@ class Update:
         for optimiser, state in zip(self.optimisers, states, strict=True):
             optimiser.load_state_dict(state)
             for group in optimiser.param_groups:
-                group["lr"] = self.rate  # a copy was loaded
+                # What was loaded is a copy, and perhaps of a training on another device.
+                group["lr"], group["capturable"] = self.rate, self._cuda
