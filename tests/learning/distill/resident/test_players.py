@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
+from atari_vlm.learning.distill.collect import Disturbance, collect
 from atari_vlm.learning.distill.resident.players import Player, PlayerOrder, disturbance_of
 from atari_vlm.learning.distill.resident.spool import GameOrder, Spool, Work
 from atari_vlm.learning.distill.row_arrays import RowArrays
@@ -114,3 +119,17 @@ def test_half_of_the_teachers_are_disturbed_more_and_students_play_for_longer():
     for game, times in (("pong", 2), ("montezuma_revenge", 1)):
         fewest, most = get_answer_schema(game).episode_length
         assert disturbance_of(game, "student", 0).length == (fewest, times * most)
+
+
+def test_some_episodes_of_every_player_begin_at_the_first_screen():
+    for player in range(6):
+        for kind in ("expert", "student"):
+            usual = disturbance_of("pong", kind, player)
+            assert usual.from_first_screen == Disturbance().from_first_screen > 0
+    emulator = Emulator(get_game("pong"))
+    emulator.reset(seed=0)
+    short = replace(usual, length=(3, 5))
+    begun = [row for row in collect("pong", 60, seed=0, disturbance=short) if not row.step]
+    opening = [np.array_equal(row.screen.pixels, emulator.screen()) for row in begun]
+    assert any(opening)
+    assert not all(opening)

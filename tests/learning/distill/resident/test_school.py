@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -68,7 +67,7 @@ def test_a_training_is_stopped_runs_out_of_memory_and_ends_in_weights_that_play(
     with locked(tmp_path), pytest.raises(StoreError, match="Another process is playing"):
         train_resident(short)
     with pytest.raises(KeyboardInterrupt):
-        train_resident(short, raising([], KeyboardInterrupt()))
+        train_resident(replace(short, workers=1), raising([], KeyboardInterrupt()))
     assert (tmp_path / "checkpoint.pt").exists()
     lines = []
     result = train_resident(short, raising(lines, torch.OutOfMemoryError("CUDA out of memory")))
@@ -105,63 +104,63 @@ def test_a_training_is_stopped_runs_out_of_memory_and_ends_in_weights_that_play(
 
 
 SCRIPT = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from atari_vlm.learning.distill.resident.school import train_resident
 from atari_vlm.learning.distill.resident.settings import ResidentSettings
-if __name__ == "__main__":
-    asked = json.loads(sys.argv[2])
-    asked["groups"] = tuple(map(tuple, asked["groups"]))
-    train_resident(ResidentSettings(out=Path(sys.argv[1]), **asked))
+asked = json.loads(sys.argv[2])
+asked["groups"] = tuple(map(tuple, asked["groups"]))
+print(os.getpid(), flush=True)
+train_resident(ResidentSettings(out=Path(sys.argv[1]), **asked))
 """
 
 
-def test_a_killed_training_is_continued_by_two_processes(tmp_path):
-    torch = pytest.importorskip("torch")
-    script, out = tmp_path / "school.py", tmp_path / "out"
-    script.write_text(SCRIPT)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.path.dirname(os.path.dirname(weights().parent)),
-        "OMP_NUM_THREADS": "1",
-    }
-
-    def command(minutes, workers):
-        asked = {**TINY, "minutes": minutes, "workers": workers}
-        return [str(script), str(out), json.dumps(asked)]
-
-    running = subprocess.Popen(
-        [sys.executable, *command(60, 1)], env=environment, stdout=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(1_200):
-            if (out / "checkpoint.pt").exists() or running.poll() is not None:
-                break
-            time.sleep(0.05)
-    finally:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-    trained = torch.load(out / "checkpoint.pt", weights_only=True)["seconds"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    ended = subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", *command((trained + 1) / 60, 0)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-    )
-    assert ended.returncode == 0, ended.stderr[-3_000:]
-    assert ended.stdout.count("Continuing after") == 1
-    assert ended.stdout.count("Weights:") == 1
-    assert EmbeddedRuntime(out / "weights" / "freeway").games == ("freeway",)
-
-
-def test_a_loss_that_is_not_finite_stops_the_training_and_the_checkpoint_is_kept(tmp_path):
+def test_two_processes_are_killed_and_one_continues(tmp_path):
     pytest.importorskip("torch")
     from atari_vlm.learning.distill.resident.school import train_resident
 
+    script, out = tmp_path / "school.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    asked = json.dumps({**TINY, "minutes": 60, "checkpoint_seconds": 0.1})
+    running = subprocess.Popen(
+        [*torchrun, "--nproc-per-node", "2", str(script), str(out), asked],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.path.dirname(os.path.dirname(weights().parent)),
+            "OMP_NUM_THREADS": "1",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    said = []
+    for line in running.stdout:
+        said.append(line.strip())
+        if (out / "checkpoint.pt").exists():
+            break
+    pids = [int(line) for line in said if line.isdecimal()]
+    for pid in (running.pid, *pids):
+        os.kill(pid, signal.SIGKILL)
+    running.communicate()
+    assert len(pids) == 2
+    assert sum(line.startswith("Memory for") for line in said) == 1
+
+    lines = []
+    result = train_resident(settings(out, minutes=0.001), lines.append)
+    assert any(line.startswith("Continuing after") for line in lines)
+    assert result.steps >= 1
+    assert EmbeddedRuntime(result.folder / "freeway").games == ("freeway",)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_the_checkpoint_is_kept(dataset, tmp_path):
+    pytest.importorskip("torch")
+    from atari_vlm.learning.distill.resident.school import train_resident
+
+    lines = []
+    wild = settings(tmp_path, rate=1e30, minutes=5, groups=(("pong",),), data=dataset)
     with pytest.raises(ModelUnusable, match=r"Training cannot go on after step .* not finite"):
-        train_resident(settings(tmp_path, rate=1e30, minutes=5, groups=(("pong",),)))
+        train_resident(wild, lines.append)
+    assert f"120 rows of pong from {dataset}." in lines
     assert (tmp_path / "checkpoint.pt").exists()
     assert not (tmp_path / "weights").exists()
 

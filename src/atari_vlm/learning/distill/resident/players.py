@@ -116,13 +116,13 @@ class Player:
     def turn(self) -> bool:
         """Play a chunk or a whole game; False if there is nothing to do now."""
         work = self._spool.work()
+        if self._held_out:  # the last choice needs them too
+            self._play_held_out(self._held_out.pop())
+            return True
         if (self.order.judge or not work.rows) and self._play_game():
             return True
         if not work.rows or len(self._spool.waiting()) >= self.order.most_waiting:
             return False
-        if self._held_out:
-            self._play_held_out(self._held_out.pop())
-            return True
         kind = "expert"
         if work.student and self._rng.random() >= self.order.teacher_share:
             kind = "student"

@@ -140,8 +140,8 @@ def _taught(training: Training, report: Report) -> ResidentResult | None:
         report(f"Continuing after {training.seconds / 60:.1f} of {settings.minutes:g} minutes.")
     if training.processes.is_main:
         write_whole(settings.out / "settings.json", settings.to_json())
+    training.wait_for_rows()
     if not training.ended:
-        training.wait_for_rows()
         training.train()
     if not training.processes.is_main:
         while not training.spool.work().over:  # its players play games for the main process

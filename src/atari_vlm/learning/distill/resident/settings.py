@@ -60,8 +60,8 @@ class ResidentSettings(DistillSettings):
     """Minutes of training between two snapshots among which play chooses."""
     tuning_games: int = 2
     """Games of each game that such a snapshot plays; the best play twice as many more."""
-    tuning_frames: int = 18_000
-    """Most emulator frames of such a game: five minutes."""
+    tuning_frames: int = 12_000
+    """Most emulator frames of such a game: 200 seconds of play."""
     episode_frames: int = 108_000
     """Most emulator frames of a game of the final evaluation."""
 

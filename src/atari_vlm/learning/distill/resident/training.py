@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,7 @@ class Training:
             settings.rate,
             seed=seed,
             report=report,
-            # A collective call in one process alone, as it takes over, would stop the others.
-            compile=None if settings.compile and processes.count == 1 and fewer == 1 else False,
+            compile=None if settings.compile and fewer == 1 else False,
             all_reduce=processes.average if processes.count > 1 else None,
         )
         if state is not None:
@@ -178,40 +178,45 @@ class Training:
     # -- rows -----------------------------------------------------------------------------------
 
     def wait_for_rows(self) -> None:
-        """Wait until every game has enough rows to begin with, and rows to be judged by."""
+        """Wait for held-out rows of every game and, unless the minutes are over, enough others."""
         settings = self.settings
-        if settings.data is not None:
+        if settings.data is not None and not self.ended:
             self._add_data(settings.data)
-        self._report(
-            f"{max(1, settings.workers)} players collect {settings.ready_rows:,} rows of each of "
-            f"{len(self.store.games)} games"
-            + (" anew, since rows are not kept." if self.starts else ".")
-        )
+        if not self.ended:
+            self._report(
+                f"{max(1, settings.workers)} players collect {settings.ready_rows:,} rows of each "
+                f"of {len(self.store.games)} games"
+                + (" anew, since rows are not kept." if self.starts else ".")
+            )
         while not self.processes.every(self._is_ready()):
             self.players.look()
             if not self.loader.take(self.store):
                 time.sleep(0.01)
 
     def _is_ready(self) -> bool:
-        settings = self.settings
-        for game in self.store.games:
-            ready = min(settings.ready_rows, self.store.capacity(game))
-            if self.store.count(game) < ready or not self.store.teaches(game):
-                return False
-            if self.processes.is_main and not len(self.store.held_out(game)):
-                return False
-        return True
+        store = self.store
+        if self.processes.is_main and not all(len(store.held_out(game)) for game in store.games):
+            return False
+        return self.ended or all(
+            store.teaches(game)
+            and store.count(game) >= min(self.settings.ready_rows, store.capacity(game))
+            for game in store.games
+        )
 
     def _add_data(self, folder: Path) -> None:
         """Take this process's share of a data set from `collect`."""
         from atari_vlm.learning.distill.row_arrays import Labeller
 
+        added: Counter[str] = Counter()
         for number, shard in enumerate(open_dataset(folder, self.store.games)):
             if shard.held_out or number % self.processes.count != self.processes.rank:
                 continue
             labeller, rows = Labeller(shard.game, self.tokenizer), iter(shard)
             while len(arrays := labeller.chunk(rows, self.settings.chunk_rows)):
                 self.store.add(shard.game, arrays)
+            added[shard.game] += len(shard)
+        for game, count in added.items():
+            self._report(f"{count:,} rows of {game} from {folder}.")
 
     # -- training -------------------------------------------------------------------------------
 
