@@ -167,7 +167,15 @@ def test_wrong_targets_and_weights_differ_by_more_than_the_tolerance(exact, monk
 def test_matrices_in_bf16_lose_little(exact, tokenizer):
     _, store, wanted, parts = exact
     rounded = students_of(tokenizer, dtype=torch.bfloat16)
-    found, near = gradients(rounded, labels(rounded, store))
+    saved = {}
+
+    def keep(tensor):
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found, near = gradients(rounded, labels(rounded, store))
+    assert 10**7 < sum(saved.values()) < rounded.training_bytes
     assert torch.allclose(near, parts, rtol=0.02)
     for name, gradient in wanted.items():
         assert found[name].dtype == torch.float32

@@ -87,7 +87,8 @@ class Stepper:
         self._compiling: BackgroundCompile | None = None
         self._events: deque[Any] = deque()
         if self.cuda:
-            torch.cuda.set_device(self.device)
+            if self.device.index is not None:
+                torch.cuda.set_device(self.device)
             # The plans of cuDNN's attention are made for each shape while a graph is captured.
             torch.backends.cuda.enable_cudnn_sdp(False)
 
@@ -248,11 +249,6 @@ class Stepper:
         parts = held_out_parts(self.students, self.store)
         nothing = torch.zeros(parts.shape[1])
         return Losses.of(parts, nothing, nothing)
-
-    def close(self) -> None:
-        """Free the graphs, and leave a compilation that is under way to itself."""
-        self._graphs.clear()
-        self._compiling = None
 
     def check_finite(self) -> None:
         """Raise ModelUnusable if a weight is not finite: such weights are never written."""
