@@ -182,6 +182,16 @@ def test_matrices_in_bf16_lose_little(exact, tokenizer):
         assert relative(found[name], gradient) < 0.1, name
 
 
+def test_labels_are_laid_out_alike_so_that_nothing_is_compiled_twice(exact):
+    students, store, *_ = exact
+    drawn = students.labels(store, torch.rand(students.draws, dtype=torch.float64))
+    chosen_rows = labels(students, store)
+    assert drawn.keys() == chosen_rows.keys()
+    for name, part in drawn.items():
+        assert part.is_contiguous(), name
+        assert (part.shape, part.dtype) == (chosen_rows[name].shape, chosen_rows[name].dtype)
+
+
 def test_a_batch_that_the_games_do_not_divide_is_refused(tokenizer):
     from atari_vlm.learning.distill.resident.step_rows import StepRows
 

@@ -39,7 +39,7 @@ class BackgroundCompile:
         loss: the plain loss.
         compiler: makes the compiled one.
         weights: copies that nobody changes.
-        batch: labels to compile and compare on, which nobody changes.
+        batch: labels to compile and compare on, which nobody changes; laid out as those of steps.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class BackgroundCompile:
         """The compiled loss; None before it is done, and if it failed."""
         self.failure = ""
         """Why there is none."""
+        # With another number of threads, torch would compile once more in the caller's thread.
+        self._threads = torch.get_num_threads()
         work = (loss, compiler, weights, batch)
         self._thread = threading.Thread(target=self._run, args=work, daemon=True)
         self._thread.start()
@@ -74,6 +76,7 @@ class BackgroundCompile:
         batch: Mapping[str, torch.Tensor],
     ) -> None:
         try:
+            torch.set_num_threads(self._threads)
             device = next(iter(weights.values())).device
             if device.type == "cuda":
                 torch.cuda.set_device(device)  # each thread has its own

@@ -109,7 +109,6 @@ class Stepper:
             self._draws.uniform_(generator=torch.Generator(self.device).manual_seed(1))
             with torch.no_grad():
                 batch = self.students.labels(self.store, self._draws)
-            batch = {name: part.clone() for name, part in batch.items()}
             weights = {n: w.detach().clone() for n, w in self.students.weights.items()}
             self._compiling = BackgroundCompile(self._loss, self._compiler, weights, batch)
 

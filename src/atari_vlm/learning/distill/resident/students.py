@@ -148,7 +148,7 @@ class Students:
         sentences = store.sentence[rows].long()
         plans = torch.zeros(len(rows), tables.vocabulary + 1, device=self.device)
         plans.scatter_(1, tables.plan_tokens[games], store.plans[rows])
-        plans = plans[:, :-1]
+        plans = plans[:, :-1].contiguous()
 
         see = step.see.rows
         said = answers[see]
