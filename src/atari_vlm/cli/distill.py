@@ -155,18 +155,18 @@ def _train_in_rounds(games: str, asked: dict[str, Any], memory: float | None) ->
 
 def _train_resident(games: str, groups: str, asked: dict[str, Any], memory: float | None) -> None:
     """Several students at once, whose rows stay in the memory of the device."""
-    from atari_vlm.learning.distill.resident.groups import parse_groups
+    from atari_vlm.learning.distill.resident.groups import LEAST_OF_GAME, parse_groups
     from atari_vlm.learning.distill.resident.school import train_resident
     from atari_vlm.learning.distill.resident.settings import ResidentSettings
 
-    if "precision" not in asked and not (asked["device"] == "cuda" or _has_cuda()):
-        asked = {**asked, "precision": "fp32"}
     if not games and (not groups or groups == "all"):
         games = "pong" if not groups else "all12"
     named = _known_games(games) if games else ()
-    settings = ResidentSettings(
-        games=named, groups=parse_groups(groups, named), memory=memory, **asked
-    )
+    parsed = parse_groups(groups, named)
+    if asked["device"] == "cpu" or not _has_cuda():  # where large batches take too long
+        batch = max(64, *(LEAST_OF_GAME * len(group) for group in parsed or (named,)))
+        asked = {"precision": "fp32", "batch": batch, **asked}
+    settings = ResidentSettings(games=named, groups=parsed, memory=memory, **asked)
     train_resident(settings, lambda line: print_line(console, line))
 
 

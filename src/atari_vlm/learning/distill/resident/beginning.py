@@ -6,14 +6,12 @@ import math
 from pathlib import Path
 
 from atari_vlm.learning.distill.resident.bases import base_of
+from atari_vlm.learning.distill.resident.groups import LEAST_OF_GAME
 from atari_vlm.learning.distill.resident.players import PlayerOrder
 from atari_vlm.learning.distill.resident.processes import Processes
 from atari_vlm.learning.distill.resident.settings import ResidentSettings
 from atari_vlm.learning.distill.resident.spool import Spool
 from atari_vlm.learning.distill.settings import Report
-
-LEAST_OF_GAME = 8
-"""Rows of each game in a step of a process, at least."""
 
 JUDGES = 3
 """One player in so many plays whole games before rows."""

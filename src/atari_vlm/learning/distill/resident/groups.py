@@ -22,6 +22,9 @@ DEFAULT_GROUPS: Groups = (
 EASY_GAMES = DEFAULT_GROUPS[0]
 """Games that need half as many rows as the others."""
 
+LEAST_OF_GAME = 8
+"""Rows of each game in a step of a process, at least."""
+
 ALL = "all"
 """As groups: one checkpoint for all games."""
 

@@ -19,11 +19,8 @@ GB = 10**9
 LEAST_ROWS = 2_048
 """Rows of a hard game from which training is of use."""
 
-RESERVE_OF_ROW = 16 * 2**20
-"""Bytes that the forward and backward pass of one row of a step may take."""
-
-RESERVE = 4 * 2**30
-"""Bytes for weights, optimiser, compilation and whatever else uses the device."""
+SLACK = 0.03
+"""Share of the free memory that is left to whatever else uses the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +32,16 @@ class Room:
     line: str
 
 
-def free_bytes(device: torch.device, rows_of_step: int) -> int:
-    """Bytes that are free for rows, before anything of the training is on the device.
+def free_bytes(device: torch.device) -> int:
+    """Bytes that are free before anything of the training is there.
 
-    Args:
-        device: where the rows go.
-        rows_of_step: rows that the training itself needs memory for.
+    On a GPU less a slack; elsewhere half of them, as the training needs some of the same memory.
     """
     if device.type == "cuda":
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
-        return max(0, int(free) - RESERVE - rows_of_step * RESERVE_OF_ROW)
+        return int(free * (1 - SLACK))
     try:
         return int(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // 2
     except (AttributeError, ValueError, OSError):  # not on every system

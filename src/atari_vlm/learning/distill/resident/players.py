@@ -274,10 +274,12 @@ class PlayerProcesses:
         self._running[order.number] = process
 
     def _why(self, order: PlayerOrder, code: int) -> str:
-        last = self._spool.failure(order.name).strip().splitlines()[-1:] or [
-            f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        ]
+        said = self._spool.failure(order.name).strip().splitlines()[-1:]
+        killed = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        hint = ""
+        if not said and code > 0:  # it came to nothing
+            hint = 'A script that trains needs `if __name__ == "__main__":`. '
         return (
-            f"A process that plays ended {TRIES} times ({last[0]}). The checkpoint is kept; the "
-            "same command continues."
+            f"A process that plays ended {TRIES} times ({(said or [killed])[0]}). {hint}The "
+            "checkpoint is kept; the same command continues."
         )

@@ -11,7 +11,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.distill.architecture import ARCHITECTURES
 from atari_vlm.learning.distill.resident.bases import common_architecture
-from atari_vlm.learning.distill.resident.groups import Groups, check_groups, groups_of
+from atari_vlm.learning.distill.resident.groups import (
+    LEAST_OF_GAME,
+    Groups,
+    check_groups,
+    groups_of,
+)
 from atari_vlm.learning.distill.settings import DistillSettings, Precision
 
 
@@ -80,10 +85,10 @@ class ResidentSettings(DistillSettings):
             )
         self._check_numbers()
         longest = max(len(group) for group in self.groups)
-        if self.batch < 8 * longest:
+        if self.batch < LEAST_OF_GAME * longest:
             raise InvalidSetting(
                 f"{setting('batch')} {self.batch} is too small for {longest} games in a "
-                f"checkpoint; {8 * longest} would do."
+                f"checkpoint; {LEAST_OF_GAME * longest} would do."
             )
 
     def _check_numbers(self) -> None:

@@ -77,7 +77,7 @@ class Training:
             state = load_checkpoint(self.checkpoint, settings.to_json())
             self.starts, self.seconds = state["starts"] + 1, float(state["seconds"])
         batch = batch_of_process(settings, processes.count, fewer)
-        free = free_bytes(self.device, batch * len(self.groups))
+        free = free_bytes(self.device)
         self.students = Students(
             self.groups,
             self.tokenizer,
@@ -88,7 +88,12 @@ class Training:
             settings.seed,
             bases_of_groups(settings, report) if state is None else None,
         )
-        free = free if settings.memory is None else int(settings.memory * GB)
+        if self.device.type == "cuda":
+            free = max(0, free - self.students.training_bytes)
+        else:
+            report("Without a GPU, several students learn slowly.")
+        if settings.memory is not None:
+            free = int(settings.memory * GB)
         room = room_for(games, free // MEMORY_OF_ROW, MEMORY_OF_ROW, settings, fewer=fewer)
         report(room.line)
         self.store = RowStore(
