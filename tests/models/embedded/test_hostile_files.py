@@ -281,12 +281,25 @@ def test_a_pass_that_takes_too_long_is_stopped(folder, monkeypatch):
 
     runtime = EmbeddedModel(folder)._runtimes["pong"]
     watch = runtime._sessions._watch
-    monkeypatch.setattr(sessions, "LONGEST_PASS", -1.0)
+    monkeypatch.setattr(sessions, "LONGEST_PASS", 0)
     with watch:
         watch.look()
     image = np.zeros((160, 160, 3), np.uint8)
     with pytest.raises(ModelUnusable, match="cannot answer"):
         runtime.answer(image, "Play pong. Say only your plan.", "pong", None)
+
+
+def test_the_time_in_which_a_process_was_stopped_does_not_end_a_pass():
+    """Only looks count, one a second of the process's own time."""
+    from atari_vlm.models.embedded import sessions
+
+    watch = sessions._Watch()
+    for _ in range(2):
+        with watch as options:
+            for _ in range(sessions.LONGEST_PASS - 5):
+                watch.look()
+    watch.look()
+    assert not options.terminate
 
 
 def test_the_shipped_weights_are_not_checked_again(monkeypatch):

@@ -32,7 +32,7 @@ from atari_vlm.types import Pixels
 MOST_MEMORY = 2**30
 """Bytes that all graphs of this process may take together."""
 
-LONGEST_PASS = 30.0
+LONGEST_PASS = 30
 """Seconds after which a pass through a graph is stopped; one takes about a thousandth."""
 
 _NO_MEMORY = ("MemoryError", "bad_alloc", "failed to map segment", "Cannot allocate memory")
@@ -155,28 +155,32 @@ class Sessions:
 class _Watch:
     """Stops a pass through a graph that takes longer than LONGEST_PASS.
 
-    One thread looks once a second at all watches, so that a pass costs no thread of its own.
+    One thread looks once a second at all watches, so that a pass costs no thread of its own. It
+    counts its looks instead of reading a clock: the time in which the process was stopped, or the
+    machine slept, is not the graph's.
     """
 
     def __init__(self) -> None:
         import onnxruntime
 
         self._options = onnxruntime.RunOptions()
-        self._until = float("inf")
+        self._looks: int | None = None  # of the pass in progress
         _watches.add(self)
         _start_thread()
 
     def __enter__(self) -> Any:
-        self._until = time.monotonic() + LONGEST_PASS
+        self._looks = 0
         return self._options
 
     def __exit__(self, *_: object) -> None:
-        self._until = float("inf")
+        self._looks = None
 
     def look(self) -> None:
-        """Stop the pass if it is too late."""
-        if time.monotonic() > self._until:
-            self._options.terminate = True
+        """Stop the pass in progress if this is one look too many."""
+        if (looks := self._looks) is not None:
+            self._looks = looks + 1
+            if looks >= LONGEST_PASS:
+                self._options.terminate = True
 
 
 _watches: weakref.WeakSet[_Watch] = weakref.WeakSet()
