@@ -38,7 +38,7 @@ def held_out_parts(students: Students, store: RowStore) -> torch.Tensor:
 
 def _rows(students: Students, store: RowStore) -> torch.Tensor:
     """(batches, rows of a step)."""
-    sizes = [block.size for block in students.rows.blocks for _ in range(*block.games.indices(99))]
+    sizes = [students.batch // len(games) for games in students.groups for _ in games]
     chosen = []
     for game, size in zip(students.games, sizes, strict=True):
         eligible = store.held_out(game)
