@@ -201,7 +201,7 @@ def _picture(rows, place):
 def test_onnx_and_transformers_agree(rows):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from atari_vlm.learning.distill.distillation_loss import answer_logits, image_features
+    from tests.learning.distill.plain_loss import answer_logits, image_features
 
     torch.set_num_threads(1)
     network = transformers.AutoModelForImageTextToText.from_pretrained(checkpoint("pong")).eval()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.architecture import IMAGE, IMAGE_TOKENS, prompt_text
 from atari_vlm.learning.distill.data import Batch, Dataset
+from atari_vlm.learning.distill.packed_decoder import Request, answer_logits
 from atari_vlm.learning.distill.targets import soft_targets
+from atari_vlm.learning.distill.vision_forward import image_features
 from atari_vlm.prompts.embedded import ACT, LOOK, SEE
 
 if TYPE_CHECKING:
@@ -45,6 +48,12 @@ class DistillationLoss(torch.nn.Module):  # type: ignore[misc]
         self.model, self.data, self.bf16 = model, data, bf16
         self.heads = _build_heads(model, data)
         self.register_buffer("soft_targets", soft_targets(tokenizer), persistent=False)
+        sums = self.soft_targets.cumsum(-1)
+        self.register_buffer("soft_sums", sums, persistent=False)
+        plans = torch.zeros(len(tokenizer), dtype=torch.bool)
+        for decisions in data.values():
+            plans[list(decisions.grammar.sentences[-1][0].tokens)] = True
+        self.register_buffer("is_plan", plans, persistent=False)
         self.image_id = int(tokenizer.convert_tokens_to_ids(IMAGE))
         requests = [request.format(game=game) for game in data for request in (SEE, ACT)]
         for game in data:
@@ -63,129 +72,129 @@ class DistillationLoss(torch.nn.Module):  # type: ignore[misc]
             vision_only: return the loss of the heads alone, which trains the vision encoder.
         """
         device = self.soft_targets.device
+        moved = [(batch.to(device), name) for batch, name in batches]
         # torch's autocast, because the precision of accelerate is one for the whole process.
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-            losses = [self._loss(batch.to(device), name, vision_only) for batch, name in batches]
-        return torch.stack(losses).mean()
-
-    def _loss(self, batch: Batch, name: str, vision_only: bool) -> torch.Tensor:
-        features = image_features(self.model, batch.pixels)
-        heads = self._heads_loss(batch, features)
-        if vision_only:
-            return heads
-        acts = len(batch.answers) // ACT_EVERY
-        looks = len(batch.answers) // LOOK_EVERY
-        see = self._see_loss(batch, features, acts)
-        act = self._act_loss(batch, features, acts)
-        look = self._look_loss(batch, features, looks, name)
-        return HEADS_WEIGHT * heads + see + act + LOOK_WEIGHT * look
+            features = image_features(self.model, torch.cat([batch.images for batch, _ in moved]))
+            parts = features.split([len(batch.answers) for batch, _ in moved])
+            heads = sum(
+                self._heads_loss(batch, part) for (batch, _), part in zip(moved, parts, strict=True)
+            ) / len(moved)
+            if vision_only:
+                return heads
+            return HEADS_WEIGHT * heads + self._answers_loss(moved, features) / len(moved)
 
     def _heads_loss(self, batch: Batch, features: torch.Tensor) -> torch.Tensor:
         flat = features.flatten(1)
-        total = flat.new_zeros(())
+        total = flat.new_zeros((), dtype=torch.float32)
         for name, ids, rows, target in head_targets(
             self.data[batch.game], batch, self.soft_targets
         ):
             head = self.heads[f"{batch.game}_{name}"]
-            log_probabilities = torch.log_softmax(head(flat[rows]), -1)
+            log_probabilities = torch.log_softmax(head(flat[rows]).float(), -1)
             total = total - (target[:, ids] * log_probabilities).sum() / len(flat)
         return total
 
-    def _see_loss(self, batch: Batch, features: torch.Tensor, acts: int) -> torch.Tensor:
+    def _answers_loss(
+        self, batches: Sequence[tuple[Batch, str]], features: torch.Tensor
+    ) -> torch.Tensor:
+        """Sum over the batches of the losses of answers, plans and single objects."""
+        asked: list[_Asked] = []
+        first = 0
+        for batch, name in batches:
+            count = len(batch.answers)
+            images = torch.arange(first, first + count, device=features.device)
+            asked += self._ask(batch, name, images)
+            first += count
+        requests = [each.request for each in asked]
+        logits = answer_logits(self.model, features, requests, self.image_id)
+        log_probabilities = torch.log_softmax(logits.float(), -1)
+        targets = torch.cat([each.targets for each in asked])
+        weights = torch.cat([each.weights for each in asked])
+        return -((targets * log_probabilities).sum(-1) * weights).sum()
+
+    def _ask(self, batch: Batch, name: str, images: torch.Tensor) -> Iterator[_Asked]:
+        """Whole answers to most images, the plans of the first, an object of the last ones."""
+        acts, looks = len(images) // ACT_EVERY, len(images) // LOOK_EVERY
         answers = batch.answers[acts:]
-        tokens = torch.where(answers >= 0, answers, 0)
-        target = self.soft_targets[tokens]
-        plans = self._is_plan(batch.game, answers)
-        target[plans] = batch.plans[acts:][plans.nonzero()[:, 0]]
-        replaced = torch.rand(tokens.shape, device=tokens.device) < NEIGHBOUR_PROBABILITY
-        neighbours = torch.multinomial(self.soft_targets[tokens].flatten(0, 1), 1).view_as(tokens)
-        inputs = torch.where(replaced, neighbours, tokens)[:, :-1]
-        logits = self.answer_logits(SEE.format(game=batch.game), features[acts:], inputs)
-        losses = -(target * torch.log_softmax(logits, -1)).sum(-1)
-        return (losses * batch.loss_weights[acts:]).sum() / len(answers)
+        inputs = self.with_errors(answers.clamp(min=0))
+        weights = batch.loss_weights[acts:] / len(answers)
+        asked = self._asked(SEE.format(game=batch.game), images[acts:], answers, inputs, weights)
+        rows, columns = self.is_plan[answers[answers >= 0]].nonzero()[:, 0], batch.plans[acts:]
+        asked.targets[rows] = columns[(answers >= 0).nonzero()[:, 0][rows]]
+        yield asked
+        nothing = batch.answers[:acts, :0]
+        request = Request(
+            self._prompt(ACT.format(game=batch.game)),
+            images[:acts],
+            nothing,
+            torch.zeros_like(images[:acts]),
+        )
+        yield _Asked(request, batch.plans[:acts], batch.loss_weights.new_full((acts,), 1 / acts))
+        words = self.data[batch.game].object_answers(batch.words[-looks:], name)
+        clauses = words.to(images.device)
+        weights = batch.loss_weights.new_full(clauses.shape, LOOK_WEIGHT / looks)
+        yield self._asked(
+            LOOK.format(game=batch.game, thing=name),
+            images[-looks:],
+            clauses,
+            clauses.clamp(min=0),
+            weights,
+        )
 
-    def _act_loss(self, batch: Batch, features: torch.Tensor, acts: int) -> torch.Tensor:
-        no_tokens = batch.answers[:acts, :0]
-        request = ACT.format(game=batch.game)
-        logits = self.answer_logits(request, features[:acts], no_tokens)[:, 0]
-        return -(batch.plans[:acts] * torch.log_softmax(logits, -1)).sum(-1).mean()
+    def _asked(
+        self,
+        request: str,
+        images: torch.Tensor,
+        answers: torch.Tensor,
+        inputs: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> _Asked:
+        """A request for answers that are padded with -1."""
+        there = answers >= 0
+        lengths = there.sum(1) - 1  # the end of an answer is not read
+        return _Asked(
+            Request(self._prompt(request), images, inputs[:, :-1], lengths),
+            self.soft_targets[answers[there]],
+            weights[there],
+        )
 
-    def _look_loss(
-        self, batch: Batch, features: torch.Tensor, looks: int, name: str
-    ) -> torch.Tensor:
-        answers = self.data[batch.game].object_answers(batch.words[-looks:], name)
-        answers = answers.to(features.device)
-        tokens = answers.clamp(min=0)
-        request = LOOK.format(game=batch.game, thing=name)
-        logits = self.answer_logits(request, features[-looks:], tokens[:, :-1])
-        losses = -(self.soft_targets[tokens] * torch.log_softmax(logits, -1)).sum(-1)
-        return (losses * (answers >= 0)).sum() / looks
+    def with_errors(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Some tokens replaced by neighbours, as errors in play would do."""
+        wrong = (torch.rand(tokens.shape, device=tokens.device) < NEIGHBOUR_PROBABILITY).nonzero(
+            as_tuple=True
+        )
+        drawn = torch.rand(len(wrong[0]), 1, device=tokens.device)
+        sums = self.soft_sums[tokens[wrong]]
+        neighbours = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)[:, 0]
+        return tokens.index_put(wrong, neighbours)
 
-    def _is_plan(self, game: str, answers: torch.Tensor) -> torch.Tensor:
-        plan = self.data[game].grammar.sentences[-1][0].tokens
-        return torch.isin(answers, torch.tensor(plan, device=answers.device))
-
-    def answer_logits(
-        self, request: str, features: torch.Tensor, tokens: torch.Tensor
-    ) -> torch.Tensor:
-        """Logits of the answers to a request, (batch, tokens + 1, vocabulary)."""
-        prompt = self.prompts[request].to(features.device)
-        return answer_logits(self.model, prompt, features, tokens, self.image_id)
-
-
-def image_features(model: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """(batch, 3, side, side) -> (batch, image tokens, hidden), as in the model's own forward."""
-    hidden = model.model.vision_model(pixel_values=pixels).last_hidden_state
-    return model.model.connector(hidden)
+    def _prompt(self, request: str) -> torch.Tensor:
+        return self.prompts[request].to(self.soft_targets.device)
 
 
-def answer_logits(
-    model: Any,
-    prompt: torch.Tensor,
-    features: torch.Tensor,
-    tokens: torch.Tensor,
-    image_id: int,
-) -> torch.Tensor:
-    """Logits of the answers after each of their tokens.
+class _Asked(NamedTuple):
+    """A request, with the soft target and the weight of every prediction."""
 
-    Args:
-        model: an Idefics3ForConditionalGeneration.
-        prompt: tokens of the prompt, the same for every answer.
-        features: of the images, (batch, image tokens, hidden).
-        tokens: of the answers, (batch, tokens); may have no columns.
-        image_id: the image token.
-
-    Returns:
-        (batch, tokens + 1, vocabulary).
-    """
-    ids = torch.cat([prompt[None].expand(len(features), -1), tokens], 1)
-    start = int((prompt == image_id).nonzero()[0])
-    embeddings = model.get_input_embeddings()(ids)
-    embeddings = torch.cat(
-        [embeddings[:, :start], features, embeddings[:, start + IMAGE_TOKENS :]], 1
-    )
-    hidden = model.model.text_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
-    return model.lm_head(hidden[:, len(prompt) - 1 :])
+    request: Request
+    targets: torch.Tensor
+    """(predictions, vocabulary)."""
+    weights: torch.Tensor
+    """(predictions,)."""
 
 
 def head_targets(data: Dataset, batch: Batch, soft_targets: torch.Tensor) -> list[tuple[Any, ...]]:
     """(field, its tokens, rows that state it, their soft targets) of every field in a batch."""
     found = []
-    for name, field_tokens, positions in data.fields:
-        rows, tokens = [], []
-        for row, answer in enumerate(batch.answers.tolist()):
-            position = positions.get(int(batch.sentences[row]))
-            if position is not None:
-                rows.append(row)
-                tokens.append(answer[position])
-        if not rows:
+    device = soft_targets.device
+    for field, positions in zip(data.fields, data.positions[:, batch.sentences], strict=True):
+        (rows,) = np.nonzero(positions >= 0)
+        if not len(rows):
             continue
-        device = soft_targets.device
-        at = torch.tensor(rows, device=device)
-        target = (
-            batch.plans[at] if name == "plan" else soft_targets[torch.tensor(tokens, device=device)]
-        )
-        found.append((name, torch.tensor(field_tokens, device=device), at, target))
+        at = torch.from_numpy(rows).to(device)
+        place = torch.from_numpy(positions[rows]).to(device)
+        target = batch.plans[at] if field.name == "plan" else soft_targets[batch.answers[at, place]]
+        found.append((field.name, torch.tensor(field.tokens, device=device), at, target))
     return found
 
 

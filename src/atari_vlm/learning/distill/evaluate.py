@@ -27,17 +27,20 @@ def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
     """Field -> share of correct values, each predicted after the true values before it."""
     import torch
 
-    from atari_vlm.learning.distill.distillation_loss import answer_logits, image_features
+    from atari_vlm.learning.distill.packed_decoder import Request, answer_logits
+    from atari_vlm.learning.distill.vision_forward import image_features
     from atari_vlm.prompts.embedded import SEE
 
     data, batch = trainer.data[batch.game], batch.to(trainer.accelerator.device)
     tokens = torch.clamp(batch.answers, min=0)[:, :-1]
     model, image_id = trainer.averaged_model, trainer.loss_module.image_id
     with torch.inference_mode():
-        features = image_features(model, batch.pixels)
+        features = image_features(model, batch.images)
         prompt = trainer.loss_module.prompts[SEE.format(game=batch.game)].to(tokens.device)
-        logits = answer_logits(model, prompt, features, tokens, image_id)
-    predictions = logits.argmax(-1)
+        every = torch.arange(len(tokens), device=tokens.device)
+        request = Request(prompt, every, tokens, torch.full_like(every, tokens.shape[1]))
+        logits = answer_logits(model, features, [request], image_id)
+    predictions = logits.argmax(-1).view(len(tokens), -1)
     correct: dict[str, list[bool]] = {}
     for row, answer in enumerate(batch.answers.tolist()):
         sentence = int(batch.sentences[row])

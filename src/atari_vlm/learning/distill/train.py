@@ -27,6 +27,8 @@ from atari_vlm.learning.distill.settings import DistillSettings
 
 EMA_DECAY = 0.998
 """Decay of the averaged weights, which are those of the final model."""
+LARGEST_NORM = 1.0
+"""A longer gradient is scaled to this length."""
 
 
 class Trainer:
@@ -63,14 +65,12 @@ class Trainer:
         cpu = without or settings.device == "cpu"
         self.accelerator = Accelerator(cpu=cpu, kwargs_handlers=[unused])
         bf16 = settings.precision == "bf16"
-        if bf16 and self.accelerator.device.type == "cpu":
-            # torch 2.13 on the CPU: the backward pass of sdpa takes ten times as long in bf16.
-            model.set_attn_implementation("eager")
         self.loss_module = DistillationLoss(model.train(), self.tokenizer, self.data, bf16=bf16)
         optimiser = torch.optim.AdamW(
             _parameter_groups(list(self.loss_module.parameters())),
             lr=settings.rate,
             betas=(0.9, 0.95),
+            fused=True,
         )
         self._wrapped, self.optimiser = self.accelerator.prepare(self.loss_module, optimiser)
         self.averaged_model = copy.deepcopy(model).eval()
@@ -114,6 +114,8 @@ class Trainer:
         Raises:
             ModelUnusable: the loss or its gradient is not finite; the weights are those of before.
         """
+        import torch
+
         start = time.perf_counter()
         rate = self._learning_rate()
         for group in self.optimiser.param_groups:
@@ -128,16 +130,18 @@ class Trainer:
             batches.append((self.data[game].sample(max(8, size), rng), name))
         loss = self._wrapped(batches, self.vision_only)
         self.accelerator.backward(loss)
-        weights = [w for w in self.loss_module.parameters() if w.grad is not None]
-        norm = self.accelerator.clip_grad_norm_(weights, 1.0)
-        # A sum of both is read once, because reading waits for the device.
-        if not math.isfinite(float(loss.detach() + norm)):
-            raise self._diverged(f"the loss is {float(loss.detach())}, its gradient {float(norm)}")
+        # Both are read at once, because reading waits for the device.
+        norms = self._gradient_norm(), loss.detach()
+        norm, value = torch.stack([each.float() for each in norms]).tolist()
+        if not math.isfinite(norm + value):
+            raise self._diverged(f"the loss is {value}, its gradient {norm}")
+        if norm > LARGEST_NORM:
+            torch._foreach_mul_(self._gradients(), LARGEST_NORM / (norm + 1e-6))
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.steps += 1
         self._update_average()
-        self.losses = [*self.losses[-99:], float(loss.detach())]
+        self.losses = [*self.losses[-99:], value]
         self.seconds += time.perf_counter() - start
 
     def _learning_rate(self) -> float:
@@ -150,9 +154,18 @@ class Trainer:
 
         decay = min(EMA_DECAY, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
-            pairs = zip(self.averaged_model.parameters(), self.model.parameters(), strict=True)
-            for average, weight in pairs:
-                average.lerp_(weight, 1 - decay)
+            averages, weights = (
+                list(model.parameters()) for model in (self.averaged_model, self.model)
+            )
+            torch._foreach_lerp_(averages, weights, 1 - decay)
+
+    def _gradients(self) -> list[Any]:
+        return [w.grad for w in self.loss_module.parameters() if w.grad is not None]
+
+    def _gradient_norm(self) -> Any:
+        import torch
+
+        return torch.stack(torch._foreach_norm(self._gradients())).norm()
 
     def _diverged(self, what: str) -> ModelUnusable:
         return ModelUnusable(
@@ -223,6 +236,8 @@ class Trainer:
         self.loss_module.load_state_dict(state["lesson"])
         self.averaged_model.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
+        for group in self.optimiser.param_groups:  # older checkpoints say otherwise
+            group.update(fused=True, foreach=False)
         steps, seconds, rounds = (state[name] for name in ("steps", "seconds", "rounds"))
         if not (type(steps) is type(rounds) is int and min(steps, rounds) >= 0):
             raise ValueError(f"it has {steps!r} steps and {rounds!r} rounds")
