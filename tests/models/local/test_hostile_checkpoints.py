@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -211,6 +214,22 @@ def test_a_chat_template_that_does_harm_is_ended(name, monkeypatch):
         template.render([[{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]])
     template.close()
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows suspends no process")
+def test_a_template_is_not_ended_because_its_process_was_suspended():
+    script = (
+        "import os, signal\n"
+        "from atari_vlm.models.local.template_process import limited_time\n"
+        "with limited_time(0.2):\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "print('rendered')\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    os.waitpid(child.pid, os.WUNTRACED)
+    time.sleep(0.4)
+    child.send_signal(signal.SIGCONT)
+    assert child.communicate(timeout=60)[0] == "rendered\n"
 
 
 def test_a_template_that_harms_only_some_prompts_is_ended_then_and_the_next_one_is_read():
