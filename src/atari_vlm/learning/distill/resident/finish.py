@@ -56,7 +56,7 @@ def choose(training: Training, report: Report) -> tuple[Choice, ...]:
     wanted = settings.tuning_games
     if wanted:
         report("Players stop collecting; snapshots play the games that choose.")
-        finish_games(training)
+        finish_games(training, report)
         for number, group in enumerate(training.groups):
             last = max(selection.candidates)
             finalists = [each.version for each in selection.ranked(number)[:FINALISTS]]
@@ -64,7 +64,7 @@ def choose(training: Training, report: Report) -> tuple[Choice, ...]:
                 played = selection.candidates[version].scores
                 least = min(len(played.get(game, [])) for game in group)
                 training.order_games(version, group, range(least, 2 * wanted))
-        finish_games(training)
+        finish_games(training, report)
         training.save()
         training.writer.wait()
     choices = tuple(selection.best(number) for number in range(len(training.groups)))
@@ -73,10 +73,14 @@ def choose(training: Training, report: Report) -> tuple[Choice, ...]:
     return choices
 
 
-def finish_games(training: Training) -> None:
+def finish_games(training: Training, report: Report) -> None:
     """Wait until every game that was asked for has been played."""
-    while training.spool.unfinished:
+    said = time.monotonic()
+    while left := training.spool.unfinished:
         training.players.look()
+        if time.monotonic() - said > 3 * training.settings.report_seconds:
+            said = time.monotonic()
+            report(f"{left} games are still to be played.")
         time.sleep(0.01)
     for each in training.spool.take_played():
         training.selection.take(each)
