@@ -4,10 +4,12 @@
     atari-vlm collect --games seaquest,qbert --decisions 20000 --seed 1 --out my-data
     python benchmarks/distill_versions.py /tmp/other/src --data my-data --games seaquest,qbert
 
-Both versions train in slices, one after the other, so that a busy machine hurts both alike; each is
-a process that lives on between its slices. Prints decisions a second of each, by the clock and by
-the time of the processor, and the accuracy of each on the same held-out decisions. The data set,
-and what is held out, must be readable by both: collect with the older one.
+The other version, and this one with each architecture, train in slices, one after the other, so
+that a busy machine hurts all alike; each is a process that lives on between its slices. Prints
+decisions a second of each, by the clock and by the time of the processor, and the accuracy of each
+on the same held-out decisions. With `--clock processor` the minutes are those of the processor, for
+a machine that has other work too. The data set, and what is held out, must be readable by both:
+collect with the older one.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ HERE = Path(__file__).parents[1] / "src"
 TRAIN = """
 import json, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
+from atari_vlm.learning.distill import train
 from atari_vlm.learning.distill.collect import HELD_OUT_SEED, collect
 from atari_vlm.learning.distill.data import Dataset
 from atari_vlm.learning.distill.evaluate import held_out_accuracy
@@ -40,7 +44,10 @@ def main():
     out, held = Path(asked["out"]), Path(asked["held"])
     (out / "data").mkdir(parents=True, exist_ok=True)
     settings = DistillSettings(games=tuple(asked["games"]), minutes=asked["minutes"], out=out,
-                               data=Path(asked["data"]), precision=asked["precision"])
+                               data=Path(asked["data"]), precision=asked["precision"],
+                               **asked["more"])
+    if asked["clock"] == "processor":
+        train.time = SimpleNamespace(perf_counter=time.process_time)
     trainer = Trainer(settings)
     for shard in open_dataset(settings.data, settings.games):
         trainer.data[shard.game].add(shard)
@@ -119,7 +126,7 @@ class Version:
 
 
 def main() -> None:
-    """Train two versions in turn and print both."""
+    """Train the versions in turn and print all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("other", type=Path, help="the folder src of the other version")
     parser.add_argument("--data", type=Path, required=True, help="what `collect` wrote")
@@ -127,6 +134,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of each version")
     parser.add_argument("--slice", type=float, default=1.0, help="minutes of a turn")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--architectures", default="fine", help="of this version: fine,coarse")
+    parser.add_argument("--clock", default="wall", choices=("wall", "processor"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -136,11 +145,14 @@ def main() -> None:
             "data": str(options.data),
             "precision": options.precision,
             "held": name,
+            "clock": options.clock,
         }
-        versions = [
-            Version("other", options.other, asked, folder),
-            Version("this", HERE, asked, folder),
+        other = Version("other", options.other, {**asked, "more": {}}, folder)
+        own = [
+            Version(f"this-{each}", HERE, {**asked, "more": {"architecture": each}}, folder)
+            for each in options.architectures.split(",")
         ]
+        versions = [other, *own]
         until = 0.0
         while until < 60 * options.minutes:
             until = min(until + 60 * options.slice, 60 * options.minutes)
@@ -154,16 +166,16 @@ def main() -> None:
                     flush=True,
                 )
             versions.reverse()
-        versions.sort(key=lambda version: version.name)
-        (other, this) = versions
-        clocks, busies = zip(other.rates(64), this.rates(64), strict=True)
-        print(f"this / other: {clocks[1] / clocks[0]:.2f} by the clock, ", end="")
-        print(f"{busies[1] / busies[0]:.2f} by the processor")
-        before, now = other.accuracy(), this.accuracy()
-        for field, share in now.items():
-            print(f"{field}: {before[field]:.3f} -> {share:.3f}")
-        means = [sum(each.values()) / len(each) for each in (before, now)]
-        print(f"mean of {len(now)} fields: {means[0]:.3f} -> {means[1]:.3f}")
+        before = other.accuracy()
+        for this in own:
+            clocks, busies = zip(other.rates(64), this.rates(64), strict=True)
+            print(f"{this.name} / other: {clocks[1] / clocks[0]:.2f} by the clock, ", end="")
+            print(f"{busies[1] / busies[0]:.2f} by the processor")
+            now = this.accuracy()
+            for field, share in now.items():
+                print(f"{field}: {before[field]:.3f} -> {share:.3f}")
+            means = [sum(each.values()) / len(each) for each in (before, now)]
+            print(f"mean of {len(now)} fields: {means[0]:.3f} -> {means[1]:.3f}")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,13 @@ def distill(
         int | None,
         typer.Option(help="Decisions of a step; on a GPU of each checkpoint.", min=1),
     ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="Patches of the vision encoder: coarse, or fine, which see more and take longer; "
+            "default: coarse, on a GPU fine."
+        ),
+    ] = None,
     memory: Annotated[
         float | None,
         typer.Option(help="GB for rows on a GPU or with groups; default: what is free."),
@@ -128,6 +135,7 @@ def distill(
     }
     optional = {
         "workers": workers,
+        "architecture": architecture,
         "precision": precision,
         "batch": batch,
         "round_minutes": round_minutes,

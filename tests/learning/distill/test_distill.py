@@ -128,11 +128,14 @@ def test_a_game_without_an_answer_schema_is_named():
         {"games": ()},
         {"threads": -1},
         {"precision": "fp16"},
+        {"architecture": "finer"},
         {"opening": 1.0},
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):
-    with pytest.raises(InvalidSetting, match=r"above 0|at least one game|fp32 or bf16|a share"):
+    with pytest.raises(
+        InvalidSetting, match=r"above 0|at least one game|fp32 or bf16|fine or coarse|a share"
+    ):
         DistillSettings(**wrong)
 
 
@@ -334,8 +337,8 @@ def test_a_training_keeps_the_architecture_that_it_began_with(tmp_path):
     with pytest.raises(InvalidSetting, match=r"are coarse, so architecture cannot be fine"):
         Trainer(DistillSettings(out=tmp_path, base=checkpoint("pong"), architecture="fine"))
 
-    new = Trainer(DistillSettings(out=tmp_path))
-    assert new.settings.architecture == "fine"
+    new = Trainer(DistillSettings(out=tmp_path, architecture="fine"))
+    assert "--architecture fine" in new.settings.command()
     assert new.model.config.vision_config.patch_size == FINE.patch_size
     # A folder of the version before says nothing of architectures.
     older = DistillSettings(out=tmp_path, architecture="coarse")

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, Self, TypeAlias, get_args
+from typing import ClassVar, Literal, Self, TypeAlias, get_args
 
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
@@ -65,13 +65,17 @@ class DistillSettings:
     round_minutes: float = 3.0
     """Minutes of training between two rounds of the student's play."""
     architecture: ArchitectureName | None = None
-    """None: that of `base` or of the training in `out`, and fine in a new folder."""
+    """None: that of `base` or of the training in `out`, in a new folder NEW_ARCHITECTURE."""
     precision: Precision = "fp32"
     """With bf16 units, a step with fine patches takes 0.8 of the time in bf16."""
     checkpoint_seconds: float = 60.0
     report_seconds: float = 10.0
     episodes: int = 5
     """Full episodes of the final evaluation, for each game; 0 skips it."""
+
+    NEW_ARCHITECTURE: ClassVar[ArchitectureName] = "coarse"
+    """On a CPU, a step with finer patches takes longer than they give back in ten minutes:
+    `python benchmarks/distill_versions.py`."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -87,6 +91,11 @@ class DistillSettings:
             raise InvalidSetting(f"{setting('precision')} is fp32 or bf16, not {self.precision!r}.")
         if self.device not in get_args(Device):
             raise InvalidSetting(f"{setting('device')} is auto, cpu or cuda, not {self.device!r}.")
+        if self.architecture not in (None, *ARCHITECTURES):
+            raise InvalidSetting(
+                f"{setting('architecture')} is {' or '.join(ARCHITECTURES)}, not "
+                f"{self.architecture!r}."
+            )
         if not 0 <= self.opening < 1:
             raise InvalidSetting(
                 f"{setting('opening')} is a share of the minutes, 0 to 1, not {self.opening}."
@@ -114,7 +123,8 @@ class DistillSettings:
             return replace(self, architecture=name)
         if self.architecture is not None:
             return self
-        return replace(self, architecture=_stored_architecture(self.out / "settings.json"))
+        stored = _stored_architecture(self.out / "settings.json")
+        return replace(self, architecture=stored or self.NEW_ARCHITECTURE)
 
     def decisions(self, wanted: int) -> int:
         """`wanted`, or fewer in a run that is too short to learn from them."""
@@ -130,6 +140,8 @@ class DistillSettings:
             "from": self.base,
             "data": self.data,
         }
+        if self.base is None and self.architecture not in (None, self.NEW_ARCHITECTURE):
+            flags["architecture"] = self.architecture
         for name in ("precision", "round_minutes", "round_decisions", "opening"):
             value = getattr(self, name)
             if value != defaults[name]:
@@ -153,12 +165,12 @@ class DistillSettings:
         return json.dumps(kept, indent=1, default=str)
 
 
-def _stored_architecture(path: Path) -> ArchitectureName:
-    """The architecture of the training that has these settings; fine if there is none."""
+def _stored_architecture(path: Path) -> ArchitectureName | None:
+    """The architecture of the training that has these settings; None if there is none."""
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError):  # the checkpoint has its own copy, which is compared
-        return "fine"
+        return None
     return "fine" if isinstance(stored, dict) and "architecture" in stored else "coarse"
 
 

@@ -7,9 +7,10 @@ import math
 import os
 import shlex
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import ClassVar
 
 from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.learning.distill.architecture import ARCHITECTURES
+from atari_vlm.learning.distill.architecture import ARCHITECTURES, ArchitectureName
 from atari_vlm.learning.distill.resident.bases import common_architecture
 from atari_vlm.learning.distill.resident.groups import (
     LEAST_OF_GAME,
@@ -69,6 +70,8 @@ class ResidentSettings(DistillSettings):
     """Most emulator frames of such a game: 200 seconds of play."""
     episode_frames: int = 108_000
     """Most emulator frames of a game of the final evaluation."""
+
+    NEW_ARCHITECTURE: ClassVar[ArchitectureName] = "fine"
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -130,6 +133,8 @@ class ResidentSettings(DistillSettings):
             "from": self.base,
             "data": self.data,
         }
+        if self.base is None and self.architecture not in (None, self.NEW_ARCHITECTURE):
+            flags["architecture"] = self.architecture
         for name in ("precision", "round_minutes", "opening"):
             value = getattr(self, name)
             if value != defaults[name]:
