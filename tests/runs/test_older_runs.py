@@ -170,8 +170,12 @@ def test_a_run_of_weights_that_were_replaced_is_not_continued(tmp_path):
         seed=5,
         decide="score",
     )
-    with pytest.raises(StoreError, match="has version 'ae88c66d8090', not '88587a942c8c'"):
+    with pytest.raises(
+        StoreError, match="has version 'ae88c66d8090', not '88587a942c8c'"
+    ) as caught:
         again.train(1)
+    assert "The weights of `embedded` are others now, so it cannot be" in str(caught.value)
+    assert "the same settings" not in str(caught.value)
 
 
 def test_an_older_run_that_was_stopped_is_continued(tmp_path):

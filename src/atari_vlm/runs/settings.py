@@ -225,15 +225,23 @@ def must_match(
         if "first_seed" in values:
             text = seed_text([values.pop("first_seed")]).removeprefix("seed ")
             values["seed"] = int(text) if text.isdecimal() else text
-    different = [
-        f"{setting(name) if name in OPTIONS else name} {before.get(name)!r}, not {now.get(name)!r}"
-        for name in sorted({*before, *now} - IDENTITY_FREE - {*VERSIONS})
+    names = sorted({*before, *now} - IDENTITY_FREE - {*VERSIONS})
+    different = {
+        name: f"{setting(name) if name in OPTIONS else name} {before.get(name)!r}, "
+        f"not {now.get(name)!r}"
+        for name in names
         if before.get(name) != now.get(name)
-    ]
+    }
+    advice = "Give the same settings to continue it, or another folder for a new run."
+    if {*different} == {"version"} and str(now.get("model")).split("+")[0] == "embedded":
+        advice = (
+            "The weights of `embedded` are others now, so it cannot be continued with them. Its "
+            f"record and page stay (`atari-vlm report {folder}`); name another folder for a new "
+            "run."
+        )
     if different:
         raise StoreError(
-            f"{folder} holds another run: it has {'; '.join(different)}. "
-            "Give the same settings to continue it, or another folder for a new run."
+            f"{folder} holds another run: it has {'; '.join(different.values())}. {advice}"
         )
 
 
