@@ -170,5 +170,5 @@ def test_older_weights_and_too_little_memory(tmp_path):
     from atari_vlm.learning.distill.resident.school import train_resident
 
     little = settings(tmp_path, base=checkpoint("pong"), groups=(("pong",),), memory=0.001)
-    with pytest.raises(InvalidSetting, match="There is too little memory to train 1 games"):
+    with pytest.raises(InvalidSetting, match="There is too little memory to train 1 game:"):
         train_resident(little)

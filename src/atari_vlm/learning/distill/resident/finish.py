@@ -12,7 +12,7 @@ import numpy as np
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.learning.distill.collect import FIRST_EVALUATION_SEED
-from atari_vlm.learning.distill.resident.groups import group_name
+from atari_vlm.learning.distill.resident.groups import counted, group_name
 from atari_vlm.learning.distill.resident.selection import Choice
 from atari_vlm.learning.distill.resident.spool import GameOrder, Work
 from atari_vlm.learning.distill.resident.training import Training
@@ -80,7 +80,7 @@ def finish_games(training: Training, report: Report) -> None:
         training.players.look()
         if time.monotonic() - said > 3 * training.settings.report_seconds:
             said = time.monotonic()
-            report(f"{left} games are still to be played.")
+            report(f"{counted(left, 'game')} still to be played.")
         time.sleep(0.01)
     for each in training.spool.take_played():
         training.selection.take(each)
@@ -106,7 +106,7 @@ def evaluate(training: Training, folder: Path, report: Report) -> dict[str, tupl
         for game in group
     ]
     if orders:
-        report(f"{len(orders)} whole games are played with the final weights.")
+        report(f"The final weights play {counted(len(orders), 'whole game')}.")
     spool.order(orders)
     found: dict[tuple[str, int], float] = {}
     while len(found) < len(orders):
@@ -139,7 +139,7 @@ def score_table(scores: Mapping[str, Iterable[float]]) -> list[str]:
     if normalised:
         lines.append("")
         lines.append(
-            f"Median human-normalised score of {len(normalised)} games: "
+            f"Median human-normalised score of {counted(len(normalised), 'game')}: "
             f"{float(np.median(normalised)):.2f}."
         )
     return lines

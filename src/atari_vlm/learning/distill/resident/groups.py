@@ -91,3 +91,8 @@ def group_name(group: tuple[str, ...]) -> str:
 def share_of(game: str) -> float:
     """Rows of a game, relative to those of a hard one."""
     return 0.5 if game in EASY_GAMES else 1.0
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 game", "1,024 games"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

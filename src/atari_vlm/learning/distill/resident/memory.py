@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.learning.distill.resident.groups import share_of
+from atari_vlm.learning.distill.resident.groups import counted, share_of
 from atari_vlm.learning.distill.resident.settings import ResidentSettings
 
 if TYPE_CHECKING:
@@ -76,14 +76,16 @@ def room_for(
     if each < least:
         needed = (least * sum(shares.values()) + held_out) * row_bytes / GB
         raise InvalidSetting(
-            f"There is too little memory to train {len(shares)} games: room for {each:,} rows of "
-            f"each, and {least:,} are the fewest of use ({needed:.2g} GB beside what the training "
-            f"itself takes). Free memory, train fewer games, or give a smaller {setting('batch')}."
+            f"There is too little memory to train {counted(len(shares), 'game')}: "
+            f"room for {each:,} rows of each, and {least:,} are the fewest of use "
+            f"({needed:.2g} GB beside what the training itself takes). Free memory, train fewer "
+            f"games, or give a smaller {setting('batch')}."
         )
     most = min(each, wished)
     rows = {game: max(2 * chunk, int(most * share)) for game, share in shares.items()}
     total = sum(rows.values())
-    line = f"Memory for {total:,} rows of {len(rows)} games: {total * row_bytes / GB:.3g} GB"
+    line = f"Memory for {total:,} rows of {counted(len(rows), 'game')}: "
+    line += f"{total * row_bytes / GB:.3g} GB"
     if each < wished:
         line += f"; {int(wished * sum(shares.values())):,} were wished for, and no more fit"
     return Room(rows, f"{line}.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from atari_vlm.atari.games import get_game
-from atari_vlm.learning.distill.resident.groups import Groups
+from atari_vlm.learning.distill.resident.groups import Groups, counted
 from atari_vlm.learning.distill.resident.spool import GameOrder, PlayedGame
 
 FIRST_TUNING_SEED = 450_000
@@ -70,8 +70,8 @@ class Choice:
                 "too few games were played"
             )
         return (
-            f"{', '.join(self.group)}: {which}, by {self.games} games of each game: mean "
-            f"human-normalised score {self.score:.2f} (up to {CAP:g} a game); held-out loss "
+            f"{', '.join(self.group)}: {which}, by {counted(self.games, 'game')} of each game: "
+            f"mean human-normalised score {self.score:.2f} (up to {CAP:g} a game); held-out loss "
             f"{self.loss:.3f}"
         )
 

@@ -17,6 +17,7 @@ from atari_vlm.learning.distill.resident.beginning import (
     player_orders,
 )
 from atari_vlm.learning.distill.resident.checkpoint import damaged, load_checkpoint
+from atari_vlm.learning.distill.resident.groups import counted
 from atari_vlm.learning.distill.resident.loader import Loader
 from atari_vlm.learning.distill.resident.memory import GB, free_bytes, room_for
 from atari_vlm.learning.distill.resident.players import PlayerProcesses
@@ -188,9 +189,10 @@ class Training:
         if settings.data is not None and not self.ended:
             self._add_data(settings.data)
         if not self.ended:
+            players, games = max(1, settings.workers), self.store.games
             self._report(
-                f"{max(1, settings.workers)} players collect {settings.ready_rows:,} rows of each "
-                f"of {len(self.store.games)} games"
+                f"{counted(players, 'player')} collect{'s' if players == 1 else ''} "
+                f"{settings.ready_rows:,} rows of each of {counted(len(games), 'game')}"
                 + (" anew, since rows are not kept." if self.starts else ".")
             )
         while not self.processes.every(self._is_ready()):
@@ -295,7 +297,7 @@ class Training:
                 f"{self.settings.out}. Look at the data, or train with a lower learning rate."
             )
         if skipped:
-            self._report(f"{skipped} steps were left out, since a gradient was not finite.")
+            self._report(f"{counted(skipped, 'step')} left out, since a gradient was not finite.")
 
     # -- snapshots and the checkpoint -----------------------------------------------------------
 
