@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,9 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-_NEEDED = 4 * 2**30
-"""Free bytes from which shared memory is used instead of the disk."""
+SHARED = Path("/dev/shm")
+"""Shared memory, where every user may write."""
 
+NEEDED = 4 * 2**30
+"""Free bytes from which it is used instead of the disk."""
 
 HELD_OUT = "held"
 """In the name of a chunk, for rows that are never learned."""
@@ -63,14 +66,17 @@ class Work:
 def spool_folder(out: Path) -> Path:
     """The folder for a training in `out`: in shared memory if there is room, else in `out`.
 
-    Its name follows from that of `out`, so that the next start removes what a killed one left.
+    Its name follows from that of `out`, so that the next start removes what a killed one left. A
+    link, or a folder that others own or may enter, is left alone.
     """
     name = f"atari-vlm-{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]}"
-    shared = Path("/dev/shm")
     with suppress(OSError):
-        owned = not (shared / name).exists() or (shared / name).stat().st_uid == os.getuid()
-        if owned and shutil.disk_usage(shared).free > _NEEDED and os.access(shared, os.W_OK):
-            return shared / name
+        if shutil.disk_usage(SHARED).free > NEEDED:
+            with suppress(FileExistsError):
+                (SHARED / name).mkdir(mode=0o700)
+            there = (SHARED / name).lstat()
+            if there.st_mode == stat.S_IFDIR | 0o700 and there.st_uid == os.getuid():
+                return SHARED / name
     return out / "spool"
 
 
@@ -90,8 +96,14 @@ class Spool:
 
     def create(self) -> None:
         """Make the folders."""
+        self.folder.parent.mkdir(mode=0o700, exist_ok=True)
         for path in (self.chunks, self.errors, self.played):
             path.mkdir(parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        """Delete what is in the folders, those of other processes too."""
+        for path in self.folder.parent.glob("*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def remove(self) -> None:
         """Delete the folders, those of other processes too."""

@@ -139,7 +139,7 @@ class Training:
         root = processes.share(spool_folder(self.settings.out))
         self.spool = Spool(root / str(processes.rank), root / "games")
         if processes.is_main:
-            self.spool.remove()  # what a killed training left
+            self.spool.clear()  # what a killed training left
             self.spool.create()
             self.snapshots.remove_drafts()
             there = self.snapshots.versions()
