@@ -80,6 +80,7 @@ def test_a_continued_training_knows_its_candidates_and_drops_the_beaten_ones():
     made.keep(kept)
     again = Selection(GROUPS)
     again.load_state_dict(made.state_dict())
+    play(again, 8, "pong", 3, 3)  # a second time, since the training was killed meanwhile
     assert [again.best(n) for n in (0, 1)] == [made.best(n) for n in (0, 1)]
     assert again.best(0).of == 8
 

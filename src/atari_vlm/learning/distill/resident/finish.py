@@ -61,9 +61,7 @@ def choose(training: Training, report: Report) -> tuple[Choice, ...]:
             last = max(selection.candidates)
             finalists = [each.version for each in selection.ranked(number)[:FINALISTS]]
             for version in dict.fromkeys([last, *finalists]):
-                played = selection.candidates[version].scores
-                least = min(len(played.get(game, [])) for game in group)
-                training.order_games(version, group, range(least, 2 * wanted))
+                training.order_games(version, group, range(2 * wanted))
         finish_games(training, report)
         training.save()
         training.writer.wait()

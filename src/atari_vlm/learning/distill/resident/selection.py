@@ -42,8 +42,8 @@ class Candidate:
     """Of training."""
     losses: list[float]
     """Held-out loss of each group."""
-    scores: dict[str, list[float]] = field(default_factory=dict)
-    """Game -> the scores of its games."""
+    scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Game -> emulator seed -> score: whatever happens, a seed counts once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,13 @@ class Selection:
         """Take the score of a game."""
         candidate = self.candidates.get(played.order.version)
         if candidate is not None and np.isfinite(played.score):
-            candidate.scores.setdefault(played.order.game, []).append(played.score)
+            candidate.scores.setdefault(played.order.game, {})[played.order.seed] = played.score
 
     def score(self, candidate: Candidate, group: tuple[str, ...]) -> float | None:
         """Mean human-normalised score over a group's games; None if too few were played."""
-        return _mean_normalised([candidate.scores.get(game, []) for game in group], group)
+        return _mean_normalised(
+            [[*candidate.scores.get(game, {}).values()] for game in group], group
+        )
 
     def ranked(self, number: int) -> list[Candidate]:
         """The candidates of a group, the best first; those that play did not rank come last."""
@@ -140,7 +142,7 @@ class Selection:
             minutes=best.minutes,
             loss=best.losses[number],
             score=self.score(best, group),
-            games=min(len(best.scores.get(game, [])) for game in group),
+            games=min(len(best.scores.get(game, {})) for game in group),
             of=self.tried,
         )
 
@@ -170,7 +172,10 @@ class Selection:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take what a checkpoint holds."""
-        self.candidates = {each["version"]: Candidate(**each) for each in state["candidates"]}
+        self.candidates = {}
+        for each in state["candidates"]:
+            scores = {game: dict(played.items()) for game, played in each["scores"].items()}
+            self.candidates[each["version"]] = Candidate(**each | {"scores": scores})
         self.tried = int(state["tried"])
         self.lowest = [(float(loss), float(minutes)) for loss, minutes in state["lowest"]]
 

@@ -144,6 +144,9 @@ class Training:
             self.snapshots.remove_drafts()
             there = self.snapshots.versions()
             self.selection.keep(there)
+            for version in self.selection.candidates:  # a kill may have lost some
+                for group in self.groups:
+                    self.order_games(version, group, range(self.settings.tuning_games))
             newest = str(self.snapshots.folder_of(max(there))) if there and self.version else ""
             self.spool.tell(Work(student=newest, rows=not self.ended))
         processes.every(True)  # the main process has done so
@@ -329,8 +332,10 @@ class Training:
         self.selection.keep(self.selection.worth_keeping())
 
     def order_games(self, version: int, group: tuple[str, ...], seeds: range) -> None:
-        """Ask for games of a version that choose."""
-        self.spool.order(self.writer.games_of(version, group, seeds))
+        """Ask for the games of a version that choose and were not played yet."""
+        played = self.selection.candidates[version].scores
+        orders = self.writer.games_of(version, group, seeds)
+        self.spool.order(each for each in orders if each.seed not in played.get(each.game, {}))
 
     def save(self) -> None:
         """Write the checkpoint, beside the training.
