@@ -56,10 +56,12 @@ def spool(tmp_path):
 def test_chunks_are_taken_in_order_and_held_out_ones_apart(spool, arrays):
     spool.put("pong-student-0.0.3-0000002", arrays.to_buffer())
     spool.put("pong-held-0.0-0000001", arrays.to_buffer())
+    spool.put("pong-expert-0.0.1-0000000", arrays.to_buffer()[:7])
     loader, taken = loaded(spool, 2)
     assert taken == [("pong", 40, True), ("pong", 40, False)]
     assert (loader.of_kind("student"), loader.rows.total()) == (40, 40)
     assert spool.waiting() == []
+    assert spool.dropped() == ["pong-expert-0.0.1-0000000.rows was damaged, and was dropped."]
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,8 @@ def finish_games(training: Training, report: Report) -> None:
             said = time.monotonic()
             report(f"{counted(left, 'game')} still to be played.")
         time.sleep(0.01)
-    for each in training.spool.take_played():
-        training.selection.take(each)
+        training.take_games()
+    training.take_games()
 
 
 def write_weights(training: Training, choices: Sequence[Choice]) -> Path:
@@ -109,11 +109,14 @@ def evaluate(training: Training, folder: Path, report: Report) -> dict[str, tupl
     found: dict[tuple[str, int], float] = {}
     while len(found) < len(orders):
         training.players.look()
-        for each in spool.take_played():
+        left = spool.unfinished
+        for each in training.take_games():
             if each.order.version >= 0:
                 continue
             found[each.order.game, each.order.seed] = each.score
             report(f"{each.order.game}, seed {each.order.seed}: {each.score:.15g}")
+        if not left:  # what is missing was damaged on its way
+            spool.order(each for each in orders if (each.game, each.seed) not in found)
         time.sleep(0.01)
     return {
         game: tuple(found[game, seed] for name, seed in sorted(found) if name == game)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from atari_vlm.errors import ModelUnusable
+from atari_vlm.errors import ModelUnusable, StoreError
 from atari_vlm.learning.distill.resident.spool import HELD_OUT, Spool
 from atari_vlm.learning.distill.row_arrays import RowArrays
 
@@ -49,6 +49,7 @@ class Loader:
 
         Raises:
             ModelUnusable: rows hold what cannot be learned from.
+            StoreError: held-out rows are damaged.
         """
         for number in range(most):
             try:
@@ -79,16 +80,28 @@ class Loader:
                 if not paths:
                     time.sleep(0.02)
                 for path in paths:
-                    self._put(self._chunk(path))
-                    path.unlink()
+                    if (found := self._chunk(path)) is None:
+                        self._spool.drop(path)
+                    else:
+                        self._put(found)
+                        path.unlink()
                     if self._ended.is_set():
                         return
         except Exception as error:  # raised where the training is
             self._put(error)
 
-    def _chunk(self, path: Path) -> tuple[str, str, RowArrays]:
-        game, kind, _ = path.name.split("-", 2)
-        arrays = RowArrays.from_buffer(np.fromfile(path, np.uint8))
+    def _chunk(self, path: Path) -> tuple[str, str, RowArrays] | None:
+        """The rows of a file; None if it is damaged."""
+        try:
+            game, kind, _ = path.name.split("-", 2)
+            arrays = RowArrays.from_buffer(np.fromfile(path, np.uint8))
+        except ValueError as error:
+            if f"-{HELD_OUT}-" in path.name:  # nobody delivers it again
+                raise StoreError(
+                    f"Held-out rows in {path} are damaged ({error}). The checkpoint is kept; the "
+                    "same command continues with new ones."
+                ) from error
+            return None
         check_rows(game, arrays, self._vocabulary)
         return game, kind, arrays
 

@@ -127,7 +127,7 @@ class Spool:
         """The chunks that were not taken yet, the oldest first."""
         with os.scandir(self.chunks) as found:
             paths = [Path(each.path) for each in found if each.name.endswith(".rows")]
-        return sorted(paths, key=lambda path: path.name.rsplit("-", 1)[1])
+        return sorted(paths, key=lambda path: path.name.rsplit("-", 1)[-1])
 
     def put(self, name: str, buffer: NDArray[np.uint8]) -> None:
         """Deliver a chunk.
@@ -153,9 +153,12 @@ class Spool:
             mine = self.games / f"{name.removesuffix('.todo')}.{worker}.taken"
             try:
                 (self.games / name).rename(mine)
-                return GameOrder(**json.loads(mine.read_bytes())), mine
-            except (OSError, ValueError, TypeError):  # another was quicker, or it was withdrawn
+            except OSError:  # another was quicker, or it was withdrawn
                 continue
+            try:
+                return GameOrder(**json.loads(mine.read_bytes())), mine
+            except (ValueError, TypeError):
+                self.drop(mine)
         return None
 
     def give_back(self, worker: str) -> None:
@@ -185,9 +188,27 @@ class Spool:
     def take_played(self) -> Iterator[PlayedGame]:
         """The games that have ended since the last call."""
         for path in sorted(self.played.glob("*.json")):
-            found = json.loads(path.read_bytes())
+            try:
+                found = json.loads(path.read_bytes())
+                game = PlayedGame(GameOrder(**found["order"]), float(found["score"]))
+            except (ValueError, TypeError, LookupError):
+                self.drop(path)
+                continue
             path.unlink()
-            yield PlayedGame(GameOrder(**found["order"]), float(found["score"]))
+            yield game
+
+    # -- damage ---------------------------------------------------------------------------------
+
+    def drop(self, path: Path) -> None:
+        """Take a damaged file out of the way."""
+        path.replace(self.played / f"{path.name}.damaged")
+
+    def dropped(self) -> list[str]:
+        """A sentence for each damaged file since the last call, in any process."""
+        names = sorted(path.name for path in self.played.glob("*.damaged"))
+        for name in names:
+            (self.played / name).unlink()
+        return [f"{name.removesuffix('.damaged')} was damaged, and was dropped." for name in names]
 
     def _names(self, ending: str) -> list[str]:
         with os.scandir(self.games) as found:

@@ -25,7 +25,7 @@ from atari_vlm.learning.distill.resident.processes import Processes
 from atari_vlm.learning.distill.resident.selection import Selection
 from atari_vlm.learning.distill.resident.settings import ResidentSettings
 from atari_vlm.learning.distill.resident.snapshots import Snapshots
-from atari_vlm.learning.distill.resident.spool import Spool, Work, spool_folder
+from atari_vlm.learning.distill.resident.spool import PlayedGame, Spool, Work, spool_folder
 from atari_vlm.learning.distill.resident.writer import Writer
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shards import open_dataset
@@ -202,6 +202,8 @@ class Training:
             self.players.look()
             if not self.loader.take(self.store):
                 time.sleep(0.01)
+            for line in self.spool.dropped() if self.processes.is_main else ():
+                self._report(line)
 
     def _is_ready(self) -> bool:
         store = self.store
@@ -254,8 +256,7 @@ class Training:
             if not self.processes.is_main:
                 continue
             self.writer.check()
-            for each in self.spool.take_played():
-                self.selection.take(each)
+            self.take_games()
             if now - reported > settings.report_seconds:
                 steps = self.stepper.steps - reported_steps
                 self._say(steps, now - reported)
@@ -330,6 +331,15 @@ class Training:
             self._report(line)
         self.selection.add(version, minutes, totals)
         self.selection.keep(self.selection.worth_keeping())
+
+    def take_games(self) -> list[PlayedGame]:
+        """Take the games that have ended; says what was damaged."""
+        games = list(self.spool.take_played())
+        for each in games:
+            self.selection.take(each)
+        for line in self.spool.dropped():
+            self._report(line)
+        return games
 
     def order_games(self, version: int, group: tuple[str, ...], seeds: range) -> None:
         """Ask for the games of a version that choose and were not played yet."""
