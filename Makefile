@@ -25,7 +25,11 @@ play: $(VENV)/base
 	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
 
 # Prints decisions a second, held-out losses and a table of whole games; the same command continues.
-school: $(VENV)/train
+# It looks for a GPU before it installs gigabytes; FORCE=1 goes on without nvidia-smi.
+school:
+	@test -n "$(FORCE)" || command -v nvidia-smi >/dev/null || { echo "make school needs a GPU, and there is no" \
+	  "nvidia-smi here: nothing was installed; 'make school FORCE=1' goes on all the same." >&2; exit 1; }
+	$(MAKE) $(VENV)/train
 	$(BIN)/atari-vlm distill --device cuda --games all12 --minutes $(MINUTES) --out $(OUT) $(ARGS)
 
 test: $(VENV)/dev browser check
