@@ -130,3 +130,7 @@ def test_a_snapshot_plays_and_only_its_weights_are_its_own(tmp_path):
         snapshots.write(3, states)
     snapshots.keep({2})
     assert snapshots.versions() == {2}
+    assert snapshots.is_whole(2)
+    with (folder / "freeway" / "model.safetensors").open("r+b") as file:
+        file.truncate(10_000)
+    assert not snapshots.is_whole(2)

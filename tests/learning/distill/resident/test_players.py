@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
+from atari_vlm.errors import ModelUnusable
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.collect import Disturbance, collect
 from atari_vlm.learning.distill.resident.players import Player, PlayerOrder, disturbance_of
@@ -100,6 +102,21 @@ def test_games_are_played_once_and_their_scores_come_back(spool, tmp_path):
     assert [each.order for each in played] == orders
     assert all(-2 <= each.score <= 2 for each in played)
     assert (spool.unfinished, list(spool.take_played())) == (0, [])
+
+
+def test_a_damaged_snapshot_is_told_and_ends_no_player(spool, tmp_path):
+    copy = tmp_path / "000007"
+    shutil.copytree(checkpoint("pong"), copy)
+    with (copy / "model.safetensors").open("r+b") as file:
+        file.truncate(10_000)
+    spool.order([GameOrder(str(copy), "pong", 5, 200, version) for version in (7, -1)])
+    one = player(tmp_path, groups=(("pong",),))
+    with pytest.raises(ModelUnusable):  # the final weights
+        one.turn()
+    assert one.turn()
+    (played,) = spool.take_played()
+    assert played.order.version == 7
+    assert played.error
 
 
 def test_a_player_that_is_no_judge_plays_games_only_when_no_rows_are_wanted(spool, tmp_path):

@@ -57,18 +57,29 @@ def choose(training: Training, report: Report) -> tuple[Choice, ...]:
     if wanted:
         report("Players stop collecting; snapshots play the games that choose.")
         finish_games(training, report)
+        _need_candidate(training, report)
         for number, group in enumerate(training.groups):
             last = max(selection.candidates)
             finalists = [each.version for each in selection.ranked(number)[:FINALISTS]]
             for version in dict.fromkeys([last, *finalists]):
                 training.order_games(version, group, range(2 * wanted))
         finish_games(training, report)
-        training.save()
-        training.writer.wait()
+    _need_candidate(training, report)
+    training.save()
+    training.writer.wait()
     choices = tuple(selection.best(number) for number in range(len(training.groups)))
     for choice in choices:
         report(choice.line())
     return choices
+
+
+def _need_candidate(training: Training, report: Report) -> None:
+    """Drop damaged snapshots; if no candidate is left, the newest weights become one."""
+    training.drop_damaged()
+    if not training.selection.candidates:
+        training.publish(candidate=True)
+        training.writer.wait()
+        finish_games(training, report)
 
 
 def finish_games(training: Training, report: Report) -> None:

@@ -6,6 +6,7 @@ what was done, stands in the spool.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import traceback
@@ -176,10 +177,14 @@ class Player:
         if claimed is None:
             return False
         order, taken = claimed
-        (score,) = play_episodes(
-            Path(order.folder), order.game, 1, first_seed=order.seed, most_frames=order.most_frames
-        )
-        self._spool.finish(taken, order, score)
+        folder, most, error = Path(order.folder), order.most_frames, ""
+        try:
+            (score,) = play_episodes(folder, order.game, 1, first_seed=order.seed, most_frames=most)
+        except ModelUnusable as damaged:
+            if order.version < 0:  # the final weights have no substitute
+                raise
+            score, error = math.nan, str(damaged)
+        self._spool.finish(taken, order, score, error)
         return True
 
 

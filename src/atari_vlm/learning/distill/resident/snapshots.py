@@ -50,6 +50,18 @@ class Snapshots:
         """The versions that are there."""
         return {int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdecimal()}
 
+    def is_whole(self, version: int) -> bool:
+        """Whether the weights of a version can be read."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            for group in self._groups:
+                with safe_open(self.folder_of(version) / group_name(group) / _WEIGHTS, "pt"):
+                    pass
+        except (OSError, SafetensorError):
+            return False
+        return True
+
     def write(self, version: int, states: Sequence[State]) -> Path:
         """Write a version.
 

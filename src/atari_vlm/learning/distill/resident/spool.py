@@ -49,6 +49,8 @@ class PlayedGame:
 
     order: GameOrder
     score: float
+    error: str = ""
+    """Why the checkpoint could not play; "" if it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +170,16 @@ class Spool:
             with suppress(OSError):
                 (self.games / name).rename(self.games / todo)
 
-    def withdraw(self) -> None:
-        """Delete the orders that nobody has begun."""
+    def withdraw(self, version: int) -> None:
+        """Delete the orders of a version that nobody has begun."""
         for name in self._names(".todo"):
-            with suppress(OSError):
-                (self.games / name).unlink()
+            if name.startswith(f"{version:06d}-"):
+                with suppress(OSError):
+                    (self.games / name).unlink()
 
-    def finish(self, taken: Path, order: GameOrder, score: float) -> None:
-        """Say how a game ended."""
-        played = {"order": asdict(order), "score": score}
+    def finish(self, taken: Path, order: GameOrder, score: float, error: str = "") -> None:
+        """Say how a game ended, or why it could not be played."""
+        played = {"order": asdict(order), "score": score, "error": error}
         _write(self.played / f"{taken.name}.json", json.dumps(played).encode())
         taken.unlink(missing_ok=True)
 
@@ -190,7 +193,8 @@ class Spool:
         for path in sorted(self.played.glob("*.json")):
             try:
                 found = json.loads(path.read_bytes())
-                game = PlayedGame(GameOrder(**found["order"]), float(found["score"]))
+                score, error = float(found["score"]), str(found["error"])
+                game = PlayedGame(GameOrder(**found["order"]), score, error)
             except (ValueError, TypeError, LookupError):
                 self.drop(path)
                 continue

@@ -142,8 +142,8 @@ class Training:
             self.spool.clear()  # what a killed training left
             self.spool.create()
             self.snapshots.remove_drafts()
-            there = self.snapshots.versions()
-            self.selection.keep(there)
+            there = {each for each in self.snapshots.versions() if self.snapshots.is_whole(each)}
+            self.drop_damaged()
             for version in self.selection.candidates:  # a kill may have lost some
                 for group in self.groups:
                     self.order_games(version, group, range(self.settings.tuning_games))
@@ -337,9 +337,23 @@ class Training:
         games = list(self.spool.take_played())
         for each in games:
             self.selection.take(each)
+            if each.error:
+                self._drop_candidate(each.order.version, each.error)
         for line in self.spool.dropped():
             self._report(line)
         return games
+
+    def drop_damaged(self) -> None:
+        """Drop the candidates whose weights cannot be read."""
+        for version in list(self.selection.candidates):
+            if not self.snapshots.is_whole(version):
+                folder = self.snapshots.folder_of(version)
+                self._drop_candidate(version, f"weights in {folder} are missing or damaged.")
+
+    def _drop_candidate(self, version: int, why: str) -> None:
+        if (dropped := self.selection.candidates.pop(version, None)) is not None:
+            self.spool.withdraw(version)
+            self._report(f"The snapshot of minute {dropped.minutes:.1f} was dropped: {why}")
 
     def order_games(self, version: int, group: tuple[str, ...], seeds: range) -> None:
         """Ask for the games of a version that choose and were not played yet."""
