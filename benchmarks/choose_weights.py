@@ -8,6 +8,7 @@ The weights that ship were chosen on seed 78 and are printed on seed 77.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -53,9 +54,9 @@ def _mean(cell: Cell) -> float:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of a bench")
     try:
-        main([Path(folder) for folder in sys.argv[1:]])
+        main(parser.parse_args().folders)
     except AtariVLMError as error:
         sys.exit(error.message)

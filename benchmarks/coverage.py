@@ -12,7 +12,7 @@ skewness-adjusted t, 1978), `Hall` (transformed t, 1992), and `ours`, that of `s
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import NormalDist
 
@@ -275,5 +275,7 @@ def _cell(tally: Tally) -> str:
 
 
 if __name__ == "__main__":
-    for row in rows(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("trials", type=int, nargs="?", default=10_000, help="default: 10000")
+    for row in rows(parser.parse_args().trials):
         print(row, flush=True)

@@ -7,8 +7,8 @@ folder loaded by path through the local-model backend.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
@@ -74,4 +74,6 @@ def _plan(text: str, prompt: Prompt) -> Plan | None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("states", type=int, nargs="?", default=2_000, help="default: 2000")
+    main(parser.parse_args().states)

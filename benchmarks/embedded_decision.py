@@ -7,9 +7,9 @@ the median of all decisions and that of the slowest game.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -89,4 +89,6 @@ def _prompt(game: str, before: Frame, now: Frame, legal: tuple[str, ...]) -> Pro
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("decisions", type=int, nargs="?", default=200, help="a game; default: 200")
+    main(parser.parse_args().decisions)

@@ -7,6 +7,7 @@ empty one. Pass --no-size to skip it.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -48,6 +49,9 @@ def installed_megabytes() -> float:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--no-size", action="store_true", help="measure the import time alone")
+    asked = parser.parse_args()
     print(f"import: {import_seconds():.3f} s CPU more than a bare interpreter")
-    if "--no-size" not in sys.argv:
+    if not asked.no_size:
         print(f"footprint: {installed_megabytes():.0f} MB installed")

@@ -16,6 +16,7 @@ load on the machine cancels out.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
 import sys
@@ -48,7 +49,9 @@ LEGAL = tuple(Emulator(get_game("pong")).legal)
 
 
 def main() -> None:
-    family = sys.argv[1] if len(sys.argv) > 1 else "idefics3"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("family", nargs="?", default="idefics3", help="default: idefics3")
+    family = parser.parse_args().family
     frames = _frames(4 * ROUNDS + 12)
     with TemporaryDirectory() as place:
         folder = checkpoints.family(family, Path(place) / family)

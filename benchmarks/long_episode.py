@@ -7,8 +7,8 @@ is a script, so that what is measured is ours: loop, history, prompts, parsing, 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 
@@ -74,5 +74,8 @@ async def measure(name: str, decisions: int) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("decisions", type=int, nargs="?", default=100_000, help="default: 100000")
+    asked = parser.parse_args()
     for player in PLAYERS:
-        asyncio.run(measure(player, int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
+        asyncio.run(measure(player, asked.decisions))

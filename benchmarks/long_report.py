@@ -8,6 +8,7 @@ prompt and an answer in words for every decision. The CPU time includes that of 
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -72,8 +73,11 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="default: a temporary one")
+    asked = parser.parse_args()
+    if asked.folder is not None:
+        main(asked.folder)
     else:
         with tempfile.TemporaryDirectory() as place:
             main(Path(place))

@@ -86,6 +86,14 @@ def test_a_benchmark_that_is_named_exists(path):
     assert (ROOT / path).exists()
 
 
+def test_a_benchmark_that_is_given_arguments_says_which():
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        source = path.read_text()
+        inner = re.sub(r'"""[\s\S]*?"""|"[^"\n]*"', "", source)  # of processes it starts
+        assert "sys.argv" not in inner, path
+        assert "argparse" in inner or not re.search(r"python benchmarks/\w+\.py \[", source), path
+
+
 def test_the_api_has_every_name_of_the_package():
     page = TEXTS["docs/api/index.md"]
     assert [name for name in atari_vlm.__all__ if f"::: atari_vlm.{name}\n" not in page] == []
