@@ -116,6 +116,8 @@ def test_every_answer_schema_has_an_expert_and_covers_its_plans():
 def test_a_game_without_an_answer_schema_is_named():
     with pytest.raises(UnknownName, match="No game that can be taught is called 'pongg'"):
         DistillSettings(games=("pongg",))
+    with pytest.raises(UnknownName, match=r"is called 'tetris'\. Choose from"):  # none is near
+        DistillSettings(games=("tetris",))
 
 
 @pytest.mark.parametrize(

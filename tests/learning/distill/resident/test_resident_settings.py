@@ -42,7 +42,11 @@ def test_groups_alone_name_the_games():
         ({}, "at least one game"),
         ({"groups": (("pong",), ())}, "a group without a game"),
         ({"groups": (("pong",), ("pong",))}, "names pong more than once"),
-        ({"games": ("pong", "qbert"), "groups": (("pong",),)}, "qbert is in one of them only"),
+        (
+            {"games": ("pong", "qbert"), "groups": (("pong",),)},
+            "^groups does not name qbert. groups alone",
+        ),
+        ({"games": ("pong",), "groups": (("qbert",),)}, "^games .* qbert, and groups .* pong"),
         ({"games": ("pong",), "device": "tpu"}, "auto, cpu or cuda"),
         ({"games": ("pong",), "teacher_share": 1.5}, "from 0 to 1"),
         ({"games": ("pong",), "workers": -1}, "is 0 or more"),

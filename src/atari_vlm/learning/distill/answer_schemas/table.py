@@ -48,7 +48,7 @@ def get_answer_schema(game: str) -> AnswerSchema:
         UnknownName: there is none; the message lists the games.
     """
     if game not in ANSWER_SCHEMAS:
-        raise unknown("game that can be taught", game, ANSWER_SCHEMAS)
+        raise unknown("game that can be taught", game, ANSWER_SCHEMAS, cutoff=0.75)
     return ANSWER_SCHEMAS[game]
 
 

@@ -74,12 +74,17 @@ def check_groups(groups: Groups, games: tuple[str, ...]) -> None:
     twice = sorted({game for game in named if named.count(game) > 1})
     if twice:
         raise InvalidSetting(f"{setting('groups')} names {', '.join(twice)} more than once.")
-    if set(named) != set(games):
-        left = sorted(set(named) ^ set(games))
-        raise InvalidSetting(
-            f"{setting('groups')} and {setting('games')} name different games: {', '.join(left)} "
-            f"is in one of them only. {setting('groups')} alone is enough."
+    lacking = {
+        "games": sorted(set(named) - set(games)),
+        "groups": sorted(set(games) - set(named)),
+    }
+    if any(lacking.values()):
+        said = ", and ".join(
+            f"{setting(name)} does not name {', '.join(left)}"
+            for name, left in lacking.items()
+            if left
         )
+        raise InvalidSetting(f"{said}. {setting('groups')} alone is enough.")
 
 
 def group_name(group: tuple[str, ...]) -> str:
