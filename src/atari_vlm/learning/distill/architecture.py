@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from atari_vlm.errors import ModelUnusable
+from atari_vlm.errors import ModelUnusable, NoSuchFolder
 from atari_vlm.files.tensors import not_finite, read_header
 from atari_vlm.learning.distill.answer_schemas.base import AnswerSchema, plan_words, plans
 from atari_vlm.learning.distill.answer_schemas.table import (
@@ -71,8 +71,11 @@ def architecture_of(folder: Path) -> Architecture:
     """The architecture of the checkpoint in a folder.
 
     Raises:
+        NoSuchFolder: there is no such folder.
         ModelUnusable: it cannot be read, or is neither FINE nor COARSE.
     """
+    if not folder.is_dir():
+        raise NoSuchFolder(f"There is no folder {folder}. Name one that `atari-vlm distill` wrote.")
     try:
         config = read_json(folder / "config.json")
         vision, scale = config["vision_config"], config["scale_factor"]
@@ -82,7 +85,12 @@ def architecture_of(folder: Path) -> Architecture:
             hidden_size=vision["hidden_size"],
             intermediate_size=vision["intermediate_size"],
         )
-    except (KeyError, TypeError, ModelUnusable) as error:
+    except ModelUnusable as error:
+        raise ModelUnusable(
+            f"Cannot begin with the weights in {folder}: {error} Name a folder that `atari-vlm "
+            "distill` wrote."
+        ) from error
+    except (KeyError, TypeError) as error:
         raise ModelUnusable(
             f"Cannot begin with the weights in {folder}: its config.json does not say how its "
             f"vision encoder is built ({type(error).__name__}: {error}). Name a folder that "

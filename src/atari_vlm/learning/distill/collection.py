@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.errors import InvalidSetting, ModelUnusable, StoreError, setting
+from atari_vlm.errors import InvalidSetting, ModelUnusable, NoSuchFolder, StoreError, setting
 from atari_vlm.files.untrusted import json_of, read_regular
 from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
@@ -118,6 +118,8 @@ def collect_dataset(settings: CollectSettings, report: Report = print) -> Collec
 def _student_digest(settings: CollectSettings) -> str:
     if settings.student is None:
         return ""
+    if not settings.student.is_dir():
+        raise NoSuchFolder(f"There is no folder {settings.student}.")
     student = EmbeddedRuntime(settings.student)
     for game in settings.games:
         if game not in student.games:
