@@ -251,6 +251,8 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
     assert plan in _every()
     with pytest.raises(InvalidSetting, match="holds a distillation with other settings"):
         distill(DistillSettings(out=tmp_path, minutes=0.08, **{**TINY, "rate": 0.5}), lines.append)
+    with pytest.raises(InvalidSetting, match=r"settings \(games\), of the games pong\. Continue"):
+        distill(DistillSettings(games=("breakout",), out=tmp_path, **TINY), lines.append)
 
 
 def test_the_model_card_has_the_whole_command():
@@ -382,7 +384,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     def begin(folder):
         Trainer(DistillSettings(games=("pong",), out=tmp_path, base=folder))
 
-    with pytest.raises(ModelUnusable, match=r"Cannot begin with the weights in .*nowhere"):
+    with pytest.raises(ModelUnusable, match=r"There is no folder .*nowhere\."):
         begin(tmp_path / "nowhere")
     wrong = shutil.copytree(checkpoint("pong"), tmp_path / "wrong")
     tensors = load_file(wrong / "model.safetensors")

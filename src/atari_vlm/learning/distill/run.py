@@ -16,6 +16,7 @@ from atari_vlm.files.writing import write_whole
 from atari_vlm.learning.distill.architecture import save_pretrained
 from atari_vlm.learning.distill.collect import HELD_OUT_SEED, collect
 from atari_vlm.learning.distill.data import Dataset
+from atari_vlm.learning.distill.folders import check_folder, made_folder
 from atari_vlm.learning.distill.rounds import StudentRounds
 from atari_vlm.learning.distill.settings import DistillResult, DistillSettings, Report
 from atari_vlm.learning.distill.shard_header import ShardHeader, check
@@ -51,18 +52,21 @@ def distill(settings: DistillSettings, report: Report = print) -> DistillResult:
 
 
 def _distill(settings: DistillSettings, report: Report) -> DistillResult:
-    (settings.out / "data").mkdir(parents=True, exist_ok=True)
+    settings = settings.with_architecture()
+    check_folder(settings)
     collected = open_dataset(settings.data, settings.games) if settings.data else []
     trainer = Trainer(settings)
-    if not trainer.is_main_process:
-        return _trained(trainer, collected, silent)
-    with locked(settings.out):
-        return _trained(trainer, collected, report)
+    with made_folder(settings.out):
+        if not trainer.is_main_process:
+            return _trained(trainer, collected, silent)
+        with locked(settings.out):
+            return _trained(trainer, collected, report)
 
 
 def _trained(trainer: Trainer, collected: list[Shard], report: Report) -> DistillResult:
     settings = trainer.settings
     with trainer.accelerator.main_process_first():
+        (settings.out / "data").mkdir(exist_ok=True)
         if trainer.is_main_process:
             remove_leftovers(settings.out)
         held_out = _prepare_data(settings, report)

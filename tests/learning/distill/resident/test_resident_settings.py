@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from typer.testing import CliRunner
 
 from atari_vlm.atari.games import SUGGESTED
 from atari_vlm.cli.app import app
-from atari_vlm.errors import InvalidSetting, ModelUnusable
+from atari_vlm.errors import InvalidSetting, ModelUnusable, UnknownName
 from atari_vlm.learning.distill.architecture import ARCHITECTURES, architecture_of
+from atari_vlm.learning.distill.folders import check_folder
 from atari_vlm.learning.distill.resident.bases import base_of, common_architecture
 from atari_vlm.learning.distill.resident.beginning import batch_of_process
 from atari_vlm.learning.distill.resident.groups import DEFAULT_GROUPS, group_name, groups_of
@@ -143,3 +145,36 @@ def test_memory_is_for_the_resident_school_only(tmp_path):
     assert "is for a training on a GPU" in said(
         "--memory", "2", "--device", "cpu", "--out", str(tmp_path)
     )
+
+
+def test_a_folder_is_continued_only_by_the_school_and_with_the_games_it_has(tmp_path):
+    several = ResidentSettings(groups=(("pong", "qbert"),), out=tmp_path).with_architecture()
+    one = DistillSettings(games=("pong",), out=tmp_path).with_architecture()
+    (tmp_path / "checkpoint.pt").touch()
+    for stored, other, named in ((several, one, "groups pong,qbert"), (one, several, "games pong")):
+        (tmp_path / "settings.json").write_text(stored.to_json())
+        check_folder(replace(stored, minutes=90.0))
+        with pytest.raises(InvalidSetting, match=rf"school.*, of the {named}\. Continue"):
+            check_folder(other)
+    for path in ("checkpoint.pt", "settings.json"):  # killed before either was written
+        (tmp_path / path).unlink()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "qbert-expert-00000.parquet").touch()
+    with pytest.raises(InvalidSetting, match="of the games qbert"):
+        check_folder(one)
+
+
+@pytest.mark.parametrize("school", ["--games", "--groups"])
+def test_folders_that_are_not_there_are_said_first_and_no_folder_is_left(school, tmp_path):
+    pytest.importorskip("torch")
+    nowhere, out = str(tmp_path / "nowhere"), tmp_path / "new" / "out"
+    asked = ("distill", school, "pong", "--device", "cpu", "--out", str(out))
+    for flag, kind, text in (
+        ("--from", UnknownName, f"There is no folder {nowhere}."),
+        ("--data", InvalidSetting, f"{nowhere} has nothing to learn pong from"),
+    ):
+        result = CliRunner().invoke(app, [*asked, flag, nowhere])
+        assert isinstance(result.exception, kind)  # both end with exit code 2
+        assert str(result.exception).startswith(text)
+        assert "Memory" not in result.output
+        assert not out.parent.exists()

@@ -169,6 +169,7 @@ def test_older_weights_and_too_little_memory(tmp_path):
     pytest.importorskip("torch")
     from atari_vlm.learning.distill.resident.school import train_resident
 
-    little = settings(tmp_path, base=checkpoint("pong"), groups=(("pong",),), memory=0.001)
+    little = settings(tmp_path / "new", base=checkpoint("pong"), groups=(("pong",),), memory=0.001)
     with pytest.raises(InvalidSetting, match="There is too little memory to train 1 game:"):
         train_resident(little)
+    assert not (tmp_path / "new").exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from atari_vlm.errors import AtariVLMError, ModelUnusable, StoreError, setting
 from atari_vlm.files.writing import write_whole
+from atari_vlm.learning.distill.folders import check_folder, made_folder
 from atari_vlm.learning.distill.resident.card import write_card
 from atari_vlm.learning.distill.resident.finish import (
     ResidentResult,
@@ -29,6 +30,7 @@ from atari_vlm.learning.distill.resident.spool import Work
 from atari_vlm.learning.distill.resident.training import Training
 from atari_vlm.learning.distill.run import remove_leftovers, require_packages, silent
 from atari_vlm.learning.distill.settings import Report
+from atari_vlm.learning.distill.shards import open_dataset
 from atari_vlm.runs.schema import locked
 
 FEWER = 0.5
@@ -54,14 +56,17 @@ def train_resident(settings: ResidentSettings, report: Report = print) -> Reside
     """
     require_packages()
     settings = settings.with_architecture()
+    check_folder(settings)
+    if settings.data is not None:
+        open_dataset(settings.data, settings.games)  # refused now, not when memory is set up
     processes = Processes(settings)
     try:
-        settings.out.mkdir(parents=True, exist_ok=True)
-        if not processes.is_main:
-            return _attempts(settings, processes, silent)
-        with locked(settings.out):
-            remove_leftovers(settings.out)
-            return _attempts(settings, processes, report)
+        with made_folder(settings.out):
+            if not processes.is_main:
+                return _attempts(settings, processes, silent)
+            with locked(settings.out):
+                remove_leftovers(settings.out)
+                return _attempts(settings, processes, report)
     except OSError as error:
         raise StoreError(
             f"Cannot go on in {settings.out}: {error.strerror or error}. What was finished is "
