@@ -29,6 +29,8 @@ EMA_DECAY = 0.998
 """Decay of the averaged weights, which are those of the final model."""
 LARGEST_NORM = 1.0
 """A longer gradient is scaled to this length."""
+LONGEST_STEP = 30.0
+"""Seconds of a step that count as training, so that those of a suspended process do not."""
 
 
 class Trainer:
@@ -142,7 +144,7 @@ class Trainer:
         self.steps += 1
         self._update_average()
         self.losses = [*self.losses[-99:], value]
-        self.seconds += time.perf_counter() - start
+        self.seconds += min(LONGEST_STEP, time.perf_counter() - start)
 
     def _learning_rate(self) -> float:
         progress = min(1.0, self.seconds / self.total_seconds)

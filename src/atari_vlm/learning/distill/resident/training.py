@@ -29,6 +29,7 @@ from atari_vlm.learning.distill.resident.spool import PlayedGame, Spool, Work, s
 from atari_vlm.learning.distill.resident.writer import Writer
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shards import open_dataset
+from atari_vlm.learning.distill.train import LONGEST_STEP
 
 MOST_SKIPPED = 2
 """Steps between two reports that may be left out because a gradient was not finite."""
@@ -240,19 +241,19 @@ class Training:
         """
         self.stepper.prepare()
         settings = self.settings
-        now = last = time.monotonic()
-        saved = reported = now
+        now = last = saved = reported = time.monotonic()
         # The first student plays some time after whole answers are learned.
         published = tried = max(self.seconds, settings.opening * self.total_seconds)
         reported_steps = self.stepper.steps
         while not self.ended:
+            began = time.monotonic()
             self.players.look()
+            last += time.monotonic() - began  # without processes it plays, which is no training
             self.loader.take(self.store)
             self.stepper.step(self.vision_only, self.seconds / self.total_seconds)
             now = time.monotonic()
-            self.seconds += now - last
-            last = now
-            self.seconds = self.processes.share(self.seconds)
+            trained = self.seconds + min(LONGEST_STEP, now - last)
+            last, self.seconds = now, self.processes.share(trained)
             if not self.processes.is_main:
                 continue
             self.writer.check()
