@@ -130,11 +130,22 @@ class DistillSettings:
         """`wanted`, or fewer in a run that is too short to learn from them."""
         return max(200, min(wanted, int(2_000 * self.minutes)))
 
+    _FLAGS: ClassVar[tuple[str, ...]] = (
+        "precision",
+        "round_minutes",
+        "round_decisions",
+        "opening",
+    )
+    """Settings that a command names if they are not the default ones."""
+
+    def _taught(self) -> dict[str, object]:
+        """The flag that names the games, and its value."""
+        return {"games": ",".join(self.games)}
+
     def command(self) -> str:
         """The command line of these settings, without those of the folder and the computer."""
         defaults = {each.name: each.default for each in fields(self)}
-        flags = {
-            "games": ",".join(self.games),
+        flags = self._taught() | {
             "minutes": f"{self.minutes:g}",
             "seed": self.seed,
             "from": self.base,
@@ -142,7 +153,7 @@ class DistillSettings:
         }
         if self.base is None and self.architecture not in (None, self.NEW_ARCHITECTURE):
             flags["architecture"] = self.architecture
-        for name in ("precision", "round_minutes", "round_decisions", "opening"):
+        for name in self._FLAGS:
             value = getattr(self, name)
             if value != defaults[name]:
                 flags[name.replace("_", "-")] = value

@@ -190,8 +190,6 @@ class Trainer:
         Raises:
             ModelUnusable: a weight is not finite; the checkpoint on the disk stays as it is.
         """
-        import torch
-
         self.check_finite()
         state = {
             "settings": self.settings.to_json(),
@@ -202,12 +200,7 @@ class Trainer:
             "seconds": self.seconds,
             "rounds": self.rounds,
         }
-        content = io.BytesIO()  # a full disk is an OSError here, and a RuntimeError inside torch
-        torch.save(state, content)
-        with drafted(path) as draft, draft.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
+        write_state(path, state)
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint.
@@ -258,6 +251,22 @@ def no_cuda() -> InvalidSetting:
         f"{setting('device', 'cuda')} needs a GPU, and torch {torch.__version__} here has {why}. "
         f"{setting('device', 'cpu')} trains without one, more slowly."
     )
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    import torch
+
+    content = io.BytesIO()  # a full disk is an OSError here, and a RuntimeError inside torch
+    torch.save(state, content)
+    with drafted(path) as draft, draft.open("wb") as file:
+        file.write(content.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 MOST_BYTES = 2**30

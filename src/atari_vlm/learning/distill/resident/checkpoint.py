@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting, StoreError
-from atari_vlm.files.writing import drafted
-from atari_vlm.learning.distill.train import read_checkpoint
+from atari_vlm.learning.distill.train import read_checkpoint, write_state
 
 NAMES = frozenset(("settings", "stepper", "seconds", "version", "starts", "selection", "rows"))
 
@@ -25,15 +22,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: the disk is full.
     """
-    import torch
-
     assert set(state) == NAMES
-    content = io.BytesIO()  # a full disk is an OSError here, and a RuntimeError inside torch
-    torch.save(state, content)
-    with drafted(path) as draft, draft.open("wb") as file:
-        file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
+    write_state(path, state)
 
 
 def load_checkpoint(path: Path, settings: str) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 from atari_vlm.errors import InvalidSetting, setting
@@ -123,28 +122,10 @@ class ResidentSettings(DistillSettings):
             )
         return replace(self, architecture=name)
 
-    def command(self) -> str:
-        """The command line of these settings, without those of the folder and the computer."""
-        defaults = {each.name: each.default for each in fields(self)}
-        flags: dict[str, object] = {
-            "groups": ";".join(",".join(group) for group in self.groups),
-            "minutes": f"{self.minutes:g}",
-            "seed": self.seed,
-            "from": self.base,
-            "data": self.data,
-        }
-        if self.base is None and self.architecture not in (None, self.NEW_ARCHITECTURE):
-            flags["architecture"] = self.architecture
-        for name in ("precision", "round_minutes", "opening"):
-            value = getattr(self, name)
-            if value != defaults[name]:
-                flags[name.replace("_", "-")] = value
-        asked = (
-            f"--{name} {shlex.quote(str(value))}"
-            for name, value in flags.items()
-            if value is not None
-        )
-        return f"atari-vlm distill {' '.join(asked)} --out FOLDER"
+    _FLAGS: ClassVar[tuple[str, ...]] = ("precision", "round_minutes", "opening")
+
+    def _taught(self) -> dict[str, object]:
+        return {"groups": ";".join(",".join(group) for group in self.groups)}
 
     def to_json(self) -> str:
         """All settings that decide the result, as JSON; stored in the folder."""
