@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.errors import ModelUnusable, StoreError
-from atari_vlm.learning.distill.run import _drafted_folder, _remove_drafts
+from atari_vlm.learning.distill.run import drafted_folder, remove_leftovers
 from atari_vlm.learning.distill.settings import DistillSettings
 
 NAN = math.nan
@@ -168,7 +168,7 @@ def test_what_a_killed_run_left_half_written_is_removed_and_links_are_not_follow
         (out / name).write_text("half")
     (out / ".weights.link").symlink_to(precious)
     (out / "checkpoint.pt").write_text("whole")
-    _remove_drafts(out)
+    remove_leftovers(out)
     assert sorted(path.name for path in out.rglob("*")) == ["checkpoint.pt", "data"]
     assert (precious / "file").read_text() == "kept"
 
@@ -177,7 +177,7 @@ def test_weights_take_their_place_with_all_their_files_or_not_at_all(tmp_path):
     place = tmp_path / "weights"
 
     def write(content, end=None):
-        with _drafted_folder(place) as draft:
+        with drafted_folder(place) as draft:
             (draft / "config.json").write_text(content)
             assert not place.exists() or (place / "config.json").read_text() != content
             if end is not None:
