@@ -54,7 +54,12 @@ def distill(
     games: Annotated[
         str, typer.Option(help="Games to train on, separated by commas, or all12; default: pong.")
     ] = "",
-    minutes: Annotated[float, typer.Option(help="Minutes of training.")] = 60.0,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            help="Minutes of training; collecting before and whole games after come on top."
+        ),
+    ] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder for data, checkpoint and weights.")] = Path(
         "distilled"
     ),

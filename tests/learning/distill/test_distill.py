@@ -233,7 +233,7 @@ def _every():
 
 @pytest.mark.training
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
+def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path, capfd):
     pytest.importorskip("torch")
     lines = []
     settings = DistillSettings(out=tmp_path, minutes=0.08, **TINY)
@@ -241,6 +241,7 @@ def test_a_run_of_seconds_ends_in_weights_that_play(tmp_path):
         distill(settings, lines.append)
     result = distill(settings, lines.append)
     assert result.steps > 3
+    assert "Writing model shards" not in capfd.readouterr().err
     assert set(result.held_out) >= {"pong/ball_x", "pong/aim", "pong/plan"}
     assert any("decisions of the student" in line for line in lines)
     assert settings.command() in (result.folder / "README.md").read_text()

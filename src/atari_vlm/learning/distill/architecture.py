@@ -337,15 +337,21 @@ def save_pretrained(
         OSError: the disk is full, or the folder cannot be written.
     """
     from safetensors import SafetensorError
+    from transformers.utils import logging
 
     for name, weight in model.named_parameters():
         if not bool(weight.isfinite().all()):
             raise ModelUnusable(f"The weight {name} is not finite, so nothing is written.")
     folder.mkdir(parents=True, exist_ok=True)
+    progress_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # a moment's work, among the lines of a report
     try:
         model.save_pretrained(folder)
     except SafetensorError as error:  # all that can fail is the disk
         raise OSError(str(error)) from error
+    finally:
+        if progress_bars:
+            logging.enable_progress_bar()
     (folder / "model.safetensors").chmod(0o644)
     build_processor(tokenizer).save_pretrained(folder)
     (folder / "answers.json").write_text(json.dumps(answer_rules(games)))

@@ -51,7 +51,8 @@ def held_out_accuracy(trainer: Trainer, batch: Batch) -> dict[str, float]:
                 predicted = int(predictions[row, position])
                 hit = predicted in field_tokens and abs(predicted - answer[position]) <= tolerance
                 correct.setdefault(name, []).append(hit)
-    return {name: float(np.mean(hits)) for name, hits in correct.items()}
+    names = dict.fromkeys(name for name, _, _ in data.fields)  # in the same order at any time
+    return {name: float(np.mean(correct[name])) for name in names if name in correct}
 
 
 def play_episodes(

@@ -157,6 +157,7 @@ def _loop(
             report(
                 f"step {trainer.steps}, {trainer.seconds / 60:.1f} of {settings.minutes:g} "
                 f"minutes, loss {np.mean(trainer.losses):.3f}"
+                + (" (vision encoder only)" if trainer.vision_only else "")
             )
         if trainer.is_main_process and now - saved > settings.checkpoint_seconds:
             trainer.save(checkpoint)
@@ -180,7 +181,7 @@ def _held_out_line(trainer: Trainer, held_out: dict[str, Dataset], count: int = 
     for game, data in held_out.items():
         accuracy = held_out_accuracy(trainer, data.spread(count))
         parts += [f"{game}/{name} {share:.2f}" for name, share in accuracy.items()]
-    return "held out: " + ", ".join(parts)
+    return "held out, shares of right answers: " + ", ".join(parts)
 
 
 def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> DistillResult:
@@ -198,6 +199,8 @@ def _finish(trainer: Trainer, held_out: dict[str, Shard], report: Report) -> Dis
         fields = held_out_accuracy(trainer, _held_out_data(trainer, shard).spread(1_000))
         accuracy.update({f"{game}/{name}": share for name, share in fields.items()})
         if settings.episodes:
+            games = f"{settings.episodes} whole game{'s' * (settings.episodes != 1)}"
+            report(f"Playing {games} of {game}; --episodes 0 skips them.")
             scores[game] = play_episodes(folder, game, settings.episodes, report=report)
     result = _result(trainer, accuracy, scores)
     decisions = sum(len(data) for data in trainer.data.values())

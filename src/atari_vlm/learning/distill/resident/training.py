@@ -292,6 +292,7 @@ class Training:
             f"step {self.stepper.steps:,}, {self.seconds / 60:.1f} of {self.settings.minutes:g} "
             f"minutes, {self.speed:,.0f} decisions a second, {rows:,} rows "
             f"({self.loader.of_kind('student') / max(1, rows):.0%} of students), loss {by_group}"
+            + (" (vision encoder only)" if self.vision_only else "")
         )
         skipped = max(losses.skipped)
         if skipped > MOST_SKIPPED or (skipped and skipped >= steps):
