@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from atari_vlm.errors import StoreError
 from atari_vlm.learning.distill.collect import FIRST_EVALUATION_SEED
 from atari_vlm.learning.distill.resident.selection import (
     CAP,
@@ -38,6 +39,8 @@ def test_the_snapshot_that_plays_best_is_chosen_for_each_group():
         play(made, version, "freeway", freeway, freeway)
     assert [made.best(number).version for number in (0, 1)] == [2, 1]
     assert "by 2 games of each game: mean human-normalised score" in made.best(0).line()
+    with pytest.raises(StoreError, match="No snapshot of pong, breakout is left that loads"):
+        Selection(GROUPS).best(0)
 
 
 def test_no_game_outvotes_the_others_of_its_group():

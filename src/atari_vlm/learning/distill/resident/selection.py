@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from atari_vlm.atari.games import get_game
+from atari_vlm.errors import StoreError
 from atari_vlm.learning.distill.resident.groups import Groups, counted
 from atari_vlm.learning.distill.resident.spool import GameOrder, PlayedGame
 
@@ -133,8 +134,17 @@ class Selection:
         return sorted(self.candidates.values(), key=key)
 
     def best(self, number: int) -> Choice:
-        """The best candidate of a group."""
+        """The best candidate of a group.
+
+        Raises:
+            StoreError: there is none.
+        """
         group = self.groups[number]
+        if not self.candidates:
+            raise StoreError(
+                f"No snapshot of {', '.join(group)} is left that loads. The checkpoint is kept; "
+                "the same command writes new ones from it."
+            )
         best = self.ranked(number)[0]
         return Choice(
             group=group,
