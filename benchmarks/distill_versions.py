@@ -1,8 +1,8 @@
 """Two versions of `atari-vlm distill` on the CPU, in turn: the same data, the same minutes.
 
-    git worktree add /tmp/other f3a5751
+    git worktree add ../other f3a5751
     atari-vlm collect --games seaquest,qbert --decisions 20000 --seed 1 --out my-data
-    python benchmarks/distill_versions.py /tmp/other/src --data my-data --games seaquest,qbert
+    python benchmarks/distill_versions.py ../other/src --data my-data --games seaquest,qbert
 
 The other version, and this one with each architecture, train in slices, one after the other, so
 that a busy machine hurts all alike; each is a process that lives on between its slices. Prints

@@ -14,6 +14,7 @@ from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.architecture import (
     ARCHITECTURES,
+    Architecture,
     ArchitectureName,
     architecture_of,
 )
@@ -110,10 +111,11 @@ class DistillSettings:
         """These settings with an architecture.
 
         Raises:
-            ModelUnusable: `base` has another one than was asked for, or none that is known.
+            ModelUnusable: `base` has none that is known.
+            InvalidSetting: it has another one than was asked for.
         """
         if self.base is not None:
-            of_base = architecture_of(self.base)
+            of_base = self._architecture_of(self.base)
             name = next(name for name, each in ARCHITECTURES.items() if each == of_base)
             if self.architecture not in (None, name):
                 raise InvalidSetting(
@@ -125,6 +127,9 @@ class DistillSettings:
             return self
         stored = _stored_architecture(self.out / "settings.json")
         return replace(self, architecture=stored or self.NEW_ARCHITECTURE)
+
+    def _architecture_of(self, base: Path) -> Architecture:
+        return architecture_of(base)
 
     def decisions(self, wanted: int) -> int:
         """`wanted`, or fewer in a run that is too short to learn from them."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from atari_vlm.learning.distill.distillation_loss import HEADS_WEIGHT, LOOK_WEIGHT
 from atari_vlm.learning.distill.resident.stacked_loss import PARTS
 
 
@@ -21,6 +22,13 @@ class Losses:
     """Norm of each student's last gradient, before clipping."""
     skipped: tuple[int, ...]
     """Steps that each student skipped, because its loss or gradient was not finite."""
+
+    def total(self, student: int) -> float:
+        """The loss of a student, from its parts."""
+        heads, look = self.heads[student], self.look[student]
+        return float(
+            HEADS_WEIGHT * heads + self.see[student] + self.act[student] + LOOK_WEIGHT * look
+        )
 
     @staticmethod
     def of(parts: torch.Tensor, norms: torch.Tensor, skipped: torch.Tensor) -> Losses:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.learning.distill.architecture import ARCHITECTURES, ArchitectureName
+from atari_vlm.learning.distill.architecture import Architecture, ArchitectureName
 from atari_vlm.learning.distill.resident.bases import common_architecture
 from atari_vlm.learning.distill.resident.groups import (
     LEAST_OF_GAME,
@@ -104,23 +105,9 @@ class ResidentSettings(DistillSettings):
             if getattr(self, name) < 0:
                 raise InvalidSetting(f"{setting(name)} is 0 or more, not {getattr(self, name)}.")
 
-    def with_architecture(self) -> ResidentSettings:
-        """These settings with an architecture.
-
-        Raises:
-            ModelUnusable: a checkpoint in `base` has none that is known.
-            InvalidSetting: they have different ones, or another one than was asked for.
-        """
-        if self.base is None:
-            return DistillSettings.with_architecture(self)
-        found = common_architecture(self.base, self.groups)
-        name = next(name for name, each in ARCHITECTURES.items() if each == found)
-        if self.architecture not in (None, name):
-            raise InvalidSetting(
-                f"The weights in {self.base} are {name}, so {setting('architecture')} cannot be "
-                f"{self.architecture}."
-            )
-        return replace(self, architecture=name)
+    def _architecture_of(self, base: Path) -> Architecture:
+        """That of all checkpoints in a folder; see `common_architecture` for its errors."""
+        return common_architecture(base, self.groups)
 
     _FLAGS: ClassVar[tuple[str, ...]] = ("precision", "round_minutes", "opening")
 

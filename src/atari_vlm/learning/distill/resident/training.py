@@ -285,7 +285,7 @@ class Training:
         self.speed = steps * self.decisions_of_step / seconds
         rows = self.loader.rows.total()
         by_group = "; ".join(
-            f"{group[0]}{'...' if len(group) > 1 else ''} {_total(losses, number):.3f}"
+            f"{group[0]}{'...' if len(group) > 1 else ''} {losses.total(number):.3f}"
             for number, group in enumerate(self.groups)
         )
         self._report(
@@ -323,7 +323,7 @@ class Training:
 
     def _add_candidate(self, version: int, minutes: float) -> None:
         losses = self.stepper.held_out_losses()
-        totals = [_total(losses, number) for number in range(len(self.groups))]
+        totals = [losses.total(number) for number in range(len(self.groups))]
         by_group = "; ".join(
             f"{', '.join(group)} {total:.3f}"
             for group, total in zip(self.groups, totals, strict=True)
@@ -389,13 +389,3 @@ class Training:
         self.writer.close()
         if self.processes.is_main:
             self.spool.remove()
-
-
-def _total(losses: Any, number: int) -> float:
-    """The loss of a group, from its parts."""
-    from atari_vlm.learning.distill.distillation_loss import HEADS_WEIGHT, LOOK_WEIGHT
-
-    heads, look = losses.heads[number], losses.look[number]
-    return float(
-        HEADS_WEIGHT * heads + losses.see[number] + losses.act[number] + LOOK_WEIGHT * look
-    )
