@@ -228,6 +228,34 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
+class ScorerInside(Protocol):
+    """A model around another one, which may be a scorer."""
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """The scorer inside; None if the model inside gives words only."""
+        ...
+
+
+@runtime_checkable
+class WithPrior(Protocol):
+    """A policy that can say how likely it is to play each plan, without deciding."""
+
+    async def prior(
+        self, observation: Observation, history: Sequence[Step]
+    ) -> dict[Plan, float] | None:
+        """Probability of each legal plan; they sum to 1.
+
+        Nothing of it is charged or recorded, so only models in this process give one. The same
+        arguments give the same probabilities.
+
+        Returns:
+            None if there is none: the model gives words only, or failed to score.
+        """
+        ...
+
+
 # --- checking what a caller gave -----------------------------------------------------------------
 
 T = TypeVar("T")
@@ -293,6 +321,22 @@ def chain_of(policy: Policy) -> Iterator[Policy]:
         seen.add(id(inner))
         yield inner
         inner = inner.policy if isinstance(inner, Wrapper) else None
+
+
+def scorer_of(model: object) -> Scorer | None:
+    """A model that can score, or the one inside of it; None if there is none."""
+    if isinstance(model, Scorer):
+        return model
+    return model.scorer if isinstance(model, ScorerInside) else None
+
+
+async def prior_of(
+    policy: Policy, observation: Observation, history: Sequence[Step]
+) -> dict[Plan, float] | None:
+    """The prior of a policy; None if it gives none."""
+    if not isinstance(policy, WithPrior):
+        return None
+    return await policy.prior(observation, history)
 
 
 def privileges_of(policy: Policy) -> frozenset[Privilege]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from atari_vlm.errors import AtariVLMError, ModelUnusable
 from atari_vlm.files.untrusted import json_of
-from atari_vlm.protocols import Model, awaitable
+from atari_vlm.protocols import Model, Scorer, awaitable, scorer_of
 from atari_vlm.replies.plan_parser import thoughts_of
 from atari_vlm.types import Prompt, Reply, Usage
 
@@ -50,6 +50,11 @@ class JournaledModel:
     def prompt_type(self) -> str:
         """The wrapped model's default prompt strategy."""
         return self.model.prompt_type
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """The wrapped model if it can score. Scores are free, and not recorded."""
+        return scorer_of(self.model)
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """The recorded answer of this seed, or a new one, which is recorded with its thoughts."""

@@ -18,8 +18,8 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.protocols import Policy, awaitable, chain_of
-from atari_vlm.types import Decision, Frame, Observation, Step
+from atari_vlm.protocols import Policy, awaitable, chain_of, prior_of
+from atari_vlm.types import Decision, Frame, Observation, Plan, Step
 
 FramePair = tuple[Frame, Frame]
 """The screen one decision ago and the current one."""
@@ -49,10 +49,23 @@ class AblatedPolicy:
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
         """Ask the policy inside about the wrong screens."""
-        before, now = self.shown[int(rng.integers(len(self.shown)))]
-        past = _AblatedHistory(history, before)
-        deciding = self.policy.decide(_with_frames(observation, before, now), past, rng)
+        seen, past = self._ablated(observation, history, rng)
+        deciding = self.policy.decide(seen, past, rng)
         return await awaitable(deciding, self.policy, "decide")
+
+    async def prior(
+        self, observation: Observation, history: Sequence[Step]
+    ) -> dict[Plan, float] | None:
+        """The prior of the policy inside on wrong screens, drawn by the episode and the step."""
+        episode = observation.frames[-1].episode if observation.frames else 0
+        rng = np.random.default_rng([abs(episode), observation.step])
+        return await prior_of(self.policy, *self._ablated(observation, history, rng))
+
+    def _ablated(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> tuple[Observation, Sequence[Step]]:
+        before, now = self.shown[int(rng.integers(len(self.shown)))]
+        return _with_frames(observation, before, now), _AblatedHistory(history, before)
 
 
 class _AblatedHistory(Sequence[Step]):

@@ -21,6 +21,7 @@ from atari_vlm.types import (
     Lessons,
     Observation,
     Plan,
+    Prompt,
     Reply,
     Step,
     Strategy,
@@ -75,7 +76,7 @@ class ScoredPolicy:
                 reason=reason,
                 calls=(Call(prompt, reply, seed, reason),),
             )
-        rated = {Plan(*plan): chance for plan, chance in rated.items() if plan[0] in legal}
+        rated = _legal(rated, legal)
         taken = _sampled(rated, self.temperature, rng)
         best = sorted(rated, key=lambda plan: -rated[plan])[:SHOWN]
         usage = Usage(calls=1, seconds=time.perf_counter() - start)
@@ -96,6 +97,31 @@ class ScoredPolicy:
                 for plan in best
             ),
         )
+
+    async def prior(
+        self, observation: Observation, history: Sequence[Step]
+    ) -> dict[Plan, float] | None:
+        """Probability of each legal plan, before the temperature; None if scoring failed."""
+        prompt = self.strategy(observation, history, self.lessons)
+        return await scores(self.model, prompt, observation.legal)
+
+
+async def scores(model: Scorer, prompt: Prompt, legal: Sequence[str]) -> dict[Plan, float] | None:
+    """Probability of each legal plan that a prompt allows; they sum to 1.
+
+    Returns:
+        None if the model could not score the prompt, or no legal plan has a probability.
+    """
+    try:
+        rated = _legal(await model.score(prompt), legal)
+    except ModelFault:
+        return None
+    whole = sum(rated.values())
+    return {plan: chance / whole for plan, chance in rated.items()} if whole > 0 else None
+
+
+def _legal(rated: Mapping[Plan, float], legal: Sequence[str]) -> dict[Plan, float]:
+    return {Plan(*plan): chance for plan, chance in rated.items() if plan[0] in legal}
 
 
 def _sampled(rated: Mapping[Plan, float], temperature: float, rng: np.random.Generator) -> Plan:

@@ -9,8 +9,9 @@ import numpy as np
 
 from atari_vlm.errors import Lost, ModelFault
 from atari_vlm.policies.action_chunk import queued
+from atari_vlm.policies.scored import scores
 from atari_vlm.prompts.strategies import repair
-from atari_vlm.protocols import Model, version_of
+from atari_vlm.protocols import Model, scorer_of, version_of
 from atari_vlm.replies.endings import ending_of
 from atari_vlm.replies.multi_plan_parser import ParsedPlans, parse_plans
 from atari_vlm.replies.plan_parser import parse_plan
@@ -110,6 +111,19 @@ class VLMPolicy:
             reason=reason,
             calls=tuple(calls),
         )
+
+    async def prior(
+        self, observation: Observation, history: Sequence[Step]
+    ) -> dict[Plan, float] | None:
+        """Probability of each plan, from the scores of the model; None if it gives words only.
+
+        None too where an answer lists several plans: scores are of one.
+        """
+        scorer = scorer_of(self.model)
+        prompt = self.strategy(observation, history, self.lessons) if scorer else None
+        if scorer is None or prompt is None or prompt.chunk_size > 1:
+            return None
+        return await scores(scorer, prompt, observation.legal)
 
 
 def _read(reply: Reply, prompt: Prompt) -> ParsedPlans:
