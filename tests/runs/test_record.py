@@ -32,6 +32,8 @@ from atari_vlm.types import (
     Plan,
     Prompt,
     Reply,
+    Spent,
+    Thinking,
     Usage,
 )
 
@@ -66,7 +68,12 @@ def decided(prompt, seed=1, **more):
 
 def test_a_decision_is_read_back_with_memory_queue_and_what_it_took(run, observation):
     made = Decision(
-        "LEFT", 2, memory="Stay left.", queue=(Plan("NOOP", 4), Plan("FIRE", 9)), waited=8
+        "LEFT",
+        2,
+        memory="Stay left.",
+        queue=(Plan("NOOP", 4), Plan("FIRE", 9)),
+        waited=8,
+        thinking=Thinking("a life at risk", Spent(2, 90, None, 600), Spent(5, 210, None, 1200)),
     )
     EpisodeLog(run, 0, 0).decided(observation, made, 1.25)
     (again,) = run.decisions(0)
@@ -74,6 +81,7 @@ def test_a_decision_is_read_back_with_memory_queue_and_what_it_took(run, observa
     assert (again.waited, run.latencies(0)) == (8, [1.25])
     (step,) = run.trajectory(0).steps
     assert (step.decision.queue, step.decision.memory) == (made.queue, "Stay left.")
+    assert again.thinking == step.decision.thinking == made.thinking
     assert run.episodes()[0].worker.endswith(f":{os.getpid()}")
 
 

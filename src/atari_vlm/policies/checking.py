@@ -9,7 +9,7 @@ import numpy as np
 
 from atari_vlm.errors import IllegalAction
 from atari_vlm.protocols import Policy
-from atari_vlm.types import Call, Decision, Observation, Plan, Source
+from atari_vlm.types import Call, Decision, Observation, Plan, Source, Thinking
 
 _MOST, _SOURCES = 10_000, frozenset(get_args(Source))
 
@@ -59,6 +59,7 @@ def _check_fields(decision: Decision, name: str) -> None:
         "queue": isinstance(queue, tuple | list) and all(len(plan) == 2 for plan in queue),
         "calls": _all_are(decision.calls, Call),
         "considered": _all_are(decision.considered, Decision),
+        "thinking": decision.thinking is None or isinstance(decision.thinking, Thinking),
     }
     if not all(right.values()):
         field = next(field for field, is_right in right.items() if not is_right)

@@ -75,8 +75,8 @@ class EpisodeLog:
             self._save_reward(db)
             db.execute(
                 "INSERT INTO steps(episode, step, action, frames, source, reason, memory, queue,"
-                " lives, score, latency, waited, terminated, truncated)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+                " lives, score, latency, waited, thinking, terminated, truncated)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
                 (
                     *place,
                     decision.action,
@@ -89,6 +89,7 @@ class EpisodeLog:
                     observation.score,
                     latency,
                     decision.waited,
+                    records.thinking_to_json(decision.thinking),
                 ),
             )
             for number, call in enumerate(decision.calls):

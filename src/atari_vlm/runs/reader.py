@@ -115,8 +115,8 @@ class RunReader(TableReader):
         )
         texts = self._texts_by_id() if calls or considered else {}
         found = self._all(
-            "SELECT step, action, frames, source, reason, memory, queue, waited FROM steps"
-            " WHERE episode = ? ORDER BY step",
+            "SELECT step, action, frames, source, reason, memory, queue, waited, thinking"
+            " FROM steps WHERE episode = ? ORDER BY step",
             episode,
         )
         return [
@@ -128,6 +128,7 @@ class RunReader(TableReader):
                 memory=memory,
                 queue=records.queue_from_json(queue),
                 waited=waited,
+                thinking=records.thinking_from_json(thinking),
                 calls=tuple(
                     records.call_from_row(
                         seed, prompt, fault, texts, reply_from_json(reply) if reply else None
@@ -138,7 +139,7 @@ class RunReader(TableReader):
                     considered.get(step, "[]"), texts, self.recall
                 ),
             )
-            for step, action, frames, source, reason, memory, queue, waited in found
+            for (step, action, frames, source, reason, memory, queue, waited, thinking) in found
         ]
 
     @readable
@@ -169,8 +170,8 @@ class RunReader(TableReader):
         `playback.full_trajectory` has all of them, and takes longer.
         """
         found = self._steps(
-            "step, action, frames, source, reason, memory, queue, waited, lives, score, reward,"
-            " terminated, truncated",
+            "step, action, frames, source, reason, memory, queue, waited, thinking, lives, score,"
+            " reward, terminated, truncated",
             episode,
         )
         seed = self._one("SELECT seed FROM episodes WHERE episode = ?", episode)
@@ -190,7 +191,7 @@ class RunReader(TableReader):
 
     def _step(self, number: int, *row: Any) -> Step:
         """One row of `steps` as a Step without frames and calls."""
-        action, frames, source, reason, memory, queue, waited, *rest = row
+        action, frames, source, reason, memory, queue, waited, thinking, *rest = row
         lives, score, reward, terminated, truncated = rest
         return Step(
             observation=Observation(
@@ -210,6 +211,7 @@ class RunReader(TableReader):
                 memory=memory,
                 queue=records.queue_from_json(queue),
                 waited=waited,
+                thinking=records.thinking_from_json(thinking),
             ),
             reward=reward or 0.0,
             terminated=bool(terminated),

@@ -27,6 +27,8 @@ from atari_vlm.types import (
     Prompt,
     Reply,
     Source,
+    Spent,
+    Thinking,
 )
 
 _NO_PIXELS = np.zeros((0, 0), np.uint8)
@@ -154,6 +156,28 @@ def queue_to_json(queue: Sequence[Plan]) -> str:
 def queue_from_json(blob: str) -> tuple[Plan, ...]:
     """The plans that `queue_to_json` wrote."""
     return tuple(map(_plan, _list(json_of(blob, most=MOST_PROMPT)))) if blob else ()
+
+
+def thinking_to_json(thinking: Thinking | None) -> str:
+    """What thinking longer took as [why, spent, total]; empty for None."""
+    if thinking is None:
+        return ""
+    return json.dumps([storable(thinking.why), list(thinking.spent), list(thinking.total)])
+
+
+def thinking_from_json(blob: str) -> Thinking | None:
+    """What `thinking_to_json` wrote."""
+    if not blob:
+        return None
+    why, spent, total = _list(json_of(blob, most=MOST_FIELDS), 3)
+    return Thinking(_text(why), _spent(spent), _spent(total))
+
+
+def _spent(value: Any) -> Spent:
+    calls, tokens, dollars, frames = _list(value, 4)
+    if dollars is not None and not (type(dollars) in (int, float) and 0 <= dollars < 1e15):
+        raise _other(dollars, "a cost")
+    return Spent(_whole(calls, 0), _whole(tokens, 0), dollars, _whole(frames, 0))
 
 
 def call_from_row(

@@ -75,6 +75,8 @@ RULES: dict[str, dict[str, str]] = {
         "score": _number(),
         "latency": _or_null(_number(0)),
         "waited": _whole(0, 10**9),
+        "thinking": _text(),
+        "stuck": _text(100),
         "reward": _or_null(_number()),
         "terminated": _whole(0, 1),
         "truncated": _whole(0, 1),

@@ -30,11 +30,12 @@ from atari_vlm.runs import durable
 from atari_vlm.runs.totals import COLUMNS
 
 FILE = "run.sqlite"
-FORMAT = 5
+FORMAT = 6
 """2 added the candidates of a decision. 3 added details of costs (`types.Usage`), what unanswered
 requests may have cost, and episodes cut short by a budget. 4 split a decision's note into memory
 and queue, and added latencies, lessons, running totals, workers and the parent of a forked run. 5
-counts the answers whose token count made no sense.
+counts the answers whose token count made no sense. 6 keeps what thinking longer took, and
+how long a player has been stuck.
 Runs of older formats can be read and continued."""
 
 _TABLES = {
@@ -47,6 +48,7 @@ _TABLES = {
     "steps": """episode INTEGER, step INTEGER, action TEXT, frames INTEGER, source TEXT,
         reason TEXT, memory TEXT NOT NULL DEFAULT '', queue TEXT NOT NULL DEFAULT '',
         lives INTEGER, score REAL, latency REAL, waited INTEGER NOT NULL DEFAULT 0,
+        thinking TEXT NOT NULL DEFAULT '', stuck TEXT NOT NULL DEFAULT '',
         reward REAL, terminated INTEGER, truncated INTEGER,
         PRIMARY KEY(episode, step)""",
     "candidates": "episode INTEGER, step INTEGER, considered TEXT NOT NULL,"
@@ -143,6 +145,8 @@ _NEW_COLUMNS = {
         "queue": "TEXT NOT NULL DEFAULT ''",
         "latency": "REAL",
         "waited": "INTEGER NOT NULL DEFAULT 0",
+        "thinking": "TEXT NOT NULL DEFAULT ''",
+        "stuck": "TEXT NOT NULL DEFAULT ''",
     },
     "episodes": {"worker": "TEXT NOT NULL DEFAULT ''"},
     "totals": {"uncounted": "REAL NOT NULL DEFAULT 0"},
@@ -153,6 +157,8 @@ _VIEW_DEFAULTS = {
     "worker": "''",
     "memory": "''",
     "queue": "''",
+    "thinking": "''",
+    "stuck": "''",
     "uncounted": "0",
 }
 

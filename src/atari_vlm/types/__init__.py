@@ -2,18 +2,23 @@
 
 Everything here is an immutable value. A policy is given an Observation and the Steps so far and
 returns a Decision; the loop plays it and the two become the next Step. Nothing points back. What a
-policy, a model or a learner must provide, and may provide, is in `protocols`.
+policy, a model or a learner must provide, and may provide, is in `protocols`; what was spent is in
+`types.costs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from operator import attrgetter
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from atari_vlm.types.costs import Charge as Charge
+from atari_vlm.types.costs import Spent as Spent
+from atari_vlm.types.costs import Thinking as Thinking
+from atari_vlm.types.costs import Usage as Usage
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """Palette indices, shape (height, width); or RGB, shape (height, width, 3)."""
@@ -88,72 +93,12 @@ class Observation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens, dollars and seconds spent on answers. Add usages with +."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    """All tokens read, cached ones included."""
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    """All tokens written, reasoning included."""
-    dollars: float | None = 0.0
-    """None if the price of the model is unknown, which does not mean free."""
-    seconds: float = 0.0
-    """Wall-clock time spent waiting for the answers; for replayed ones, the time recorded."""
-    reasoning_tokens: int = 0
-    """Tokens written before the answer and not shown; part of `output_tokens`."""
-    replayed: int = 0
-    """Calls answered from the response cache. Their tokens were paid when they were recorded, and
-    their dollars are 0."""
-    uncertain: int = 0
-    """Requests that may or may not have been charged: no answer came (timeout, dropped connection,
-    unreadable body), or one whose token count is unknown."""
-    uncertain_tokens: int = 0
-    """The most those requests may have used."""
-    uncertain_dollars: float | None = 0.0
-    """The most they may have cost, not included in `dollars`; None if the price is unknown."""
-    uncounted: int = 0
-    """Calls whose token count was missing or made no sense. They count as uncertain requests."""
-
-    @property
-    def is_paid(self) -> bool:
-        """Whether an answer cost money, or may have."""
-        return not self.replayed and (self.dollars != 0 or self.uncertain > 0)
-
-    def __repr__(self) -> str:
-        counted = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self))
-        return f"Usage({', '.join(text for text in counted if not text.endswith(('=0', '=0.0')))})"
-
-    def __add__(self, other: Usage) -> Usage:
-        """Sum two usages; an unknown price makes the sum unknown."""
-        return Usage(*map(_both, _amounts(self), _amounts(other)))
-
-
-_amounts = attrgetter(*Usage.__slots__)
-
-
 def _count(things: Sequence[object], name: str) -> str:
     return f"{len(things):,} {name}{'s' * (len(things) != 1)}"
 
 
 def _quote(text: str, length: int = 60) -> str:
     return repr(text if len(text) <= length else text[:length] + "...")
-
-
-def _both(one: Any, other: Any) -> Any:
-    return None if one is None or other is None else one + other
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What a request costs, or may cost."""
-
-    tokens: int = 0
-    """Input and output tokens."""
-    dollars: float | None = 0.0
-    """None if the price is unknown."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -273,6 +218,8 @@ class Decision:
     """The candidates of a vote or a search; empty for a single answer."""
     waited: int = 0
     """Emulator frames that passed while the decision was made; 0 where the game waits for it."""
+    thinking: Thinking | None = None
+    """What a wrapper that may think longer did and spent; None without one."""
 
     def __repr__(self) -> str:
         calls = f", {_count(self.calls, 'call')}" if self.calls else ""
