@@ -13,109 +13,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-
 from atari_vlm.errors import InvalidSetting
-from atari_vlm.types import (
-    Charge,
-    Decision,
-    Frame,
-    Lessons,
-    Observation,
-    Plan,
-    Privilege,
-    Prompt,
-    Reply,
-    Step,
-    Trajectory,
-)
-
-
-@runtime_checkable
-class Policy(Protocol):
-    """Chooses plans. It keeps settings only: the same arguments give the same decision."""
-
-    @property
-    def name(self) -> str:
-        """Short name for tables and folders."""
-        ...
-
-    async def decide(
-        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
-    ) -> Decision:
-        """Choose a plan; `history` is every earlier step of this episode, oldest first."""
-        ...
-
-
-@runtime_checkable
-class Model(Protocol):
-    """Answers prompts."""
-
-    @property
-    def name(self) -> str:
-        """The name it was asked for by, e.g. "gpt-4o"."""
-        ...
-
-    @property
-    def prompt_type(self) -> str:
-        """Name of the prompt strategy to use by default."""
-        ...
-
-    async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
-        """Answer once. Raises ModelFault (counted) or ModelUnusable (stops the run)."""
-        ...
-
-    async def close(self) -> None:
-        """Release connections and sessions; a later answer opens new ones."""
-        ...
-
-
-class Account(Protocol):
-    """Pays for requests, within the caps on spending."""
-
-    async def reserve(self, charge: Charge) -> AbstractContextManager[Any]:
-        """Set aside the most a request can cost; raises BudgetExceeded if a cap forbids it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """What a learner works with."""
-
-    model: Model | None
-    """The model that plays; None for players without one. Its answers are recorded, and found again
-    when the run is resumed."""
-    rng: np.random.Generator
-    """Decides everything random. Seeds of calls come from it too."""
-    account: Account
-    """What the model's answers are charged to; `model` does so by itself."""
-    frame: Callable[[int, int], Frame]
-    """Draws the screen that was shown at (episode, step)."""
-
-
-@runtime_checkable
-class Learner(Protocol):
-    """Makes lessons from earlier episodes."""
-
-    @property
-    def name(self) -> str:
-        """Short name for settings and tables."""
-        ...
-
-    async def learn(self, trajectories: Sequence[Trajectory], study: Study) -> Lessons:
-        """The lessons for the episodes to come.
-
-        Args:
-            trajectories: every finished episode so far, in order, their steps without frames.
-            study: the model, randomness, account and screens to work with.
-        """
-        ...
-
+from atari_vlm.protocols.learning import Account as Account
+from atari_vlm.protocols.learning import Learner as Learner
+from atari_vlm.protocols.learning import Study as Study
+from atari_vlm.protocols.players import Model as Model
+from atari_vlm.protocols.players import Policy as Policy
+from atari_vlm.types import Observation, Plan, Privilege, Prompt, Step
 
 # --- optional capabilities -----------------------------------------------------------------------
 
