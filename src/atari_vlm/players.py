@@ -15,7 +15,13 @@ from typing import Any, TypeAlias
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.learning.examples import BestMoments, Progress
+from atari_vlm.learning.choice import (
+    choose_learner,
+    given_learning,
+    learning_record,
+    refuse_two,
+)
+from atari_vlm.learning.options import LearningOptions
 from atari_vlm.models import fit
 from atari_vlm.models.build import build_model
 from atari_vlm.models.catalogue import MODELS
@@ -69,9 +75,6 @@ class PlayerOptions:
         "basic, cot, expert, adaptive or embedded; default: the model's own.",
         flag="--prompt",
     )
-    use_in_context_learning: bool | None = option(
-        False, "Show the best moments of earlier episodes.", flag="--icl/--no-icl"
-    )
 
 
 @hides_keys
@@ -84,6 +87,7 @@ class Options(
     SpendOptions,
     LocalOptions,
     RunOptions,
+    LearningOptions,
     PlayerOptions,
 ):
     """Everything that may be chosen, beside the game and the player: see the groups."""
@@ -218,8 +222,7 @@ def resolve(
             "privileges": sorted(privileges_of(built)),
             "base_url": without_secrets(fit.address_of(base.model) or options.base_url),
             "prompt": base.prompt_type,
-            "learner": learner.name if learner else None,
-            "examples": learner.examples if isinstance(learner, BestMoments) else None,
+            **learning_record(learner),
             **({} if learner is base.learner else {"taught": identity_of(learner, game.name)}),
             **base.record,
             **({"wrappers": wrappers} if wrappers else {}),
@@ -249,9 +252,7 @@ def _check_learner(name: str, own: Learner | None, base: _Base, options: Options
         return
     if base.model is None:
         raise InvalidSetting(f"{name} has no model, so it cannot use lessons; leave learner out.")
-    if options.use_in_context_learning:
-        icl = setting("use_in_context_learning")
-        raise InvalidSetting(f"{icl} is a learner too; leave it or learner out.")
+    refuse_two(options)
 
 
 # --- policies without a model --------------------------------------------------------------------
@@ -261,7 +262,7 @@ def _policy_base(policy: Policy, who: str, options: Options) -> _Base:
     refuse_hosted(who, part(options, HostedOptions), part(options, SpendOptions))
     asked = {
         "prompt_type": options.prompt_type,
-        "use_in_context_learning": options.use_in_context_learning or None,
+        **given_learning(options),
         **given(part(options, LocalOptions)),
         **given(part(options, AnswerOptions)),
         **options.general_only,
@@ -357,7 +358,7 @@ def _must_fit(model: Model, name: str, prompt: str, options: Options) -> None:
             f"{name} was taught to decide every 4 frames, not every {options.frame_skip}."
         )
     asked = {
-        "use_in_context_learning": options.use_in_context_learning or None,
+        **given_learning(options),
         **options.general_only,
     }
     who = "The embedded model" if name == EMBEDDED else f"{name}, an embedded model,"
@@ -373,10 +374,10 @@ def _settings(prompt: str, options: Options) -> tuple[PromptSettings, dict[str, 
 
 
 def _learner(prompt: str, options: Options) -> Learner | None:
-    learn = options.use_in_context_learning
-    if learn or (learn is None and prompt != EMBEDDED):
-        return BestMoments(options.num_examples)
-    return Progress() if prompt == "adaptive" else None
+    learning = part(options, LearningOptions)
+    if prompt == EMBEDDED and learning.use_in_context_learning is None:
+        learning = replace(learning, use_in_context_learning=False)
+    return choose_learner(prompt, learning, options.num_examples)
 
 
 def _scorer(name: str, model: Model, strategy: Strategy, options: Options) -> ScoredPolicy | None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.learning.options import LearningOptions
 from atari_vlm.models.build import is_path
 from atari_vlm.models.catalogue import MODELS
 from atari_vlm.models.hosted.addresses import check_name
@@ -125,7 +126,9 @@ def applicable(player: Player, options: Options) -> Options:
     return Options(**{name: getattr(options, name) for name in _followed(player, options)})
 
 
-_PROMPTED = (GameOptions, RunOptions, PromptOptions, AnswerOptions, PlayerOptions)
+_PROMPTED = (
+    *(GameOptions, RunOptions, PromptOptions, AnswerOptions, PlayerOptions, LearningOptions),
+)
 
 _GROUPS: dict[str, tuple[type, ...]] = {
     "policy": (GameOptions, RunOptions),

@@ -22,6 +22,7 @@ import typer
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.cli import help as panels
 from atari_vlm.errors import AtariVLMError
+from atari_vlm.learning.options import LearningOptions
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
@@ -34,6 +35,7 @@ _GROUPS: dict[type, str] = {
     GameOptions: panels.GAME,
     PlayerOptions: panels.PROMPT,
     PromptOptions: panels.PROMPT,
+    LearningOptions: panels.PROMPT,
     AnswerOptions: panels.ANSWERS,
     HostedOptions: panels.HOSTED,
     SpendOptions: panels.SPENDING,

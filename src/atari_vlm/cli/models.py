@@ -68,7 +68,6 @@ def prices() -> None:
     AnswerOptions,
     without={
         "prompt_type",
-        "use_in_context_learning",
         "cache",
         "cache_mode",
         "cache_share",

@@ -1,0 +1,59 @@
+"""Which learner a player gets, and several learners as one."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from atari_vlm.learning.choice import Together, choose_learner, learners_in, learning_record
+from atari_vlm.learning.examples import BestMoments, Progress
+from atari_vlm.learning.options import LearningOptions
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.runs.playback import pictures
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Lessons
+
+
+class Says:
+    name = "says"
+
+    async def learn(self, trajectories, study):
+        drawn = int(study.rng.integers(100))
+        return Lessons(
+            advice=(f"Played {len(trajectories)}, drew {drawn}.",) if trajectories else ()
+        )
+
+
+def test_a_player_learns_in_context_only_if_it_is_asked_to():
+    on, off = LearningOptions(True), LearningOptions(False)
+    assert choose_learner("cot", on, 2) == BestMoments(2)
+    assert choose_learner("cot", LearningOptions(None), 2) == BestMoments(2)
+    assert choose_learner("cot", off, 2) is None
+    assert choose_learner("adaptive", off, 2) == Progress()
+
+
+def test_the_record_of_a_learner_is_that_of_earlier_versions():
+    assert learning_record(None) == {"learner": None, "examples": None}
+    assert learning_record(BestMoments(2)) == {"learner": "in-context", "examples": 2}
+    assert learning_record(Progress()) == {"learner": "progress", "examples": None}
+
+
+def test_several_learners_are_one_whose_lessons_are_joined(tmp_path):
+    both = Together((BestMoments(1), Says()))
+    assert (both.name, learners_in(both)) == ("in-context+says", both.learners)
+    trainer = VLMTrainer(
+        "freeway",
+        "up",
+        model=ScriptedModel(lambda prompt: "ACTION: UP"),
+        prompt_type="basic",
+        learner=both,
+        max_decisions=120,
+        run_folder=tmp_path,
+    )
+    trainer.train(2)
+    with closing(Run.read(tmp_path)) as run:
+        lessons = run.lessons(1, pictures(run))
+        assert run.lessons(0, pictures(run)) == Lessons()
+    assert len(lessons.examples) == 1
+    assert lessons.advice[0].startswith("Played 1, drew ")
+    assert (lessons.episodes, lessons.mean_score) == (1, None)
