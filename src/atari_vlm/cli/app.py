@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atari_vlm.cli import bench, distill, games, models, play, report
+from atari_vlm.cli import bench, distill, games, models, play, report, train
 from atari_vlm.cli.console import run_app
 from atari_vlm.cli.help import Command, Group
 
@@ -40,7 +40,7 @@ def about(
 for command in (
     play.play,
     play.estimate,
-    play.train,
+    train.train,
     bench.bench,
     games.games,
     report.report,

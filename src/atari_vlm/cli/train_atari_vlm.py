@@ -9,7 +9,7 @@ import typer
 from atari_vlm.cli.console import console, run_app
 from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.help import Command
-from atari_vlm.cli.play import train_and_evaluate
+from atari_vlm.cli.train import train_and_evaluate
 
 FLAGS = {"use_in_context_learning": "--use-icl", "prompt_type": "--prompt-type"}
 """Flags that differ from those of `atari-vlm`, by setting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from atari_vlm.models.hosted.budget import Budget
 from atari_vlm.protocols import Learner, Model
@@ -24,11 +25,11 @@ class Taught:
         return len(self._episodes)
 
     @property
-    def words(self) -> int | None:
-        """Version of the words of the training run's prompts; None if there is no such run."""
+    def settings(self) -> dict[str, Any]:
+        """What it decides of the settings of a run: the words of its prompts are the training's."""
         if self._source is None:
-            return None
-        return int(completed(self._source.settings)["prompt_version"])
+            return {}
+        return {"prompt_version": int(completed(self._source.settings)["prompt_version"])}
 
     async def lessons(
         self, run: Run, learner: Learner, model: Model | None, seed: int, budget: Budget

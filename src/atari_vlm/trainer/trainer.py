@@ -1,0 +1,197 @@
+"""`VLMTrainer`: a game and a player, with the verbs train, evaluate and run_episode."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from atari_vlm.models.hosted.budget import SharedBudget
+from atari_vlm.options import check_number, check_switch, documented_options, hides_keys, part
+from atari_vlm.players import Options, Player, resolve
+from atari_vlm.protocols import check_parts
+from atari_vlm.runs.options import MOST_SEEDS
+from atari_vlm.runs.playback import full_trajectory
+from atari_vlm.runs.results import Summary
+from atari_vlm.runs.run import Run
+from atari_vlm.runs.seeds import EPISODES, EVALUATION, emulator_seeds
+from atari_vlm.runs.settings import folder_identity, settings_digest
+from atari_vlm.runs.taught import Taught
+from atari_vlm.trainer.parts import Matchup, OwnPlayer, Parts
+from atari_vlm.trainer.session import Session
+from atari_vlm.types import Trajectory
+
+
+@hides_keys
+@dataclass(frozen=True, eq=False, repr=False)
+class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
+    """Lets a player play a game, learn in context, and be evaluated.
+
+    Everything played is in a run folder under `save_dir`, from which the same call continues after
+    any interruption. The key is given to the vendor's client and to nothing else.
+
+    Args:
+        game_name: any spelling of a game, e.g. "Pong-v5".
+        vlm_type: a player by name: a model of the catalogue (`atari-vlm models`), e.g. "embedded"
+            or "gpt-4o"; a baseline ("random", "noop", "expert"); with `base_url` any name that the
+            server has; each with wrappers behind it ("embedded+blank"). With `model` or `policy`,
+            a label of your own. None for the name of that one, or "embedded".
+        model: a model of your own.
+        policy: a policy of your own, played as it is.
+        strategy: a prompt of your own, used in place of `prompt_type`.
+        learner: a learner of your own.
+        watch: called with (episode, step) during play.
+        shared_budget: what this and other trainers may spend together, in place of `budget` and
+            `budget_tokens`; earlier sessions are counted in it already.
+        progress: a line of progress on standard error, after the estimate of a paid player; None
+            for a terminal and a notebook only, unless `watch` is given.
+    {options}
+    """
+
+    shared_budget: SharedBudget | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_parts(watch=self.watch)
+        check_switch("progress", self.progress, optional=True)
+        SharedBudget.check(self.shared_budget)
+        _ = self.player  # names and settings that cannot work raise here
+
+    def __repr__(self) -> str:
+        player = vars(self).get("player")  # None in a traceback of one that cannot be made
+        name = self.vlm_type if player is None else player.name
+        return f"VLMTrainer({self.game_name!r}, {name!r}, seed={self.seed})"
+
+    @cached_property
+    def player(self) -> Player:
+        """The game and the player."""
+        return resolve(
+            self.game_name,
+            self.vlm_type,
+            self,
+            model=self.model,
+            policy=self.policy,
+            strategy=self.strategy,
+            learner=self.learner,
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is played, for the record of a run; never a key."""
+        return self.player.settings
+
+    def with_seed(self, seed: int) -> VLMTrainer:
+        """The same trainer, player included, with another seed."""
+        check_number("seed", seed, 0, MOST_SEEDS)
+        other = copy.copy(self)
+        object.__setattr__(other, "seed", int(seed))
+        return other
+
+    # -- the three verbs ------------------------------------------------------------------------
+
+    def train(self, num_episodes: int = 10) -> Summary:
+        """Play until the run has `num_episodes`; with in-context learning, each teaches the next.
+
+        Raises:
+            ModelUnusable: a wrong key, an unreachable server, ...; call again to continue.
+            BudgetExceeded: the run may spend no more; call again with a higher cap to continue.
+            RunInvalid: the model kept naming no legal action.
+        """
+        seeds = self._seeds(0, num_episodes)
+        return self._session.play(self.folder("train", seeds[0]), "train", seeds)
+
+    def evaluate(self, num_episodes: int = 5, *, lessons: bool = True) -> Summary:
+        """Play `num_episodes` on seeds never trained on, with what training taught, unchanged.
+
+        If there is a learner and nothing was trained yet, there are no lessons, and
+        `Summary.taught_by` is 0.
+
+        Args:
+            num_episodes: of the run, in all.
+            lessons: False shows none, so that the score is that of before training.
+        """
+        return self._play_taught("evaluate", self._seeds(EVALUATION, num_episodes), lessons)
+
+    def run_episode(self, seed: int | None = None) -> Trajectory:
+        """Play one episode and return its record: frames, legal actions, prompts, replies, costs.
+
+        Args:
+            seed: of the emulator; None for the first seed of the trainer.
+        """
+        if seed is None:
+            (seed,) = self._seeds(0, 1)
+        check_number("seed", seed, 0, 2**62)
+        summary = self._play_taught("episode", [int(seed)])
+        with closing(Run.read(summary.folder)) as run:
+            return full_trajectory(run, 0)
+
+    def unplayed_seed(self, num_episodes: int) -> int:
+        """The first seed, from the trainer's own on, whose training run can still be played."""
+        seed = self.seed
+        while _ended(self.folder("train", seed * EPISODES), num_episodes):
+            seed += 1
+        return seed
+
+    def folder(self, purpose: str, first_seed: int, taught: int | None = None) -> Path:
+        """The folder of a run.
+
+        Args:
+            purpose: "train", "evaluate" or "episode".
+            first_seed: of the emulator.
+            taught: by how many episodes, if the run shows lessons of another one.
+        """
+        after = "" if taught is None else f"-after-{taught}"
+        if self.run_folder:
+            name = f"episode-{first_seed}" if purpose == "episode" else purpose
+            base = Path(self.run_folder)
+            return base if purpose == "train" else base / (name + after)
+        tail = settings_digest(self.settings, purpose, first_seed)
+        name = "".join(c if c.isalnum() or c in "-._" else "-" for c in self.settings["model"])
+        prompt = f"-{folder_identity(self.settings)['prompt']}" if self.player.model else ""
+        parts = f"{self.settings['game']}-{name[-60:]}{prompt}-{purpose}{after}"
+        return Path(self.save_dir) / f"{parts}-{tail}"
+
+    # -- how ------------------------------------------------------------------------------------
+
+    def _seeds(self, offset: int, count: int) -> list[int]:
+        check_number("num_episodes", count, 1, EVALUATION)
+        return emulator_seeds(self.seed, offset, count)
+
+    @property
+    def _session(self) -> Session:
+        return Session(
+            player=self.player,
+            options=part(self, Options),
+            watch=self.watch,
+            progress=self.progress,
+            shared_budget=self.shared_budget,
+        )
+
+    def _play_taught(self, purpose: str, seeds: Sequence[int], lessons: bool = True) -> Summary:
+        """Play with the lessons of the training run, which stay as they are."""
+        if self.player.learner is None:
+            return self._session.play(self.folder(purpose, seeds[0]), purpose, seeds)
+        source = self.folder("train", self.seed * EPISODES)
+        if not (lessons and Run.exists(source)):
+            folder = self.folder(purpose, seeds[0], 0)
+            return self._session.play(folder, purpose, seeds, Taught())
+        with closing(Run.read(source)) as run:
+            taught = Taught(run, [r.episode for r in run.episodes() if r.status == "finished"])
+            folder = self.folder(purpose, seeds[0], len(taught))
+            return self._session.play(folder, purpose, seeds, taught)
+
+
+def _ended(folder: Path, num_episodes: int) -> bool:
+    if not Run.exists(folder):
+        return False
+    with closing(Run.read(folder)) as run:
+        status = [row.status for row in run.episodes()]
+    return status.count("finished") >= num_episodes or "invalid" in status
+
+
+if VLMTrainer.__doc__:  # absent under python -OO
+    VLMTrainer.__doc__ = VLMTrainer.__doc__.replace("    {options}", documented_options(Options))
