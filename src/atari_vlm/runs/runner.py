@@ -56,8 +56,6 @@ class Job:
     learner: Learner | None = None
     lessons: Lessons | None = None
     """Shown in every episode, unchanged; None for those of the learner."""
-    learn_last: bool = False
-    """Make the lessons after the last episode too, for an evaluation to show them."""
     parallel: int = 1
     """Episodes played at the same time in this process."""
     budget: Budget = field(default_factory=lambda: Budget(Caps()))
@@ -98,8 +96,6 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
             raise _with_what_was_lost(_first(errors), run) from None
         if any(task.cancelled() for task in tasks):  # a task group says nothing of it
             raise ModelUnusable("The player cancelled its own episode; the same call continues it.")
-    if job.learn_last:
-        await _lessons(run, job, len(job.seeds), played)
 
 
 async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]) -> Lessons:

@@ -49,8 +49,6 @@ class Session:
         purpose: str,
         seeds: Sequence[int],
         taught: Taught | None = None,
-        *,
-        learn_last: bool = False,
     ) -> Summary:
         """Play what is not played yet, and return what the run came to.
 
@@ -59,7 +57,6 @@ class Session:
             purpose: "train", "evaluate" or "episode".
             seeds: of the emulator, one for each episode.
             taught: lessons of another run, shown unchanged.
-            learn_last: make the lessons after the last episode too.
         """
         start = time.monotonic()
         if self.options.run_folder:
@@ -79,10 +76,7 @@ class Session:
         with closing(Run.play(folder, settings, given(self.options))) as run:
             before = sum(run.sources().values())
             with self._progress(run, purpose, len(seeds)) as shown:
-                playing = self._until_done(
-                    run, purpose, seeds, taught, self._watcher(shown), learn_last
-                )
-                wait_for(playing)
+                wait_for(self._until_done(run, purpose, seeds, taught, self._watcher(shown)))
             return summarise(
                 run,
                 first=len(seeds),
@@ -123,7 +117,6 @@ class Session:
         seeds: Sequence[int],
         taught: Taught | None,
         watch: Watcher,
-        learn_last: bool,
     ) -> None:
         player = self.player
         budget = _budget(part(self.options, SpendOptions).caps, run, self.shared_budget)
@@ -139,7 +132,6 @@ class Session:
                 limits=player.limits,
                 learner=player.learner if purpose == "train" else None,
                 lessons=lessons,
-                learn_last=learn_last,
                 parallel=self.options.parallel,
                 budget=budget,
             )
