@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.options import GameOptions
-from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.errors import InvalidSetting
 from atari_vlm.learning.choice import (
     choose_learner,
     given_learning,
@@ -30,8 +30,9 @@ from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import check_all, check_types, given, hides_keys, option, part, refuse
+from atari_vlm.policies.options import ThinkOptions, with_thinking
 from atari_vlm.policies.registry import get_policy, is_policy, parse_name, wrapper_settings
-from atari_vlm.policies.scored import ScoredPolicy
+from atari_vlm.policies.scored import refuse_chunks, scored_policy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.prompts.strategies import VERSIONS, PromptSettings, get_strategy, prompt_name
@@ -39,7 +40,6 @@ from atari_vlm.protocols import (
     Learner,
     Model,
     Policy,
-    Scorer,
     check_parts,
     identity_of,
     privileges_of,
@@ -83,6 +83,7 @@ class Options(
     GameOptions,
     PromptOptions,
     AnswerOptions,
+    ThinkOptions,
     HostedOptions,
     SpendOptions,
     LocalOptions,
@@ -176,6 +177,7 @@ def resolve(
         check_name(name)
     else:
         name = EMBEDDED if own is None else own.name
+    name = with_thinking(name, options.think)
     named = parse_name(name, _is_model, own=None if own is None else own.name)
     # A model may have the label of a baseline: in tables its prompt stands beside it.
     taken = _is_model(named.base) or (policy is not None and is_policy(named.base))
@@ -305,7 +307,11 @@ def _model_base(
     def strategy_in(words: int) -> Strategy:
         return own_strategy or get_strategy(prompt, replace(settings, version=words))
 
-    scorer = _scorer(name, model, strategy_in(VERSIONS[-1]), options)
+    scorer = None
+    if options.decide == "score":
+        refuse_chunks(options.decisions_per_call)
+        answers = part(options, AnswerOptions)
+        scorer = scored_policy(name, model, strategy_in(VERSIONS[-1]), answers)
 
     def build(model: Model | None, lessons: Lessons, words: int) -> Policy:
         strategy = strategy_in(words)
@@ -378,22 +384,3 @@ def _learner(prompt: str, options: Options) -> Learner | None:
     if prompt == EMBEDDED and learning.use_in_context_learning is None:
         learning = replace(learning, use_in_context_learning=False)
     return choose_learner(prompt, learning, options.num_examples)
-
-
-def _scorer(name: str, model: Model, strategy: Strategy, options: Options) -> ScoredPolicy | None:
-    """The policy that scores answers, if that is asked for."""
-    if options.decide == "words":
-        return None
-    score = setting("decide", "score")
-    if not isinstance(model, Scorer):
-        raise InvalidSetting(
-            f"{name} gives words and no probabilities, so {score} cannot be. The embedded "
-            "model and models in this process (a folder, local:ORG/NAME) give them."
-        )
-    if options.max_tokens is not None:
-        raise InvalidSetting(f"{score} writes no answer; leave {setting('max_tokens')} out.")
-    if options.decisions_per_call > 1:
-        raise InvalidSetting(
-            f"{score} scores one decision; leave {setting('decisions_per_call')} out."
-        )
-    return ScoredPolicy(model, strategy, Lessons(), model.name, options.temperature or 0.0)

@@ -18,6 +18,7 @@ from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts, check_number, check_path, given, part, refuse
 from atari_vlm.players import Options, PlayerOptions
+from atari_vlm.policies.options import ThinkOptions, with_thinking
 from atari_vlm.policies.registry import is_policy, parse_name
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.protocols import Learner, Model, Policy, check_parts
@@ -95,9 +96,24 @@ class BenchSettings(Options):
             {name: value for name, value in asked.items() if name not in followed},
             "add a player that follows it (`atari-vlm models`)",
         )
+        self._name_what_thinks()
         columns = [name_of(player) for player in self.players]
         if twice := [name for name in columns if columns.count(name) > 1]:
             raise InvalidSetting(f"Two players are called {twice[0]!r}; every column needs a name.")
+
+    def _name_what_thinks(self) -> None:
+        """Name the players after how they think, so that columns and folders say it.
+
+        Baselines do not think; nor do models of the caller's own, which have names of their own.
+        """
+        players = tuple(
+            with_thinking(player, self.think)
+            if isinstance(player, str) and "think" in _followed(player, self)
+            else player
+            for player in self.players
+        )
+        object.__setattr__(self, "players", players)
+        object.__setattr__(self, "think", None)
 
 
 def _several(name: str, value: object) -> tuple[object, ...]:
@@ -132,9 +148,9 @@ _PROMPTED = (
 
 _GROUPS: dict[str, tuple[type, ...]] = {
     "policy": (GameOptions, RunOptions),
-    "embedded": (GameOptions, RunOptions),
-    "local": (*_PROMPTED, LocalOptions),
-    "hosted": (*_PROMPTED, HostedOptions, SpendOptions),
+    "embedded": (GameOptions, RunOptions, ThinkOptions),
+    "local": (*_PROMPTED, ThinkOptions, LocalOptions),
+    "hosted": (*_PROMPTED, ThinkOptions, HostedOptions, SpendOptions),
     "own": _PROMPTED,
     "own hosted": (*_PROMPTED, SpendOptions),
 }

@@ -28,6 +28,7 @@ from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import About, abouts
 from atari_vlm.players import Options, PlayerOptions
+from atari_vlm.policies.options import ThinkOptions
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.runs.options import RunOptions
 
@@ -37,6 +38,7 @@ _GROUPS: dict[type, str] = {
     PromptOptions: panels.PROMPT,
     LearningOptions: panels.PROMPT,
     AnswerOptions: panels.ANSWERS,
+    ThinkOptions: panels.THINKING,
     HostedOptions: panels.HOSTED,
     SpendOptions: panels.SPENDING,
     LocalOptions: panels.LOCAL,

@@ -25,8 +25,9 @@ OPTIONS = "Options"
 """Heading of the options that belong to no group."""
 
 PROMPT, ANSWERS, HOSTED = "Prompt and learning", "Answers", "Hosted models and servers"
+THINKING = "Thinking longer"
 SPENDING, LOCAL, GAME, RUN = "Spending", "Models in this process", "Game", "Run"
-PANELS = (PROMPT, ANSWERS, HOSTED, SPENDING, LOCAL, GAME, RUN)
+PANELS = (PROMPT, ANSWERS, THINKING, HOSTED, SPENDING, LOCAL, GAME, RUN)
 """The headings of the groups, in their order."""
 
 

@@ -26,6 +26,7 @@ from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.search.methods import UCT, RolloutIW, Search
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings
+from atari_vlm.policies.think.vote import vote
 from atari_vlm.protocols import Policy, Wrapper, chain_of, check_parts, settings_of
 
 ALWAYS = "always-"
@@ -114,7 +115,10 @@ def _ablation(name: str, policy: Policy, game: str) -> Policy:
     return ablate(policy, game, name)
 
 
-WRAPPERS: dict[str, Wrap] = {name: partial(_ablation, name) for name in ABLATIONS}
+WRAPPERS: dict[str, Wrap] = {
+    **{name: partial(_ablation, name) for name in ABLATIONS},
+    "vote": vote,
+}
 """Name -> wraps a policy."""
 
 _BUILT_IN = frozenset(WRAPPERS)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atari_vlm.errors import InvalidSetting, ModelFault
-from atari_vlm.protocols import Scorer, version_of
+from atari_vlm.errors import InvalidSetting, ModelFault, setting
+from atari_vlm.models.options import AnswerOptions
+from atari_vlm.protocols import Model, Scorer, version_of
 from atari_vlm.types import (
     Call,
     Decision,
@@ -118,6 +119,34 @@ async def scores(model: Scorer, prompt: Prompt, legal: Sequence[str]) -> dict[Pl
         return None
     whole = sum(rated.values())
     return {plan: chance / whole for plan, chance in rated.items()} if whole > 0 else None
+
+
+def scored_policy(
+    name: str, model: Model, strategy: Strategy, options: AnswerOptions
+) -> ScoredPolicy:
+    """The policy that scores the answers of a model.
+
+    Raises:
+        InvalidSetting: the model gives no probabilities, or an option is for answers in words.
+    """
+    score = setting("decide", "score")
+    if not isinstance(model, Scorer):
+        raise InvalidSetting(
+            f"{name} gives words and no probabilities, so {score} cannot be. The embedded "
+            "model and models in this process (a folder, local:ORG/NAME) give them."
+        )
+    if options.max_tokens is not None:
+        raise InvalidSetting(f"{score} writes no answer; leave {setting('max_tokens')} out.")
+    return ScoredPolicy(model, strategy, Lessons(), model.name, options.temperature or 0.0)
+
+
+def refuse_chunks(decisions_per_call: int) -> None:
+    """Raise InvalidSetting if an answer that is scored was to plan several decisions."""
+    if decisions_per_call > 1:
+        raise InvalidSetting(
+            f"{setting('decide', 'score')} scores one decision; leave "
+            f"{setting('decisions_per_call')} out."
+        )
 
 
 def _legal(rated: Mapping[Plan, float], legal: Sequence[str]) -> dict[Plan, float]:

@@ -1,0 +1,44 @@
+"""How long a player thinks about a decision, as the user sets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atari_vlm.errors import InvalidSetting, setting, unknown
+from atari_vlm.options import option
+from atari_vlm.policies.registry import WRAPPERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThinkOptions:
+    """Computation at decision time."""
+
+    think: str | None = option(
+        None,
+        "Think longer: vote:5, best-of:3, lookahead:600 or adaptive; appends it to the player's "
+        "name.",
+    )
+
+
+def with_thinking(name: str, think: str | None) -> str:
+    """The name of a player with the wrappers that `think` appends.
+
+    >>> with_thinking("gpt-4o", "vote:5")
+    'gpt-4o+vote:5'
+
+    Raises:
+        UnknownName: there is no such wrapper.
+        InvalidSetting: the name ends with it already.
+    """
+    if think is None:
+        return name
+    asked = think.strip().removeprefix("+")
+    for part in asked.split("+"):
+        if (word := part.partition(":")[0]) not in WRAPPERS:
+            raise unknown(f"wrapper for {setting('think')}", word, WRAPPERS)
+    if name.endswith(f"+{asked}"):
+        raise InvalidSetting(
+            f"{name} has +{asked} already; leave {setting('think')} out, or name the player "
+            f"{name.removesuffix(f'+{asked}')}."
+        )
+    return f"{name}+{asked}"

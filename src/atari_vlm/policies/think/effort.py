@@ -1,0 +1,129 @@
+"""What a decision takes: foreseen before it is made, and counted afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from atari_vlm.policies.scored import ScoredPolicy
+from atari_vlm.policies.vlm import VLMPolicy
+from atari_vlm.protocols import Policy, Wrapper
+from atari_vlm.types import Decision, Spent, Step, Thinking, Usage
+
+
+class Range(NamedTuple):
+    """How much of something: in the best case, usually, in the worst case."""
+
+    least: float = 0.0
+    usual: float = 0.0
+    most: float = 0.0
+
+    def times(self, count: float) -> Range:
+        """This many of it."""
+        return Range(*(count * each for each in self))
+
+    def plus(self, other: Range) -> Range:
+        """The sum."""
+        return Range(*(one + more for one, more in zip(self, other, strict=True)))
+
+
+NONE, ONCE = Range(), Range(1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What one decision takes."""
+
+    calls: Range = NONE
+    """Calls of the model, without repairs."""
+    frames: Range = NONE
+    """Emulator frames that are simulated in another emulator."""
+    quoted: Range = NONE
+    """Answers that other calls of the same decision quote, e.g. those that a judge compares."""
+
+
+@runtime_checkable
+class Thinker(Wrapper, Protocol):
+    """A wrapper that thinks longer than the policy inside, which is the plain policy."""
+
+    def effort(self, inside: Effort) -> Effort:
+        """What a decision takes, if one of the policy inside takes `inside`."""
+        ...
+
+
+def effort_of(policy: Policy) -> Effort:
+    """What a decision of a policy takes."""
+    if isinstance(policy, Wrapper):
+        inside = effort_of(policy.policy)
+        return policy.effort(inside) if isinstance(policy, Thinker) else inside
+    return Effort(calls=ONCE) if isinstance(policy, VLMPolicy | ScoredPolicy) else Effort()
+
+
+def thinks(policy: Policy) -> bool:
+    """Whether a policy, or one that it wraps, may think longer."""
+    return isinstance(policy, Thinker) or (isinstance(policy, Wrapper) and thinks(policy.policy))
+
+
+def plain(policy: Policy) -> Policy:
+    """The same policy without the wrappers that think longer; others stay.
+
+    A wrapper that is not a dataclass and has a thinking one inside stays as it is.
+    """
+    if not isinstance(policy, Wrapper) or not thinks(policy):
+        return policy
+    inside = plain(policy.policy)
+    if isinstance(policy, Thinker):
+        return inside
+    try:
+        changed: Policy = replace(policy, policy=inside)  # type: ignore[type-var]
+    except TypeError:
+        return policy
+    return changed
+
+
+# --- counting ------------------------------------------------------------------------------------
+
+
+def spent_by(usage: Usage, frames: int = 0) -> Spent:
+    """What was spent, by the usage of calls and by simulated frames."""
+    tokens = usage.input_tokens + usage.output_tokens
+    return Spent(usage.calls, tokens, usage.dollars, frames)
+
+
+def beyond(whole: Usage, alone: Usage, frames: int = 0) -> Spent:
+    """What a decision took beyond a plain one.
+
+    Args:
+        whole: usage of all its calls.
+        alone: usage of a plain decision, which is part of it.
+        frames: that were simulated.
+    """
+    more, less = spent_by(whole, frames), spent_by(alone)
+    dollars = (
+        None
+        if more.dollars is None or less.dollars is None
+        else max(0.0, more.dollars - less.dollars)
+    )
+    return Spent(more.calls - less.calls, more.tokens - less.tokens, dollars, frames)
+
+
+def total_of(history: Sequence[Step]) -> Spent:
+    """What thinking took in the episode so far."""
+    thinking = history[-1].decision.thinking if history else None
+    return thinking.total if thinking else Spent()
+
+
+def noted(
+    decision: Decision, history: Sequence[Step], why: str = "", spent: Spent | None = None
+) -> Decision:
+    """The decision with what thinking took, in it and in the episode so far.
+
+    Args:
+        decision: as made.
+        history: the episode so far.
+        why: it thought, or did not.
+        spent: beyond a plain decision; None for nothing.
+    """
+    spent = spent or Spent()
+    return replace(decision, thinking=Thinking(why, spent, total_of(history).plus(spent)))
