@@ -11,7 +11,7 @@ benched, recorded and labelled under its name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -26,6 +26,8 @@ from atari_vlm.policies.experts.table import EXPERTS
 from atari_vlm.policies.search.methods import UCT, RolloutIW, Search
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings
+from atari_vlm.policies.think.adaptive import Adaptive
+from atari_vlm.policies.think.best_of import best_of
 from atari_vlm.policies.think.vote import vote
 from atari_vlm.protocols import Policy, Wrapper, chain_of, check_parts, settings_of
 
@@ -118,8 +120,28 @@ def _ablation(name: str, policy: Policy, game: str) -> Policy:
 WRAPPERS: dict[str, Wrap] = {
     **{name: partial(_ablation, name) for name in ABLATIONS},
     "vote": vote,
+    "best-of": best_of,
+    "adaptive": lambda policy, game, *how: _adaptive(policy, game, how),
 }
 """Name -> wraps a policy."""
+
+THINKERS = ("vote", "best-of", "lookahead")
+"""Wrappers that think longer, as `adaptive` takes them."""
+
+
+def _adaptive(policy: Policy, game: str, how: Sequence[str]) -> Policy:
+    """The wrapper +adaptive, +adaptive:vote:5, +adaptive:lookahead:600, ... of a player's name."""
+    word, *arguments = how or ("vote", "3")
+    known = [name for name in THINKERS if name in WRAPPERS]
+    if word not in known and word in _BUILT_IN:
+        raise InvalidSetting(
+            f"+{word} does not think longer, so +adaptive cannot decide when it does; choose from "
+            f"{', '.join(known)}: +adaptive:{known[0]}:5."
+        )
+    if word not in WRAPPERS:
+        raise unknown("wrapper for +adaptive", word, known)
+    return Adaptive(WrapperCall(word, tuple(arguments))(policy, game))
+
 
 _BUILT_IN = frozenset(WRAPPERS)
 

@@ -31,7 +31,7 @@ from atari_vlm.types import (
 NO_LESSONS = Lessons()
 
 
-def _usage(lost: Lost | None) -> Usage:
+def lost_usage(lost: Lost | None) -> Usage:
     """Cost of a call without an answer; unknown if no request was counted."""
     if lost is None:
         return Usage(calls=1, dollars=None)
@@ -84,7 +84,7 @@ class VLMPolicy:
                 reply = await self.model.answer(prompt, seed=seed)
             except ModelFault as fault:
                 reason = f"{fault.kind}: {fault}"
-                reply = Reply(text="", finish=fault.kind, usage=_usage(fault.lost))
+                reply = Reply(text="", finish=fault.kind, usage=lost_usage(fault.lost))
                 calls.append(Call(prompt, reply, seed, reason))
                 break
             reading = _read(reply, prompt)

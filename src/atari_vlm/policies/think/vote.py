@@ -98,13 +98,20 @@ class Vote:
         """Ask several times at once, and count the votes."""
         if (planned := next_in_queue(self.policy, observation, history)) is not None:
             return noted(planned, history, "an earlier answer planned it")
-        confident = self.weigh == "confidence"
-        asked = asking_for_confidence(self.policy) if confident else self.policy
-        made = await sample(asked, observation, history, rng, self.samples)
-        return await self.elect(made, observation, history)
+        made = await sample(self.asked, observation, history, rng, self.samples)
+        return await self.choose(made, observation, history, rng)
 
-    async def elect(
-        self, made: Sequence[Decision], observation: Observation, history: Sequence[Step]
+    @property
+    def asked(self) -> Policy:
+        """The policy that is asked for each vote."""
+        return asking_for_confidence(self.policy) if self.weigh == "confidence" else self.policy
+
+    async def choose(
+        self,
+        made: Sequence[Decision],
+        observation: Observation,
+        history: Sequence[Step],
+        rng: np.random.Generator,
     ) -> Decision:
         """The decision of given votes.
 
@@ -112,10 +119,10 @@ class Vote:
             made: the votes, in order.
             observation: for which they were made.
             history: likewise.
+            rng: not used: votes are counted.
         """
-        voters = [each for each in made if each.source != "fallback"]
-        weights = await self._weights(voters, observation, history)
-        decision = _elected(made, voters, weights)
+        weights = await self._weights(_voters(made), observation, history)
+        decision = elected(made, weights)
         frames = sum(each.thinking.spent.frames for each in made if each.thinking)
         spent = beyond(decision.usage, made[0].usage, frames)
         self._warn_if_alike(decision, history)
@@ -163,10 +170,19 @@ def _alike(decision: Decision) -> bool:
     return all((each.plan, each.reply) == first for each in made)
 
 
-def _elected(
-    made: Sequence[Decision], voters: Sequence[Decision], weights: Sequence[float]
-) -> Decision:
-    """The decision of votes and their weights."""
+def _voters(made: Sequence[Decision]) -> list[Decision]:
+    return [each for each in made if each.source != "fallback"]
+
+
+def elected(made: Sequence[Decision], weights: Sequence[float] | None = None) -> Decision:
+    """The decision of votes, without what thinking took.
+
+    Args:
+        made: the votes; those that are fallbacks do not count, unless all are.
+        weights: of those that count, in order; None for the same of each.
+    """
+    voters = _voters(made)
+    weights = weights or [1.0] * len(voters)
     if not voters:
         reason = f"None of {len(made)} answers names an action. {made[0].reason}"
         return replace(made[0], reason=reason, calls=(), considered=tuple(made))
@@ -214,7 +230,7 @@ def _reason(
     """E.g. "3 of 5: LEFT x3; 1 RIGHT, 1 without an action"."""
     whole = sum(tally.values())
     share = tally[action] / whole
-    voters = [each for each in made if each.source != "fallback"]
+    voters = _voters(made)
     weighed = "" if abs(share - won / len(voters)) < 0.005 else f" ({share:.0%} by weight)"
     counts = {name: sum(each.action == name for each in voters) for name in tally}
     others = [f"{count} {name}" for name, count in counts.items() if name != action]

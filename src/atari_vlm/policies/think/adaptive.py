@@ -1,0 +1,244 @@
+"""Thinking longer only where it is worth it: signals of difficulty decide when.
+
+Snell et al. 2024, "Scaling LLM Test-Time Compute Optimally", arXiv:2408.03314, spend by difficulty;
+Aggarwal et al. 2023, "Adaptive-Consistency", arXiv:2305.11860, stop voting once votes agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from atari_vlm.atari.games import get_game
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.options import check_number
+from atari_vlm.policies.scored import ScoredPolicy
+from atari_vlm.policies.think.effort import (
+    Effort,
+    Range,
+    Thinker,
+    beyond,
+    effort_of,
+    noted,
+    spent_by,
+)
+from atari_vlm.policies.think.samples import base_of, next_in_queue, sample
+from atari_vlm.policies.vlm import VLMPolicy
+from atari_vlm.prompts.adaptive import adaptive_style
+from atari_vlm.protocols import Policy, awaitable, prior_of, scorer_of
+from atari_vlm.types import Decision, Lessons, Observation, Plan, Spent, Step, Usage
+
+UNSURE = 0.5
+"""Entropy of the actions from which a decision counts as difficult, as a share of the greatest."""
+
+SHAKEN = 8
+"""Decisions after a lost life that count as difficult."""
+
+ASSUMED = 1 / 3
+"""Share of the decisions that are taken to be difficult, in estimates."""
+
+_STYLES = {"basic": 1.0, "cot": 0.5, "expert": 1.5}
+"""Prompt that the results so far ask for (`prompts.adaptive`) -> factor of `unsure`."""
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A wrapper that chooses among samples, and goes on from those that were made already."""
+
+    samples: int
+
+    @property
+    def asked(self) -> Policy:
+        """The policy that makes the samples."""
+        ...
+
+    async def choose(
+        self,
+        made: Sequence[Decision],
+        observation: Observation,
+        history: Sequence[Step],
+        rng: np.random.Generator,
+    ) -> Decision:
+        """The decision, of given samples."""
+        ...
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """A wrapper that can see danger coming, e.g. by a short look ahead."""
+
+    async def danger(self, observation: Observation, history: Sequence[Step]) -> tuple[str, Spent]:
+        """What is in danger, "" for nothing; and what looking took."""
+        ...
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Plays what the plain policy decides, and lets `policy` think where it is difficult.
+
+    A decision is difficult if a life is at risk: one was lost in the last decisions, or `policy`
+    looks ahead and sees one lost; or if the model is unsure: the entropy of its prior is high, or,
+    of a model without a prior, two answers differ. The results so far, by which the adaptive prompt
+    chooses its words, move the bound: a player that still does badly after its first episodes
+    thinks more often, one that does well less. `Decision.thinking.why` names the signal.
+
+    Args:
+        policy: thinks longer than the policy inside of it, which is the plain one.
+        unsure: entropy of the actions from which to think, as a share of the greatest possible.
+        shaken: decisions after a lost life in which to think.
+    """
+
+    policy: Policy
+    unsure: float = UNSURE
+    shaken: int = SHAKEN
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not isinstance(self.policy, Thinker) or isinstance(self.policy, Adaptive):
+            raise InvalidSetting(
+                f"{self.policy.name} does not think longer, so nothing could decide when it does; "
+                "try +adaptive:vote:5, +adaptive:best-of:3 or +adaptive:lookahead:600."
+            )
+        check_number("unsure", self.unsure, 0, 1, whole=False)
+        check_number("shaken", self.shaken, 0, 10_000)
+
+    @property
+    def name(self) -> str:
+        """The plain policy's name and how it thinks, e.g. "gpt-4o+adaptive:vote:5"."""
+        inside = self._plain.name
+        return f"{inside}+adaptive:{self.policy.name.removeprefix(f'{inside}+')}"
+
+    @property
+    def _plain(self) -> Policy:
+        assert isinstance(self.policy, Thinker)
+        return self.policy.policy
+
+    @property
+    def _has_prior(self) -> bool:
+        base = base_of(self.policy)
+        scores = isinstance(base, VLMPolicy) and scorer_of(base.model) is not None
+        return isinstance(base, ScoredPolicy) or scores
+
+    def effort(self, inside: Effort) -> Effort:
+        """That of the plain policy, or of the one that thinks; two answers to tell, if need be."""
+        alone = effort_of(self._plain)
+        probes = alone.calls.times(1 if self._has_prior else 2)
+        own = inside.calls
+        if not self._has_prior and not isinstance(self.policy, Chooser):
+            own = own.plus(probes)
+        usual = (1 - ASSUMED) * probes.usual + ASSUMED * own.usual
+        return Effort(
+            Range(min(probes.least, own.least), usual, max(probes.most, own.most)),
+            Range(0, ASSUMED * inside.frames.usual, inside.frames.most),
+            Range(0, ASSUMED * inside.quoted.usual, inside.quoted.most),
+        )
+
+    async def prior(
+        self, observation: Observation, history: Sequence[Step]
+    ) -> dict[Plan, float] | None:
+        """The prior of the policy inside."""
+        return await prior_of(self.policy, observation, history)
+
+    async def decide(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        """Look for a signal, then decide plainly or think."""
+        if (planned := next_in_queue(self.policy, observation, history)) is not None:
+            return noted(planned, history, "an earlier answer planned it")
+        looked = Spent()
+        why = _shaken(observation, history, self.shaken)
+        if not why and isinstance(self.policy, Watchful):
+            why, looked = await self.policy.danger(observation, history)
+        if why:
+            return self._noted(await self._think(observation, history, rng), history, why, looked)
+        rated = await prior_of(self._plain, observation, history)
+        if rated is None:
+            return await self._by_two_answers(observation, history, rng, looked)
+        bound = self.unsure * _factor(base_of(self.policy), observation.game)
+        share = entropy_share(rated)
+        sure = f"entropy {share:.2f} of the actions, bound {bound:.2f}"
+        if share > bound:
+            made = await self._think(observation, history, rng)
+            return self._noted(made, history, f"unsure: {sure}", looked)
+        deciding = self._plain.decide(observation, history, rng)
+        made = await awaitable(deciding, self._plain, "decide")
+        return noted(made, history, f"not: sure, {sure}", looked)
+
+    async def _think(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        return await awaitable(self.policy.decide(observation, history, rng), self.policy, "decide")
+
+    async def _by_two_answers(
+        self,
+        observation: Observation,
+        history: Sequence[Step],
+        rng: np.random.Generator,
+        looked: Spent,
+    ) -> Decision:
+        """Think if two answers name other actions; they are among those that are chosen from."""
+        thinker = self.policy
+        asked = thinker.asked if isinstance(thinker, Chooser) else self._plain
+        made = await sample(asked, observation, history, rng, 2)
+        if made[0].action == made[1].action:
+            both = replace(made[0], calls=(), considered=made)
+            spent = beyond(both.usage, made[0].usage).plus(looked)
+            why = f"not: two answers agree on {made[0].action}"
+            return noted(replace(both, reason=made[0].reason), history, why, spent)
+        why = f"two answers differ: {made[0].action}, {made[1].action}"
+        if isinstance(thinker, Chooser):
+            more = await sample(asked, observation, history, rng, max(0, thinker.samples - 2))
+            decision = await thinker.choose((*made, *more), observation, history, rng)
+            return self._noted(decision, history, why, looked)
+        decision = await self._think(observation, history, rng)
+        probes = made[0].usage + made[1].usage
+        decision = replace(decision, considered=(*decision.considered, *made))
+        return self._noted(decision, history, why, looked.plus(spent_by(probes)))
+
+    def _noted(
+        self, decision: Decision, history: Sequence[Step], why: str, looked: Spent
+    ) -> Decision:
+        """The decision with the signal that made it think, and all that it took."""
+        spent = decision.thinking.spent if decision.thinking else spent_by(Usage())
+        return noted(decision, history, why, spent.plus(looked))
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+def _shaken(observation: Observation, history: Sequence[Step], decisions: int) -> str:
+    """Whether a life was lost in the last decisions; "" if not."""
+    if not decisions or not history:
+        return ""
+    before = history[max(0, len(history) - decisions)].observation.lives
+    if before <= observation.lives:
+        return ""
+    return f"a life at risk: one was lost in the last {decisions} decisions"
+
+
+def entropy_share(rated: Mapping[Plan, float]) -> float:
+    """Entropy of the actions of a prior, as a share of that if all were equally likely.
+
+    >>> entropy_share({Plan("LEFT", 1): 0.25, Plan("LEFT", 2): 0.25, Plan("RIGHT", 1): 0.5})
+    1.0
+
+    Args:
+        rated: the probability of each plan; they sum to 1.
+    """
+    chances: dict[str, float] = {}
+    for plan, chance in rated.items():
+        chances[plan.action] = chances.get(plan.action, 0.0) + chance
+    if len(chances) < 2:
+        return 0.0
+    found = -sum(chance * math.log(chance) for chance in chances.values() if chance > 0)
+    return found / math.log(len(chances))
+
+
+def _factor(base: Policy, game: str) -> float:
+    """By how much the results so far move the bound of the entropy."""
+    lessons = base.lessons if isinstance(base, VLMPolicy | ScoredPolicy) else Lessons()
+    return _STYLES[adaptive_style(get_game(game), lessons)]
