@@ -17,6 +17,7 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.film import last_screens
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.pooling import DEFAULT, Pooling, pooling_of
+from atari_vlm.atari.repetition import Repetition
 from atari_vlm.atari.snapshot import EnvironmentSnapshot, check_fits
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number, check_switch
@@ -147,6 +148,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             self.emulator.film = deque([first], maxlen=self.keep_screens)
         frame = self._current_frame()
         self._frames.extend([frame] * (self._frames.maxlen or 1))
+        self._repeated = Repetition(frame.pixels)
 
     def observe(self, privileges: frozenset[str] = frozenset()) -> Observation:
         """The Observation for the next decision.
@@ -164,6 +166,8 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             step=self._step,
             lives=self.emulator.lives,
             score=self._score,
+            repeats=self._repeated.actions,
+            still=self._repeated.screens,
             ram=self.emulator.ram if "ram" in privileges else None,
             state=self.emulator.save().without_rng() if "emulator" in privileges else None,
         )
@@ -174,7 +178,8 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         reward = self.emulator.play(action, frames, self.frame_skip)
         self._step += 1
         self._score += reward
-        self._frames.append(self._current_frame())
+        self._frames.append(frame := self._current_frame())
+        self._repeated = self._repeated.then(action, frame.pixels)
         return reward
 
     def save(self) -> EnvironmentSnapshot:
@@ -195,6 +200,7 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
             episode=self._episode,
             step=self._step,
             score=self._score,
+            repeated=self._repeated,
             seed=self._np_random_seed,
             rng=None if rng is None else dict(rng.bit_generator.state),
             settings=self._dynamics(),
@@ -221,15 +227,13 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         self._moment = self.emulator.screen(pooled=False)
         self._frames.extend(saved.frames)
         self._episode, self._step, self._score = saved.episode, saved.step, saved.score
+        self._repeated = saved.repeated
         self._np_random_seed = saved.seed
         self._np_random = saved.generator()
         return self._array(), self._info()
 
     def _dynamics(self) -> dict[str, Any]:
-        """The settings on which the next observations depend, but for mode and difficulty.
-
-        Those two are part of a Snapshot.
-        """
+        """The settings on which the next observations depend, beside those in a Snapshot."""
         return {
             "frame_stack": self._frames.maxlen,
             "frame_skip": self.frame_skip,
@@ -353,13 +357,9 @@ class AtariVLMEnvironment(AleNames, gym.Env[Pixels, Any]):
         """
         from atari_vlm.prompts.strategies import prompt_text
 
+        interval, plans, mode = self.frame_skip, self.plans, self.mode
         return prompt_text(
-            self.game.name,
-            kind,
-            self.legal,
-            interval=self.frame_skip,
-            plans=self.plans,
-            mode=self.mode,
+            self.game.name, kind, self.legal, interval=interval, plans=plans, mode=mode
         )
 
     # --- how --------------------------------------------------------------------------------------

@@ -241,6 +241,7 @@ def resolve(
             "max_decisions": options.max_decisions,
             "max_frames": Limits().frames,
             "parallel": options.parallel if learner else None,
+            **options.stuck_record,
         },
     )
 
@@ -363,11 +364,9 @@ def _must_fit(model: Model, name: str, prompt: str, options: Options) -> None:
         raise InvalidSetting(
             f"{name} was taught to decide every 4 frames, not every {options.frame_skip}."
         )
-    asked = {
-        **given_learning(options),
-        **options.general_only,
-    }
+    asked = {**given_learning(options), **options.general_only}
     who = "The embedded model" if name == EMBEDDED else f"{name}, an embedded model,"
+    who += " reads a fixed prompt, so it" if options.nudge else ""
     refuse(who, asked, _OTHER_MODEL)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.random import PCG64, Generator
 
+from atari_vlm.atari.repetition import Repetition
 from atari_vlm.errors import InvalidSetting, StoreError, setting
 from atari_vlm.types import Frame, Pixels
 
@@ -62,6 +63,8 @@ class EnvironmentSnapshot:
     episode: int
     step: int
     score: float
+    repeated: Repetition
+    """What was repeated until now."""
     seed: int | None
     """The seed that Gymnasium's generator was made from."""
     rng: dict[str, Any] | None

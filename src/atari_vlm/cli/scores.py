@@ -14,6 +14,7 @@ from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import seed_text
+from atari_vlm.runs.settings import completed
 from atari_vlm.stats import Interval, format_score, why_none
 from atari_vlm.types import Usage
 
@@ -82,6 +83,8 @@ def print_summary(console: Console, summary: Summary) -> None:
     print_line(console, f"Decisions: {decisions} ({sources})")
     if summary.refusals:
         print_line(console, f"Answers that refused to play: {summary.refusals}")
+    if summary.stuck:
+        print_line(console, stuck_line(summary, decisions))
     if summary.played:
         print_line(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
     else:
@@ -98,6 +101,15 @@ def print_summary(console: Console, summary: Summary) -> None:
         for name, words in compared.lines():
             print_line(console, f"  {name}: {words}")
     print_line(console, f"Run folder: {summary.folder}")
+
+
+def stuck_line(summary: Summary, decisions: int) -> str:
+    """How often the player was stuck, in a sentence."""
+    after = completed(summary.settings)["stuck_after"]
+    return (
+        f"Stuck: {summary.stuck} of {decisions} decisions came after the same action, or the same "
+        f"screen, {after} times in a row"
+    )
 
 
 def _untaught(summary: Summary) -> str:

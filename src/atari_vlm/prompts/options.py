@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from atari_vlm.atari.images import check_size
+from atari_vlm.atari.repetition import STUCK_AFTER
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.options import check_numbers, option
 from atari_vlm.prompts.strategies import PromptSettings
@@ -56,6 +57,13 @@ class PromptOptions:
         least=1,
         most=MOST_PER_CALL,
     )
+    nudge: bool = option(False, "Tell the model in one sentence when it is stuck.", flag="--nudge")
+    stuck_after: int = option(
+        STUCK_AFTER,
+        "Decisions with the same action, or the same screen, that count as stuck.",
+        least=2,
+        most=10_000,
+    )
     num_examples: int = option(3, "Moments that in-context learning shows.", least=1, most=10_000)
 
     def __post_init__(self) -> None:
@@ -83,7 +91,13 @@ class PromptOptions:
             plans=self.plans,
             image_size=self.resize_shape,
             chunk_size=self.decisions_per_call,
+            nudge=self.stuck_after if self.nudge else None,
         )
+
+    @property
+    def stuck_record(self) -> dict[str, int]:
+        """From when a player counts as stuck, for the record of a run, if it is not the default."""
+        return {} if self.stuck_after == STUCK_AFTER else {"stuck_after": self.stuck_after}
 
     @property
     def general_only(self) -> dict[str, object]:
@@ -94,4 +108,5 @@ class PromptOptions:
             "resize_shape": self.resize_shape,
             "plans": None if self.plans else False,
             "decisions_per_call": self.decisions_per_call if self.decisions_per_call > 1 else None,
+            "nudge": self.nudge or None,
         }

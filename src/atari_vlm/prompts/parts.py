@@ -184,3 +184,22 @@ def last_memory(history: Sequence[Step]) -> str:
     if len(memory) > LONGEST_MEMORY:
         memory = memory[: LONGEST_MEMORY - 1] + "…"
     return f"Your note to yourself: {memory}" if memory else ""
+
+
+def nudge(observation: Observation, history: Sequence[Step], after: int | None) -> str:
+    """A sentence for a player that is stuck; empty for one that is not.
+
+    Args:
+        observation: of this decision.
+        history: the steps so far.
+        after: decisions with the same action, or the same screen, that count as stuck; None for
+            never.
+    """
+    if after is None or max(observation.repeats, observation.still) < after:
+        return ""
+    if observation.repeats < after:
+        return f"The screen has not changed for {observation.still} decisions; try something else."
+    played = f"You have played {history[-1].decision.action} {observation.repeats} times in a row"
+    if observation.still < after:  # which may be right, as UP is in Freeway
+        return f"{played}; if that earns nothing, try something else."
+    return f"{played} and the screen has not changed; try something else."

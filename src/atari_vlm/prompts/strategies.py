@@ -14,6 +14,7 @@ from typing import Any
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import check_size
+from atari_vlm.atari.repetition import STUCK_AFTER
 from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.prompts import parts
 from atari_vlm.prompts.adaptive import adaptive_style
@@ -54,6 +55,9 @@ class PromptSettings:
     """Decisions planned in one answer."""
     mode: int | None = None
     """ALE game mode, in which actions may do something else; None for the default."""
+    nudge: int | None = None
+    """Decisions with the same action, or the same screen, after which the model is told so; None
+    for never."""
     version: int = VERSIONS[-1]
     """Of the words: a run is continued with those that it was begun with."""
 
@@ -78,6 +82,7 @@ class PromptSettings:
             "history": self.history,
             "resize_shape": list(self.image_size) if self.image_size else None,
             **({"decisions_per_call": self.chunk_size} if self.chunk_size > 1 else {}),
+            **({"nudge": True} if self.nudge else {}),
         }
 
     @classmethod
@@ -91,6 +96,7 @@ class PromptSettings:
             image_size=tuple(size) if size else None,
             chunk_size=settings.get("decisions_per_call", 1),
             mode=settings.get("mode"),
+            nudge=settings.get("stuck_after", STUCK_AFTER) if settings.get("nudge") else None,
             version=settings.get("prompt_version", VERSIONS[0]),
         )
 
@@ -169,6 +175,7 @@ def _styled(
         parts.status(observation) if settings.status else "",
         parts.recent_actions(observation, history, settings.history, plans),
         parts.last_memory(history) if settings.memory else "",
+        parts.nudge(observation, history, settings.nudge),
         _question(style, form),
     )
     return Prompt(

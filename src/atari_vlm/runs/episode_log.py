@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from atari_vlm.atari.repetition import stuck_text
 from atari_vlm.errors import StoreError
 from atari_vlm.files.untrusted import storable
 from atari_vlm.models.hosted.redaction import all_secrets
@@ -16,6 +17,7 @@ from atari_vlm.models.journal import JournaledModel
 from atari_vlm.protocols import Model
 from atari_vlm.runs import records
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.settings import completed
 from atari_vlm.runs.totals import add_decisions
 from atari_vlm.types import Decision, Frame, Observation, Reply, Step
 
@@ -61,6 +63,7 @@ class EpisodeLog:
             db.execute("UPDATE episodes SET worker = ? WHERE episode = ?", (worker, episode))
         self._stored = run.rewards(episode)
         self._unsaved: Step | None = None
+        self._stuck_after = int(str(completed(run.settings)["stuck_after"]))
 
     def decided(self, observation: Observation, decision: Decision, latency: float = 0.0) -> None:
         """Commit a decision, and the reward of the one before."""
@@ -75,8 +78,8 @@ class EpisodeLog:
             self._save_reward(db)
             db.execute(
                 "INSERT INTO steps(episode, step, action, frames, source, reason, memory, queue,"
-                " lives, score, latency, waited, thinking, terminated, truncated)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+                " lives, score, latency, waited, thinking, stuck, terminated, truncated)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
                 (
                     *place,
                     decision.action,
@@ -90,6 +93,7 @@ class EpisodeLog:
                     latency,
                     decision.waited,
                     records.thinking_to_json(decision.thinking),
+                    stuck_text(observation.repeats, observation.still, self._stuck_after),
                 ),
             )
             for number, call in enumerate(decision.calls):

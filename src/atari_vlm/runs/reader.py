@@ -20,7 +20,8 @@ from atari_vlm.models.journal import reply_from_json
 from atari_vlm.runs import records
 from atari_vlm.runs.schema import FILE, FORMAT, legible
 from atari_vlm.runs.settings import check_recorded
-from atari_vlm.runs.table_reader import TableReader, readable
+from atari_vlm.runs.step_reader import StepReader
+from atari_vlm.runs.table_reader import readable
 from atari_vlm.runs.totals import NAMES, Totals, charged, totals_from_row
 from atari_vlm.types import (
     Call,
@@ -28,7 +29,6 @@ from atari_vlm.types import (
     Frame,
     Lessons,
     Observation,
-    Plan,
     Reply,
     Step,
     Trajectory,
@@ -66,7 +66,7 @@ class EpisodeRow:
         return self.status == "finished" and bool(self.message)
 
 
-class RunReader(TableReader):
+class RunReader(StepReader):
     """An open run folder.
 
     Args:
@@ -143,27 +143,6 @@ class RunReader(TableReader):
         ]
 
     @readable
-    def plans(self, episode: int) -> list[Plan]:
-        """The plan of each decision: with the seed, the whole episode."""
-        return [Plan(action, frames) for action, frames in self._steps("action, frames", episode)]
-
-    @readable
-    def plays(self, episode: int) -> list[tuple[str, int, float | None]]:
-        """The (action, frames, reward) of each decision, read at one moment."""
-        found = self._steps("action, frames, reward", episode)
-        return [(action, frames, reward) for action, frames, reward in found]
-
-    @readable
-    def rewards(self, episode: int) -> list[float | None]:
-        """The reward of each decision; None if the run was stopped before it was stored."""
-        return [reward for (reward,) in self._steps("reward", episode)]
-
-    @readable
-    def latencies(self, episode: int) -> list[float | None]:
-        """Seconds that each decision took; None for decisions of formats 1 to 3."""
-        return [latency for (latency,) in self._steps("latency", episode)]
-
-    @readable
     def trajectory(self, episode: int) -> Trajectory:
         """An episode as a value, without frames, legal actions and calls.
 
@@ -182,12 +161,6 @@ class RunReader(TableReader):
             policy=str(self.settings["model"]),
             steps=tuple(self._step(*row) for row in found),
         )
-
-    def _steps(self, columns: str, episode: int) -> list[tuple[Any, ...]]:
-        """Columns of the decisions of an episode, in order."""
-        self._check("steps", "episode = ?", episode)
-        query = f"SELECT {columns} FROM steps WHERE episode = ? ORDER BY step"
-        return self._all(query, episode)
 
     def _step(self, number: int, *row: Any) -> Step:
         """One row of `steps` as a Step without frames and calls."""

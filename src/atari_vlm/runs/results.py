@@ -41,6 +41,9 @@ class Summary:
     """What the player read beyond the screen; empty for honest players."""
     refusals: int = 0
     """Answers that refused to play."""
+    stuck: int = 0
+    """Decisions before which the player had done the same, or seen the same, for a while
+    (`stuck_after` in the settings). It need not be a mistake: holding UP is right in Freeway."""
 
     def __repr__(self) -> str:
         count = len(self.episodes)
@@ -126,4 +129,5 @@ def _summary(
         taught_by=taught if isinstance(taught, int) else None,
         privileges=privileges,
         refusals=run.refusals(parts),
+        stuck=sum(bool(text) for row in counted for text in run.stuck(row.episode)),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from atari_vlm.atari import pooling
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.options import GameOptions
+from atari_vlm.atari.repetition import STUCK_AFTER
 from atari_vlm.errors import StoreError, setting
 from atari_vlm.files.untrusted import json_of
 from atari_vlm.models.hosted.environment import is_same
@@ -48,6 +49,8 @@ DEFAULTS: dict[str, Any] = {
     "plans": True,
     "local": None,
     "video": False,
+    "nudge": False,
+    "stuck_after": STUCK_AFTER,
 }
 """What an absent key means: it was added after the run was begun, or only differs from this."""
 
@@ -186,6 +189,8 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
     "estimate": _unset_or(_estimate),
     "pictures": _unset_or(lambda value: type(value) is dict),
     "video": _flag,
+    "nudge": _flag,
+    "stuck_after": _whole(1, 10_000),
     "base_url": _unset_or(_text),
     "later_servers": _servers,
     "local": _unset_or(_text),

@@ -81,6 +81,10 @@ class Observation:
     """Lives left; 0 in games that do not count them."""
     score: float = 0.0
     """Sum of raw rewards so far in the episode."""
+    repeats: int = 0
+    """Latest decisions in a row that played the same action."""
+    still: int = 0
+    """Latest decisions in a row that left the screen as it was."""
     ram: Pixels | None = None
     """The console's 128 bytes, only for policies with the "ram" privilege."""
     state: Any = None
