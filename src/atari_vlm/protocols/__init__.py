@@ -20,6 +20,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.protocols.learning import Account as Account
 from atari_vlm.protocols.learning import Learner as Learner
+from atari_vlm.protocols.learning import Proof as Proof
+from atari_vlm.protocols.learning import Prove as Prove
+from atari_vlm.protocols.learning import Reviews as Reviews
 from atari_vlm.protocols.learning import Study as Study
 from atari_vlm.protocols.players import Model as Model
 from atari_vlm.protocols.players import Policy as Policy

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,27 @@ class Account(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A lesson that was tried in paired games: the same seeds with it and without it."""
+
+    lesson: str
+    seeds: tuple[int, ...]
+    """Of the emulator; neither trained nor evaluated on."""
+    shown: tuple[float, ...]
+    """The score on each seed with the lesson; empty if its games were no measure of the player."""
+    without: tuple[float, ...]
+    """The score on each seed without it."""
+    kept: bool
+    """Whether play was no worse with it."""
+    reason: str
+    """Why, as a sentence with the numbers."""
+
+
+Prove: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Proof]]]
+"""Tries pieces of advice, each by itself beside the lessons of before, in paired games."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """What a learner works with."""
 
@@ -34,6 +55,15 @@ class Study:
     """What the model's answers are charged to; `model` does so by itself."""
     frame: Callable[[int, int], Frame]
     """Draws the screen that was shown at (episode, step)."""
+    before: Lessons = field(default_factory=Lessons)
+    """The lessons of the episodes before, with what a person changed of them since."""
+    written: tuple[str, ...] = ()
+    """Advice in `before` that a person wrote. It stays as it is, whatever the learner returns."""
+    forbidden: tuple[str, ...] = ()
+    """Advice that a person forbade. It is left out of what the learner returns, near copies too."""
+    prove: Prove | None = None
+    """Tries advice in paired games, which are recorded with the run and charged to it; None where
+    nothing can be played."""
 
 
 @runtime_checkable
@@ -52,4 +82,18 @@ class Learner(Protocol):
             trajectories: every finished episode so far, in order, their steps without frames.
             study: the model, randomness, account and screens to work with.
         """
+        ...
+
+
+@runtime_checkable
+class Reviews(Protocol):
+    """A learner that learns when episodes have ended, and not only before the next is played.
+
+    What it learned of the last episode is in the record of the training run, and an evaluation
+    shows it as it is.
+    """
+
+    @property
+    def reviews(self) -> bool:
+        """Whether it does."""
         ...

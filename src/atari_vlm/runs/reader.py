@@ -6,7 +6,7 @@ whatever its file holds, what is returned has the right types, or there is a Sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from atari_vlm.files.databases import Database
 from atari_vlm.files.untrusted import inflate
 from atari_vlm.models.journal import reply_from_json
 from atari_vlm.runs import records
+from atari_vlm.runs.lesson_reader import LessonReader
 from atari_vlm.runs.schema import FILE, FORMAT, legible
 from atari_vlm.runs.settings import check_recorded
 from atari_vlm.runs.step_reader import StepReader
@@ -27,7 +28,6 @@ from atari_vlm.types import (
     Call,
     Decision,
     Frame,
-    Lessons,
     Observation,
     Reply,
     Step,
@@ -66,7 +66,7 @@ class EpisodeRow:
         return self.status == "finished" and bool(self.message)
 
 
-class RunReader(StepReader):
+class RunReader(StepReader, LessonReader):
     """An open run folder.
 
     Args:
@@ -191,7 +191,7 @@ class RunReader(StepReader):
             truncated=bool(truncated),
         )
 
-    # -- answers, pictures, lessons -----------------------------------------------------------
+    # -- answers and pictures ----------------------------------------------------------------
 
     @readable
     def recall(self, seed: int) -> Reply | None:
@@ -222,25 +222,6 @@ class RunReader(StepReader):
         if row is None:
             raise StoreError(f"{self.folder} lacks the frame {step} of episode {episode}.")
         return _adopted(*row)
-
-    @readable
-    def lessons(self, episode: int, frame: Callable[[int, int], Frame]) -> Lessons | None:
-        """The lessons that were made for an episode and those after it; None if there are none.
-
-        Args:
-            episode: whose lessons.
-            frame: draws the screen of (episode, step), e.g. `playback.pictures(run)`.
-        """
-        self._check("lessons", "episode = ?", episode)
-        row = self._one("SELECT value FROM lessons WHERE episode = ?", episode)
-        return records.lessons_from_json(row[0], frame) if row else None
-
-    @readable
-    def lessons_until(self, episode: int) -> int | None:
-        """The last episode up to this one that lessons were made for; None if there are none."""
-        self._check("lessons")
-        row = self._one("SELECT max(episode) FROM lessons WHERE episode <= ?", episode)
-        return row[0] if row else None
 
     @readable
     def learning_calls(self) -> list[Call]:

@@ -31,7 +31,7 @@ from atari_vlm.types import (
     Thinking,
 )
 
-_NO_PIXELS = np.zeros((0, 0), np.uint8)
+NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 Place = tuple[int, int]
 """(episode, step) under which a frame can be found again."""
@@ -124,7 +124,7 @@ def _message(value: Any, texts: Mapping[int, str]) -> Message:
     return Message(
         role,
         tuple(
-            Frame(_NO_PIXELS, *_place(part)) if type(part) is list else texts[_whole(part)]
+            Frame(NO_PIXELS, *_place(part)) if type(part) is list else texts[_whole(part)]
             for part in _list(parts)
         ),
     )
@@ -247,6 +247,15 @@ def all_calls(decision: Decision) -> Iterator[Call]:
         yield from all_calls(other)
 
 
+def numbers_from_json(blob: str, *kinds: type) -> tuple[Any, ...]:
+    """A list of finite numbers of some types."""
+    values = _list(json_of(blob, most=MOST_PROMPT))
+    for value in values:
+        if type(value) not in kinds or not abs(value) <= 1e15:
+            raise _other(value, "a number")
+    return tuple(values)
+
+
 def lessons_to_json(lessons: Lessons, place: Callable[[Frame], Place] = own_place) -> str:
     """Lessons with their frames as [episode, step]."""
     examples = [
@@ -254,12 +263,15 @@ def lessons_to_json(lessons: Lessons, place: Callable[[Frame], Place] = own_plac
         for example in lessons.examples
     ]
     advice = [storable(words) for words in lessons.advice]
-    return json.dumps([examples, advice, lessons.episodes, lessons.mean_score])
+    made = [examples, advice, lessons.episodes, lessons.mean_score]
+    return json.dumps([*made, storable(lessons.note)] if lessons.note else made)
 
 
 def lessons_from_json(blob: str, frame: Callable[[int, int], Frame]) -> Lessons:
     """The lessons that `lessons_to_json` wrote; `frame` draws the screen of (episode, step)."""
-    examples, advice, episodes, mean = _list(json_of(blob, most=MOST_TEXT), 4)
+    examples, advice, episodes, mean, *note = _list(json_of(blob, most=MOST_TEXT))
+    if len(note) > 1:
+        raise ValueError("lessons have other fields")
     if mean is not None and (type(mean) not in (int, float) or not math.isfinite(mean)):
         raise _other(mean, "a score")
 
@@ -272,4 +284,5 @@ def lessons_from_json(blob: str, frame: Callable[[int, int], Frame]) -> Lessons:
         advice=tuple(map(_text, _list(advice))),
         episodes=_whole(episodes, 0),
         mean_score=mean,
+        note=_text(note[0]) if note else "",
     )

@@ -19,6 +19,12 @@ MOST_STEP = 249_999
 MOST_FRAMES = 10_000
 """Emulator frames of a decision, as many as `frame_skip` may be."""
 
+EDITS = ("add", "edit", "forbid", "allow")
+"""What a person may do to a lesson."""
+
+MOST_LESSON = 100_000
+"""Characters of a lesson that was edited or proved."""
+
 MOST_SIDE = 4096
 """Width and height of a stored picture, in pixels."""
 
@@ -111,7 +117,32 @@ RULES: dict[str, dict[str, str]] = {
         "source": _SOURCE,
         "decisions": _whole(0, 10**12),
     },
-    "lessons": {"episode": _whole(0, MOST_EPISODE), "learner": _text(), "value": _text()},
+    "lessons": {
+        "episode": _whole(0, MOST_EPISODE),
+        "learner": _text(),
+        "value": _text(),
+        "made": _text(40),
+    },
+    "edits": {
+        "number": _whole(),
+        "made": _text(40),
+        "who": _text(200),
+        "kind": _one_of(*EDITS),
+        "lesson": _text(MOST_LESSON),
+        "words": _text(MOST_LESSON),
+        "after": _whole(-1, MOST_EPISODE),
+    },
+    "proofs": {
+        "episode": _whole(0, MOST_EPISODE),
+        "number": _whole(0, 10_000),
+        "made": _text(40),
+        "lesson": _text(MOST_LESSON),
+        "seeds": _text(100_000),
+        "shown": _text(100_000),
+        "without": _text(100_000),
+        "kept": _whole(0, 1),
+        "reason": _text(10_000),
+    },
     "parent": {"folder": _text(), "episode": _whole(), "step": _whole()},
 }
 """Table -> column -> a condition on it, with {0} for the column."""

@@ -13,6 +13,8 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +25,10 @@ from atari_vlm.files.databases import Database
 from atari_vlm.files.untrusted import inflate, storable
 from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.policies.outages import is_no_answer
+from atari_vlm.protocols import Proof
 from atari_vlm.runs import durable, records
+from atari_vlm.runs.lesson_edits import LessonEdit, edited
+from atari_vlm.runs.lesson_reader import unseen
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.rules import MOST_SIDE
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, legible, locked
@@ -101,6 +106,25 @@ class Run(RunReader):
             if not path.is_file():
                 raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
             return cls(folder, connect(path), None)
+
+    @classmethod
+    def change(cls, folder: str | Path) -> Run:
+        """Open a run to change its lessons; nobody can play it meanwhile.
+
+        Raises:
+            StoreError: there is no run, or another process is playing it.
+        """
+        folder = Path(folder)
+        path = folder / FILE
+        with legible(path):
+            if not path.is_file():
+                raise StoreError(f"{folder} holds no run: there is no {FILE} in it.")
+            with ExitStack() as undo:
+                lock = undo.enter_context(locked(folder))
+                db = undo.enter_context(closing(connect(path, playing=True)))
+                run = cls(folder, db, lock)
+                undo.pop_all()
+            return run
 
     @classmethod
     def exists(cls, folder: str | Path) -> bool:
@@ -312,13 +336,50 @@ class Run(RunReader):
                 )
                 self.add_reply(db, call.seed, call.reply, LEARNING)
             value = records.lessons_to_json(lessons, self.place_of)
-            db.execute("INSERT OR REPLACE INTO lessons VALUES(?, ?, ?)", (episode, learner, value))
+            row = (episode, learner, value, now())
+            db.execute("INSERT OR REPLACE INTO lessons VALUES(?, ?, ?, ?)", row)
+
+    def store_proof(self, episode: int, number: int, proof: Proof) -> None:
+        """Commit how a lesson fared that is to be shown from an episode on."""
+        scores = [json.dumps(each) for each in (proof.seeds, proof.shown, proof.without)]
+        words, reason = storable(proof.lesson), storable(proof.reason)
+        row = (episode, number, now(), words, *scores, int(proof.kept), reason)
+        with self.writing() as db:
+            values = ", ".join("?" * len(row))
+            db.execute(f"INSERT OR REPLACE INTO proofs VALUES({values})", row)
+
+    def edit_lessons(self, kind: str, lesson: str, words: str, who: str) -> LessonEdit:
+        """Commit what a person changes of the lessons; see `lesson_edits.LessonEdit`.
+
+        Lessons that no episode was shown yet change at once.
+        """
+        shown = max((row.episode for row in self.episodes()), default=-1)
+        made = [episode for episode, *_ in self.lessons_made()]
+        after = max((episode for episode in made if episode <= shown), default=-1)
+        number = len(self.lesson_edits()) + 1
+        edit = LessonEdit(number, now(), who, kind, storable(lesson), storable(words), after)
+        with self.writing(synced=True) as db:
+            row = (number, edit.made, edit.who, kind, edit.lesson, edit.words, after)
+            db.execute("INSERT INTO edits VALUES(?, ?, ?, ?, ?, ?, ?)", row)
+            for episode in made:
+                if episode > after:
+                    before = self.lessons(episode, unseen)
+                    assert before is not None
+                    changed = replace(before, advice=edited(before.advice, [edit]))
+                    value = records.lessons_to_json(changed)
+                    db.execute("UPDATE lessons SET value = ? WHERE episode = ?", (value, episode))
+        return edit
 
     def fork_of(self, folder: Path, episode: int, step: int) -> None:
         """Record where this run was forked from."""
         with self.writing() as db:
             db.execute("DELETE FROM parent")
             db.execute("INSERT INTO parent VALUES(?, ?, ?)", (str(folder), episode, step))
+
+
+def now() -> str:
+    """The time in UTC as ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _holds(blob: bytes, pixels: Pixels) -> bool:

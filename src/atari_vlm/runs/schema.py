@@ -35,7 +35,7 @@ FORMAT = 6
 requests may have cost, and episodes cut short by a budget. 4 split a decision's note into memory
 and queue, and added latencies, lessons, running totals, workers and the parent of a forked run. 5
 counts the answers whose token count made no sense. 6 keeps what thinking longer took, and
-how long a player has been stuck.
+how long a player has been stuck, when lessons were made, how they were proved and edited.
 Runs of older formats can be read and continued."""
 
 _TABLES = {
@@ -60,15 +60,23 @@ _TABLES = {
     "lost": "episode INTEGER, requests INTEGER, tokens INTEGER, dollars REAL",
     "totals": COLUMNS,
     "sources": "episode INTEGER, source TEXT, decisions INTEGER, PRIMARY KEY(episode, source)",
-    "lessons": "episode INTEGER PRIMARY KEY, learner TEXT NOT NULL, value TEXT NOT NULL",
+    "lessons": "episode INTEGER PRIMARY KEY, learner TEXT NOT NULL, value TEXT NOT NULL,"
+    " made TEXT NOT NULL DEFAULT ''",
+    "edits": """number INTEGER PRIMARY KEY, made TEXT NOT NULL, who TEXT NOT NULL,
+        kind TEXT NOT NULL, lesson TEXT NOT NULL, words TEXT NOT NULL, after INTEGER NOT NULL""",
+    "proofs": """episode INTEGER, number INTEGER, made TEXT NOT NULL, lesson TEXT NOT NULL,
+        seeds TEXT NOT NULL, shown TEXT NOT NULL, without TEXT NOT NULL, kept INTEGER NOT NULL,
+        reason TEXT NOT NULL, PRIMARY KEY(episode, number)""",
     "parent": "folder TEXT NOT NULL, episode INTEGER NOT NULL, step INTEGER NOT NULL",
 }
 """latency: seconds the decision took. waited: emulator frames that passed meanwhile. totals and
 sources: sums of each episode so far, those of learning under episode -1. lessons: shown from an
-episode on; calls of learning are in `calls` under episode -1, with that episode as the step.
-parent: the run that this one was forked from. worker: the process that played an episode."""
+episode on; calls of learning are in `calls` under episode -1, with that episode as the step. edits:
+what a person changed of the lessons, see `lesson_edits`. proofs: lessons that were tried in paired
+games before they were shown, see `trials`. parent: the run that this one was forked from. worker:
+the process that played an episode."""
 
-_WITHOUT_ROWID = ("steps", "candidates", "pictures", "calls", "sources")
+_WITHOUT_ROWID = ("steps", "candidates", "pictures", "calls", "sources", "proofs")
 
 
 def _definition(table: str) -> str:
@@ -150,6 +158,7 @@ _NEW_COLUMNS = {
     },
     "episodes": {"worker": "TEXT NOT NULL DEFAULT ''"},
     "totals": {"uncounted": "REAL NOT NULL DEFAULT 0"},
+    "lessons": {"made": "TEXT NOT NULL DEFAULT ''"},
 }
 _VIEW_DEFAULTS = {
     "latency": "NULL",
@@ -160,6 +169,7 @@ _VIEW_DEFAULTS = {
     "thinking": "''",
     "stuck": "''",
     "uncounted": "0",
+    "made": "''",
 }
 
 

@@ -327,6 +327,8 @@ class Lessons:
     """Number of earlier episodes."""
     mean_score: float | None = None
     """Mean score of the whole games among them; None if there is none."""
+    note: str = ""
+    """How they were made, e.g. that the review could not be read; never shown to a model."""
 
     def __repr__(self) -> str:
         return f"Lessons({_count(self.examples, 'example')}, {_count(self.advice, 'insight')})"

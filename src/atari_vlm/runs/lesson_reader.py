@@ -1,0 +1,86 @@
+"""Reading what a run has learned: its lessons, what a person changed of them, their proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from atari_vlm.protocols import Proof
+from atari_vlm.runs import records
+from atari_vlm.runs.lesson_edits import LessonEdit
+from atari_vlm.runs.table_reader import TableReader, readable
+from atari_vlm.types import Frame, Lessons
+
+
+class LessonReader(TableReader):
+    """The lessons in an open run folder."""
+
+    @readable
+    def lessons(self, episode: int, frame: Callable[[int, int], Frame]) -> Lessons | None:
+        """The lessons that were made for an episode and those after it; None if there are none.
+
+        Args:
+            episode: whose lessons.
+            frame: draws the screen of (episode, step), e.g. `playback.pictures(run)`.
+        """
+        self._check("lessons", "episode = ?", episode)
+        row = self._one("SELECT value FROM lessons WHERE episode = ?", episode)
+        return records.lessons_from_json(row[0], frame) if row else None
+
+    @readable
+    def lessons_until(self, episode: int) -> int | None:
+        """The last episode up to this one that lessons were made for; None if there are none."""
+        self._check("lessons")
+        row = self._one("SELECT max(episode) FROM lessons WHERE episode <= ?", episode)
+        return row[0] if row else None
+
+    @readable
+    def lessons_made(self) -> list[tuple[int, str, tuple[str, ...], str]]:
+        """(episode, time, advice, note) of all lessons, in order.
+
+        The first episode that is shown them; when they were made, as ISO 8601 (empty in older
+        runs); their words; how they were made.
+        """
+        self._check("lessons")
+        found = self._all("SELECT episode, made, value FROM lessons ORDER BY episode")
+        made = [(row[0], row[1], records.lessons_from_json(row[2], unseen)) for row in found]
+        return [(episode, when, each.advice, each.note) for episode, when, each in made]
+
+    @readable
+    def lesson_edits(self) -> list[LessonEdit]:
+        """What a person changed of the lessons, in order."""
+        self._check("edits")
+        found = self._all(
+            "SELECT number, made, who, kind, lesson, words, after FROM edits ORDER BY number"
+        )
+        return [LessonEdit(*row) for row in found]
+
+    @readable
+    def proofs(self) -> list[tuple[int, Proof]]:
+        """(episode, proof) of each lesson that was tried in paired games, in order.
+
+        The episode is the first that was shown the lesson, if it was kept.
+        """
+        self._check("proofs")
+        found = self._all(
+            "SELECT episode, lesson, seeds, shown, without, kept, reason FROM proofs"
+            " ORDER BY episode, number"
+        )
+        return [
+            (
+                episode,
+                Proof(
+                    lesson=lesson,
+                    seeds=records.numbers_from_json(seeds, int),
+                    shown=records.numbers_from_json(shown, int, float),
+                    without=records.numbers_from_json(without, int, float),
+                    kept=bool(kept),
+                    reason=reason,
+                ),
+            )
+            for episode, lesson, seeds, shown, without, kept, reason in found
+        ]
+
+
+def unseen(episode: int, step: int) -> Frame:
+    """A frame with its place and no pixels."""
+    return Frame(records.NO_PIXELS, episode, step)
