@@ -382,4 +382,5 @@ def _learner(prompt: str, options: Options) -> Learner | None:
     learning = part(options, LearningOptions)
     if prompt == EMBEDDED and learning.use_in_context_learning is None:
         learning = replace(learning, use_in_context_learning=False)
-    return choose_learner(prompt, learning, options.num_examples)
+    seen = options.resize_shape, options.mode
+    return choose_learner(prompt, learning, options.num_examples, *seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from atari_vlm.options import option
+from atari_vlm.options import check_numbers, option
 
 
 @dataclass(frozen=True)
@@ -14,3 +14,21 @@ class LearningOptions:
     use_in_context_learning: bool | None = option(
         False, "Show the best moments of earlier episodes.", flag="--icl/--no-icl"
     )
+    reflect: bool = option(
+        False,
+        "Let the model review each episode, and show the lessons it draws in the next ones.",
+        flag="--reflect/--no-reflect",
+    )
+    max_lessons: int = option(8, "Lessons that reflection keeps.", least=1, most=64)
+    lesson_length: int = option(
+        200, "Characters of the longest lesson of reflection.", least=20, most=2_000
+    )
+    review_frames: int = option(6, "Screens that a review shows.", least=0, most=60)
+    prove_lessons: bool = option(
+        False,
+        "Keep a new lesson only if ten paired games with it are no worse than without it.",
+        flag="--prove-lessons/--no-prove-lessons",
+    )
+
+    def __post_init__(self) -> None:
+        check_numbers(self)

@@ -21,7 +21,7 @@ class Account(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Proof:
     """A lesson that was tried in paired games: the same seeds with it and without it."""
 

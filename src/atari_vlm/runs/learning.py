@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.random import default_rng
 
 from atari_vlm.errors import InvalidSetting, Lost, ModelFault
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget
-from atari_vlm.protocols import Learner, Model, Study, awaitable
+from atari_vlm.protocols import Learner, Model, Proof, Study, awaitable
 from atari_vlm.runs.episode_log import journaled
+from atari_vlm.runs.lesson_edits import LessonEdit, edited, enforced, forbidden, written
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.totals import LEARNING
 from atari_vlm.types import Call, Frame, Lessons, Prompt, Reply, Trajectory, Usage
@@ -81,6 +83,8 @@ async def lessons_for(
     model: Model | None,
     seed: int,
     budget: Budget,
+    prove: Callable[[Lessons, Sequence[str]], Awaitable[Sequence[Proof]]] | None = None,
+    edits: Sequence[LessonEdit] | None = None,
 ) -> Lessons:
     """The lessons for an episode: those stored, or new ones, which are then stored.
 
@@ -93,6 +97,8 @@ async def lessons_for(
         model: that plays; None for a player without one.
         seed: with `episode`, decides everything random.
         budget: of the run.
+        prove: tries pieces of advice beside the lessons of before, in paired games.
+        edits: what a person changed of the lessons; None for the edits of this run.
 
     Raises:
         ModelUnusable, BudgetExceeded: as for any call; the lessons can be made later.
@@ -113,6 +119,8 @@ async def lessons_for(
             drawn[episode, step] = frame(episode, step)
         return drawn[episode, step]
 
+    edits = run.lesson_edits() if edits is None else edits
+    before = lessons_before(run, episode, frame)
     token = ACCOUNT.set(account)
     try:
         study = Study(
@@ -120,15 +128,34 @@ async def lessons_for(
             rng=default_rng([seed, episode, LEARNER]),
             account=account,
             frame=draw,
+            before=before,
+            written=written(edits),
+            forbidden=forbidden(edits),
+            prove=partial(prove, before) if prove else None,
         )
         lessons = await awaitable(learner.learn(trajectories(), study), learner, "learn")
     finally:
         ACCOUNT.reset(token)
-    lessons = _checked(lessons, learner, [*drawn.values()])
+    lessons = enforced(_checked(lessons, learner, [*drawn.values()]), edits)
     run.store_lessons(episode, learner.name, lessons, recorded.calls if recorded else ())
     stored = run.lessons(episode, draw)
     assert stored is not None
     return stored  # as a resumed run will read them
+
+
+def lessons_before(run: Run, episode: int, frame: Callable[[int, int], Frame]) -> Lessons:
+    """The newest lessons made for an earlier episode, with what a person changed of them since.
+
+    Args:
+        run: that has them.
+        episode: whose lessons are to come.
+        frame: draws the screen of (episode, step).
+    """
+    place = run.lessons_until(episode - 1)
+    made = None if place is None else run.lessons(place, frame)
+    since = [edit for edit in run.lesson_edits() if edit.after == (-1 if place is None else place)]
+    before = made or Lessons()
+    return replace(before, advice=edited(before.advice, since), note="")
 
 
 def _checked(lessons: object, learner: Learner, drawn: Sequence[Frame]) -> Lessons:
@@ -143,6 +170,8 @@ def _checked(lessons: object, learner: Learner, drawn: Sequence[Frame]) -> Lesso
     for each in words:
         if not isinstance(each, str):
             raise InvalidSetting(f"{learner.name} gave {each!r}; advice and examples are text.")
+    if not isinstance(lessons.note, str):
+        raise InvalidSetting(f"{learner.name} gave {lessons.note!r} as note, which is text.")
     for name in ("episodes", "mean_score"):
         number = getattr(lessons, name)
         known = isinstance(number, int | float | np.number) and math.isfinite(number)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import (
@@ -15,13 +13,15 @@ from atari_vlm.errors import (
     RunInvalid,
     StoreError,
 )
-from atari_vlm.models.hosted.budget import ACCOUNT, Budget, Caps
+from atari_vlm.models.hosted.budget import ACCOUNT
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.policies.outages import PATIENCE, Answered
 from atari_vlm.policies.recorded import Recorded
-from atari_vlm.protocols import Learner, Model, Policy
+from atari_vlm.protocols import Model, Reviews
 from atari_vlm.rollout import steps
 from atari_vlm.runs.episode_log import EpisodeLog, journaled
+from atari_vlm.runs.job import Job as Job
+from atari_vlm.runs.job import Watcher as Watcher
 from atari_vlm.runs.learning import lessons_for
 from atari_vlm.runs.playback import (
     environment,
@@ -30,7 +30,8 @@ from atari_vlm.runs.playback import (
     trajectory_for_learner,
 )
 from atari_vlm.runs.run import Run
-from atari_vlm.types import Lessons, Limits, Step, Trajectory
+from atari_vlm.runs.trials import Trials
+from atari_vlm.types import Lessons, Step, Trajectory
 
 QUOTED = 200
 """Characters from the end of an answer that the message of an invalid run quotes."""
@@ -38,35 +39,13 @@ QUOTED = 200
 LAST_ANSWER = " The last answer: "
 """What stands in the message of an invalid episode before the end of that answer."""
 
-Watcher = Callable[[int, Step], None]
-"""Called with (episode, step) for every new step; not for those that a resume repeats."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is to be played."""
-
-    policy: Callable[[Model | None, Lessons], Policy]
-    """Builds the player from its model and the lessons of earlier episodes."""
-    model: Model | None = None
-    """The model that the policy asks; its answers are stored before they are used."""
-    seeds: Sequence[int]
-    """The seed of each episode of the run."""
-    limits: Limits
-    learner: Learner | None = None
-    lessons: Lessons | None = None
-    """Shown in every episode, unchanged; None for those of the learner."""
-    parallel: int = 1
-    """Episodes played at the same time in this process."""
-    budget: Budget = field(default_factory=lambda: Budget(Caps()))
-    """What the episodes may spend together."""
-
 
 async def play(run: Run, job: Job, watch: Watcher) -> None:
     """Play every episode of the job that is not finished yet.
 
     With a learner, episodes are played in waves of `parallel`, each wave taught by all the waves
-    before it, so that what is learned does not depend on which episode happens to end first.
+    before it, so that what is learned does not depend on which episode happens to end first. A
+    learner that reviews learns of the last wave too, if it is whole.
 
     Raises:
         RunInvalid, ModelUnusable, BudgetExceeded, StoreError: the first of them that any episode
@@ -96,6 +75,8 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
             raise _with_what_was_lost(_first(errors), run) from None
         if any(task.cancelled() for task in tasks):  # a task group says nothing of it
             raise ModelUnusable("The player cancelled its own episode; the same call continues it.")
+    if isinstance(job.learner, Reviews) and job.learner.reviews and len(job.seeds) % wave == 0:
+        await _lessons(run, job, len(job.seeds), played)  # of the last episode too
 
 
 async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]) -> Lessons:
@@ -117,6 +98,7 @@ async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]
         model=job.model,
         seed=job.seeds[0],
         budget=job.budget,
+        prove=Trials(run, job, start, play).prove,
     )
 
 
@@ -152,7 +134,7 @@ async def _episode(
     model = job.model and journaled(job.model, run, episode)
     patience = min(PATIENCE, job.limits.decisions or PATIENCE)
     resumed = Recorded(Answered(job.policy(model, lessons), patience), made)
-    ACCOUNT.set(job.budget.account(episode))  # for this task: the episode pays for what it asks
+    ACCOUNT.set(job.account(episode))  # for this task: the episode pays for what it asks
     score, count = 0.0, 0
     kept: list[Step] = []
     try:

@@ -1,7 +1,7 @@
 """The emulator seed of each episode, and how it is named: by the seed that the user gives.
 
 Seed 9 stands for a million emulator seeds: its episodes play 9,000,000 onwards, its evaluations
-9,500,000 onwards.
+9,500,000 onwards, and the games in which lessons are tried 9,900,000 onwards.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ EPISODES = 1_000_000
 
 EVALUATION = 500_000
 """Offset that separates the seeds of evaluation from those of training."""
+
+TRIALS = 900_000
+"""Offset of the seeds on which lessons are tried (`trials`). No evaluation is so long."""
 
 
 def emulator_seeds(seed: int, offset: int, count: int) -> list[int]:
@@ -30,6 +33,8 @@ def seed_text(seeds: Sequence[int]) -> str:
     """
     low, high = min(seeds), max(seeds)
     seed, first = divmod(low, EPISODES)
+    if first >= TRIALS and low // EPISODES == high // EPISODES:
+        return f"seed {seed}, trial games {first - TRIALS} to {high - seed * EPISODES - TRIALS}"
     held_out = first >= EVALUATION
     first, last = (value - held_out * EVALUATION for value in (first, high - seed * EPISODES))
     if last >= EVALUATION:

@@ -51,6 +51,12 @@ DEFAULTS: dict[str, Any] = {
     "video": False,
     "nudge": False,
     "stuck_after": STUCK_AFTER,
+    "reflect": False,
+    "max_lessons": 8,
+    "lesson_length": 200,
+    "review_frames": 6,
+    "prove_lessons": False,
+    "lesson_edits": 0,
 }
 """What an absent key means: it was added after the run was begun, or only differs from this."""
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from atari_vlm.models.hosted.budget import Budget
-from atari_vlm.protocols import Learner, Model
-from atari_vlm.runs.learning import lessons_for
+from atari_vlm.protocols import Learner, Model, Reviews
+from atari_vlm.runs.learning import lessons_before, lessons_for
 from atari_vlm.runs.playback import pictures, trajectory_for_learner
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.settings import check_teacher, completed
@@ -25,11 +25,17 @@ class Taught:
         return len(self._episodes)
 
     @property
+    def edits(self) -> int:
+        """How often a person has changed the lessons."""
+        return 0 if self._source is None else len(self._source.lesson_edits())
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What it decides of the settings of a run: the words of its prompts are the training's."""
         if self._source is None:
             return {}
-        return {"prompt_version": int(completed(self._source.settings)["prompt_version"])}
+        words = int(completed(self._source.settings)["prompt_version"])
+        return {"prompt_version": words, **({"lesson_edits": self.edits} if self.edits else {})}
 
     async def lessons(
         self, run: Run, learner: Learner, model: Model | None, seed: int, budget: Budget
@@ -49,6 +55,7 @@ class Taught:
         if self._source is None:
             return Lessons()
         source, own = self._source, pictures(run)
+        reviewed = isinstance(learner, Reviews) and learner.reviews
         draw = pictures(source)
 
         def frame(episode: int, step: int) -> Frame:
@@ -60,6 +67,13 @@ class Taught:
 
         if self._episodes and run.lessons_until(0) is None:
             check_teacher(source.folder, source.settings, run.server)
+        if reviewed and run.lessons_until(0) is None:
+            # They were made and paid for when those episodes had ended.
+            def foreign(episode: int, step: int) -> Frame:
+                return draw(episode, step).foreign()
+
+            shown = lessons_before(source, len(self) + 1, foreign)
+            run.store_lessons(0, learner.name, shown, ())
         return await lessons_for(
             run,
             0,
@@ -69,4 +83,5 @@ class Taught:
             model=model,
             seed=seed,
             budget=budget,
+            edits=source.lesson_edits(),
         )

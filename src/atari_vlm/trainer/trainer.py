@@ -136,15 +136,19 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             seed += 1
         return seed
 
-    def folder(self, purpose: str, first_seed: int, taught: int | None = None) -> Path:
+    def folder(
+        self, purpose: str, first_seed: int, taught: int | None = None, edits: int = 0
+    ) -> Path:
         """The folder of a run.
 
         Args:
             purpose: "train", "evaluate" or "episode".
             first_seed: of the emulator.
             taught: by how many episodes, if the run shows lessons of another one.
+            edits: how often a person had changed those lessons.
         """
         after = "" if taught is None else f"-after-{taught}"
+        after += f"-edited-{edits}" if edits else ""
         if self.run_folder:
             name = f"episode-{first_seed}" if purpose == "episode" else purpose
             base = Path(self.run_folder)
@@ -181,7 +185,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             return self._session.play(folder, purpose, seeds, Taught())
         with closing(Run.read(source)) as run:
             taught = Taught(run, [r.episode for r in run.episodes() if r.status == "finished"])
-            folder = self.folder(purpose, seeds[0], len(taught))
+            folder = self.folder(purpose, seeds[0], len(taught), taught.edits)
             return self._session.play(folder, purpose, seeds, taught)
 
 

@@ -1,0 +1,183 @@
+"""Lessons are tried before they are kept: paired games with each of them and without it.
+
+The games are runs of their own in the run folder, under `proofs/`. They are played by the same
+player in the same settings, on seeds that are neither trained nor evaluated on, and continue when
+they were stopped. Their answers are journaled and charged in the run that they belong to.
+
+A lesson is kept if play with it was no worse: if the mean of the paired differences (score with it
+minus score without it, one for each seed) is at least 0. The 95% interval of that mean stands
+beside it, and says how sure that is. A rule that only dropped lessons whose interval lies below 0
+would keep nearly every lesson at ten seeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.random import default_rng
+
+from atari_vlm.errors import RunInvalid
+from atari_vlm.protocols import Model, Proof, Scorer, scorer_of
+from atari_vlm.runs.episode_log import journaled
+from atari_vlm.runs.job import Job, Watcher
+from atari_vlm.runs.run import Run
+from atari_vlm.runs.seeds import EPISODES, TRIALS
+from atari_vlm.runs.totals import LEARNING
+from atari_vlm.stats import mean_interval
+from atari_vlm.types import Example, Lessons, Prompt, Reply, Step
+
+FOLDER = "proofs"
+"""Where the games lie, in the folder of the run."""
+
+PAIRS = 10
+"""Seeds on which a lesson is tried; from fewer no interval is made."""
+
+Play = Callable[[Run, Job, Watcher], Awaitable[None]]
+"""`runner.play`."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Tries lessons that are to be shown from an episode on.
+
+    Args:
+        run: that learns, open for playing.
+        job: that it plays.
+        episode: the first that is shown what is kept.
+        play: plays a job.
+    """
+
+    run: Run
+    job: Job
+    episode: int
+    play: Play
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the games: others before each episode, so that none is learned by heart."""
+        first = self.job.seeds[0] // EPISODES * EPISODES + TRIALS
+        return tuple(first + self.episode % 10_000 * PAIRS + k for k in range(PAIRS))
+
+    async def prove(self, before: Lessons, lessons: Sequence[str]) -> tuple[Proof, ...]:
+        """Try each lesson by itself beside those of before; a proof that is stored is not repeated.
+
+        Raises:
+            ModelUnusable, BudgetExceeded: as in any game; the same call continues.
+        """
+        stored = [proof for episode, proof in self.run.proofs() if episode == self.episode]
+        known = {proof.lesson: proof for proof in stored}
+        for lesson in lessons:
+            if lesson not in known:
+                proof = await self._prove(before, lesson)
+                self.run.store_proof(self.episode, len(known), proof)
+                known[lesson] = proof
+        return tuple(known[lesson] for lesson in lessons)
+
+    async def _prove(self, before: Lessons, lesson: str) -> Proof:
+        try:
+            without = await self._scores("without", before)
+            taught = replace(before, advice=(*before.advice, lesson))
+            shown = await self._scores("with", taught)
+        except RunInvalid as error:
+            reason = f"Its games are no measure of it: {error.message}"[:1000]
+            return Proof(lesson, self.seeds, (), (), False, reason)
+        return judged(lesson, self.seeds, shown, without)
+
+    async def _scores(self, kind: str, lessons: Lessons) -> tuple[float, ...]:
+        words = json.dumps(lessons.advice).encode()
+        mark = hashlib.sha256(words).hexdigest()[:8]
+        run, job, model = self.run, self.job, self.job.model
+        assert job.learner is not None
+        folder = run.folder / FOLDER / f"before-{self.episode}-{kind}-{mark}"
+        examples = tuple(map(_foreign, lessons.examples))
+        lessons = replace(lessons, examples=examples, note="")
+        with closing(Run.play(folder, self._settings)) as games:
+            if games.lessons_until(0) is None:
+                games.store_lessons(0, job.learner.name, lessons, ())
+            apart = model and _Apart(journaled(model, run, LEARNING), (self.episode, int(mark, 16)))
+            games_job = replace(
+                job,
+                model=apart,
+                seeds=self.seeds,
+                learner=None,
+                lessons=lessons,
+                payer=LEARNING,
+            )
+            await self.play(games, games_job, _unwatched)
+            return tuple(row.score or 0.0 for row in games.episodes())
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        own = {"format", "later_servers"}
+        settings = {key: value for key, value in self.run.settings.items() if key not in own}
+        return {
+            **settings,
+            "purpose": "proof",
+            "first_seed": self.seeds[0],
+            "base_url": self.run.server,
+            "estimate": None,
+        }
+
+
+def judged(
+    lesson: str, seeds: Sequence[int], shown: Sequence[float], without: Sequence[float]
+) -> Proof:
+    """Whether play was no worse with a lesson than without it; see the module.
+
+    >>> judged("Wait.", range(10), [3.0] * 10, [2.0] * 10).reason
+    'No worse: +1 a game over 10 paired seeds'
+    """
+    interval = mean_interval([one - other for one, other in zip(shown, without, strict=True)])
+    kept = interval.value >= 0
+    between = f" ({interval.text()})" if interval.text() else ""
+    sign = "+" if interval.value > 0 else ""
+    reason = (
+        f"{'No worse' if kept else 'Worse'}: {sign}{interval.value_text()}{between} a game over "
+        f"{len(seeds)} paired seeds"
+    )
+    return Proof(lesson, tuple(seeds), tuple(shown), tuple(without), kept, reason)
+
+
+def _foreign(example: Example) -> Example:
+    """An example of the run that learns, for the record of another."""
+    return example if example.frame is None else replace(example, frame=example.frame.foreign())
+
+
+def _unwatched(episode: int, step: Step) -> None:
+    """The watcher of a run is told of its own episodes only."""
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """A model whose answers are kept apart from those to the same seed in other games."""
+
+    model: Model
+    place: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """The name of the model inside."""
+        return self.model.name
+
+    @property
+    def prompt_type(self) -> str:
+        """The default prompt of the model inside."""
+        return self.model.prompt_type
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """The model inside if it can score."""
+        return scorer_of(self.model)
+
+    async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
+        """The answer of the model inside, to a seed of these games."""
+        mixed = int(default_rng([seed, *self.place]).integers(2**62))
+        return await self.model.answer(prompt, seed=mixed)
+
+    async def close(self) -> None:
+        """Nothing: the model is closed with its run."""
