@@ -120,12 +120,11 @@ def answer_json(form: AnswerFormat) -> str:
 
 
 def examples(shown: Sequence[Example]) -> list[str | Frame]:
-    """Numbered examples of past play, each as text and, if it has one, its frame."""
+    """Numbered examples of past play, each as text and its frames."""
     parts: list[str | Frame] = []
     for number, example in enumerate(shown, 1):
         parts.append(f"Example {number}: {example.text}")
-        if example.frame is not None:
-            parts.append(example.frame)
+        parts += example.frames
     return parts
 
 

@@ -96,7 +96,10 @@ def _episode(
         "number": episode.number,
         "name": episode.name or str(episode.number),
         "phase": episode.phase,
-        "lessons": [{"text": lesson.text, "frame": lesson.frame} for lesson in episode.lessons],
+        "lessons": [
+            {"text": lesson.text, "frames": lesson.frames, "source": lesson.source}
+            for lesson in episode.lessons
+        ],
         "invalid": episode.invalid,
         "quote": last_reply(decisions) if episode.invalid else "",
         "opening": opening(decisions, invalid=bool(episode.invalid)),

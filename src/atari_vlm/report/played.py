@@ -177,7 +177,11 @@ class PlayedRun:
         if lessons is None:
             return ()
         examples = (
-            ReplayLesson(text=each.text, frame=self._place(each.frame) if each.frame else None)
+            ReplayLesson(
+                text=each.text,
+                frames=[self._place(frame) for frame in each.frames],
+                source=each.source,
+            )
             for each in lessons.examples
         )
         return [*(ReplayLesson(text=words) for words in lessons.advice), *examples]

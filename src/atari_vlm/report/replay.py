@@ -103,8 +103,10 @@ class ReplayLesson:
     """Something learned from earlier episodes and shown to the model."""
 
     text: str
-    frame: FrameRef | None = None
-    """The screen shown with it."""
+    frames: Sequence[FrameRef] = ()
+    """The screens shown with it, oldest first."""
+    source: str = ""
+    """Where an example comes from: run, episode and decision."""
 
 
 @dataclass(frozen=True, kw_only=True)

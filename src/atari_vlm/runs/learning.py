@@ -177,10 +177,17 @@ def _checked(lessons: object, learner: Learner, drawn: Sequence[Frame]) -> Lesso
         known = isinstance(number, int | float | np.number) and math.isfinite(number)
         if not known and not (name == "mean_score" and number is None):
             raise InvalidSetting(f"{learner.name} gave {number!r} as {name}, which is a number.")
+    own = {id(frame) for frame in drawn}
+
+    def kept(frame: Frame) -> Frame:
+        return frame if id(frame) in own else frame.foreign()
+
     examples = [
-        replace(example, frame=example.frame.foreign())
-        if example.frame is not None and not any(example.frame is each for each in drawn)
-        else example
+        replace(
+            example,
+            frame=None if example.frame is None else kept(example.frame),
+            later=tuple(map(kept, example.later)),
+        )
         for example in lessons.examples
     ]
     return replace(lessons, examples=tuple(examples), episodes=int(lessons.episodes))

@@ -258,10 +258,14 @@ def numbers_from_json(blob: str, *kinds: type) -> tuple[Any, ...]:
 
 def lessons_to_json(lessons: Lessons, place: Callable[[Frame], Place] = own_place) -> str:
     """Lessons with their frames as [episode, step]."""
-    examples = [
-        [storable(example.text), None if example.frame is None else list(place(example.frame))]
-        for example in lessons.examples
-    ]
+
+    def to_list(example: Example) -> list[Any]:
+        shown = [list(place(frame)) for frame in example.frames]
+        first: list[Any] = [storable(example.text), shown[0] if shown else None]
+        more = [shown[1:], storable(example.source)]
+        return [*first, *more] if shown[1:] or example.source else first
+
+    examples = [to_list(example) for example in lessons.examples]
     advice = [storable(words) for words in lessons.advice]
     made = [examples, advice, lessons.episodes, lessons.mean_score]
     return json.dumps([*made, storable(lessons.note)] if lessons.note else made)
@@ -276,8 +280,14 @@ def lessons_from_json(blob: str, frame: Callable[[int, int], Frame]) -> Lessons:
         raise _other(mean, "a score")
 
     def example(value: Any) -> Example:
-        text, place = _list(value, 2)
-        return Example(_text(text), None if place is None else frame(*_place(place)))
+        text, place, *more = _list(value)
+        later, source = more or ([], "")
+        return Example(
+            _text(text),
+            None if place is None else frame(*_place(place)),
+            tuple(frame(*_place(each)) for each in _list(later)),
+            _text(source),
+        )
 
     return Lessons(
         examples=tuple(map(example, _list(examples))),

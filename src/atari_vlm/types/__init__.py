@@ -311,6 +311,15 @@ class Example:
     text: str
     """What was on the screen, what was played and what it earned."""
     frame: Frame | None = None
+    later: tuple[Frame, ...] = ()
+    """Screens of the same moment after `frame`, oldest first."""
+    source: str = ""
+    """Its run, episode and decision, for the record and the page; not shown to the model."""
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """All its screens, oldest first."""
+        return (() if self.frame is None else (self.frame,)) + self.later
 
     def __repr__(self) -> str:
         return f"Example({_quote(self.text)}, {self.frame!r})"

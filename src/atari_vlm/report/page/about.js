@@ -51,14 +51,15 @@ function episodeFacts(episode) {
 /** What had been learned before the episode: advice in words, and examples with their screens. */
 function lessonsView({ lessons }) {
   if (!lessons.length) return [];
-  const items = lessons.map(({ text, frame }) => {
-    const item = make("li", {}, make("span", { class: "words" }, text));
-    const found = frame && findFrame(...frame);
-    if (!found) return item;
-    const canvas = make("canvas", { role: "img", "aria-label": "The screen shown with it" });
-    found.open().then((pixels) => paint(canvas, pixels, found.shape)).catch(fail);
-    item.prepend(canvas);
-    return item;
+  const items = lessons.map(({ text, frames, source }) => {
+    const screens = frames.map((place) => findFrame(...place)).filter(Boolean).map((found) => {
+      const canvas = make("canvas", { role: "img", "aria-label": "A screen shown with it" });
+      found.open().then((pixels) => paint(canvas, pixels, found.shape)).catch(fail);
+      return canvas;
+    });
+    const from = source ? [make("span", { class: "source" }, `From ${source}`)] : [];
+    const shown = screens.length ? [make("span", { class: "shown" }, ...screens)] : [];
+    return make("li", {}, ...shown, make("span", { class: "words" }, text), ...from);
   });
   const title = "Learned from earlier episodes, and shown in this one";
   return [make("h3", { id: "learned" }, title), make("ol", { class: "lessons" }, ...items)];
