@@ -177,7 +177,8 @@ def resolve(
         check_name(name)
     else:
         name = EMBEDDED if own is None else own.name
-    name = with_thinking(name, options.think)
+    thinking = part(options, ThinkOptions)
+    name = with_thinking(name, thinking.think)
     named = parse_name(name, _is_model, own=None if own is None else own.name)
     # A model may have the label of a baseline: in tables its prompt stands beside it.
     taken = _is_model(named.base) or (policy is not None and is_policy(named.base))
@@ -201,7 +202,7 @@ def resolve(
         built = base.build(model, lessons, words)
         for wrapper in named.wrappers:
             built = wrapper(built, game.name)
-        return built
+        return thinking.limited(built)
 
     _check_learner(name, learner, base, options)
     built = build(base.model, Lessons(), VERSIONS[-1])
@@ -228,6 +229,7 @@ def resolve(
             **({} if learner is base.learner else {"taught": identity_of(learner, game.name)}),
             **base.record,
             **({"wrappers": wrappers} if wrappers else {}),
+            **thinking.budgets,
             "temperature": options.temperature,
             "max_tokens": options.max_tokens,
             **part(options, HostedOptions).deciding,

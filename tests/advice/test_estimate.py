@@ -352,3 +352,23 @@ def test_a_mini_model_is_estimated_by_its_own_rule_and_an_unknown_one_by_the_wor
     assert unknown.input_per_call < 1000
     assert unknown.worst.input_tokens / unknown.worst.calls > 8500
     assert any("takes the most expensive known one, 8,500" in said for said in unknown.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("think", "calls"),
+    [
+        ("vote:5", (500, 500, 1000)),
+        ("best-of:3", (300, 400, 800)),
+        ("adaptive", (200, 233, 600)),
+    ],
+)
+def test_an_estimate_knows_how_often_a_player_that_thinks_asks(think, calls):
+    options = Options(think=think, max_decisions=100)
+    found = estimate_run("pong", "gpt-6-luna", options=options)
+    assert (found.low.calls, found.expected.calls, found.worst.calls) == calls
+    assert found.model == f"gpt-6-luna+{think}"
+    plain = estimate_run("pong", "gpt-6-luna", options=Options(max_decisions=100))
+    assert found.expected.dollars > plain.expected.dollars
+    assert any(f"gpt-6-luna+{think} asks its model" in said for said in found.assumptions)
+    limited = replace(options, think_budget="50 calls")
+    assert estimate_run("pong", "gpt-6-luna", options=limited).expected.calls == 150

@@ -19,6 +19,7 @@ def assumptions_of(
     longest_answer: int,
     about_rule: str,
     with_examples: bool,
+    about_effort: str = "",
 ) -> Iterator[str]:
     """The assumptions in sentences, with settings marked as by `errors.setting`.
 
@@ -30,6 +31,7 @@ def assumptions_of(
         longest_answer: limit on the tokens of an answer.
         about_rule: a sentence about the rule that counts pictures.
         with_examples: whether in-context learning shows examples.
+        about_effort: how often a decision asks the model, if not once.
     """
     if length:
         yield (
@@ -57,6 +59,8 @@ def assumptions_of(
         yield (
             f"An answer plans {chunk_size} decisions; that a lost life ends a plan is not counted."
         )
+    if about_effort:
+        yield about_effort
     if with_examples:
         yield "Examples are shown from the second episode on."
     yield (

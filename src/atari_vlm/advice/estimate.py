@@ -18,6 +18,7 @@ from typing import Any
 from atari_vlm.advice.assumptions import assumptions_of
 from atari_vlm.advice.call_sizes import CallSizes
 from atari_vlm.advice.rates import max_tokens_of, price_of, rule_of, spec_of, video_rule_of
+from atari_vlm.advice.thinking import Case, check_budgets, thinking_effort
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.prices import Price
 from atari_vlm.costs.prompt_tokens import text_tokens
@@ -39,6 +40,7 @@ from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.options import check_number, values
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.policies.registry import is_policy, parse_name
+from atari_vlm.policies.think.best_of import LONGEST_REASONING
 from atari_vlm.prompts.strategies import LONGEST_REPLY
 from atari_vlm.types import Prompt, Reply
 
@@ -47,6 +49,10 @@ THINKING = 250
 
 REPAIR = text_tokens("word " * (LONGEST_REPLY // 5)) + 100
 """Most tokens a repair turn adds to the prompt: the quoted reply, its fault, the answer format."""
+
+
+QUOTED = text_tokens("word " * (LONGEST_REASONING // 5)) + 10
+"""Most tokens of an answer that a judge is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +198,7 @@ def estimate_run(
     left_out = (HostedOptions(base_url=base_url), SpendOptions(), LocalOptions())
     unused = {key: value for group in left_out for key, value in values(group).items()}
     options = replace(options, video=None, decide="words", **unused)
-    player = resolve(game, model, options, model=_UncalledModel(model))
+    player = resolve(game, model, options, model=_UncalledModel(name))
     player = replace(player, settings={**player.settings, **shown})
     return estimate_of(player, episodes, day=day)
 
@@ -278,11 +284,18 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
     longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
     most = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
 
-    def figures(decisions: int, calls: int, prompt: float, answer: float) -> Figures:
-        tokens = round(prompt * calls * episodes), round(answer * calls * episodes)
+    effort = thinking_effort(player)
+
+    def figures(
+        decisions: int, asked: int, prompt: float, answer: float, case: Case = "usual"
+    ) -> Figures:
+        """The totals if the model is asked for `asked` decisions of an episode."""
+        calls = effort.calls_of(case, asked, episodes)
+        quoted = effort.quoted_of(case, asked, episodes) * min(answer, QUOTED)
+        tokens = round(prompt * calls + quoted), round(answer * calls)
         return Figures(
             decisions=decisions * episodes,
-            calls=calls * episodes,
+            calls=calls,
             input_tokens=tokens[0],
             output_tokens=tokens[1],
             dollars=None if price is None else price.cost(tokens[0], 0, tokens[1]),
@@ -299,6 +312,7 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
     examples = sizes.examples * (episodes - 1) / episodes
     prompt = sizes.mean_prompt(mean_calls, chunk_size) + examples
     answer = sizes.answer + thinking
+    check_budgets(player, prompt, answer, price)
     # In the worst case every second call is a repair.
     largest_prompt = worst_sizes.largest_prompt + worst_sizes.examples + REPAIR / 2
     shortest_prompt = sizes.mean_prompt(least_calls, chunk_size)
@@ -307,9 +321,9 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
         model=settings["model"],
         prompt=player.prompt_type,
         episodes=episodes,
-        low=figures(least, least_calls, shortest_prompt, sizes.shortest_answer),
+        low=figures(least, least_calls, shortest_prompt, sizes.shortest_answer, "least"),
         expected=figures(mean, mean_calls, prompt, answer),
-        worst=figures(most, 2 * most, largest_prompt, longest_answer),
+        worst=figures(most, 2 * most, largest_prompt, longest_answer, "most"),
         input_per_call=round(prompt),
         output_per_call=round(answer),
         price=price,
@@ -325,6 +339,7 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
                 longest_answer,
                 about_rule + about_video,
                 bool(examples),
+                effort.about,
             )
         ),
     )

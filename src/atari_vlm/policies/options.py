@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.options import option
 from atari_vlm.policies.registry import WRAPPERS
+from atari_vlm.policies.think.budgets import ThinkBudget, budgeted
+from atari_vlm.protocols import Policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,29 @@ class ThinkOptions:
         "Think longer: vote:5, best-of:3, lookahead:600 or adaptive; appends it to the player's "
         "name.",
     )
+    think_budget: str | None = option(
+        None,
+        "Most that thinking may take in an episode, e.g. 200 calls, or 0.10 dollars, or 90000 "
+        "frames; then it plays on plainly.",
+    )
+    think_budget_decision: str | None = option(
+        None, "The same for one decision, e.g. 4 calls, or 600 frames."
+    )
+
+    @property
+    def budgets(self) -> dict[str, str]:
+        """The budgets that were set, as they are recorded."""
+        names = ("think_budget", "think_budget_decision")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: str(ThinkBudget.read(value, name)) for name, value in given.items()}
+
+    def limited(self, policy: Policy) -> Policy:
+        """The policy within the budgets.
+
+        Raises:
+            InvalidSetting: it does not think longer, or a budget is too small for one decision.
+        """
+        return budgeted(policy, self.think_budget, self.think_budget_decision)
 
 
 def with_thinking(name: str, think: str | None) -> str:

@@ -19,6 +19,7 @@ from atari_vlm.models.hosted.environment import is_same
 from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
+from atari_vlm.policies.options import ThinkOptions
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.prompts.strategies import VERSIONS as PROMPTS
 from atari_vlm.runs.seeds import seed_text
@@ -57,12 +58,14 @@ DEFAULTS: dict[str, Any] = {
     "review_frames": 6,
     "prove_lessons": False,
     "lesson_edits": 0,
+    "think_budget": None,
+    "think_budget_decision": None,
 }
 """What an absent key means: it was added after the run was begun, or only differs from this."""
 
 OPTIONS = {
     name
-    for group in (GameOptions, PromptOptions, AnswerOptions, HostedOptions)
+    for group in (GameOptions, PromptOptions, AnswerOptions, ThinkOptions, HostedOptions)
     for name in abouts(group)
 }
 """Recorded settings that the user chooses by an option of the same name."""

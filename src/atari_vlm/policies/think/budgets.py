@@ -1,0 +1,190 @@
+"""Budgets of thinking: what a decision, and an episode, may take beyond plain decisions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atari_vlm.costs.bill import format_dollars
+from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.policies.think.effort import effort_of, noted, plain, thinks, total_of
+from atari_vlm.protocols import Policy, awaitable, prior_of
+from atari_vlm.types import Decision, Observation, Plan, Spent, Step
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "calls": lambda number: f"{number:,.0f} calls",
+    "tokens": lambda number: f"{number:,.0f} tokens",
+    "dollars": format_dollars,
+    "frames": lambda number: f"{number:,.0f} frames",
+}
+"""Unit of a budget, a field of `Spent` -> how an amount is written."""
+
+_AMOUNT = re.compile(
+    r"\$?\s*(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?P<unit>calls?|tokens?|dollars?|frames?)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkBudget:
+    """Most that thinking may take; None for no limit."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    """Read and written."""
+    dollars: float | None = None
+    frames: int | None = None
+    """Emulator frames simulated in another emulator."""
+
+    @classmethod
+    def read(cls, text: str, name: str) -> ThinkBudget:
+        """Read "200 calls", "0.10 dollars", "$0.10" or "20000 frames, 50 calls".
+
+        Args:
+            text: amounts, separated by commas.
+            name: of the setting, for the message.
+
+        Raises:
+            InvalidSetting: it is no budget.
+        """
+        found: dict[str, float] = {}
+        for part in text.replace("_", "").split(","):
+            amount = _AMOUNT.fullmatch(part.strip().lower())
+            unit = amount["unit"] if amount else None
+            if amount and not unit and part.strip().startswith("$"):
+                unit = "dollars"
+            unit = unit and unit.removesuffix("s") + "s"
+            if amount is None or unit is None or unit in found:
+                raise InvalidSetting(
+                    f"{setting(name)} takes amounts such as 200 calls, 5000 tokens, 0.10 dollars "
+                    f"or 20000 frames, separated by commas, not {text!r}."
+                )
+            number = float(amount["number"])
+            if unit != "dollars" and number != int(number):
+                raise InvalidSetting(f"{setting(name)} takes whole {unit}, not {text!r}.")
+            found[unit] = number if unit == "dollars" else int(number)
+        return cls(**found)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        """As `read` takes it, in one order, for the record of a run."""
+        known = ((unit, getattr(self, unit)) for unit in _UNITS)
+        return ", ".join(f"{number:g} {unit}" for unit, number in known if number is not None)
+
+    def exceeded_by(self, spent: Spent) -> str:
+        """The first unit of which more was spent; "" if none."""
+        for unit in _UNITS:
+            limit, amount = getattr(self, unit), getattr(spent, unit)
+            if limit is not None and amount is not None and amount > limit + 1e-9:
+                return unit
+        return ""
+
+    def said(self, unit: str) -> str:
+        """The limit in a unit, in words."""
+        return _UNITS[unit](getattr(self, unit))
+
+
+@dataclass(frozen=True)
+class Budgeted:
+    """Lets `policy` think while its budgets last, then plays what the plain policy decides.
+
+    What a decision may take is foreseen: its calls without repairs and its frames are known; tokens
+    and dollars are those of the calls of the last decisions. So thinking is not begun where it
+    would pass a budget; a repaired answer, or the first decision of an episode, may still do so.
+
+    Args:
+        policy: thinks longer.
+        episode: what thinking may take in an episode.
+        decision: what it may take for one decision.
+    """
+
+    policy: Policy
+    episode: ThinkBudget | None = None
+    decision: ThinkBudget | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        self.check(self._foreseen(()))
+
+    def check(self, more: Spent) -> None:
+        """Refuse budgets that are too small for one decision, or that limit nothing.
+
+        Args:
+            more: the most that thinking about a decision takes.
+        """
+        for name, budget in (
+            ("think_budget", self.episode),
+            ("think_budget_decision", self.decision),
+        ):
+            if budget is not None and not thinks(self.policy):
+                raise InvalidSetting(
+                    f"{self.policy.name} does not think longer, so {setting(name)} limits nothing; "
+                    f"leave it out, or let it think: {setting('think', 'vote:5')}."
+                )
+            if budget is not None and (unit := budget.exceeded_by(more)):
+                raise InvalidSetting(
+                    f"{setting(name)} of {budget.said(unit)} is too small for one decision of "
+                    f"{self.policy.name}, which may take {_UNITS[unit](getattr(more, unit))} more "
+                    "than a plain one: raise it, or think less."
+                )
+
+    @property
+    def name(self) -> str:
+        """The name of the policy inside."""
+        return self.policy.name
+
+    async def prior(
+        self, observation: Observation, history: Sequence[Step]
+    ) -> dict[Plan, float] | None:
+        """The prior of the policy inside."""
+        return await prior_of(self.policy, observation, history)
+
+    async def decide(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        """Think if it fits into the budgets, else decide plainly and say so."""
+        more = self._foreseen(history)
+        total = total_of(history).plus(more)
+        why = ""
+        if self.episode is not None and (unit := self.episode.exceeded_by(total)):
+            left = self.episode.said(unit)
+            why = f"not: the budget of the episode, {left}, has no room for one more"
+        elif self.decision is not None and (unit := self.decision.exceeded_by(more)):
+            left = self.decision.said(unit)
+            why = f"not: the budget of a decision, {left}, has no room for it"
+        policy = plain(self.policy) if why else self.policy
+        made = await awaitable(policy.decide(observation, history, rng), policy, "decide")
+        return noted(made, history, why) if why else made
+
+    def _foreseen(self, history: Sequence[Step]) -> Spent:
+        """The most that thinking about the next decision takes."""
+        effort, alone = effort_of(self.policy), effort_of(plain(self.policy))
+        calls = round(effort.calls.most - alone.calls.most)
+        spent = Spent(calls=calls, frames=round(effort.frames.most))
+        if not calls or not self._in_money:
+            return spent
+        for at in range(len(history) - 1, max(-1, len(history) - 9), -1):
+            usage = history[at].decision.usage
+            if usage.calls:
+                tokens = round(calls * (usage.input_tokens + usage.output_tokens) / usage.calls)
+                dollars = None if usage.dollars is None else calls * usage.dollars / usage.calls
+                return spent._replace(tokens=tokens, dollars=dollars)
+        return spent
+
+    @property
+    def _in_money(self) -> bool:
+        """Whether tokens or dollars are limited."""
+        both = (self.episode, self.decision)
+        return any(b is not None and (b.tokens, b.dollars) != (None, None) for b in both)
+
+
+def budgeted(policy: Policy, episode: str | None, decision: str | None) -> Policy:
+    """The policy with budgets as the user writes them; as it is without them."""
+    if episode is None and decision is None:
+        return policy
+    return Budgeted(
+        policy,
+        None if episode is None else ThinkBudget.read(episode, "think_budget"),
+        None if decision is None else ThinkBudget.read(decision, "think_budget_decision"),
+    )

@@ -1,0 +1,123 @@
+"""Budgets of thinking: refused if too small, enforced before it begins, said when used up."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from atari_vlm.advice.estimate import estimate_run
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.players import Options
+from atari_vlm.policies.ablations import ablate
+from atari_vlm.policies.think.budgets import Budgeted, ThinkBudget
+from atari_vlm.policies.think.effort import noted
+from atari_vlm.policies.think.vote import Vote
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Decision, Spent, Step
+from tests.policies.think.models import Answers, asked, decide, observation
+
+
+def after(spent, usage_of=None):
+    made = noted(usage_of or Decision("LEFT", 4), (), "", spent)
+    return (Step(observation=observation(), decision=made, reward=0.0),)
+
+
+def test_an_episode_thinks_until_its_budget_has_no_room_and_says_so():
+    model = Answers(["LEFT x1"])
+    policy = Budgeted(Vote(asked(model), 3), episode=ThinkBudget(calls=5))
+    assert decide(policy, history=after(Spent(3))).thinking.total.calls == 5
+    model.prompts.clear()
+    made = decide(policy, history=after(Spent(4)))
+    assert len(model.prompts) == 1
+    assert made.thinking.why == "not: the budget of the episode, 5 calls, has no room for one more"
+    assert (made.thinking.spent, made.thinking.total) == (Spent(), Spent(4))
+    assert made.reason == ""
+
+
+def test_tokens_and_dollars_are_foreseen_from_the_decisions_before():
+    first = decide(asked(Answers(["LEFT x1"])))  # 110 tokens, one cent
+    for budget in (ThinkBudget(tokens=219), ThinkBudget(dollars=0.019)):
+        model = Answers(["LEFT x1"])
+        policy = Budgeted(Vote(asked(model), 3), decision=budget)
+        made = decide(policy, history=after(Spent(), first))
+        assert len(model.prompts) == 1
+        assert made.thinking.why.startswith("not: the budget of a decision, ")
+    for budget in (ThinkBudget(tokens=220), ThinkBudget(dollars=0.02)):
+        model = Answers(["LEFT x1"])
+        policy = Budgeted(Vote(asked(model), 3), decision=budget)
+        assert decide(policy, history=after(Spent(), first)).thinking.spent.calls == 2
+
+
+def test_plain_is_without_the_thinking_and_with_all_other_wrappers():
+    model = Answers(["LEFT x1"])
+    blind = ablate(Vote(asked(model), 3), "breakout", "blank")
+    policy = Budgeted(blind, episode=ThinkBudget(calls=2))
+    made = decide(policy, history=after(Spent(2)))
+    assert len(model.prompts) == 1
+    assert made.calls[0].prompt.frames[0].episode < 0  # a wrong screen
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("200 calls", ThinkBudget(calls=200)),
+        ("1 call", ThinkBudget(calls=1)),
+        ("90_000frames,50 calls", ThinkBudget(calls=50, frames=90_000)),
+        ("$0.10", ThinkBudget(dollars=0.1)),
+        ("0.10 dollars, 5000 Tokens", ThinkBudget(tokens=5000, dollars=0.1)),
+    ],
+)
+def test_a_budget_is_read_as_people_write_it(text, budget):
+    assert ThinkBudget.read(text, "think_budget") == budget
+    assert ThinkBudget.read(str(budget), "think_budget") == budget
+
+
+@pytest.mark.parametrize("text", ["200", "many calls", "2.5 calls", "1 call, 2 calls", "-3 calls"])
+def test_what_is_no_budget_is_refused(text):
+    with pytest.raises(InvalidSetting, match=r"think_budget takes (amounts such as|whole calls)"):
+        ThinkBudget.read(text, "think_budget")
+
+
+@pytest.mark.parametrize(
+    ("player", "options", "says"),
+    [
+        (
+            "answers+vote:5",
+            {"think_budget": "3 calls"},
+            r"think_budget of 3 calls is too small for one decision of answers\+vote:5, which may "
+            "take 4 calls more",
+        ),
+        ("answers+vote:5", {"think_budget_decision": "3 calls"}, "think_budget_decision of 3"),
+        ("answers", {"think_budget": "9 calls"}, "does not think longer, so think_budget limits"),
+    ],
+)
+def test_a_budget_that_is_too_small_or_limits_nothing_is_refused(player, options, says):
+    with pytest.raises(InvalidSetting, match=says):
+        VLMTrainer("pong", player, model=Answers([]), **options)
+
+
+def test_money_that_is_too_little_for_one_decision_is_refused_before_play():
+    options = Options(think="vote:5", think_budget_decision="100 tokens", max_decisions=5)
+    with pytest.raises(InvalidSetting, match="think_budget_decision of 100 tokens is too small"):
+        estimate_run("pong", "gpt-6-luna", options=options)
+
+
+def test_the_record_has_the_budget_and_where_it_was_used_up(tmp_path):
+    def trainer(**options):
+        return VLMTrainer(
+            "pong", "embedded+vote:3", run_folder=tmp_path / "run", max_decisions=6, **options
+        )
+
+    limited = trainer(think_budget="7 calls")
+    assert limited.settings["think_budget"] == "7 calls"
+    assert "think_budget" not in trainer().settings
+    limited.train(1)
+    with closing(Run.read(tmp_path / "run")) as run:
+        thinking = [each.thinking for each in run.decisions(0)]
+    assert [each.spent.calls for each in thinking] == [2, 2, 2, 0, 0, 0]
+    assert thinking[-1].total.calls == 6
+    assert "has no room" in thinking[-1].why
+    with pytest.raises(Exception, match="think_budget '7 calls', not None"):
+        trainer().train(1)
