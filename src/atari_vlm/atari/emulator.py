@@ -21,6 +21,7 @@ from atari_vlm.atari.consoles import whole
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.images import PALETTES
 from atari_vlm.atari.pooling import POOLINGS, RAW, Pooled, Pooling, pooling_of
+from atari_vlm.atari.restoring import LONG_SCREENS, put_back
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, setting
 from atari_vlm.options import check_number, check_switch
@@ -30,14 +31,6 @@ ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 NO_LIMIT = 10**12
 """Emulator frames that no episode reaches: 500 years of play."""
-
-FIRST_SCREENS = {"qbert": 4, "tetris": 4}
-"""Emulator frames of a game in which its first screens are unfinished; 1 in all others."""
-
-LONG_SCREENS = frozenset({"tic_tac_toe_3d"})
-"""Games that compute for several emulator frames without finishing a screen, of all games in 8,000
-frames of random play. While they do, a restored state may draw its next screens differently. So may
-one of Yars' Revenge, which draws a screen over two frames."""
 
 KEEP_CONSOLES = LONG_SCREENS | {"yars_revenge"}
 """Games that are never parked, for that reason."""
@@ -344,19 +337,7 @@ class Emulator:
             self._rng.bit_generator.state = snapshot.rng
 
     def _restore_state(self, blob: bytes, frame: int, *, drawn: bool) -> None:
-        # The states of ALE 0.12.1 hold neither the screen that is being drawn nor whether it is
-        # finished (upstream PRs #732 and #739). Both must be as they were when the state was saved,
-        # or the game goes on differently, or ALE writes past the screen and the process ends.
-        ale, state = self._ale, ale_py.ALEState(blob)
-        early = frame < FIRST_SCREENS.get(self.game.name, 1)
-        if early or self.game.name in LONG_SCREENS:
-            ale.reset_game()
-            for _ in range(frame if early else 0):
-                ale.act(self._noop)
-        elif not drawn:
-            ale.restoreState(state)
-            ale.act(self._noop)
-        ale.restoreState(state)
+        put_back(self._ale, self.game.name, ale_py.ALEState(blob), frame, drawn=drawn)
         self._fresh = False
 
     def __reduce__(self) -> tuple[Any, ...]:

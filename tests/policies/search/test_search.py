@@ -17,6 +17,7 @@ from rich.console import Console
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
+from atari_vlm.atari.simulator import Simulator
 from atari_vlm.bench.matrix import BenchSettings, bench
 from atari_vlm.cli.bench_table import bench_table
 from atari_vlm.env import AtariVLMEnvironment
@@ -173,15 +174,15 @@ def test_the_budget_is_honoured_exactly(search, budget, hold, monkeypatch):
     observation = at("breakout").observe(PRIVILEGES)
     policy = small(search, budget=budget, hold=hold)
     decide(policy, observation)  # the emulator is made and warm
-    acted, real = [], Emulator.play
+    acted, real = [], Simulator.play
 
-    def counted(self, action, frames, interval):
+    def counted(self, action, frames):
         before = self.frame
-        reward = real(self, action, frames, interval)
+        reward = real(self, action, frames)
         acted.append(self.frame - before)
         return reward
 
-    monkeypatch.setattr(Emulator, "play", counted)
+    monkeypatch.setattr(Simulator, "play", counted)
     decision = decide(policy, observation)
     assert budget - max(hold or 4, 4) < sum(acted) <= budget
     assert decision.reason.endswith(f"{sum(acted)} frames simulated")

@@ -14,7 +14,8 @@ from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.policies.search.tree import Gain, Node, Tree
 
-_BYTES = np.arange(128)
+_BYTES = 256 * np.arange(128)
+"""The first atom of each byte of memory: its value 0."""
 
 
 class Search(Protocol):
@@ -69,23 +70,17 @@ class RolloutIW:
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Roll out until the budget is spent or nothing new is left."""
-        earliest = np.full((128, 256), np.iinfo(np.int32).max, np.int32)
-        earliest[_BYTES, tree.root.memory] = 0
-        while not tree.root.solved and self._rollout(tree, earliest, rng, plan):
+        seen = _Seen(tree.root)
+        while not tree.root.solved and self._rollout(tree, seen, rng, plan):
             plan = ()
 
     def _rollout(
-        self,
-        tree: Tree,
-        earliest: NDArray[np.int32],
-        rng: np.random.Generator,
-        plan: Sequence[int],
+        self, tree: Tree, seen: _Seen, rng: np.random.Generator, plan: Sequence[int]
     ) -> bool:
         """Descend once; False if the budget does not suffice for another step."""
         node = tree.root
         while True:
-            open_ = [k for k, child in enumerate(node.children) if not (child and child.solved)]
-            place = open_[int(rng.integers(len(open_)))]
+            place = node.open[int(rng.integers(len(node.open)))]
             if node.elapsed < len(plan):
                 place = plan[node.elapsed]
             child = node.children[place]
@@ -93,11 +88,9 @@ class RolloutIW:
                 child = tree.grow(node, place)
                 if child is None:
                     return False
-                seen = earliest[_BYTES, child.memory]
-                novel = bool((seen > child.depth).any())
-                earliest[_BYTES, child.memory] = np.minimum(seen, child.depth)
+                novel = seen.add(child)
             else:  # another branch may have shown all of it earlier since
-                novel = bool((earliest[_BYTES, child.memory] >= child.depth).any())
+                novel = seen.still_novel(child)
             if child.over or not novel or child.elapsed >= self.horizon:
                 _solve(child)
                 return True
@@ -124,11 +117,47 @@ class RolloutIW:
         ]
 
 
+class _Seen:
+    """How early in the tree each atom was seen."""
+
+    def __init__(self, root: Node) -> None:
+        self._earliest = np.full(128 * 256, np.iinfo(np.int32).max, np.int32)
+        self._earliest[_atoms(root)] = 0
+        self._changes = 0
+        self._looked: dict[Node, int] = {}
+        """The number of changes before the last look at a node, which found it novel."""
+
+    def add(self, node: Node) -> bool:
+        """Add a new node; returns whether it has an atom that was not seen as early."""
+        atoms = _atoms(node)
+        earliest = self._earliest[atoms]
+        novel = bool((earliest > node.depth).any())
+        if novel:
+            self._earliest[atoms] = np.minimum(earliest, node.depth)
+            self._changes += 1
+            self._looked[node] = self._changes
+        return novel
+
+    def still_novel(self, node: Node) -> bool:
+        """Whether no other branch has seen all atoms of a novel node earlier since."""
+        if self._looked[node] == self._changes:
+            return True
+        self._looked[node] = self._changes
+        return bool((self._earliest[_atoms(node)] >= node.depth).any())
+
+
+def _atoms(node: Node) -> NDArray[np.intp]:
+    return _BYTES + node.memory
+
+
 def _solve(node: Node) -> None:
     """Mark a node as solved, and every parent whose children are all solved."""
     node.solved = True
-    while node.parent and all(child and child.solved for child in node.parent.children):
+    while node.parent:
+        node.parent.open.remove(node.place)
         node = node.parent
+        if node.open:
+            break
         node.solved = True
 
 

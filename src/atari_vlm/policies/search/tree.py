@@ -1,4 +1,4 @@
-"""The search tree, grown in an emulator of its own without the random generator of the real game.
+"""The search tree, grown in a console of its own without the random generator of the real game.
 
 A node is a moment of the game, an edge an action held for some frames. Frames are counted, and the
 budget of a decision is never exceeded.
@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 
 import numpy as np
 
-from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
-from atari_vlm.atari.snapshot import Snapshot
+from atari_vlm.atari.simulator import Simulator, SimulatorState
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.types import Observation, Pixels
 
 _ALONE = Lock()
-"""Searches in threads take turns: they share the emulators, and ALE never releases the GIL."""
+"""Searches in threads take turns: they share the consoles, and ALE never releases the GIL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +74,12 @@ class Node:
     """Actions from the root."""
     elapsed: int
     """Emulator frames from the root."""
-    snapshot: Snapshot
     memory: Pixels
     """The console's 128 bytes."""
     children: list[Node | None]
     """By index of the action in the legal list; None if it was not tried."""
+    state: SimulatorState | None = None
+    """Saved when play goes on from here or leaves; a moment that is never returned to has none."""
     gain: Gain = field(default_factory=Gain)
     """Of the edge that leads here."""
     fade: float = 1.0
@@ -87,17 +87,22 @@ class Node:
     over: bool = False
     solved: bool = False
     """Rollout IW: nothing new can be found below."""
+    open: list[int] = field(init=False)
+    """Rollout IW: the actions, by index, below which something new may be found."""
     visits: int = 0
     """UCT: number of simulations through this node."""
     total: Gain = field(default_factory=Gain)
     """UCT: sum of the gains of those simulations, discounted to the parent."""
 
+    def __post_init__(self) -> None:
+        self.open = [*range(len(self.children))]
+
 
 class Tree:
-    """Grows by playing in the emulator, until the budget is spent.
+    """Grows by playing in a Simulator, until the budget is spent.
 
     Args:
-        emulator: plays for the search alone; offers all 18 actions.
+        simulator: plays for the search alone.
         observation: where the search starts.
         settings: budget and wishes.
         rng: seeds the search's own sticky actions.
@@ -105,13 +110,13 @@ class Tree:
 
     def __init__(
         self,
-        emulator: Emulator,
+        simulator: Simulator,
         observation: Observation,
         settings: SearchSettings,
         rng: np.random.Generator,
     ) -> None:
-        self._emulator, self._rng, self.settings = emulator, rng, settings
-        self._codes = [emulator.legal.index(action) for action in observation.legal]
+        self._simulator, self._rng, self.settings = simulator, rng, settings
+        self._codes = [simulator.legal.index(action) for action in observation.legal]
         self._first = observation.interval
         self.hold = settings.hold or observation.interval
         self.actions = len(self._codes)
@@ -119,9 +124,8 @@ class Tree:
         """Frames simulated so far."""
         self.largest = 0.0
         """The largest absolute reward seen so far."""
-        snapshot: Snapshot = observation.state
-        self._go(snapshot)
-        self.root = Node(None, 0, 0, 0, snapshot, emulator.ram, [None] * self.actions)
+        state = simulator.begin(observation.state, seed=self._seed())
+        self.root = Node(None, 0, 0, 0, simulator.ram, [None] * self.actions, state)
         self.nodes = [self.root]
         """Parents before their children."""
         self._at: Node | None = self.root
@@ -130,8 +134,7 @@ class Tree:
         """Try an action at a node for the first time; None if the budget does not suffice."""
         if self.settings.budget - self.spent < self._frames(node.depth):
             return None
-        if self._at is not node:
-            self._go(node.snapshot)
+        self._go(node)
         before = self.spent
         gain = self._play(place, self._frames(node.depth))
         child = Node(
@@ -139,13 +142,12 @@ class Tree:
             place,
             node.depth + 1,
             node.elapsed + self.spent - before,
-            # The screens of the root stand in for its own, which are ten times the rest.
-            replace(self._emulator.save().without_rng(), screens=self.root.snapshot.screens),
-            self._emulator.ram,
+            self._simulator.ram,
             [None] * self.actions,
+            None,
             gain,
             self.settings.discount ** (self.spent - before),
-            self._emulator.terminated,
+            self._simulator.terminated,
         )
         node.children[place] = self._at = child
         self.nodes.append(child)
@@ -153,9 +155,9 @@ class Tree:
 
     def wander(self, frames: int) -> Gain:
         """Play at random from the node grown last, for this long at most, and keep no nodes."""
-        self._at = None
+        self._leave()
         start, total = self.spent, Gain()
-        while self.spent - start < frames and not self._emulator.terminated:
+        while self.spent - start < frames and not self._simulator.terminated:
             if self.settings.budget - self.spent < self.hold:
                 break
             fade = self.settings.discount ** (self.spent - start)
@@ -171,24 +173,43 @@ class Tree:
     def _frames(self, depth: int) -> int:
         return self.hold if depth else self._first
 
-    def _go(self, snapshot: Snapshot) -> None:
-        # With a seed given, dice that a snapshot might hold are never read.
-        self._emulator.restore(snapshot, seed=int(self._rng.integers(2**63)))
+    def _go(self, node: Node) -> None:
+        """Be at a node, with its state saved."""
+        if self._at is node:
+            self._save(node)
+            return
+        self._leave()
+        assert node.state is not None
+        self._simulator.restore(node.state, seed=self._seed())
+
+    def _leave(self) -> None:
+        """Save the state of the node where play is, unless nothing will be played from it."""
+        if self._at and not (self._at.over or self._at.solved):
+            self._save(self._at)
+        self._at = None
+
+    def _save(self, node: Node) -> None:
+        if node.state is None:
+            node.state = self._simulator.save()
+
+    def _seed(self) -> int:
+        # Dice that a snapshot might hold are never read: sticky actions here have a seed of ours.
+        return int(self._rng.integers(2**63))
 
     def _play(self, place: int, frames: int) -> Gain:
-        emulator = self._emulator
-        frame, lives = emulator.frame, emulator.lives
-        reward = emulator.play(self._codes[place], frames, frames)
-        self.spent += emulator.frame - frame
+        simulator = self._simulator
+        frame, lives = simulator.frame, simulator.lives
+        reward = simulator.play(self._codes[place], frames)
+        self.spent += simulator.frame - frame
         self.largest = max(self.largest, abs(reward))
-        return Gain(reward, float(max(0, lives - emulator.lives)))
+        return Gain(reward, float(max(0, lives - simulator.lives)))
 
 
 @contextmanager
 def tree(
     observation: Observation, settings: SearchSettings, rng: np.random.Generator
 ) -> Iterator[Tree]:
-    """A tree rooted at an observation, in an emulator reserved for it until the block ends.
+    """A tree rooted at an observation, in a console reserved for it until the block ends.
 
     Raises:
         InvalidSetting: the observation has no emulator state, or the budget is below one decision.
@@ -208,8 +229,6 @@ def tree(
 
 
 @lru_cache(maxsize=4)
-def _simulator(game: str, sticky: float) -> Emulator:
-    """An emulator to search in, without a frame limit; it takes 0.15 s to create."""
-    return Emulator(
-        get_game(game), repeat_action_probability=sticky, full_action_space=True, max_frames=10**12
-    )
+def _simulator(game: str, sticky: float) -> Simulator:
+    """A console to search in; it takes 0.15 s to create."""
+    return Simulator(get_game(game), repeat_action_probability=sticky)
