@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atari_vlm.cli import bench, distill, games, models, play, report, train
+from atari_vlm.cli import bench, distill, games, lessons, models, play, report, train
 from atari_vlm.cli.console import run_app
 from atari_vlm.cli.help import Command, Group
 
@@ -42,6 +42,7 @@ for command in (
     play.estimate,
     train.train,
     bench.bench,
+    lessons.lessons,
     games.games,
     report.report,
     distill.collect,

@@ -153,9 +153,10 @@ def lessons_before(run: Run, episode: int, frame: Callable[[int, int], Frame]) -
     """
     place = run.lessons_until(episode - 1)
     made = None if place is None else run.lessons(place, frame)
-    since = [edit for edit in run.lesson_edits() if edit.after == (-1 if place is None else place)]
-    before = made or Lessons()
-    return replace(before, advice=edited(before.advice, since), note="")
+    edits, before = run.lesson_edits(), made or Lessons()
+    since = [edit for edit in edits if edit.after == (-1 if place is None else place)]
+    advice = edited(before.advice, since, run.most_lessons, written(edits))
+    return replace(before, advice=advice, note="")
 
 
 def _checked(lessons: object, learner: Learner, drawn: Sequence[Frame]) -> Lessons:

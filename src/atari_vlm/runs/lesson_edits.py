@@ -7,7 +7,7 @@ word until a person changes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from atari_vlm.replies.likeness import alike
@@ -26,6 +26,8 @@ class LessonEdit:
     """Name of the user on the machine where it was made."""
     kind: str
     """"add", "edit", "forbid" or "allow"."""
+    about: int
+    """The number of the lesson in the list of the run; see `learning.reflection.listing`."""
     lesson: str
     """The lesson before; empty for a new one."""
     words: str
@@ -56,12 +58,19 @@ def written(edits: Iterable[LessonEdit]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def edited(advice: Sequence[str], edits: Sequence[LessonEdit]) -> tuple[str, ...]:
+def edited(
+    advice: Sequence[str],
+    edits: Sequence[LessonEdit],
+    most: int | None = None,
+    own: Collection[str] = (),
+) -> tuple[str, ...]:
     """Lessons after edits that were made to them.
 
     Args:
         advice: the lessons before, in order.
         edits: in order.
+        most: lessons in all; the first that a person did not write make room. None for no limit.
+        own: lessons that a person wrote, by these or other edits.
     """
     now = list(advice)
     for edit in edits:
@@ -71,6 +80,8 @@ def edited(advice: Sequence[str], edits: Sequence[LessonEdit]) -> tuple[str, ...
             now = [words for words in now if not alike(words, edit.lesson)]
         elif edit.words and edit.words not in now:
             now.append(edit.words)
+    while most is not None and len(now) > most and {*now} - {*own}:
+        now.remove(next(words for words in now if words not in own))
     return tuple(now)
 
 

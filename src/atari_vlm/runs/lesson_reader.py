@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from atari_vlm.protocols import Proof
 from atari_vlm.runs import records
 from atari_vlm.runs.lesson_edits import LessonEdit
+from atari_vlm.runs.settings import completed
 from atari_vlm.runs.table_reader import TableReader, readable
 from atari_vlm.types import Frame, Lessons
 
 
 class LessonReader(TableReader):
     """The lessons in an open run folder."""
+
+    settings: dict[str, Any]
 
     @readable
     def lessons(self, episode: int, frame: Callable[[int, int], Frame]) -> Lessons | None:
@@ -33,6 +37,12 @@ class LessonReader(TableReader):
         row = self._one("SELECT max(episode) FROM lessons WHERE episode <= ?", episode)
         return row[0] if row else None
 
+    @property
+    def most_lessons(self) -> int | None:
+        """Most lessons in words that are shown at a time; None for no limit."""
+        settings = completed(self.settings)
+        return int(settings["max_lessons"]) if settings["reflect"] else None
+
     @readable
     def lessons_made(self) -> list[tuple[int, str, tuple[str, ...], str]]:
         """(episode, time, advice, note) of all lessons, in order.
@@ -50,7 +60,7 @@ class LessonReader(TableReader):
         """What a person changed of the lessons, in order."""
         self._check("edits")
         found = self._all(
-            "SELECT number, made, who, kind, lesson, words, after FROM edits ORDER BY number"
+            "SELECT number, made, who, kind, about, lesson, words, after FROM edits ORDER BY number"
         )
         return [LessonEdit(*row) for row in found]
 

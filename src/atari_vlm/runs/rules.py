@@ -128,6 +128,7 @@ RULES: dict[str, dict[str, str]] = {
         "made": _text(40),
         "who": _text(200),
         "kind": _one_of(*EDITS),
+        "about": _whole(1, 10**6),
         "lesson": _text(MOST_LESSON),
         "words": _text(MOST_LESSON),
         "after": _whole(-1, MOST_EPISODE),

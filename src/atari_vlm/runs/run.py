@@ -27,7 +27,7 @@ from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.policies.outages import is_no_answer
 from atari_vlm.protocols import Proof
 from atari_vlm.runs import durable, records
-from atari_vlm.runs.lesson_edits import LessonEdit, edited
+from atari_vlm.runs.lesson_edits import LessonEdit, edited, written
 from atari_vlm.runs.lesson_reader import unseen
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.rules import MOST_SIDE
@@ -348,7 +348,7 @@ class Run(RunReader):
             values = ", ".join("?" * len(row))
             db.execute(f"INSERT OR REPLACE INTO proofs VALUES({values})", row)
 
-    def edit_lessons(self, kind: str, lesson: str, words: str, who: str) -> LessonEdit:
+    def edit_lessons(self, kind: str, about: int, lesson: str, words: str, who: str) -> LessonEdit:
         """Commit what a person changes of the lessons; see `lesson_edits.LessonEdit`.
 
         Lessons that no episode was shown yet change at once.
@@ -357,15 +357,20 @@ class Run(RunReader):
         made = [episode for episode, *_ in self.lessons_made()]
         after = max((episode for episode in made if episode <= shown), default=-1)
         number = len(self.lesson_edits()) + 1
-        edit = LessonEdit(number, now(), who, kind, storable(lesson), storable(words), after)
+        edit = LessonEdit(
+            number, now(), storable(who), kind, about, storable(lesson), storable(words), after
+        )
+        own = written([*self.lesson_edits(), edit])
         with self.writing(synced=True) as db:
-            row = (number, edit.made, edit.who, kind, edit.lesson, edit.words, after)
-            db.execute("INSERT INTO edits VALUES(?, ?, ?, ?, ?, ?, ?)", row)
+            row = (number, edit.made, edit.who, kind, about, edit.lesson, edit.words, after)
+            db.execute("INSERT INTO edits VALUES(?, ?, ?, ?, ?, ?, ?, ?)", row)
             for episode in made:
                 if episode > after:
                     before = self.lessons(episode, unseen)
                     assert before is not None
-                    changed = replace(before, advice=edited(before.advice, [edit]))
+                    changed = replace(
+                        before, advice=edited(before.advice, [edit], self.most_lessons)
+                    )
                     value = records.lessons_to_json(changed)
                     db.execute("UPDATE lessons SET value = ? WHERE episode = ?", (value, episode))
         return edit

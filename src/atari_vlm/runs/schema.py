@@ -63,7 +63,8 @@ _TABLES = {
     "lessons": "episode INTEGER PRIMARY KEY, learner TEXT NOT NULL, value TEXT NOT NULL,"
     " made TEXT NOT NULL DEFAULT ''",
     "edits": """number INTEGER PRIMARY KEY, made TEXT NOT NULL, who TEXT NOT NULL,
-        kind TEXT NOT NULL, lesson TEXT NOT NULL, words TEXT NOT NULL, after INTEGER NOT NULL""",
+        kind TEXT NOT NULL, about INTEGER NOT NULL, lesson TEXT NOT NULL, words TEXT NOT NULL,
+        after INTEGER NOT NULL""",
     "proofs": """episode INTEGER, number INTEGER, made TEXT NOT NULL, lesson TEXT NOT NULL,
         seeds TEXT NOT NULL, shown TEXT NOT NULL, without TEXT NOT NULL, kept INTEGER NOT NULL,
         reason TEXT NOT NULL, PRIMARY KEY(episode, number)""",

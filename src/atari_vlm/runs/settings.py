@@ -204,6 +204,9 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
     "later_servers": _servers,
     "local": _unset_or(_text),
     "learner": _unset_or(_text),
+    **dict.fromkeys(("reflect", "prove_lessons"), _flag),
+    **dict.fromkeys(("max_lessons", "lesson_length", "review_frames"), _whole(0, 10_000)),
+    "lesson_edits": _whole(0, 10**6),
 }
 """Setting -> whether it can have a value; of those that reading or replaying a run relies on."""
 
