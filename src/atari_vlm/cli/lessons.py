@@ -86,7 +86,7 @@ def _say(lesson: Lesson) -> None:
 def _table(shown: list[Lesson]) -> Listing:
     from atari_vlm.cli.tables import Listing
 
-    headings = ("no.", "lesson", "from", "learned", "shown in", "state")
+    headings = ("no.", "lesson", "of episode", "learned", "shown in", "state")
     table = Listing(*headings, right=("no.", "shown in"), fold="lesson")
     for lesson in shown:
         cells = (printable(lesson.words), printable(lesson.source), _when(lesson.made))

@@ -13,7 +13,6 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -25,10 +24,7 @@ from atari_vlm.files.databases import Database
 from atari_vlm.files.untrusted import inflate, storable
 from atari_vlm.models.journal import reply_from_json, reply_to_json
 from atari_vlm.policies.outages import is_no_answer
-from atari_vlm.protocols import Proof
 from atari_vlm.runs import durable, records
-from atari_vlm.runs.lesson_edits import LessonEdit, edited, written
-from atari_vlm.runs.lesson_reader import unseen
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.rules import MOST_SIDE
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, legible, locked
@@ -338,42 +334,6 @@ class Run(RunReader):
             value = records.lessons_to_json(lessons, self.place_of)
             row = (episode, learner, value, now())
             db.execute("INSERT OR REPLACE INTO lessons VALUES(?, ?, ?, ?)", row)
-
-    def store_proof(self, episode: int, number: int, proof: Proof) -> None:
-        """Commit how a lesson fared that is to be shown from an episode on."""
-        scores = [json.dumps(each) for each in (proof.seeds, proof.shown, proof.without)]
-        words, reason = storable(proof.lesson), storable(proof.reason)
-        row = (episode, number, now(), words, *scores, int(proof.kept), reason)
-        with self.writing() as db:
-            values = ", ".join("?" * len(row))
-            db.execute(f"INSERT OR REPLACE INTO proofs VALUES({values})", row)
-
-    def edit_lessons(self, kind: str, about: int, lesson: str, words: str, who: str) -> LessonEdit:
-        """Commit what a person changes of the lessons; see `lesson_edits.LessonEdit`.
-
-        Lessons that no episode was shown yet change at once.
-        """
-        shown = max((row.episode for row in self.episodes()), default=-1)
-        made = [episode for episode, *_ in self.lessons_made()]
-        after = max((episode for episode in made if episode <= shown), default=-1)
-        number = len(self.lesson_edits()) + 1
-        edit = LessonEdit(
-            number, now(), storable(who), kind, about, storable(lesson), storable(words), after
-        )
-        own = written([*self.lesson_edits(), edit])
-        with self.writing(synced=True) as db:
-            row = (number, edit.made, edit.who, kind, about, edit.lesson, edit.words, after)
-            db.execute("INSERT INTO edits VALUES(?, ?, ?, ?, ?, ?, ?, ?)", row)
-            for episode in made:
-                if episode > after:
-                    before = self.lessons(episode, unseen)
-                    assert before is not None
-                    changed = replace(
-                        before, advice=edited(before.advice, [edit], self.most_lessons)
-                    )
-                    value = records.lessons_to_json(changed)
-                    db.execute("UPDATE lessons SET value = ? WHERE episode = ?", (value, episode))
-        return edit
 
     def fork_of(self, folder: Path, episode: int, step: int) -> None:
         """Record where this run was forked from."""

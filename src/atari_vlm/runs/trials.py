@@ -25,6 +25,7 @@ from atari_vlm.errors import RunInvalid
 from atari_vlm.protocols import Model, Proof, Scorer, scorer_of
 from atari_vlm.runs.episode_log import journaled
 from atari_vlm.runs.job import Job, Watcher
+from atari_vlm.runs.lesson_writing import store_proof
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import EPISODES, TRIALS
 from atari_vlm.runs.totals import LEARNING
@@ -74,7 +75,7 @@ class Trials:
         for lesson in lessons:
             if lesson not in known:
                 proof = await self._prove(before, lesson)
-                self.run.store_proof(self.episode, len(known), proof)
+                store_proof(self.run, self.episode, len(known), proof)
                 known[lesson] = proof
         return tuple(known[lesson] for lesson in lessons)
 

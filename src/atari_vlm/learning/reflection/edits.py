@@ -22,8 +22,8 @@ from atari_vlm.learning.reflection.words import (
     illegal_actions,
 )
 from atari_vlm.models.hosted.redaction import all_secrets
-from atari_vlm.options import check_number
 from atari_vlm.replies.likeness import alike
+from atari_vlm.runs.lesson_writing import store_edit
 from atari_vlm.runs.playback import environment
 from atari_vlm.runs.reader import RunReader
 from atari_vlm.runs.run import Run
@@ -47,7 +47,7 @@ def add_lesson(folder: str | Path, words: str) -> Lesson:
                 f"first, or train another run with a higher {setting('max_lessons')}."
             )
         number = max((lesson.number for lesson in known), default=0) + 1
-        run.edit_lessons("add", number, "", words, _who())
+        store_edit(run, "add", number, "", words, _who())
         return _lesson(lessons_of(run), number)
 
 
@@ -61,7 +61,7 @@ def edit_lesson(folder: str | Path, number: int, words: str) -> Lesson:
                 f"{setting('allow', number)}."
             )
         words = _checked(run, words, [each for each in known if each.number != number])
-        run.edit_lessons("edit", number, lesson.words, words, _who())
+        store_edit(run, "edit", number, lesson.words, words, _who())
         return _lesson(lessons_of(run), number)
 
 
@@ -71,7 +71,7 @@ def forbid_lesson(folder: str | Path, number: int) -> Lesson:
         lesson = _lesson(known, number)
         if lesson.state == "forbidden":
             raise InvalidSetting(f"Lesson {number} is forbidden already.")
-        run.edit_lessons("forbid", number, lesson.words, "", _who())
+        store_edit(run, "forbid", number, lesson.words, "", _who())
         return _lesson(lessons_of(run), number)
 
 
@@ -81,7 +81,7 @@ def allow_lesson(folder: str | Path, number: int) -> Lesson:
         lesson = _lesson(known, number)
         if lesson.state == "shown":
             raise InvalidSetting(f"Lesson {number} is shown already.")
-        run.edit_lessons("allow", number, lesson.words, lesson.words, _who())
+        store_edit(run, "allow", number, lesson.words, lesson.words, _who())
         return _lesson(lessons_of(run), number)
 
 
@@ -102,8 +102,8 @@ def _changing(folder: str | Path) -> Iterator[tuple[Run, list[Lesson]]]:
         purpose = looked_at.settings.get("purpose", "train")
         if purpose != "train":
             raise InvalidSetting(
-                f"{folder} shows the lessons of another run as they were (it is an {purpose} run). "
-                "Change those of the training run."
+                f"{folder} shows the lessons of another run as they were ({purpose}). Change those "
+                "of the training run."
             )
     with closing(Run.change(folder)) as run:
         yield run, lessons_of(run)
@@ -113,7 +113,9 @@ def _lesson(known: Sequence[Lesson], number: int) -> Lesson:
     last = max((lesson.number for lesson in known), default=0)
     if not known:
         raise InvalidSetting("The run has no lessons yet.")
-    check_number("lesson", number, 1, last)
+    if not 1 <= number <= last:
+        has = "lesson 1 only" if last == 1 else f"lessons 1 to {last}"
+        raise InvalidSetting(f"There is no lesson {number}: the run has {has}.")
     return next(lesson for lesson in known if lesson.number == number)
 
 

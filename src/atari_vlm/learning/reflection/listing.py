@@ -19,7 +19,7 @@ class Lesson:
     made: str
     """When it was learned or added, as ISO 8601; empty if it is not known."""
     source: str
-    """"episode 3", "episodes 2 to 3", or the name of the person who added it."""
+    """The episodes it was drawn from, "3" or "2 to 3", or the name of the person who added it."""
     shown: int = 0
     """Episodes that were played with it, in any of its words."""
     proof: Proof | None = None
@@ -121,4 +121,4 @@ def is_written(run: RunReader, words: str) -> bool:
 def _episodes(first: int, after: int) -> str:
     """The episodes that lessons were drawn from: from `first` up to `after`, which is not one."""
     first = max(0, first)
-    return f"episode {first}" if after - first <= 1 else f"episodes {first} to {after - 1}"
+    return f"{first}" if after - first <= 1 else f"{first} to {after - 1}"
