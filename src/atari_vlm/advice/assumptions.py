@@ -31,7 +31,7 @@ def assumptions_of(
         longest_answer: limit on the tokens of an answer.
         about_rule: a sentence about the rule that counts pictures.
         with_examples: whether in-context learning shows examples.
-        about_effort: how often a decision asks the model, if not once.
+        about_effort: how often a decision asks the model, if not once, and what reflection asks.
     """
     if length:
         yield (

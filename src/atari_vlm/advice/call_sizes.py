@@ -15,6 +15,8 @@ import numpy as np
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.costs.prompt_tokens import count_tokens, text_tokens
+from atari_vlm.learning.choice import learners_in
+from atari_vlm.learning.reflection.learner import Reflection
 from atari_vlm.players import Player
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.types import Decision, Example, Frame, Lessons, Observation, Prompt, Step
@@ -36,7 +38,7 @@ class CallSizes:
     history: int
     """Recent actions in a full history."""
     examples: float
-    """Size of the examples that in-context learning adds, frames included."""
+    """Size of what learning adds: examples with their frames, and lessons in words."""
     answer: float
     """Mean size of an answer as long as the prompt asks for, without hidden reasoning."""
     shortest_answer: float
@@ -72,7 +74,9 @@ class CallSizes:
         styles = ("basic", "cot", "expert") if kind == "adaptive" else (kind,)
         length = min(prompt_settings.history, settings["max_frames"] // interval)
         now, past = _made_up_step(player, length)
-        lessons = Lessons(examples=_examples(settings["examples"] or 0, past, now))
+        lessons = Lessons(
+            examples=_examples(settings["examples"] or 0, past, now), advice=_advice(player)
+        )
         strategies = [get_strategy(style, prompt_settings) for style in styles]
         prompts = [strategy(now, past, Lessons()) for strategy in strategies]
         count = partial(count_tokens, family=rule, video_family=video_rule)
@@ -134,6 +138,18 @@ def _examples(number: int, past: Sequence[Step], now: Observation) -> tuple[Exam
         "earned +10."
     )
     return (Example(text=text, frame=now.frames[-1]),) * number
+
+
+def _advice(player: Player) -> tuple[str, ...]:
+    """As many lessons as reflection keeps, each as long as it may be."""
+    kept = [each for each in learners_in(player.learner) if isinstance(each, Reflection)]
+    return tuple(full_lesson(each.lesson_length) for each in kept for _ in range(each.max_lessons))
+
+
+def full_lesson(length: int) -> str:
+    """A lesson of the greatest length, in characters."""
+    words = "When the ball comes, stay below it and wait for it there. "
+    return (words * (length // len(words) + 1))[:length]
 
 
 def _answer(prompt: Prompt, reasoning: str, frames: int, chunk_size: int) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from atari_vlm.advice.assumptions import assumptions_of
 from atari_vlm.advice.call_sizes import CallSizes
 from atari_vlm.advice.rates import max_tokens_of, price_of, rule_of, spec_of, video_rule_of
+from atari_vlm.advice.reviews import reviews_of
 from atari_vlm.advice.thinking import Case, check_budgets, thinking_effort
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.prices import Price
@@ -284,18 +285,22 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
     longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
     most = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
 
-    effort = thinking_effort(player)
+    effort, reviews = thinking_effort(player), reviews_of(player, worst_rule, video_rule)
 
     def figures(
         decisions: int, asked: int, prompt: float, answer: float, case: Case = "usual"
     ) -> Figures:
         """The totals if the model is asked for `asked` decisions of an episode."""
-        calls = effort.calls_of(case, asked, episodes)
-        quoted = effort.quoted_of(case, asked, episodes) * min(answer, QUOTED)
-        tokens = round(prompt * calls + quoted), round(answer * calls)
+        games = episodes + reviews.games(case, episodes)
+        calls = effort.calls_of(case, asked, games)
+        quoted = effort.quoted_of(case, asked, games) * min(answer, QUOTED)
+        more, read, written = reviews.asked(
+            case, episodes, thinking=thinking, longest=longest_answer, repair=REPAIR
+        )
+        tokens = round(prompt * calls + quoted) + read, round(answer * calls) + written
         return Figures(
             decisions=decisions * episodes,
-            calls=calls,
+            calls=calls + more,
             input_tokens=tokens[0],
             output_tokens=tokens[1],
             dollars=None if price is None else price.cost(tokens[0], 0, tokens[1]),
@@ -338,8 +343,8 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
                 thinking,
                 longest_answer,
                 about_rule + about_video,
-                bool(examples),
-                effort.about,
+                bool(examples) and bool(settings["examples"]),
+                " ".join(filter(None, (effort.about, reviews.about))),
             )
         ),
     )
