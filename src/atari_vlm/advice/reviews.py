@@ -37,7 +37,7 @@ class Reviews:
     asks: bool = False
     proves: bool = False
     about: str = ""
-    """A sentence about it, with settings marked as by `errors.setting`; empty without reflection."""
+    """A sentence about it, with settings marked as by `errors.setting`; empty if there are none."""
 
     def games(self, case: Case, episodes: int) -> int:
         """Games in which lessons are tried, over the reviews of some episodes."""
