@@ -66,6 +66,7 @@ coverage: $(VENV)/dev
 
 trials: $(VENV)/dev
 	$(BIN)/python -m tests.kill_trials run --kills 68
+	$(BIN)/python -m tests.kill_trials vote --kills 30 --decisions 100
 	$(BIN)/python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30 --episodes 2
 	$(BIN)/python -m tests.kill_trials train --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30
 	$(BIN)/python -m tests.power_cuts --calls 100 --cuts 2000

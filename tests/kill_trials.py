@@ -1,11 +1,13 @@
 """Trials: a program is stopped again and again, and must end as if it never had been.
 
     python -m tests.kill_trials run --kills 68        # one of `make trials`
+    python -m tests.kill_trials vote --kills 20
     python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM --seed 3
 
 A paid server on the loopback interface answers by what it is shown, so that any difference in what
 was played changes everything after it. The program is a run (4 games, 2 at a time, in-context
-learning, 2 decisions a call), a bench with two worker processes, or a training with evaluations.
+learning, 2 decisions a call), one whose decisions are votes and verdicts of a judge, a bench with
+two worker processes, or a training with evaluations.
 Each stop comes 0.2 to 2.5 seconds after the first request of a program that takes a second or so to
 start; one in eight comes while it starts. A bench is hit at its parent, at a worker, or at all.
 """
@@ -28,23 +30,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from atari_vlm.runs.records import all_calls
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Decision
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
+VOTES = "gpt-4o+vote:3+adaptive:best-of:2"
+"""Six votes at once, then a judge between the two that they elect, if these differ."""
+
 PROGRAMS = {
     "run": ["play", "--game", "breakout", "--model", "gpt-4o", "--no-replay", "--run", "OUT/r"],
     "bench": ["bench", "--games", "breakout,pong", "--models", "gpt-4o,gpt-4o+blank"],
+    "vote": ["play", "--game", "breakout", "--model", VOTES, "--no-replay", "--run", "OUT/r"],
     "train": ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"],
 }
 OWN = {
     "run": ["--icl", "--parallel", "2"],
+    "vote": ["--parallel", "2"],
     "bench": ["--no-baselines", "--processes", "2", "--out", "OUT", "--budget-tokens", "999999999"],
     "train": ["--icl", "--evaluations", "1", "--parallel", "2"],
 }
-AT_ONCE = {"run": 2, "bench": 2, "train": 2}
-"""Games that are played at the same time, each of which may repeat one call for each stop."""
+AT_ONCE = {"run": 2, "bench": 2, "train": 2, "vote": 12}
+"""Calls in flight at most, which a stop may repeat: one of each game that is played at the same
+time, or as many as there are votes."""
 
 
 @dataclass
@@ -86,11 +95,15 @@ def answer(delay: float) -> Any:
     """A script for the server: two decisions that depend on every word and picture."""
 
     def script(number: int, body: dict[str, Any]) -> Answer:
-        digest = hashlib.sha256(json.dumps(body["messages"]).encode()).digest()
+        asked = json.dumps([body["messages"], body.get("seed")])
+        digest = hashlib.sha256(asked.encode()).digest()
         moves = [("NOOP", "RIGHT", "LEFT", "FIRE")[byte % 4] for byte in digest[:2]]
         text = ", ".join(f"{m} x{1 + byte % 4}" for m, byte in zip(moves, digest[2:], strict=False))
         if digest[4] % 9 == 0 and len(body["messages"]) < 6:
             text = "Hmm."
+        if "BEST:" in asked:
+            text = f"BEST: {1 + digest[0] % 3}"  # 3 is no candidate
+            return Answer(text=text, tokens=TOKENS, delay=delay)
         return Answer(text=f"ACTIONS: {text}", tokens=TOKENS, delay=delay)
 
     return script
@@ -260,7 +273,7 @@ def record(folder: Path) -> Any:
                 d.frames,
                 d.source,
                 d.reason,
-                [(c.prompt.text, c.reply.text) for c in d.calls],
+                told(d),
             )
             for row in run.episodes()
             for d in run.decisions(row.episode)
@@ -269,8 +282,8 @@ def record(folder: Path) -> Any:
 
 
 def told(decision: Decision) -> list[tuple[str, str]]:
-    """What the model was asked for a decision, and what it answered."""
-    return [(call.prompt.text, call.reply.text) for call in decision.calls]
+    """What the model was asked for a decision, and what it answered, votes included."""
+    return [(call.prompt.text, call.reply.text) for call in all_calls(decision)]
 
 
 def spent(out: Path) -> int:

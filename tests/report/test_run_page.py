@@ -19,6 +19,7 @@ from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Frame, Prompt
+from tests.policies.think.models import BySeed
 
 pytest_plugins = ["tests.pages"]
 
@@ -335,3 +336,29 @@ def test_runs_of_earlier_versions_still_have_a_page(name, tmp_path, browser):
     browser.settled(int(browser.run("return document.getElementById('scrub').value")))
     assert browser.warnings == []
     assert not browser.run("return document.getElementById('broken').checkVisibility()")
+
+
+def test_the_page_shows_where_the_thinking_went(tmp_path, browser):
+    def wavers(prompt: Prompt, seed: int) -> str:
+        return f"ACTION: {('LEFT', 'LEFT', 'RIGHT')[seed % 3]} x2"
+
+    trainer = VLMTrainer(
+        "breakout",
+        "wavers+vote:5",
+        model=BySeed(wavers, name="wavers"),
+        run_folder=tmp_path / "run",
+        max_decisions=6,
+        think_budget="16 calls",
+    )
+    trainer.train(1)
+    browser.open(write_replay(tmp_path / "run"), "#episode=0&decision=1")
+    browser.settled(1)
+    assert "Thought longer: a vote of 5 +4 calls, 440 tokens" in browser.text("thought")
+    shares = browser.run("return document.querySelector('.shares').innerText.split('\\n')")
+    counts = [int(text.split(" of ")[0]) for text in shares if " of 5" in text]
+    assert sum(counts) == 5
+    assert counts == sorted(counts, reverse=True)
+    browser.open(tmp_path / "run" / "replay.html", "#episode=0&decision=5")
+    browser.settled(5)
+    assert browser.text("thought").startswith("Did not think longer: the budget of the episode")
+    assert browser.warnings == []

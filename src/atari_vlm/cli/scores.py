@@ -85,6 +85,8 @@ def print_summary(console: Console, summary: Summary) -> None:
         print_line(console, f"Answers that refused to play: {summary.refusals}")
     if summary.stuck:
         print_line(console, stuck_line(summary, decisions))
+    if summary.thought:
+        print_line(console, summary.thought.line)
     if summary.played:
         print_line(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
     else:

@@ -26,7 +26,7 @@ from atari_vlm.report.replay import (
 )
 from atari_vlm.report.screens import CHUNK, deflate, pack_screens
 from atari_vlm.runs.seeds import seed_text
-from atari_vlm.types import Source, Usage
+from atari_vlm.types import Source, Thinking, Usage
 
 _SHARED = 3
 """A text used in at least this many chunks goes to the list that all chunks share."""
@@ -115,8 +115,28 @@ def _episode(
         "rewards": [_short(decision.reward) for decision in decisions],
         "scores": [_short(decision.score) for decision in decisions],
         "lives": [decision.lives for decision in decisions],
+        **_thinking(decisions),
         "usage": _cost(sum((_usage(decision) for decision in decisions), Usage())),
         "choices": [deflate(json.dumps(chunk, separators=(",", ":")).encode()) for chunk in chunks],
+    }
+
+
+def _thinking(decisions: Sequence[ReplayDecision]) -> dict[str, Any]:
+    """Where thinking went: for each decision why, and what it took; nothing if there was none."""
+    if not any(decision.thinking for decision in decisions):
+        return {}
+    thoughts = [decision.thinking or Thinking() for decision in decisions]
+    reasons = list(dict.fromkeys(each.why for each in thoughts))
+    place = {why: number for number, why in enumerate(reasons)}
+    return {
+        "thinking": {
+            "reasons": reasons,
+            "why": [place[each.why] for each in thoughts],
+            "calls": [each.spent.calls for each in thoughts],
+            "tokens": [each.spent.tokens for each in thoughts],
+            "dollars": [each.spent.dollars for each in thoughts],
+            "simulated": [each.spent.frames for each in thoughts],
+        }
     }
 
 

@@ -122,6 +122,7 @@ class PlayedRun:
             reward=reward,
             score=seen.score,
             lives=seen.lives,
+            thinking=decision.thinking,
         )
 
     def _choice(self, decision: Decision) -> ReplayChoice:

@@ -24,6 +24,7 @@ _SCRIPTS = (
     "picture.js",
     "shown.js",
     "prompt.js",
+    "thinking.js",
     "timeline.js",
     "page.js",
     "panels.js",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from atari_vlm.report.screens import PackedScreens
-from atari_vlm.types import Pixels, Source
+from atari_vlm.types import Pixels, Source, Thinking
 
 FrameRef: TypeAlias = tuple[int, int]
 """(episode, step): the screen before that decision of that episode.
@@ -85,6 +85,8 @@ class ReplayDecision(ReplayChoice):
     """Sum of rewards before this decision."""
     lives: int = 0
     """Lives before this decision; always 0 in games that do not count them."""
+    thinking: Thinking | None = None
+    """What thinking longer took; None if the player does not think longer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from atari_vlm.atari.games import Game, get_game
 from atari_vlm.costs.bill import dollars_text, format_dollars
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.schema import FILE, legible
+from atari_vlm.runs.thought import Thought, thought_in
 from atari_vlm.runs.totals import LEARNING
 from atari_vlm.types import Usage
 
@@ -44,6 +45,9 @@ class Summary:
     stuck: int = 0
     """Decisions before which the player had done the same, or seen the same, for a while
     (`stuck_after` in the settings). It need not be a mistake: holding UP is right in Freeway."""
+
+    thought: Thought | None = None
+    """What thinking longer came to; None if the player does not think longer."""
 
     def __repr__(self) -> str:
         count = len(self.episodes)
@@ -130,4 +134,5 @@ def _summary(
         privileges=privileges,
         refusals=run.refusals(parts),
         stuck=sum(bool(text) for row in counted for text in run.stuck(row.episode)),
+        thought=thought_in(run, [row.episode for row in counted]),
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from atari_vlm.runs import records
 from atari_vlm.runs.table_reader import TableReader, readable
-from atari_vlm.types import Plan
+from atari_vlm.types import Plan, Thinking
 
 
 class StepReader(TableReader):
@@ -39,6 +40,17 @@ class StepReader(TableReader):
         Empty where it was not, and in runs of formats 1 to 5; see `atari.repetition.stuck_text`.
         """
         return [text for (text,) in self._steps("stuck", episode)]
+
+    @readable
+    def thought(self, episode: int) -> list[Thinking | None]:
+        """What thinking longer took, for each decision; None where nothing was to think."""
+        found = self._steps("thinking", episode)
+        return [records.thinking_from_json(text) for (text,) in found]
+
+    @readable
+    def reasons(self, episode: int) -> list[str]:
+        """Why each decision was made as it was."""
+        return [text for (text,) in self._steps("reason", episode)]
 
     def _steps(self, columns: str, episode: int) -> list[tuple[Any, ...]]:
         """Columns of the decisions of an episode, in order."""

@@ -38,7 +38,7 @@ Judge: TypeAlias = Callable[[Observation, Sequence[Decision]], "int | Awaitable[
 LONGEST_REASONING = 600
 """Characters of a candidate's reasoning, its end, that the judge is shown."""
 
-BROKEN = "The judge"
+BROKEN = "The judge "
 """How the reason of a decision begins whose judge could not be used."""
 
 
@@ -170,11 +170,11 @@ async def _own_verdict(
         if inspect.isawaitable(place):
             place = await place
     except Exception as error:  # whatever a judge of the caller's own raises
-        return 0, f"{BROKEN} failed ({type(error).__name__}: {error}), so the answers voted."
+        return 0, f"{BROKEN}failed ({type(error).__name__}: {error}), so the answers voted."
     whole = isinstance(place, int | np.integer) and not isinstance(place, bool)
     if not whole or not 0 <= int(place) < len(candidates):
         return 0, (
-            f"{BROKEN} gave {place!r}, which is none of 0 to {len(candidates) - 1}, so the answers "
+            f"{BROKEN}gave {place!r}, which is none of 0 to {len(candidates) - 1}, so the answers "
             "voted."
         )
     return int(place), ""
@@ -186,6 +186,8 @@ async def _verdict(
     """(place of the best candidate, what is wrong with the judge, its call)."""
     base = base_of(policy)
     assert isinstance(base, VLMPolicy)
+    if _spoken(candidates[0]) is None:  # a wrapper of the caller's own dropped the calls
+        return 0, f"{BROKEN}was not asked, as the answers have no prompt, so they voted.", ()
     prompt = judge_prompt(candidates)
     try:
         reply = await base.model.answer(prompt, seed=seed)
@@ -194,11 +196,11 @@ async def _verdict(
         reply = Reply(text="", finish=fault.kind, usage=lost_usage(fault.lost))
         return (
             0,
-            f"{BROKEN} gave no answer ({said}), so the answers voted.",
+            f"{BROKEN}gave no answer ({said}), so the answers voted.",
             (Call(prompt, reply, seed, said),),
         )
     place, fault_of_words = _read(reply.text, len(candidates))
-    problem = f"{BROKEN} {fault_of_words}, so the answers voted." if fault_of_words else ""
+    problem = f"{BROKEN}{fault_of_words}, so the answers voted." if fault_of_words else ""
     return place, problem, (Call(prompt, reply, seed, problem),)
 
 
@@ -224,7 +226,9 @@ def judge_prompt(candidates: Sequence[Decision]) -> Prompt:
     Args:
         candidates: made from one prompt, each with its call.
     """
-    asked = candidates[0].calls[0].prompt
+    first = _spoken(candidates[0])
+    assert first is not None
+    asked = first.prompt
     system = (
         "You judge answers to the question what to do next in an Atari 2600 game. Compare what "
         "they say with the screens, and what each of them would lead to."
@@ -254,12 +258,21 @@ def _without_question(shown: Sequence[str | Frame]) -> Sequence[str | Frame]:
     return shown[:-1] if shown and isinstance(shown[-1], str) else shown
 
 
+def _spoken(decision: Decision, *, last: bool = False) -> Call | None:
+    """The first, or the last, call of a decision; of a vote, of the first that it followed."""
+    if decision.calls:
+        return decision.calls[-1 if last else 0]
+    followed = (other for other in decision.considered if other.action == decision.action)
+    return next(filter(None, (_spoken(other, last=last) for other in followed)), None)
+
+
 def _told(candidate: Decision) -> str:
     """A candidate in words: its plans, and the end of its reasoning."""
     plans = ", ".join(
         f"{action} x{frames}" for action, frames in (candidate.plan, *candidate.queue)
     )
-    reply = candidate.calls[-1].reply if candidate.calls else None
+    call = _spoken(candidate, last=True)
+    reply = call.reply if call else None
     words = _reasoning(reply.text) or reply.thinking or thoughts_of(reply.text) if reply else ""
     words = " ".join(words.split())[-LONGEST_REASONING:]
     return f"{plans}. {words}" if words else plans

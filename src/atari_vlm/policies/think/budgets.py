@@ -27,6 +27,10 @@ _AMOUNT = re.compile(
 )
 
 
+NO_ROOM = "not: the budget"
+"""How `Thinking.why` begins where a budget had no room."""
+
+
 @dataclass(frozen=True, slots=True)
 class ThinkBudget:
     """Most that thinking may take; None for no limit."""
@@ -149,10 +153,10 @@ class Budgeted:
         why = ""
         if self.episode is not None and (unit := self.episode.exceeded_by(total)):
             left = self.episode.said(unit)
-            why = f"not: the budget of the episode, {left}, has no room for one more"
+            why = f"{NO_ROOM} of the episode, {left}, has no room for one more"
         elif self.decision is not None and (unit := self.decision.exceeded_by(more)):
             left = self.decision.said(unit)
-            why = f"not: the budget of a decision, {left}, has no room for it"
+            why = f"{NO_ROOM} of a decision, {left}, has no room for it"
         policy = plain(self.policy) if why else self.policy
         made = await awaitable(policy.decide(observation, history, rng), policy, "decide")
         return noted(made, history, why) if why else made

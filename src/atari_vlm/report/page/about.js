@@ -45,6 +45,12 @@ function episodeFacts(episode) {
   if (input || output) rows.push(["Tokens", `${number(input)} in, ${number(output)} out`]);
   if (price !== 0) rows.push(["Price", price === null ? "unknown" : dollars(price)]);
   if (wait) rows.push(["Waited", `${seconds(wait)}, ${seconds(wait / calls)} a call`]);
+  if (episode.thinking) {
+    const { calls: more, simulated } = episode.thinking;
+    const longer = more.filter((number, at) => number || simulated[at]).length;
+    const took = tookUntil(episode.thinking, more.length - 1);
+    rows.push(["Thought longer", `${count(longer, "decision")}${took ? `: ${took}` : ""}`]);
+  }
   return rows;
 }
 

@@ -18,6 +18,7 @@ const SOURCES = {
 
 function showPlan() {
   const { at } = here;
+  showThought();
   const over = ended(at);
   const action = over ? "" : now().names[now().actions[at]];
   $("played").classList.toggle("ended", over);
@@ -154,9 +155,11 @@ function candidatesView(candidates, row) {
   // Of a decision that was asked for once and weighed many answers, only these are listed.
   const listed = !asked && candidates[0] === row ? candidates.slice(1) : candidates;
   if (listed.length < 2) return null;
-  const title = make("h3", {}, `Chosen among ${listed.length} candidates`);
+  const judged = asked && listed[0] === row && /judge/i.test(row.reason);
+  const title = make("h3", {}, `Chosen among ${listed.length - judged} candidates`);
   const items = listed.map((candidate, k) => {
-    const chosen = candidate.action === row.action && candidate.frames === row.frames;
+    const isJudge = judged && !k;
+    const chosen = !isJudge && candidate.action === row.action && candidate.frames === row.frames;
     const choose = () => {
       here.candidate = k;
       fillCalls(here.episode, here.at).catch(fail);
@@ -169,11 +172,12 @@ function candidatesView(candidates, row) {
       asked ? "button" : "span",
       attributes,
       chosen ? make("b", {}, "✓ ") : null,
-      `${candidate.action} × ${candidate.frames}`,
+      isJudge ? "The judge" : `${candidate.action} × ${candidate.frames}`,
       ["searched", "scored"].includes(candidate.source) ? make("small", {}, ` ${candidate.reason}`) : null,
     );
   });
-  return make("div", { class: "candidates", role: "group" }, title, ...items);
+  const shares = sharesView(row);
+  return make("div", { class: "candidates", role: "group" }, title, ...items, shares);
 }
 
 /** Say at the top why an invalid episode has no score, and what the model said last. */

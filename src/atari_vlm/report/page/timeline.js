@@ -33,7 +33,7 @@ function drawTimeline(canvas, episode, events) {
     pen,
     width,
     top: 8,
-    floor: height - LANE - 6,
+    floor: height - LANE - 6 - (episode.thinking ? TRACK : 0),
     height,
     tints: themeTints(),
     across: (at) => MARGIN + (at / Math.max(episode.count - 1, 1)) * (width - 2 * MARGIN),
@@ -43,7 +43,8 @@ function drawTimeline(canvas, episode, events) {
   curve(paper, values);
   rewards(paper, values, events.reward, episode);
   sources(paper, episode);
-  marks(paper, events);
+  thinkingTrack(paper, episode);
+  marks(paper, events, episode.thinking ? TRACK : 0);
   fillAxis($("values"), labels.values, paper);
   fillAxis($("references"), labels.references, paper);
 }
@@ -225,8 +226,8 @@ const SHAPES = {
   ],
 };
 
-function marks({ pen, height, across, tints }, events) {
-  const middle = height - LANE / 2 - 5;
+function marks({ pen, height, across, tints }, events, below) {
+  const middle = height - LANE / 2 - 5 - below;
   for (const [kind, [name, corners]] of Object.entries(SHAPES)) {
     pen.fillStyle = tints[name];
     for (const at of thinned(events[kind], across, 6)) {

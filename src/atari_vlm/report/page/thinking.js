@@ -1,0 +1,80 @@
+// Where thinking longer went: beside the plan, among the candidates, and over the episode.
+
+const TRACK = 12; // height of the bars below the curve, if the player thinks longer
+
+/** Say beside the plan why it thought longer, or did not, and what that took. */
+function showThought() {
+  const { thinking } = now();
+  $("timeline").classList.toggle("thinks", Boolean(thinking));
+  const shown = thinking && !ended(here.at);
+  $("thought").hidden = !shown;
+  if (!shown) return;
+  const why = thinking.reasons[thinking.why[here.at]];
+  const took = tookText(thinking, here.at);
+  const plain = why.replace(/^not: /, "");
+  const title = took ? "Thought longer" : why.startsWith("not: ") ? "Did not think longer" : "Plain";
+  const parts = [make("b", {}, `${title}: `), plain || "nothing was to decide"];
+  if (took) parts.push(make("small", {}, ` ${took}`));
+  $("thought").replaceChildren(...parts);
+  $("thought").title = `${plain}. In the episode until here: ${tookUntil(thinking, here.at) || "nothing"}`;
+}
+
+function tookText({ calls, tokens, dollars, simulated }, at) {
+  return amounts(calls[at], tokens[at], dollars[at], simulated[at]);
+}
+
+function tookUntil({ calls, tokens, dollars, simulated }, at) {
+  const sum = (list) => list.slice(0, at + 1).reduce((a, b) => (a === null || b === null ? null : a + b), 0);
+  return amounts(sum(calls), sum(tokens), sum(dollars), sum(simulated));
+}
+
+function amounts(calls, tokens, price, simulated) {
+  const money = price === null ? "price unknown" : price ? dollars(price) : "";
+  const parts = [
+    calls ? `+${count(calls, "call")}, ${number(tokens)} tokens` : "",
+    calls ? money : "",
+    simulated ? `${number(simulated)} simulated frames` : "",
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
+/** The share of each action among the answers of a vote, as bars. */
+function sharesView(row) {
+  const votes = (row.considered ?? []).filter((other) => other.calls.length);
+  if (votes.length < 2) return null;
+  const tally = new Map();
+  for (const { source, action } of votes) {
+    const name = source === "fallback" ? "no action" : action;
+    tally.set(name, (tally.get(name) ?? 0) + 1);
+  }
+  const sorted = [...tally].sort((a, b) => b[1] - a[1]);
+  const bars = sorted.flatMap(([name, votesFor]) => {
+    const bar = make("i", { class: name === row.action ? "won" : "" });
+    bar.style.width = `${(100 * votesFor) / votes.length}%`;
+    const share = `${votesFor} of ${votes.length}`;
+    return [make("span", {}, name), make("span", { class: "bar" }, bar), make("small", {}, share)];
+  });
+  return make("div", { class: "shares" }, ...bars);
+}
+
+/** Bars below the curve: how much each decision took beyond a plain one. */
+function thinkingTrack({ pen, width, height, across, tints }, { thinking }) {
+  if (!thinking) return;
+  const own = thinking.simulated.some(Boolean) ? thinking.simulated : thinking.calls;
+  const most = Math.max(...own, 1);
+  const columns = new Array(Math.ceil(width)).fill(0);
+  own.forEach((amount, at) => {
+    const end = Math.max(Math.floor(across(at + 1)), Math.floor(across(at)) + 1);
+    for (let x = Math.floor(across(at)); x < Math.min(end, columns.length); x++) {
+      columns[x] = Math.max(columns[x], amount);
+    }
+  });
+  pen.fillStyle = tints.searched;
+  pen.globalAlpha = 0.6;
+  columns.forEach((amount, x) => {
+    if (!amount) return;
+    const tall = 2 + (amount / most) * (TRACK - 4);
+    pen.fillRect(x, height - 6 - tall, 1, tall);
+  });
+  pen.globalAlpha = 1;
+}
