@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.options import option
 from atari_vlm.policies.registry import WRAPPERS
 from atari_vlm.policies.think.budgets import ThinkBudget, budgeted
+from atari_vlm.policies.think.effort import effort_of
+from atari_vlm.policies.think.samples import base_of
+from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.protocols import Policy
 
 
@@ -43,6 +47,17 @@ class ThinkOptions:
             InvalidSetting: it does not think longer, or a budget is too small for one decision.
         """
         return budgeted(policy, self.think_budget, self.think_budget_decision)
+
+
+def warn_of_temperature(policy: Policy, temperature: float | None) -> None:
+    """Say that answers drawn at a temperature of 0 are alike, so that asking again only costs."""
+    words = isinstance(base_of(policy), VLMPolicy)
+    if temperature == 0 and words and effort_of(policy).calls.most > 1:
+        warnings.warn(
+            f"{policy.name} asks several times at temperature 0, where answers are alike or nearly "
+            "so: leave the temperature out, or think less.",
+            stacklevel=3,
+        )
 
 
 def with_thinking(name: str, think: str | None) -> str:

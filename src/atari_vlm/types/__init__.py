@@ -236,8 +236,10 @@ class Decision:
 
     @property
     def reply(self) -> str:
-        """The model's last answer, unedited; empty if no model was called."""
-        return self.calls[-1].reply.text if self.calls else ""
+        """The model's last answer, unedited, or the first of a vote; empty if there is none."""
+        if self.calls:
+            return self.calls[-1].reply.text
+        return next(filter(None, (other.reply for other in self.considered)), "")
 
     @property
     def usage(self) -> Usage:
