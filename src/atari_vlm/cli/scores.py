@@ -11,9 +11,8 @@ from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import FREE, compare, dollars_text, format_dollars, unanswered_note
 from atari_vlm.runs.playback import pictures
-from atari_vlm.runs.results import Summary
+from atari_vlm.runs.results import Summary, settings_line
 from atari_vlm.runs.run import Run
-from atari_vlm.runs.seeds import seed_text
 from atari_vlm.runs.settings import completed
 from atari_vlm.stats import Interval, format_score, why_none
 from atari_vlm.types import Usage
@@ -37,28 +36,6 @@ def score_table(summary: Summary) -> Listing:
     if game.human_score is not None:
         table.add_row("human (table)", format_score(game.human_score), "", "", "1")
     return table
-
-
-def settings_line(summary: Summary) -> str:
-    """The settings that the score depends on, in one line."""
-    settings = summary.settings
-    parts = [
-        f"{settings['frame_skip']} frames a decision",
-        f"sticky {settings['repeat_action_probability']:g}",
-        f"prompt {summary.prompt}" if summary.prompt != "none" else "",
-        "" if settings.get("plans", True) else "no plans",
-        "all 18 actions" if settings["full_action_space"] else "",
-        f"{chunk_size} decisions planned a call"
-        if (chunk_size := settings.get("decisions_per_call"))
-        else "",
-        seed_text([row.seed for row in summary.episodes]),
-    ]
-    cut = settings.get("max_decisions")
-    warning = f" Cut short after {cut} decisions: not scores of whole games." if cut else ""
-    if summary.cut:
-        short = f"{summary.cut} of {len(summary.episodes)} episodes"
-        warning += f" The budget cut {short} short: not scores of whole games."
-    return ", ".join(part for part in parts if part) + "." + warning
 
 
 def _new_table(title: str, first_column: str) -> Listing:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,11 +11,23 @@ from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.help import PROMPT
 from atari_vlm.cli.places import check_places
 from atari_vlm.cli.play import GameOption, ModelOption, print_estimate_line
-from atari_vlm.players import EMBEDDED, Options, Player
-from atari_vlm.types import Charge, Step, Usage
+from atari_vlm.types import Step, Usage
 
-if TYPE_CHECKING:
-    from atari_vlm.trainer import VLMTrainer
+EveryOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Evaluate after so many training episodes, too: held-out scores over the training."
+    ),
+]
+ControlOption = Annotated[
+    bool, typer.Option("--control", help="Play the same seeds with learning off beside it.")
+]
+ShuffledOption = Annotated[
+    bool,
+    typer.Option(
+        "--shuffled", help="Evaluate with the lessons shuffled beside it: do their contents help?"
+    ),
+]
 
 
 @with_options(without={"use_in_context_learning"})
@@ -39,101 +48,88 @@ def train(
     before: Annotated[
         bool, typer.Option(help="Evaluate before learning too, for a player that learns.")
     ] = True,
+    evaluate_every: EveryOption = None,
+    control: ControlOption = False,
+    shuffled: ShuffledOption = False,
 ) -> None:
     """Learn in context, evaluated before and after on seeds that are not trained on."""
+    from atari_vlm.trainer.curve_plan import CurvePlan
+
     check_places(options)
     options["use_in_context_learning"] = icl
-    train_and_evaluate(game, model, episodes, evaluations, options, before=before)
+    plan = CurvePlan(
+        episodes=episodes,
+        evaluations=evaluations,
+        every=evaluate_every,
+        before=before,
+        control=control,
+        shuffled=shuffled,
+    )
+    train_and_evaluate(game, model, plan, options)
 
 
-def train_and_evaluate(
-    game: str,
-    model: str,
-    episodes: int,
-    evaluations: int,
-    options: dict[str, Any],
-    *,
-    before: bool = False,
-) -> None:
-    """Train unless `episodes` is 0, evaluate on other seeds, print the results, write the page.
+def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, Any]) -> None:
+    """Evaluate what an earlier training taught, print the results and write the page."""
+    from atari_vlm.cli.live_view import LiveView
+    from atari_vlm.cli.scores import print_summary
+    from atari_vlm.trainer import VLMTrainer
+
+    name = "Evaluation, on seeds never trained on"
+    with LiveView(console, f"{game}, {model}: {name}", screen=False) as view:
+        trainer = VLMTrainer(game, model, **options, watch=view.watch)
+        print_estimate_line(trainer.player, evaluations)
+        print_line(console, f"{name} ...")
+        with page_of_an_invalid_run():
+            summary = trainer.evaluate(evaluations)
+    console.print(name, style="bold")
+    print_summary(console, summary)
+    write_replay_page(summary.folder, None, evaluations=[])
+
+
+def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]) -> None:
+    """Train, evaluate on other seeds, print the results, write the pages.
 
     Args:
         game: any spelling of a game.
         model: name of a player.
-        episodes: episodes of training.
-        evaluations: episodes of evaluation.
+        plan: a `trainer.curve_plan.CurvePlan`: what is played.
         options: keywords of `VLMTrainer`.
-        before: evaluate before the training too, if the player learns.
     """
+    from atari_vlm.cli.curve_table import print_curve
     from atari_vlm.cli.live_view import LiveView
     from atari_vlm.cli.scores import print_summary, usage_line
-    from atari_vlm.models.hosted.budget import SharedBudget
-    from atari_vlm.models.hosted.options import SpendOptions
-    from atari_vlm.options import part
+    from atari_vlm.report.curve import write_curve
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
-
-    def phase(name: str, call: Callable[[], Summary]) -> None:
-        print_line(console, f"{name} ...")
-        with LiveView(console, f"{game}, {model}: {name}", screen=False) as view:
-            views.append(view)
-            done.append((name, call()))
-
-    def work() -> None:
-        if twice:
-            untaught = partial(trainer.evaluate, evaluations, lessons=False)
-            phase("Evaluation before learning", untaught)
-        if episodes:
-            phase("Training", partial(trainer.train, episodes))
-        phase("Evaluation, on seeds never trained on", partial(trainer.evaluate, evaluations))
+    from atari_vlm.trainer.curve import CurveRuns, Phase
+    from atari_vlm.trainer.curve_plan import learns, why_nothing_is_learned
 
     def watch(episode: int, step: Step) -> None:
         views[-1].watch(episode, step)
 
-    done: list[tuple[str, Summary]] = []
+    def play(phase: Phase) -> Summary:
+        print_line(console, f"{phase.name} ...")
+        with LiveView(console, f"{game}, {model}: {phase.name}", screen=False) as view:
+            views.append(view)
+            return phase.play()
+
     views: list[LiveView] = []
-    shared = SharedBudget(part(Options(**options), SpendOptions).caps, "training")
-    trainer = VLMTrainer(game, model, **options, watch=watch, shared_budget=shared)
-    for spent in _spent_earlier(trainer):
-        shared.add(spent)
-    learns = trainer.player.learner is not None
-    twice = before and learns and episodes
-    print_estimate_line(trainer.player, episodes + evaluations * (2 if twice else 1))
-    if episodes and not learns:
-        print_line(console, _why_nothing_is_learned(trainer.player))
+    trainer = VLMTrainer(game, model, **options, watch=watch)
+    runs = CurveRuns(trainer, plan)
+    for line in runs.estimate_lines():
+        print_line(console, line)
+    if not learns(trainer.player):
+        print_line(console, why_nothing_is_learned(trainer.player))
     with page_of_an_invalid_run():
-        work()
-    for name, summary in done:
-        console.print(name, style="bold")
+        played = [(phase, play(phase)) for phase in runs.phases()]
+    for phase, summary in played if not plan.compares else ():
+        console.print(phase.name, style="bold")
         print_summary(console, summary)
-    if len(done) > 1 and any(summary.usage.calls for _, summary in done):
-        usage = sum((summary.usage for _, summary in done), Usage())
-        print_line(console, f"All together: {usage_line(usage)}")
-    done.sort(key=lambda phase: phase[0] != "Training")
-    first, *others = (summary.folder for _, summary in done)
-    write_replay_page(first, None, evaluations=others)
-
-
-def _why_nothing_is_learned(player: Player) -> str:
-    if player.model is None or player.prompt_type == EMBEDDED:
-        how = " (`atari-vlm distill` trains its weights)" if player.model else ""
-        return f"{player.name} learns nothing from what it plays{how}: these episodes only play."
-    return "Without in-context learning nothing is learned: these episodes only play."
-
-
-def _spent_earlier(trainer: VLMTrainer) -> Iterator[Charge]:
-    """What earlier calls spent on the training run of a trainer, and on evaluations of it."""
-    from atari_vlm.runs.run import Run
-    from atari_vlm.runs.seeds import EPISODES, EVALUATION
-
-    first, counts = trainer.seed * EPISODES, [0]
-    trained = trainer.folder("train", first)
-    if Run.exists(trained):
-        with closing(Run.read(trained)) as run:
-            yield Charge(*run.spent())
-            counts = list(range(len(run.episodes()) + 1))
-    for taught in (None, *counts):
-        folder = trainer.folder("evaluate", first + EVALUATION, taught)
-        if Run.exists(folder):
-            with closing(Run.read(folder)) as run:
-                yield Charge(*run.spent())
+    total = {summary.folder: summary.usage for _, summary in played}
+    if len(total) > 1 and any(usage.calls for usage in total.values()):
+        print_line(console, f"All together: {usage_line(sum(total.values(), Usage()))}")
+    curve = runs.curve(played)
+    own = dict.fromkeys(s.folder for p, s in played if p.arm == "learning" and p.after is not None)
+    write_replay_page(curve.folder, None, evaluations=[*own])
+    if learns(trainer.player):
+        print_curve(console, curve, write_curve(curve))

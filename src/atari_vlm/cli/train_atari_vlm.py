@@ -9,7 +9,13 @@ import typer
 from atari_vlm.cli.console import console, run_app
 from atari_vlm.cli.flags import with_options
 from atari_vlm.cli.help import Command
-from atari_vlm.cli.train import train_and_evaluate
+from atari_vlm.cli.train import (
+    ControlOption,
+    EveryOption,
+    ShuffledOption,
+    evaluate_only,
+    train_and_evaluate,
+)
 
 FLAGS = {"use_in_context_learning": "--use-icl", "prompt_type": "--prompt-type"}
 """Flags that differ from those of `atari-vlm`, by setting."""
@@ -28,6 +34,9 @@ def train_atari_vlm(
         bool, typer.Option("--eval-only", help="Evaluate without training.")
     ] = False,
     num_eval_episodes: Annotated[int, typer.Option(help="Episodes of evaluation.", min=1)] = 5,
+    evaluate_every: EveryOption = None,
+    control: ControlOption = False,
+    shuffled: ShuffledOption = False,
     show_recommendations: Annotated[
         bool, typer.Option("--show-recommendations", help="Print a comparison of models and exit.")
     ] = False,
@@ -38,7 +47,20 @@ def train_atari_vlm(
 
         print_recommendations(console)
         return
-    train_and_evaluate(game, vlm, 0 if eval_only else num_episodes, num_eval_episodes, options)
+    if eval_only:
+        evaluate_only(game, vlm, num_eval_episodes, options)
+        return
+    from atari_vlm.trainer.curve_plan import CurvePlan
+
+    plan = CurvePlan(
+        episodes=num_episodes,
+        evaluations=num_eval_episodes,
+        every=evaluate_every,
+        before=evaluate_every is not None or control or shuffled,
+        control=control,
+        shuffled=shuffled,
+    )
+    train_and_evaluate(game, vlm, plan, options)
 
 
 def main() -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from numpy.random import default_rng
+
 from atari_vlm.models.hosted.budget import Budget
 from atari_vlm.protocols import Learner, Model, Reviews
 from atari_vlm.runs.learning import lessons_before, lessons_for
 from atari_vlm.runs.playback import pictures, trajectory_for_learner
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.settings import check_teacher, completed
+from atari_vlm.runs.shuffled_lessons import ShuffledLearner, shuffled
 from atari_vlm.types import Frame, Lessons, Trajectory
 
 
 class Taught:
     """The lessons of some episodes of a training run; none if there is no such run."""
 
-    def __init__(self, source: Run | None = None, episodes: Sequence[int] = ()) -> None:
-        self._source, self._episodes = source, episodes
+    def __init__(
+        self, source: Run | None = None, episodes: Sequence[int] = (), *, shuffled: bool = False
+    ) -> None:
+        self._source, self._episodes, self._shuffled = source, episodes, shuffled
 
     def __len__(self) -> int:
         """Number of episodes that taught."""
@@ -35,7 +40,11 @@ class Taught:
         if self._source is None:
             return {}
         words = int(completed(self._source.settings)["prompt_version"])
-        return {"prompt_version": words, **({"lesson_edits": self.edits} if self.edits else {})}
+        return {
+            "prompt_version": words,
+            **({"lesson_edits": self.edits} if self.edits else {}),
+            **({"lessons": "shuffled"} if self._shuffled else {}),
+        }
 
     async def lessons(
         self, run: Run, learner: Learner, model: Model | None, seed: int, budget: Budget
@@ -73,11 +82,13 @@ class Taught:
                 return draw(episode, step).foreign()
 
             shown = lessons_before(source, len(self) + 1, foreign)
+            if self._shuffled:
+                shown = shuffled(shown, default_rng([seed, len(self)]))
             run.store_lessons(0, learner.name, shown, ())
         return await lessons_for(
             run,
             0,
-            learner,
+            ShuffledLearner(learner) if self._shuffled else learner,
             trajectories,
             frame,
             model=model,

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.models.hosted.budget import SharedBudget
+from atari_vlm.learning.options import LearningOptions
+from atari_vlm.models.hosted.budget import Caps, SharedBudget
+from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import check_number, check_switch, documented_options, hides_keys, part
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import check_parts
+from atari_vlm.report.curve import write_curve
+from atari_vlm.runs.curve import Curve
 from atari_vlm.runs.options import MOST_SEEDS
 from atari_vlm.runs.playback import full_trajectory
 from atari_vlm.runs.results import Summary
@@ -21,6 +25,8 @@ from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import EPISODES, EVALUATION, emulator_seeds
 from atari_vlm.runs.settings import folder_identity, settings_digest
 from atari_vlm.runs.taught import Taught
+from atari_vlm.trainer.curve import CurveRuns
+from atari_vlm.trainer.curve_plan import CurvePlan
 from atari_vlm.trainer.parts import Matchup, OwnPlayer, Parts
 from atari_vlm.trainer.session import Session
 from atari_vlm.types import Trajectory
@@ -93,14 +99,44 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
 
     # -- the three verbs ------------------------------------------------------------------------
 
-    def train(self, num_episodes: int = 10) -> Summary:
+    def train(
+        self,
+        num_episodes: int = 10,
+        *,
+        evaluate_every: int | None = None,
+        num_evaluations: int = 5,
+        control: bool = False,
+        shuffled: bool = False,
+    ) -> Summary:
         """Play until the run has `num_episodes`; with in-context learning, each teaches the next.
+
+        With `evaluate_every` or a control, `Summary.curve` has what that came to, and the training
+        run's folder a table (curve.csv), a figure (curve.svg) and a page (learning.html) of it. The
+        caps on spending then hold for all of it together.
+
+        Args:
+            num_episodes: of the training run, in all.
+            evaluate_every: after so many episodes, play held-out seeds with what was learned so
+                far, unchanged: the same seeds each time, and before the training too.
+            num_evaluations: held-out seeds; from 10 on, differences have an interval.
+            control: play the same training and held-out seeds with learning off too.
+            shuffled: play the held-out seeds with the lessons shuffled too.
 
         Raises:
             ModelUnusable: a wrong key, an unreachable server, ...; call again to continue.
             BudgetExceeded: the run may spend no more; call again with a higher cap to continue.
             RunInvalid: the model kept naming no legal action.
         """
+        plan = CurvePlan(
+            episodes=num_episodes,
+            evaluations=num_evaluations,
+            every=evaluate_every,
+            control=control,
+            shuffled=shuffled,
+        )
+        if plan.compares:
+            curve = self._curve(plan)
+            return replace(self.train(num_episodes), curve=curve)
         seeds = self._seeds(0, num_episodes)
         return self._session.play(self.folder("train", seeds[0]), "train", seeds)
 
@@ -114,7 +150,21 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             num_episodes: of the run, in all.
             lessons: False shows none, so that the score is that of before training.
         """
-        return self._play_taught("evaluate", self._seeds(EVALUATION, num_episodes), lessons)
+        seeds = self._seeds(EVALUATION, num_episodes)
+        return self._play_taught("evaluate", seeds, None if lessons else 0)
+
+    def evaluate_after(
+        self, taught_by: int, num_episodes: int = 5, *, shuffled: bool = False
+    ) -> Summary:
+        """Play `num_episodes` on held-out seeds with what the first training episodes taught.
+
+        Args:
+            taught_by: episodes of the training run that count, from the first on.
+            num_episodes: of the run, in all.
+            shuffled: show the lessons shuffled, as a control.
+        """
+        seeds = self._seeds(EVALUATION, num_episodes)
+        return self._play_taught("evaluate", seeds, taught_by, shuffled=shuffled)
 
     def run_episode(self, seed: int | None = None) -> Trajectory:
         """Play one episode and return its record: frames, legal actions, prompts, replies, costs.
@@ -137,7 +187,13 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         return seed
 
     def folder(
-        self, purpose: str, first_seed: int, taught: int | None = None, edits: int = 0
+        self,
+        purpose: str,
+        first_seed: int,
+        taught: int | None = None,
+        edits: int = 0,
+        *,
+        shuffled: bool = False,
     ) -> Path:
         """The folder of a run.
 
@@ -146,9 +202,10 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             first_seed: of the emulator.
             taught: by how many episodes, if the run shows lessons of another one.
             edits: how often a person had changed those lessons.
+            shuffled: whether it shows them shuffled.
         """
         after = "" if taught is None else f"-after-{taught}"
-        after += f"-edited-{edits}" if edits else ""
+        after += (f"-edited-{edits}" if edits else "") + "-shuffled" * shuffled
         if self.run_folder:
             name = f"episode-{first_seed}" if purpose == "episode" else purpose
             base = Path(self.run_folder)
@@ -175,18 +232,58 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             shared_budget=self.shared_budget,
         )
 
-    def _play_taught(self, purpose: str, seeds: Sequence[int], lessons: bool = True) -> Summary:
-        """Play with the lessons of the training run, which stay as they are."""
+    def _play_taught(
+        self,
+        purpose: str,
+        seeds: Sequence[int],
+        taught_by: int | None = None,
+        *,
+        shuffled: bool = False,
+    ) -> Summary:
+        """Play with the lessons of the training run, which stay as they are.
+
+        Args:
+            purpose: of the run.
+            seeds: of the emulator.
+            taught_by: the first episodes that taught; None for all, 0 for no lessons.
+            shuffled: show the lessons shuffled.
+        """
         if self.player.learner is None:
             return self._session.play(self.folder(purpose, seeds[0]), purpose, seeds)
         source = self.folder("train", self.seed * EPISODES)
-        if not (lessons and Run.exists(source)):
+        if taught_by == 0 or not Run.exists(source):
             folder = self.folder(purpose, seeds[0], 0)
             return self._session.play(folder, purpose, seeds, Taught())
         with closing(Run.read(source)) as run:
-            taught = Taught(run, [r.episode for r in run.episodes() if r.status == "finished"])
-            folder = self.folder(purpose, seeds[0], len(taught), taught.edits)
+            finished = [r.episode for r in run.episodes() if r.status == "finished"]
+            taught = Taught(run, finished[:taught_by], shuffled=shuffled)
+            folder = self.folder(purpose, seeds[0], len(taught), taught.edits, shuffled=shuffled)
             return self._session.play(folder, purpose, seeds, taught)
+
+    # -- the learning curve ---------------------------------------------------------------------
+
+    def _curve(self, plan: CurvePlan) -> Curve:
+        runs = CurveRuns(self, plan)
+        curve = runs.curve([(phase, phase.play()) for phase in runs.phases()])
+        write_curve(curve)
+        return curve
+
+    @property
+    def caps(self) -> Caps:
+        """What may be spent."""
+        return part(self, SpendOptions).caps
+
+    def sharing(self, budget: SharedBudget) -> VLMTrainer:
+        """The same trainer, player included, whose runs spend from one budget with others."""
+        other = copy.copy(self)
+        object.__setattr__(other, "shared_budget", budget)
+        return other
+
+    def without_learning(self) -> VLMTrainer:
+        """The same player with learning off; its runs are in a folder of their own."""
+        off: dict[str, Any] = {each.name: each.default for each in fields(LearningOptions)}
+        folder = None if self.run_folder is None else Path(self.run_folder) / "control"
+        return replace(self, **{**off, "learner": None, "run_folder": folder})
 
 
 def _ended(folder: Path, num_episodes: int) -> bool:

@@ -1,0 +1,48 @@
+"""A learning curve in the terminal: a table of its evaluations, and the paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from atari_vlm.cli.console import print_line
+from atari_vlm.cli.tables import Listing
+from atari_vlm.runs.curve import MEANINGS, Arm, Curve, difference_text
+from atari_vlm.stats import format_score
+
+
+def print_curve(console: Console, curve: Curve, files: Sequence[Path]) -> None:
+    """Print the table, the scores of the training episodes, the differences and the files."""
+    console.print(_table(curve))
+    for arm in curve.arms:
+        if arm.training:
+            print_line(console, _training_line(arm))
+    for name, difference, pairs in curve.differences():
+        print_line(console, f"Paired, {name}: {difference_text(difference, pairs)}")
+    for path in files:
+        print_line(console, f"{_WHAT[path.suffix]}: {path}")
+
+
+_WHAT = {".csv": "Table", ".svg": "Figure", ".html": "What was learned"}
+
+
+def _training_line(arm: Arm) -> str:
+    scores = ", ".join(format_score(score) for score in arm.training)
+    return f"Training scores, {arm.name}: {scores}"
+
+
+def _table(curve: Curve) -> Listing:
+    numbers = ("episodes", "mean", "95% interval", "seeds", "lessons")
+    title = f"{curve.game}: {curve.model}, held-out seeds"
+    table = Listing("player", *numbers, title=title, right=numbers, fold="player")
+    table.caption, table.caption_justify = escape(curve.settings), "left"
+    for arm in curve.arms:
+        for point in arm.points:
+            mean, seeds, lessons = point.mean, len(point.scores), point.lessons
+            figures = (f"{point.after}", mean.value_text(), mean.text(), f"{seeds}", f"{lessons}")
+            style = "bold" if point is curve.learning.points[-1] else ""
+            table.add_row(MEANINGS[arm.name], *figures, style=style)
+    return table

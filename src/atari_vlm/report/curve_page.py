@@ -1,0 +1,143 @@
+"""The page of a learning curve: the figure, the table, and what was learned when.
+
+One HTML file without scripts, which loads nothing; it links to the replay page beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+
+from atari_vlm.atari import images
+from atari_vlm.errors import StoreError
+from atari_vlm.report.curve_figure import figure
+from atari_vlm.runs.curve import MEANINGS, Curve, difference_text
+from atari_vlm.runs.playback import pictures
+from atari_vlm.runs.run import Run
+from atari_vlm.stats import format_score
+from atari_vlm.types import Example, Frame
+
+REPLAY = "replay.html"
+
+MOST_PICTURES = 60
+"""Screens in a page; further examples have words only."""
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+
+
+def page(curve: Curve) -> str:
+    """The page as text. Words of models and learners are shown as text, never as markup."""
+    style = (files("atari_vlm.report") / "page" / "learning.css").read_text("utf-8")
+    title = escape(f"{curve.game}: what {curve.model} learned")
+    linked = (curve.folder / REPLAY).is_file()
+    parts = [
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        '<meta name="viewport" content="width=device-width">',
+        f"<style>{style}</style><h1>{title}</h1><p>{escape(curve.settings)}</p>",
+        f'<p>Learner: {escape(curve.learner)}. <a href="curve.csv">curve.csv</a>, '
+        f'<a href="curve.svg">curve.svg</a>{_replay_link(linked)}</p>',
+        f'<div class="figure">{figure(curve)}</div>',
+        "<h2>Differences, paired by seed</h2><ul>",
+        *(
+            f"<li>{escape(name)}: <b>{escape(difference_text(difference, pairs))}</b></li>"
+            for name, difference, pairs in curve.differences()
+        ),
+        "</ul><h2>Held-out scores</h2>",
+        *_table(curve),
+        "<h2>What was learned, and when</h2>",
+        *_learned(curve, linked),
+    ]
+    return "\n".join(parts) + "</html>\n"
+
+
+def _replay_link(linked: bool) -> str:
+    return f', <a href="{REPLAY}">every decision</a>' if linked else ""
+
+
+def _table(curve: Curve) -> Iterator[str]:
+    yield '<div class="table"><table><tr><th>after episodes</th><th>player</th>'
+    yield '<th class="number">mean</th><th class="number">95% interval</th>'
+    yield '<th class="number">seeds</th><th class="number">lessons shown</th>'
+    for arm in curve.arms:
+        for point in arm.points:
+            mean = point.mean
+            yield (
+                f"<tr><td>{point.after}</td><td>{escape(MEANINGS[arm.name])}</td>"
+                f'<td class="number">{mean.value_text()}</td><td class="number">{mean.text()}</td>'
+                f'<td class="number">{len(point.scores)}</td>'
+                f'<td class="number">{point.lessons}</td></tr>'
+            )
+    yield "</table></div>"
+
+
+def _learned(curve: Curve, linked: bool) -> Iterator[str]:
+    """Each time something new was learned, or something old was dropped."""
+    trained, last = curve.learning.folder, curve.learning.points[-1]
+    assert trained is not None
+    left, before = MOST_PICTURES, set[str]()
+    with closing(Run.read(trained)) as run, closing(Run.read(last.folder)) as shown:
+        for after in range(1, last.after + 1):
+            source, made = run, run.lessons(after, _undrawn)
+            if made is None and after == last.after:  # made for the evaluation alone
+                source, made = shown, shown.lessons(0, _undrawn)
+            if made is None:
+                continue
+            texts = {*made.advice, *(example.text for example in made.examples)}
+            new = [example for example in made.examples if example.text not in before]
+            dropped = len(before - texts)
+            if texts != before:
+                yield f"<section><h3>{_heading(curve, after, linked)}</h3>"
+                yield from _words(words for words in made.advice if words not in before)
+                yield from _examples(new, pictures(source), left)
+                yield _dropped(dropped) + "</section>"
+            left, before = left - len(new), texts
+    if not before:
+        yield "<p>Nothing: no lesson was made.</p>"
+
+
+def _undrawn(episode: int, step: int) -> Frame:
+    """A frame without pixels: only those that are shown are drawn."""
+    return Frame(_NO_PIXELS, episode, step)
+
+
+_NO_PIXELS = np.zeros((0, 0), np.uint8)
+
+
+def _heading(curve: Curve, after: int, linked: bool) -> str:
+    score = curve.learning.training[after - 1]
+    said = f"After episode {after - 1}, which scored {format_score(score)}"
+    return f'<a href="{REPLAY}#episode={after - 1}">{said}</a>' if linked else said
+
+
+def _words(new: Iterable[str]) -> Iterator[str]:
+    for words in new:
+        yield f'<p class="lesson">{escape(words)}</p>'
+
+
+def _examples(
+    new: Sequence[Example], draw: Callable[[int, int], Frame], left: int
+) -> Iterator[str]:
+    for number, example in enumerate(new):
+        picture = _picture(example.frame, draw) if number < left else ""
+        yield f"<figure>{picture}<figcaption>{escape(example.text)}</figcaption></figure>"
+
+
+def _dropped(count: int) -> str:
+    return f"<p>{count} earlier lesson{'s' * (count > 1)} no longer shown.</p>" if count else ""
+
+
+def _picture(frame: Frame | None, draw: Callable[[int, int], Frame]) -> str:
+    """The screen of an example as an image; empty if it has none that can be drawn."""
+    try:
+        png = b"" if frame is None else images.png(draw(frame.episode, frame.step))
+    except StoreError:
+        return ""
+    data = base64.b64encode(png).decode()
+    alt = "the screen of this example"
+    return f'<img alt="{alt}" src="data:image/png;base64,{data}">' if png else ""

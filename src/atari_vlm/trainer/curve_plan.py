@@ -1,0 +1,85 @@
+"""What is played for a learning curve, and whether there is anything to compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.options import check_number
+from atari_vlm.players import EMBEDDED, Player
+from atari_vlm.runs.seeds import EVALUATION
+
+PROGRESS = "progress"
+"""The learner of the prompt `adaptive`, which counts and gives no lesson."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePlan:
+    """What is played for a curve.
+
+    Raises:
+        InvalidSetting: a number is out of range.
+    """
+
+    episodes: int
+    """Of training."""
+    evaluations: int = 5
+    """Held-out seeds, the same in each evaluation."""
+    every: int | None = None
+    """Training episodes between two evaluations; None for one evaluation, at the end."""
+    before: bool = True
+    """Whether to evaluate before the training too."""
+    control: bool = False
+    """Play the same training and held-out seeds with learning off."""
+    shuffled: bool = False
+    """Play the held-out seeds with the lessons shuffled, too."""
+
+    def __post_init__(self) -> None:
+        check_number("num_episodes", self.episodes, 1, EVALUATION)
+        check_number("num_evaluations", self.evaluations, 1, EVALUATION)
+        if self.every is None:
+            return
+        check_number("evaluate_every", self.every, 1)
+        if self.every > self.episodes:
+            raise InvalidSetting(
+                f"{setting('evaluate_every', self.every)} is more than the {self.episodes} "
+                f"episodes of training; give at most {self.episodes}, or train more."
+            )
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is more than an evaluation before and after."""
+        return self.every is not None or self.control or self.shuffled
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """The numbers of training episodes after which is evaluated, but for the start."""
+        every = self.every or self.episodes
+        return (*range(every, self.episodes, every), self.episodes)
+
+    def check_learns(self, player: Player) -> None:
+        """Raise InvalidSetting for a curve of a player that learns nothing."""
+        if self.compares and not learns(player):
+            asked = {
+                "evaluate_every": self.every is not None,
+                "control": self.control,
+                "shuffled": self.shuffled,
+            }
+            names = ", ".join(setting(name) for name, given in asked.items() if given)
+            raise InvalidSetting(
+                f"{why_nothing_is_learned(player)} There is no learning to compare: leave out "
+                f"{names}, or turn a learner on."
+            )
+
+
+def learns(player: Player) -> bool:
+    """Whether what a player is shown changes from episode to episode."""
+    return player.learner is not None and player.learner.name != PROGRESS
+
+
+def why_nothing_is_learned(player: Player) -> str:
+    """Why training teaches a player nothing, in a sentence."""
+    if player.model is None or player.prompt_type == EMBEDDED:
+        how = " (`atari-vlm distill` trains its weights)" if player.model else ""
+        return f"{player.name} learns nothing from what it plays{how}: these episodes only play."
+    return "Without in-context learning nothing is learned: these episodes only play."
