@@ -269,7 +269,9 @@ class Step:
         """The same step without frames and prompts, which the run's record can restore."""
         return replace(
             self,
-            observation=replace(self.observation, frames=(), ram=None, state=None),
+            observation=replace(
+                self.observation, frames=(), ram=None, state=None, repeats=0, still=0
+            ),
             decision=replace(self.decision, calls=(), considered=()),
         )
 
