@@ -28,6 +28,7 @@ from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings
 from atari_vlm.policies.think.adaptive import Adaptive
 from atari_vlm.policies.think.best_of import best_of
+from atari_vlm.policies.think.summary import summary
 from atari_vlm.policies.think.vote import vote
 from atari_vlm.protocols import Policy, Wrapper, chain_of, check_parts, settings_of
 
@@ -121,6 +122,7 @@ WRAPPERS: dict[str, Wrap] = {
     **{name: partial(_ablation, name) for name in ABLATIONS},
     "vote": vote,
     "best-of": best_of,
+    "summary": summary,
     "adaptive": lambda policy, game, *how: _adaptive(policy, game, how),
 }
 """Name -> wraps a policy."""

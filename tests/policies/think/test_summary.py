@@ -1,0 +1,89 @@
+"""A running summary: asked for every few decisions, carried on, counted, and never lost."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from atari_vlm import VLMTrainer
+from atari_vlm.errors import InvalidSetting, Lost, ModelFault
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.policies.think.effort import effort_of
+from atari_vlm.runs.run import Run
+
+
+def playing(folder, asked, **more):
+    """A player that notes how often it was asked for a summary; the third has no answer."""
+
+    def script(prompt):
+        if "Sum up this game" not in prompt.text:
+            return "ACTION: FIRE x2"
+        asked.append(prompt.text)
+        if len(asked) == 3:
+            raise ModelFault("refusal", "No.", Lost(0, 0, 0.0))
+        return f"Note {len(asked)}: the ball is fast."
+
+    model = ScriptedModel(script, name="mine")
+    settings = {"max_decisions": 18, "prompt_type": "basic", "run_folder": folder}
+    return VLMTrainer("breakout", "mine+summary:5", model=model, **{**settings, **more})
+
+
+def decisions_of(summary):
+    with closing(Run.read(summary.folder)) as run:
+        return run.decisions(0)
+
+
+def test_a_summary_stands_in_the_prompts_after_it_until_the_next_one(tmp_path):
+    asked = []
+    summary = playing(tmp_path, asked).train(1)
+    made = decisions_of(summary)
+    notes = ["", "Note 1: the ball is fast.", "Note 2: the ball is fast."]
+    assert [d.memory for d in made] == [notes[0]] * 5 + [notes[1]] * 5 + [notes[2]] * 8
+    assert "note to yourself" not in made[5].calls[0].prompt.text
+    assert f"Your note to yourself: {notes[1]}" in made[6].calls[0].prompt.text
+    assert "Your last summary: Note 1" in asked[1]
+    assert "What you have done since (points earned): FIRE x2 (+0)" in asked[0]
+    assert "refusal: No." in made[15].considered[0].reason  # a fault keeps the old one
+
+
+def test_it_is_counted_and_left_out_of_what_the_model_answered(tmp_path):
+    summary = playing(tmp_path, []).train(1)
+    made = decisions_of(summary)
+    assert summary.usage.calls == 18 + 3
+    assert [d.thinking.spent.calls for d in made[4:7]] == [0, 1, 0]
+    assert made[-1].thinking.total.calls == 3
+    assert made[5].reply == "ACTION: FIRE x2"
+    assert [call.reply.text for call in made[5].considered[0].calls] == [made[5].memory]
+    policy = playing(tmp_path, []).player.policy
+    assert effort_of(policy).calls.usual == 1.2
+
+
+def test_after_a_stop_it_goes_on_as_it_would_have_and_asks_nothing_twice(tmp_path):
+    def stop(episode, step):
+        if step.observation.step == 5:
+            raise KeyboardInterrupt
+
+    whole = playing(tmp_path / "whole", []).train(1)
+    asked = []
+    with pytest.raises(KeyboardInterrupt):
+        playing(tmp_path / "run", asked, watch=stop).train(1)
+    again = playing(tmp_path / "run", asked).train(1)
+    assert len(asked) == 3
+    told = [[(d.plan, d.memory) for d in decisions_of(each)] for each in (whole, again)]
+    assert told[0] == told[1]
+    assert again.usage.calls == whole.usage.calls
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine+summary:0", r"\+summary takes a whole number of decisions, 2 to 100, not '0'"),
+        ("embedded+summary", "embedded reads no note to itself"),
+        ("random+summary", "random has no model"),
+    ],
+)
+def test_a_summary_that_cannot_be_is_refused(name, message):
+    own = {} if not name.startswith("mine") else {"model": ScriptedModel(str, name="mine")}
+    with pytest.raises(InvalidSetting, match=message):
+        VLMTrainer("pong", name, **own)
