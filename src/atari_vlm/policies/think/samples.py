@@ -35,8 +35,8 @@ async def sample(
     finds the answers that it has paid for.
 
     Raises:
-        Whatever one of them raised, after all the others have been answered: so no answer that was
-        paid for is lost.
+        AtariVLMError: that one of them raised, after all the others have been answered, so that no
+            answer that was paid for is lost.
     """
     seeds = rng.integers(2**63, size=count)
     asked = [
