@@ -40,6 +40,7 @@ from atari_vlm.protocols import (
     Learner,
     Model,
     Policy,
+    check_interval,
     check_parts,
     identity_of,
     privileges_of,
@@ -207,6 +208,7 @@ def resolve(
     _check_learner(name, learner, base, options)
     built = build(base.model, Lessons(), VERSIONS[-1])
     warn_of_temperature(built, options.temperature)
+    check_interval(built, options.frame_skip)
     wrappers = wrapper_settings(built, named)
     learner = learner or base.learner
     return Player(

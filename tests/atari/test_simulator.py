@@ -17,7 +17,7 @@ def moment(console):
 
 
 @pytest.mark.parametrize("sticky", [0.0, 0.25])
-@pytest.mark.parametrize("game", ["breakout", "seaquest", "qbert"])
+@pytest.mark.parametrize("game", ["seaquest", "qbert"])
 def test_a_simulator_plays_what_an_emulator_plays(game, sticky):
     settings = {"repeat_action_probability": sticky}
     emulator = Emulator(get_game(game), full_action_space=True, **settings)
@@ -26,7 +26,7 @@ def test_a_simulator_plays_what_an_emulator_plays(game, sticky):
     rng, kept = default_rng(1), []
     simulator.begin(emulator.save().without_rng(), seed=7)
     emulator.restore(emulator.save(), seed=7)
-    for k in range(150):
+    for k in range(100):
         if k % 25 == 3:
             kept.append((emulator.save(), simulator.save()))
         if k % 25 == 24:  # go back, also to the first screens of the game

@@ -17,6 +17,8 @@ import ale_py
 
 from atari_vlm.errors import InvalidSetting, UnknownName, setting
 
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+
 AWAKE = 64
 """Games that keep a console while they wait; those that come later are parked."""
 

@@ -27,8 +27,6 @@ from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, setting
 from atari_vlm.options import check_number, check_switch
 from atari_vlm.types import Pixels
 
-ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-
 NO_LIMIT = 10**12
 """Emulator frames that no episode reaches: 500 years of play."""
 

@@ -19,7 +19,7 @@ from atari_vlm.policies.registry import is_policy, parse_name
 
 _OTHERS = {
     "Baselines": "random, noop, expert (for the 12 suggested games), always-ACTION",
-    "Searches, which use the emulator": "iw, uct; iw-12000 simulates 12,000 frames a decision",
+    "Searches, which use the emulator": "iw, uct; iw-12000: 12,000 frames, uct-0.5s: time",
     "Any other": "openai:ID, anthropic:ID, google:ID, local:ORG/NAME, a folder of weights, or with "
     "--base-url any name that your server has",
 }

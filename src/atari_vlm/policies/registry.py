@@ -2,6 +2,7 @@
 
     embedded+blank        a model, and what wraps it
     iw-12000              a search with a budget of 12,000 frames a decision
+    uct-50ms              a search with a budget of 50 ms of CPU time a decision
     gpt-4o+vote:5         a wrapper with an argument
 
 A new policy is an entry in `POLICIES`, a new wrapper one in `WRAPPERS`; either is then played,
@@ -11,6 +12,7 @@ benched, recorded and labelled under its name.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -63,7 +65,7 @@ POLICIES: dict[str, Callable[[str], Policy]] = {
 
 def is_policy(name: str) -> bool:
     """Whether a base name is that of a policy without a model, for some game."""
-    return name in POLICIES or name.startswith(ALWAYS) or _search(name) is not None
+    return name in POLICIES or name.startswith((ALWAYS, *(f"{kind}-" for kind in SEARCHES)))
 
 
 def get_policy(name: str, game: str) -> Policy:
@@ -90,12 +92,30 @@ def get_policy(name: str, game: str) -> Policy:
     return POLICIES[name](game)
 
 
+_BUDGET = re.compile(r"(?P<frames>\d{1,12})|(?P<time>\d{1,9}(\.\d{1,9})?)(?P<unit>ms|s)", re.ASCII)
+
+
 def _search(name: str) -> Policy | None:
-    """The search of a name like `iw-12000`, with its budget."""
-    kind, _, budget = name.partition("-")
-    if kind not in SEARCHES or not budget.isdecimal() or len(budget) > 12:
+    """The search of a name like `iw-12000` or `iw-50ms`, with its budget; None for other names.
+
+    Raises:
+        InvalidSetting: it is none.
+    """
+    kind, dash, budget = name.partition("-")
+    if kind not in SEARCHES or not dash:
         return None
-    return SearchPolicy(SEARCHES[kind], SearchSettings(budget=int(budget)))
+    found = _BUDGET.fullmatch(budget)
+    if found is None:
+        raise InvalidSetting(
+            f"A search has a budget for each decision: emulator frames, as in {kind}-1200, or CPU "
+            f"time, as in {kind}-50ms and {kind}-0.5s; {name!r} has none of these."
+        )
+    if found["frames"]:
+        settings = SearchSettings(budget=int(budget))
+    else:
+        seconds = float(found["time"]) / (1000 if found["unit"] == "ms" else 1)
+        settings = SearchSettings(budget=None, seconds=seconds)
+    return SearchPolicy(SEARCHES[kind], settings)
 
 
 def constants(game: str) -> tuple[str, ...]:

@@ -221,6 +221,19 @@ def awaitable(returned: Awaitable[T], owner: Policy | Model | Learner, method: s
     return returned
 
 
+@runtime_checkable
+class ChecksInterval(Protocol):
+    """A policy that cannot decide every so often, e.g. because its budget is too small for it."""
+
+    def check_interval(self, frames: int) -> None:
+        """Called before a run begins, with the emulator frames of a decision.
+
+        Raises:
+            InvalidSetting: it cannot decide that often.
+        """
+        ...
+
+
 # --- reading capabilities ------------------------------------------------------------------------
 
 
@@ -232,6 +245,13 @@ def chain_of(policy: Policy) -> Iterator[Policy]:
         seen.add(id(inner))
         yield inner
         inner = inner.policy if isinstance(inner, Wrapper) else None
+
+
+def check_interval(policy: Policy, frames: int) -> None:
+    """Raise InvalidSetting if the policy, or one inside it, cannot decide every `frames` frames."""
+    for each in chain_of(policy):
+        if isinstance(each, ChecksInterval):
+            each.check_interval(frames)
 
 
 def scorer_of(model: object) -> Scorer | None:

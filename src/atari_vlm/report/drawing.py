@@ -17,10 +17,10 @@ from itertools import islice
 from typing import IO
 
 from atari_vlm.errors import StoreError
+from atari_vlm.files.processes import shielded
 from atari_vlm.report.helpers import GIVEN_UP, SLOT, SLOTS
 from atari_vlm.report.screens import PackedScreens, pack_screens
 from atari_vlm.runs.replaying import Recording, moments
-from atari_vlm.runs.worker_processes import shielded
 from atari_vlm.types import Pixels
 
 LONG = 3_000

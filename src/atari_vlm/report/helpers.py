@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from atari_vlm.atari.pooling import RAW, Pooling, pooling_of
 from atari_vlm.atari.pooling_many import pool_many
 from atari_vlm.errors import StoreError
+from atari_vlm.files.processes import end_with
 from atari_vlm.report.screens import pack_screens
 from atari_vlm.runs.replaying import Recording, moments
-from atari_vlm.runs.worker_processes import end_with
 from atari_vlm.types import Pixels
 
 SLOT, SLOTS = 2 * 2**20, 8

@@ -12,16 +12,16 @@ import pickle
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from threading import Thread
 from typing import Any, Generic, TypeVar
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting, setting
+from atari_vlm.files.processes import end_with, shielded
 from atari_vlm.runs.waiting import exit_code, stoppable
 
 Task = TypeVar("Task")
@@ -41,37 +41,6 @@ STOPPING = 3.0
 
 _READY, _TOLD, _DONE, _RAISED, _UNUSABLE = range(5)
 """Kinds of messages from a worker."""
-
-
-def end_with(parent: int) -> None:
-    """End this process within a second after its parent ends, also if the parent was killed.
-
-    Args:
-        parent: process id of the parent.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.1)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def shielded() -> Iterator[None]:
-    """Ctrl-C and a closed terminal do not reach the processes started in the block.
-
-    Their parent stops them. Otherwise each would print a traceback of its own.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def start_shielded(process: BaseProcess) -> None:

@@ -221,8 +221,8 @@ def test_a_lost_life_costs_the_penalty_times_the_largest_reward():
 
 @every_search
 def test_a_small_budget_beats_random(search):
-    ours = score(play(small(search, budget=600), "space_invaders", 150))
-    random = [score(play(RandomPolicy(), "space_invaders", 150, seed=seed)) for seed in range(5)]
+    ours = score(play(small(search, budget=400), "space_invaders", 100))
+    random = [score(play(RandomPolicy(), "space_invaders", 100, seed=seed)) for seed in range(5)]
     assert ours > max(random)
 
 
@@ -258,6 +258,13 @@ def test_the_first_decision_of_a_game_can_be_searched(search):
         (lambda: UCT(horizon=0), "horizon must be a whole number of at least 1, not 0"),
         (lambda: UCT(exploration=-1), "exploration is 0 or more, not -1"),
         (lambda: get_policy("iw-0", "pong"), "budget must be a whole number of at least 1, not 0"),
+        (lambda: get_policy("iw-", "pong"), "iw-1200, or CPU time, as in iw-50ms and iw-0.5s"),
+        (lambda: get_policy("uct-1e9", "pong"), "'uct-1e9' has none of these"),
+        (lambda: get_policy("uct-50min", "pong"), "'uct-50min' has none of these"),
+        (lambda: get_policy("uct-0ms", "pong"), "above 0 and at most 3,600 seconds .* not 0"),
+        (lambda: get_policy("uct-9999s", "pong"), "at most 3,600 seconds for a decision"),
+        (lambda: SearchSettings(budget=None), "budget must be a whole number"),
+        (lambda: VLMTrainer("pong", "iw-3"), "3 frames is less than one decision of 4 frames"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_in_a_sentence(make, words):
@@ -273,6 +280,24 @@ def test_a_budget_below_one_decision_and_a_screen_alone_are_refused():
         decide(small(UCT()), env.observe(frozenset({"ram"})))
 
 
+@pytest.mark.parametrize(("name", "seconds"), [("uct-50ms", 0.05), ("iw-0.02s", 0.02)])
+def test_a_search_may_have_a_budget_of_time(name, seconds):
+    """A search of one microsecond tries one action; a million times that buys more frames."""
+    seen, policy = at("ms_pacman").observe(PRIVILEGES), get_policy(name, "ms_pacman")
+    assert policy.settings.seconds == seconds
+    assert f"budget None, seconds {seconds}" in policy.version
+    assert "seconds" not in get_policy("uct-600", "pong").version
+    least, more = (
+        replace(policy, settings=replace(policy.settings, seconds=value)) for value in (1e-6, 1)
+    )
+    assert frames(decide(least, seen)) == 4
+    assert 4 < frames(decide(policy, seen)) < frames(decide(more, seen))
+
+
+def frames(decision):
+    return int(decision.reason.split("; ")[-1].removesuffix(" frames simulated"))
+
+
 def record(folder):
     run = Run.read(folder)
     kept = [told(decision) for decision in run.decisions(0)], run.rewards(0)
@@ -282,22 +307,22 @@ def record(folder):
 
 @pytest.mark.parametrize("name", ["iw-160", "uct-160"])
 def test_a_killed_run_repeats_exactly_with_all_that_was_considered(tmp_path, name):
-    VLMTrainer("breakout", name, run_folder=tmp_path / "whole", max_decisions=60).train(1)
+    VLMTrainer("breakout", name, run_folder=tmp_path / "whole", max_decisions=30).train(1)
     whole = record(tmp_path / "whole")
     assert all(len(considered) == 4 for *_, considered in whole[0])
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "atari_vlm.cli.app", "play", "--game", "breakout"]
-    command += ["--model", name, "--max-decisions", "60", "--run", str(folder), "--no-replay"]
+    command += ["--model", name, "--max-decisions", "30", "--run", str(folder), "--no-replay"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if Run.exists(folder) and len(record(folder)[0]) >= 20:
+        if Run.exists(folder) and len(record(folder)[0]) >= 10:
             break
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     before = record(folder)[0]
-    assert 20 <= len(before) < 60
+    assert 10 <= len(before) < 30
     assert before == whole[0][: len(before)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     assert record(folder) == whole

@@ -8,13 +8,14 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from atari_vlm.files.processes import end_with
 from atari_vlm.learning.distill.architecture import save_pretrained
 from atari_vlm.learning.distill.collect import collect
 from atari_vlm.learning.distill.settings import Report
 from atari_vlm.learning.distill.shard_header import ShardHeader
 from atari_vlm.learning.distill.shards import open_shard, write_shard
 from atari_vlm.learning.distill.train import Trainer
-from atari_vlm.runs.worker_processes import end_with, start_shielded
+from atari_vlm.runs.worker_processes import start_shielded
 
 
 @dataclass

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from atari_vlm.policies.search.methods import Search
-from atari_vlm.policies.search.tree import Node, SearchSettings, tree
+from atari_vlm.policies.search.tree import Node, SearchSettings, tree, without_screens
+from atari_vlm.policies.search.workers import searched
 from atari_vlm.types import Decision, Observation, Plan, Privilege, Step
 
 
@@ -34,39 +35,56 @@ class SearchPolicy:
     def version(self) -> str:
         """All settings of the search."""
         values = {**asdict(self.settings), **vars(self.search)}
+        if self.settings.seconds is None:  # runs of before have no such setting
+            del values["seconds"]
         return ", ".join(f"{name} {value}" for name, value in values.items())
+
+    def check_interval(self, frames: int) -> None:
+        """Raise InvalidSetting if the budget is below one decision of so many frames."""
+        self.settings.check_interval(frames)
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
         """Search; the candidates of the decision are all actions with their values."""
         plan = _planned(observation, history)
-        with tree(observation, self.settings, rng) as grown:
-            self.search.grow(grown, rng, plan)
-            rated = self.search.rate(grown)
-        best = max(rating.rank for rating in rated if rating)
-        ties = [k for k, rating in enumerate(rated) if rating and rating.rank == best]
-        place = ties[int(rng.integers(len(ties)))]
-        chosen = rated[place]
-        assert chosen is not None
-        legal, interval = observation.legal, observation.interval
-        among = f", one of {len(ties)} as good" if len(ties) > 1 else ""
-        return Decision(
-            action=legal[place],
-            frames=interval,
-            source="searched",
-            reason=f"{chosen.words}{among}; {grown.spent} frames simulated",
-            queue=_queue(chosen.branch, legal),
-            considered=tuple(
-                Decision(
-                    action=action,
-                    frames=interval,
-                    source="searched",
-                    reason=rating.words if rating else "not tried",
-                )
-                for action, rating in zip(legal, rated, strict=True)
-            ),
-        )
+        seen = without_screens(observation)
+        return await searched(_decision, self.search, self.settings, seen, plan, rng)
+
+
+def _decision(
+    search: Search,
+    settings: SearchSettings,
+    observation: Observation,
+    plan: Sequence[int],
+    rng: np.random.Generator,
+) -> Decision:
+    with tree(observation, settings, rng) as grown:
+        search.grow(grown, rng, plan)
+        rated = search.rate(grown)
+    best = max(rating.rank for rating in rated if rating)
+    ties = [k for k, rating in enumerate(rated) if rating and rating.rank == best]
+    place = ties[int(rng.integers(len(ties)))]
+    chosen = rated[place]
+    assert chosen is not None
+    legal, interval = observation.legal, observation.interval
+    among = f", one of {len(ties)} as good" if len(ties) > 1 else ""
+    return Decision(
+        action=legal[place],
+        frames=interval,
+        source="searched",
+        reason=f"{chosen.words}{among}; {grown.spent} frames simulated",
+        queue=_queue(chosen.branch, legal),
+        considered=tuple(
+            Decision(
+                action=action,
+                frames=interval,
+                source="searched",
+                reason=rating.words if rating else "not tried",
+            )
+            for action, rating in zip(legal, rated, strict=True)
+        ),
+    )
 
 
 PLANNED = 160

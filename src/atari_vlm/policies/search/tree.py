@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from threading import Lock
+from time import thread_time
 
 import numpy as np
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.simulator import Simulator, SimulatorState
+from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.types import Observation, Pixels
@@ -24,12 +26,19 @@ _ALONE = Lock()
 """Searches in threads take turns: they share the consoles, and ALE never releases the GIL."""
 
 
+LONGEST = 3600
+"""Most seconds of CPU time for one decision."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
     """Budget and objective of a search."""
 
-    budget: int = 3000
-    """Most emulator frames simulated for one decision."""
+    budget: int | None = 3000
+    """Most emulator frames simulated for one decision; None if time alone limits it."""
+    seconds: float | None = None
+    """Most CPU time of one decision; it is exceeded by one action at most. None for no limit. The
+    same seed then decides differently on another machine."""
     hold: int | None = None
     """Frames each action after the first is held; None for the interval between decisions."""
     discount: float = 0.999
@@ -40,7 +49,17 @@ class SearchSettings:
     """Probability that a simulated frame repeats the action before, drawn by the search itself."""
 
     def __post_init__(self) -> None:
-        check_number("budget", self.budget, 1)
+        timed = self.budget is None and self.seconds is not None
+        if not timed and not (type(self.budget) is int and self.budget >= 1):
+            raise InvalidSetting(
+                f"A search's budget must be a whole number of at least 1, not {self.budget!r}: "
+                "emulator frames simulated for a decision."
+            )
+        if self.seconds is not None and not 0 < self.seconds <= LONGEST:
+            raise InvalidSetting(
+                f"A search has a time of above 0 and at most {LONGEST:,} seconds for a decision, "
+                f"not {self.seconds!r}."
+            )
         if self.hold is not None:
             check_number("hold", self.hold, 1)
         if not 0 < self.discount <= 1:
@@ -52,6 +71,14 @@ class SearchSettings:
         if not 0 <= self.sticky <= 1:
             raise InvalidSetting(
                 f"The sticky probability must be within 0 and 1, not {self.sticky!r}."
+            )
+
+    def check_interval(self, frames: int) -> None:
+        """Raise InvalidSetting if the budget is below one decision of so many frames."""
+        if self.budget is not None and self.budget < frames:
+            raise InvalidSetting(
+                f"A search budget of {self.budget} frames is less than one decision of {frames} "
+                "frames; raise the budget."
             )
 
 
@@ -116,6 +143,7 @@ class Tree:
         rng: np.random.Generator,
     ) -> None:
         self._simulator, self._rng, self.settings = simulator, rng, settings
+        self._until = None if settings.seconds is None else thread_time() + settings.seconds
         self._codes = [simulator.legal.index(action) for action in observation.legal]
         self._first = observation.interval
         self.hold = settings.hold or observation.interval
@@ -132,7 +160,7 @@ class Tree:
 
     def grow(self, node: Node, place: int) -> Node | None:
         """Try an action at a node for the first time; None if the budget does not suffice."""
-        if self.settings.budget - self.spent < self._frames(node.depth):
+        if not self._affords(self._frames(node.depth)):
             return None
         self._go(node)
         before = self.spent
@@ -158,7 +186,7 @@ class Tree:
         self._leave()
         start, total = self.spent, Gain()
         while self.spent - start < frames and not self._simulator.terminated:
-            if self.settings.budget - self.spent < self.hold:
+            if not self._affords(self.hold):
                 break
             fade = self.settings.discount ** (self.spent - start)
             gain = self._play(int(self._rng.integers(self.actions)), self.hold)
@@ -169,6 +197,12 @@ class Tree:
     def worth(self, gain: Gain) -> float:
         """Points minus the cost of the lost lives."""
         return gain.points - self.settings.life_penalty * (self.largest or 1.0) * gain.losses
+
+    def _affords(self, frames: int) -> bool:
+        budget = self.settings.budget
+        if budget is not None and budget - self.spent < frames:
+            return False
+        return self._until is None or not self.spent or thread_time() < self._until
 
     def _frames(self, depth: int) -> int:
         return self.hold if depth else self._first
@@ -219,13 +253,18 @@ def tree(
             "A search needs an observation with the emulator's state; its policy's privileges "
             "must include 'emulator'."
         )
-    if settings.budget < observation.interval:
-        raise InvalidSetting(
-            f"A search budget of {settings.budget} frames is less than one decision of "
-            f"{observation.interval} frames; raise the budget."
-        )
+    settings.check_interval(observation.interval)
     with _ALONE:
-        yield Tree(_simulator(observation.game, settings.sticky), observation, settings, rng)
+        simulator = _simulator(observation.game, settings.sticky)  # before the time begins
+        yield Tree(simulator, observation, settings, rng)
+
+
+def without_screens(observation: Observation) -> Observation:
+    """What a search needs of an observation, which is short to send to another process."""
+    state = observation.state
+    if isinstance(state, Snapshot):
+        state = replace(state, screens=())
+    return replace(observation, frames=(), state=state)
 
 
 @lru_cache(maxsize=4)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from atari_vlm.errors import ModelUnusable
+from atari_vlm.files.processes import end_with
 from atari_vlm.learning.distill.answer_schemas.table import get_answer_schema
 from atari_vlm.learning.distill.architecture import build_tokenizer
 from atari_vlm.learning.distill.collect import HELD_OUT_SEED, Disturbance, Row, collect
@@ -29,7 +30,7 @@ from atari_vlm.learning.distill.resident.groups import Groups, group_name, share
 from atari_vlm.learning.distill.resident.spool import HELD_OUT, Spool
 from atari_vlm.learning.distill.row_arrays import Labeller
 from atari_vlm.models.embedded.runtime import EmbeddedRuntime
-from atari_vlm.runs.worker_processes import end_with, start_shielded
+from atari_vlm.runs.worker_processes import start_shielded
 from atari_vlm.types import Pixels, Plan
 
 STRONGER = Disturbance(lead=(0.05, 0.15, 0.25, 0.4), scatter=0.08)
