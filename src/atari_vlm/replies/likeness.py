@@ -55,7 +55,7 @@ def alike(one: str, other: str) -> bool:
         return False
     both, any_ = first.plain & second.plain, first.plain | second.plain
     if len(any_) < 3:
-        return first.letters == second.letters or _similar(first.letters, second.letters)
+        return (first.plain == second.plain != set()) or _similar(first.letters, second.letters)
     return len(both) >= ALIKE * len(any_) or _similar(first.letters, second.letters)
 
 
