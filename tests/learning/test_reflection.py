@@ -21,7 +21,7 @@ from tests.hosted import COMPATIBLE, make_settings
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
-DECISIONS = 3
+DECISIONS = 2
 TOKENS = 940
 """Of one answer of the server."""
 
@@ -83,7 +83,7 @@ def test_lessons_are_drawn_after_each_episode_and_shown_in_the_next_and_in_evalu
     assert summary.usage.calls == 2 * DECISIONS + 2
     assert advice_of(tmp_path) == [(), (WORDS[0],), (WORDS[1], WORDS[0])]
     assert advice_of(evaluated.folder) == [(WORDS[1], WORDS[0])]
-    assert [WORDS[0] in each for each in shown] == [False] * 3 + [True] * 6
+    assert [WORDS[0] in each for each in shown] == [False] * 2 + [True] * 4
     assert WORDS[1] in shown[-1]
     assert "You just played Pong on the Atari 2600 and scored 0." in script.bodies[0]
     assert "1. What strategies worked well?" in script.bodies[0]
@@ -137,9 +137,9 @@ def test_reviews_are_capped_as_any_call(tmp_path):
     script = Reviewer(lessons(WORDS[0]))
     with Server(script) as server:
         with pytest.raises(BudgetExceeded, match="higher budget_tokens"):
-            trainer(server, tmp_path, budget_tokens=DECISIONS * TOKENS + 9_700).train(2)
-        assert (script.reviews, server.count) == (0, DECISIONS)
-        trainer(server, tmp_path, budget_tokens=100_000).train(1)
+            trainer(server, tmp_path, max_decisions=1, budget_tokens=10_300).train(2)
+        assert (script.reviews, server.count) == (0, 1)
+        trainer(server, tmp_path, max_decisions=1, budget_tokens=100_000).train(1)
     assert script.reviews == 1
 
 
