@@ -63,12 +63,19 @@ def test_a_lost_life_makes_it_think_for_some_decisions():
 
 def test_a_thinker_that_sees_danger_is_heeded():
     class Watching(Vote):
-        async def danger(self, observation, history):
-            return "a life at risk: lost in 20 frames", Spent(0, 0, 0.0, 40)
+        why = "a life at risk: lost in 20 frames"
 
-    made = decide(Adaptive(Watching(asked(Rates(["LEFT x1"], SURE)), 3)))
+        async def danger(self, observation, history):
+            return self.why, Spent(0, 0, 0.0, 40)
+
+    policy = Adaptive(Watching(asked(Rates(["LEFT x1"], UNSURE)), 3))
+    made = decide(policy)
     assert made.thinking.why == "a life at risk: lost in 20 frames"
     assert made.thinking.spent == Spent(2, 220, pytest.approx(0.02), 40)
+    Watching.why = ""
+    made = decide(policy)
+    assert (made.thinking.why, made.thinking.spent.frames) == ("not: no danger seen", 40)
+    assert made.usage.calls == 1
 
 
 def test_without_a_prior_two_answers_tell_and_they_are_among_the_votes():

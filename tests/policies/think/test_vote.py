@@ -43,6 +43,11 @@ def test_what_thinking_took_is_what_four_of_five_answers_cost():
     assert later.thinking.total == Spent(6, 660, pytest.approx(0.06), 0)
 
 
+def test_votes_among_votes_count_against_the_plain_policy():
+    made = decide(Vote(Vote(asked(Answers(["LEFT x1"])), 3), 2))
+    assert (made.usage.calls, made.thinking.spent.calls) == (6, 5)
+
+
 def test_a_tie_goes_to_the_first_and_one_vote_is_the_plain_answer():
     assert voted(["RIGHT x2", "LEFT x2", "LEFT x1", "RIGHT x1"])[0].action == "RIGHT"
     made, _ = voted(["LEFT x2"])

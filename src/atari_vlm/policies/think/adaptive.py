@@ -21,7 +21,7 @@ from atari_vlm.policies.think.effort import (
     Effort,
     Range,
     Thinker,
-    beyond,
+    beyond_first,
     effort_of,
     noted,
     spent_by,
@@ -80,9 +80,10 @@ class Watchful(Protocol):
 class Adaptive:
     """Plays what the plain policy decides, and lets `policy` think where it is difficult.
 
-    A decision is difficult if a life is at risk: one was lost in the last decisions, or `policy`
-    looks ahead and sees one lost; or if the model is unsure: the entropy of its prior is high, or,
-    of a model without a prior, two answers differ. The results so far, by which the adaptive prompt
+    A decision is difficult if a life is at risk: one was lost in the last decisions; or if `policy`
+    can look ahead (`Watchful`) and a glance shows something at stake. Where it cannot, a decision
+    is difficult if the model is unsure: the entropy of its prior is high, or, of a model without a
+    prior, two answers differ. The results so far, by which the adaptive prompt
     chooses its words, move the bound: a player that still does badly after its first episodes
     thinks more often, one that does well less. `Decision.thinking.why` names the signal.
 
@@ -126,9 +127,10 @@ class Adaptive:
     def effort(self, inside: Effort) -> Effort:
         """That of the plain policy, or of the one that thinks; two answers to tell, if need be."""
         alone = effort_of(self._plain)
-        probes = alone.calls.times(1 if self._has_prior else 2)
+        tells = self._has_prior or isinstance(self.policy, Watchful)
+        probes = alone.calls.times(1 if tells else 2)
         own = inside.calls
-        if not self._has_prior and not isinstance(self.policy, Chooser):
+        if not tells and not isinstance(self.policy, Chooser):
             own = own.plus(probes)
         usual = (1 - ASSUMED) * probes.usual + ASSUMED * own.usual
         return Effort(
@@ -151,10 +153,13 @@ class Adaptive:
             return noted(planned, history, "an earlier answer planned it")
         looked = Spent()
         why = _shaken(observation, history, self.shaken)
-        if not why and isinstance(self.policy, Watchful):
-            why, looked = await self.policy.danger(observation, history)
+        watchful = self.policy if isinstance(self.policy, Watchful) else None
+        if not why and watchful is not None:
+            why, looked = await watchful.danger(observation, history)
         if why:
             return self._noted(await self._think(observation, history, rng), history, why, looked)
+        if watchful is not None:  # what it did not see at a glance, it would not find by thinking
+            return await self._plainly(observation, history, rng, "not: no danger seen", looked)
         rated = await prior_of(self._plain, observation, history)
         if rated is None:
             return await self._by_two_answers(observation, history, rng, looked)
@@ -164,9 +169,20 @@ class Adaptive:
         if share > bound:
             made = await self._think(observation, history, rng)
             return self._noted(made, history, f"unsure: {sure}", looked)
+        return await self._plainly(observation, history, rng, f"not: sure, {sure}", looked)
+
+    async def _plainly(
+        self,
+        observation: Observation,
+        history: Sequence[Step],
+        rng: np.random.Generator,
+        why: str,
+        looked: Spent,
+    ) -> Decision:
         deciding = self._plain.decide(observation, history, rng)
         made = await awaitable(deciding, self._plain, "decide")
-        return noted(made, history, f"not: sure, {sure}", looked)
+        spent = made.thinking.spent if made.thinking else Spent()
+        return noted(made, history, why, spent.plus(looked))
 
     async def _think(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
@@ -186,7 +202,7 @@ class Adaptive:
         made = await sample(asked, observation, history, rng, 2)
         if made[0].action == made[1].action:
             both = replace(made[0], calls=(), considered=made)
-            spent = beyond(both.usage, made[0].usage).plus(looked)
+            spent = beyond_first(both, made).plus(looked)
             why = f"not: two answers agree on {made[0].action}"
             return noted(replace(both, reason=made[0].reason), history, why, spent)
         why = f"two answers differ: {made[0].action}, {made[1].action}"

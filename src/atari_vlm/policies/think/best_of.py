@@ -17,7 +17,7 @@ import numpy as np
 
 from atari_vlm.errors import InvalidSetting, ModelFault
 from atari_vlm.options import check_number
-from atari_vlm.policies.think.effort import Effort, Range, beyond, noted
+from atari_vlm.policies.think.effort import Effort, Range, beyond_first, noted
 from atari_vlm.policies.think.samples import (
     MOST_SAMPLES,
     base_of,
@@ -148,8 +148,7 @@ class BestOf:
                 reason = f"The best of {len(made)} by the judge: answer {number}"
                 decision = replace(best, reason=reason, considered=tuple(made))
         decision = replace(decision, calls=calls)
-        frames = sum(each.thinking.spent.frames for each in made if each.thinking)
-        spent = beyond(decision.usage, made[0].usage, frames)
+        spent = beyond_first(decision, made)
         return noted(decision, history, f"the best of {len(made)}", spent)
 
 

@@ -108,6 +108,19 @@ def beyond(whole: Usage, alone: Usage, frames: int = 0) -> Spent:
     return Spent(more.calls - less.calls, more.tokens - less.tokens, dollars, frames)
 
 
+def beyond_first(decision: Decision, made: Sequence[Decision]) -> Spent:
+    """What a decision took beyond a plain one, if it was chosen from samples.
+
+    Args:
+        decision: with all its calls.
+        made: the samples among them; what the first thought longer counts too.
+    """
+    frames = sum(each.thinking.spent.frames for each in made if each.thinking)
+    spent = beyond(decision.usage, made[0].usage, frames)
+    first = made[0].thinking.spent if made[0].thinking else Spent()
+    return spent.plus(first._replace(frames=0))
+
+
 def total_of(history: Sequence[Step]) -> Spent:
     """What thinking took in the episode so far."""
     thinking = history[-1].decision.thinking if history else None

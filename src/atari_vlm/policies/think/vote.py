@@ -21,7 +21,7 @@ from atari_vlm.policies.think.confidence import (
     likelihood,
     stated_confidence,
 )
-from atari_vlm.policies.think.effort import Effort, beyond, noted
+from atari_vlm.policies.think.effort import Effort, beyond_first, noted
 from atari_vlm.policies.think.samples import (
     MOST_SAMPLES,
     base_of,
@@ -123,8 +123,7 @@ class Vote:
         """
         weights = await self._weights(_voters(made), observation, history)
         decision = elected(made, weights)
-        frames = sum(each.thinking.spent.frames for each in made if each.thinking)
-        spent = beyond(decision.usage, made[0].usage, frames)
+        spent = beyond_first(decision, made)
         self._warn_if_alike(decision, history)
         return noted(decision, history, f"a vote of {len(made)}", spent)
 
