@@ -127,7 +127,7 @@ def test_an_episode_names_what_had_been_learned_before_it(taught):
     assert not first.lessons
     assert all("From an earlier episode" in lesson.text for lesson in second.lessons)
     prompt = training.decisions(1)[0].calls[0].prompt
-    assert [lesson.frames for lesson in second.lessons] == [
+    assert [frame for lesson in second.lessons for frame in lesson.frames] == [
         (frame.episode, frame.step) for frame in prompt.frames[:-1]
     ]
     assert len(evaluated.lessons) == 2
