@@ -18,6 +18,7 @@ from atari_vlm.errors import InvalidSetting
 from atari_vlm.learning.choice import (
     choose_learner,
     given_learning,
+    learner_setting,
     learning_record,
     refuse_two,
 )
@@ -29,6 +30,7 @@ from atari_vlm.models.hosted.addresses import check_name, without_secrets
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
+from atari_vlm.models.picture_rule import tokens_of_picture
 from atari_vlm.options import check_all, check_types, given, hides_keys, option, part, refuse
 from atari_vlm.policies.options import ThinkOptions, warn_of_temperature, with_thinking
 from atari_vlm.policies.registry import get_policy, is_policy, parse_name, wrapper_settings
@@ -330,7 +332,7 @@ def _model_base(
         build=build,
         prompt_type=prompt,
         model=model,
-        learner=None if own_learner else _learner(prompt, options),
+        learner=None if own_learner else _learner(game, name, model, prompt, options),
         record={
             **fit.described(model, game.name),
             **fit.own_settings(own),
@@ -383,9 +385,12 @@ def _settings(prompt: str, options: Options) -> tuple[PromptSettings, dict[str, 
     return settings, settings.record
 
 
-def _learner(prompt: str, options: Options) -> Learner | None:
+def _learner(game: Game, name: str, model: Model, prompt: str, options: Options) -> Learner | None:
     learning = part(options, LearningOptions)
     if prompt == EMBEDDED and learning.use_in_context_learning is None:
         learning = replace(learning, use_in_context_learning=False)
-    seen = options.resize_shape, options.mode
-    return choose_learner(prompt, learning, options.num_examples, *seen)
+    size = options.resize_shape
+    asked = {"base_url": options.address, "detail": options.detail}
+    tokens = tokens_of_picture(model, name, asked, size)
+    groups = part(options, GameOptions), part(options, PromptOptions)
+    return choose_learner(prompt, learning, learner_setting(game, *groups, tokens))

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from atari_vlm.learning.choice import Together, choose_learner, learners_in, learning_record
-from atari_vlm.learning.examples import BestMoments, Progress
+from atari_vlm.learning.choice import (
+    LearnerSetting,
+    Together,
+    as_begun,
+    choose_learner,
+    learners_in,
+    learning_record,
+)
+from atari_vlm.learning.examples import BestMoments
 from atari_vlm.learning.options import LearningOptions
+from atari_vlm.learning.progress import Progress
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.run import Run
@@ -24,18 +32,34 @@ class Says:
         )
 
 
+PLAYER = LearnerSetting(game="pong", legal=tuple, num_examples=2)
+
+
 def test_a_player_learns_in_context_only_if_it_is_asked_to():
     on, off = LearningOptions(True), LearningOptions(False)
-    assert choose_learner("cot", on, 2) == BestMoments(2)
-    assert choose_learner("cot", LearningOptions(None), 2) == BestMoments(2)
-    assert choose_learner("cot", off, 2) is None
-    assert choose_learner("adaptive", off, 2) == Progress()
+    assert choose_learner("cot", on, PLAYER) == BestMoments(2)
+    assert choose_learner("cot", LearningOptions(None), PLAYER) == BestMoments(2)
+    assert choose_learner("cot", off, PLAYER) is None
+    assert choose_learner("adaptive", off, PLAYER) == Progress()
 
 
-def test_the_record_of_a_learner_is_that_of_earlier_versions():
+def test_the_record_of_a_learner_has_what_differs_from_earlier_versions():
     assert learning_record(None) == {"learner": None, "examples": None}
-    assert learning_record(BestMoments(2)) == {"learner": "in-context", "examples": 2}
     assert learning_record(Progress()) == {"learner": "progress", "examples": None}
+    newest = {"learner": "in-context", "examples": 2, "learner_version": 2}
+    assert learning_record(BestMoments(2)) == newest
+    assert learning_record(BestMoments(2, tokens=500, pictures=False)) == {
+        **newest,
+        "example_tokens": 500,
+        "example_pictures": False,
+    }
+
+
+def test_a_run_of_the_first_rule_goes_on_with_it():
+    both = Together((BestMoments(2), Says()))
+    assert as_begun(both, {"learner_version": 1}).learners[0] == BestMoments(2, rule=1)
+    assert as_begun(both, {"learner_version": 2}) == both
+    assert as_begun(None, {"learner_version": 1}) is None
 
 
 def test_several_learners_are_one_whose_lessons_are_joined(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from atari_vlm.errors import InvalidSetting, ModelUnusable, RunInvalid, StoreError
-from atari_vlm.learning.examples import BestMoments, Progress
+from atari_vlm.learning.examples import BestMoments
+from atari_vlm.learning.progress import Progress
 from atari_vlm.models.hosted.budget import UNLIMITED
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.protocols import Study
@@ -43,21 +44,16 @@ def learn():
     return lambda learner, trajectories: asyncio.run(learner.learn(trajectories, study))
 
 
-def test_the_best_moments_come_from_the_best_episodes(learn):
+def test_the_first_rule_shows_the_best_rewards_of_the_best_episodes(learn):
     played = [trajectory(0, [0, 1, 0, 0, 0, 5]), trajectory(1, [0] * 6 + [7]), trajectory(2, [1])]
-    lessons = learn(BestMoments(2), played)
+    lessons = learn(BestMoments(2, rule=1), played)
     assert [(e.frame.episode, e.frame.step) for e in lessons.examples] == [(1, 3), (0, 2)]
     assert lessons.examples[0].text == (
         "From an earlier episode that scored 7: on this screen you played "
         "A3 x4, then A4 x1, then A5 x2, then A6 x3, and earned +7."
     )
     assert (lessons.episodes, lessons.mean_score) == (3, 14 / 3)
-
-
-def test_with_nothing_earned_there_is_nothing_to_show(learn):
-    lessons = learn(BestMoments(), [trajectory(0, [0, -1, 0])])
-    assert lessons.examples == ()
-    assert lessons.mean_score == -1
+    assert learn(BestMoments(rule=1), [trajectory(0, [0, -1, 0])]).examples == ()
 
 
 def test_games_cut_short_say_nothing_about_how_well_it_goes(learn):
@@ -76,7 +72,7 @@ def test_a_model_that_copies_its_examples_plays_better_with_them(tmp_path):
     calls = iter(range(10**6))
 
     def script(prompt):
-        if "and earned +" in prompt.text:
+        if "this earned +" in prompt.text:
             return "ACTION: UP"
         return "ACTION: UP" if next(calls) < 150 else "ACTION: NOOP"
 
@@ -104,7 +100,7 @@ def test_evaluation_uses_what_training_taught_and_other_seeds(tmp_path):
     shown = []
 
     def script(prompt):
-        shown.append("and earned +" in prompt.text)
+        shown.append("this earned +" in prompt.text)
         return "ACTION: UP"
 
     trainer = VLMTrainer(

@@ -17,7 +17,7 @@ from typing import Any
 
 from atari_vlm.advice.assumptions import assumptions_of
 from atari_vlm.advice.call_sizes import CallSizes
-from atari_vlm.advice.rates import max_tokens_of, price_of, rule_of, spec_of, video_rule_of
+from atari_vlm.advice.rates import max_tokens_of, price_of, video_rule_of
 from atari_vlm.advice.reviews import reviews_of
 from atari_vlm.advice.thinking import Case, check_budgets, thinking_effort
 from atari_vlm.costs.episode_lengths import episode_length
@@ -38,6 +38,7 @@ from atari_vlm.models.hosted.options import HostedOptions, SpendOptions
 from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.hosted.vendors import VENDORS
 from atari_vlm.models.local.options import LocalOptions
+from atari_vlm.models.picture_rule import rule_of, spec_of
 from atari_vlm.options import check_number, values
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.policies.registry import is_policy, parse_name

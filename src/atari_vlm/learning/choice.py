@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import Game
+from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.learning.examples import BestMoments, Progress, progress
+from atari_vlm.learning.example_runs import example_run
+from atari_vlm.learning.examples import BestMoments
 from atari_vlm.learning.options import LearningOptions
+from atari_vlm.learning.progress import Progress, progress
 from atari_vlm.learning.reflection.learner import Reflection
+from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.protocols import Learner, Reviews, Study
 from atari_vlm.types import Lessons, Trajectory
 
@@ -48,26 +55,78 @@ def learners_in(learner: Learner | None) -> tuple[Learner, ...]:
     return () if learner is None else (learner,)
 
 
-def choose_learner(
-    prompt: str,
-    options: LearningOptions,
-    num_examples: int,
-    image_size: tuple[int, int] | None = None,
-    mode: int | None = None,
-) -> Learner | None:
+@dataclass(frozen=True, kw_only=True)
+class LearnerSetting:
+    """What a learner needs to know of the player."""
+
+    game: str
+    """Name of the game in the catalogue."""
+    legal: Callable[[], tuple[str, ...]]
+    """Returns the player's action names."""
+    num_examples: int = 3
+    """Most examples in a prompt."""
+    plans: bool = True
+    """Whether the prompt asks how long to hold an action."""
+    image_size: tuple[int, int] | None = None
+    """(width, height) that screens are scaled to; None for their own."""
+    mode: int | None = None
+    """ALE game mode."""
+    picture_tokens: int = 0
+    """Tokens of one picture, by the rule of the model."""
+
+
+def learner_setting(
+    game: Game, play: GameOptions, prompts: PromptOptions, picture_tokens: int
+) -> LearnerSetting:
+    """What a learner needs to know of the player of a game, from its options.
+
+    Args:
+        game: that is played.
+        play: how.
+        prompts: what the prompts show and ask for.
+        picture_tokens: of one screen, by the rule of the model.
+    """
+    return LearnerSetting(
+        game=game.name,
+        legal=partial(_legal, game, play.full_action_space),
+        num_examples=prompts.num_examples,
+        plans=prompts.plans,
+        image_size=prompts.resize_shape,
+        mode=play.mode,
+        picture_tokens=picture_tokens,
+    )
+
+
+def _legal(game: Game, full: bool) -> tuple[str, ...]:
+    return Emulator(game, full_action_space=full).legal
+
+
+def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting) -> Learner | None:
     """The learner of a model that reads lessons; None if nothing is to be learned.
 
     Args:
         prompt: name of the prompt; `adaptive` counts the episodes and their scores.
         options: what to learn from. Where in-context learning is None, it is on.
-        num_examples: most examples in a prompt.
-        image_size: (width, height) that screens are scaled to; None for their own.
-        mode: ALE game mode.
+        player: who learns.
+
+    Raises:
+        InvalidSetting, StoreError: the run to take examples from cannot be used.
     """
     _check_reflection(options)
     chosen: list[Learner] = []
-    if options.use_in_context_learning in (True, None):
-        chosen.append(BestMoments(num_examples))
+    own, others = options.use_in_context_learning in (True, None), options.examples_from
+    if own or others is not None:
+        chosen.append(
+            BestMoments(
+                player.num_examples,
+                tokens=options.example_tokens,
+                pictures=options.example_pictures,
+                own=own,
+                source=None if others is None else example_run(others, player.game, player.legal()),
+                plans=player.plans,
+                picture_tokens=player.picture_tokens,
+            )
+        )
     if options.reflect:
         chosen.append(
             Reflection(
@@ -75,8 +134,8 @@ def choose_learner(
                 lesson_length=options.lesson_length,
                 review_frames=options.review_frames,
                 prove=options.prove_lessons,
-                image_size=image_size,
-                mode=mode,
+                image_size=player.image_size,
+                mode=player.mode,
             )
         )
     if len(chosen) > 1:
@@ -92,6 +151,7 @@ def given_learning(options: LearningOptions) -> dict[str, Any]:
     defaults = {each.name: each.default for each in fields(LearningOptions)}
     return {
         "use_in_context_learning": options.use_in_context_learning or None,
+        "examples_from": options.examples_from,
         **{name: value if value != defaults[name] else None for name, value in asked.items()},
     }
 
@@ -127,5 +187,27 @@ def learning_record(learner: Learner | None) -> dict[str, Any]:
     return {
         "learner": learner.name if learner else None,
         "examples": moments[0].examples if moments else None,
+        **(moments[0].record if moments else {}),
         **next((each.record for each in learners_in(learner) if isinstance(each, Reflection)), {}),
     }
+
+
+def as_begun(learner: Learner | None, settings: Mapping[str, Any]) -> Learner | None:
+    """The learner by the rule for examples that a run was begun with.
+
+    Args:
+        learner: of the player, by the newest rule.
+        settings: of the run, completed.
+    """
+    rule = int(settings["learner_version"])
+    if isinstance(learner, Together):
+        parts = (as_begun(each, settings) for each in learner.learners)
+        return replace(learner, learners=tuple(each for each in parts if each is not None))
+    return replace(learner, rule=rule) if isinstance(learner, BestMoments) else learner
+
+
+def gives_at_once(learner: Learner | None) -> bool:
+    """Whether there are lessons before the first episode: examples of another run."""
+    return any(
+        isinstance(each, BestMoments) and each.source is not None for each in learners_in(learner)
+    )

@@ -1,64 +1,144 @@
-"""In-context learning: the best moments of earlier episodes become examples in the prompt."""
+"""In-context learning: the moments of earlier episodes that mattered become examples."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
+from atari_vlm.costs.prompt_tokens import text_tokens
+from atari_vlm.learning.example_runs import ExampleRun, Played
+from atari_vlm.learning.moments import Moment, moments
+from atari_vlm.learning.progress import progress
+from atari_vlm.learning.variety import choose
+from atari_vlm.learning.wording import reasoning_in, text_of
 from atari_vlm.protocols import Study
-from atari_vlm.types import Example, Lessons, Trajectory
+from atari_vlm.types import Example, Lessons, Pixels, Trajectory
+
+RULES = (1, 2)
+"""Rules that choose the moments, the newest last; a run goes on with the one it was begun with."""
 
 LEAD = 3
-"""Decisions before a reward that an example includes: the reward was earned earlier."""
+"""Rule 1: decisions before a reward that an example includes: the reward was earned earlier."""
 
+MOST_TOKENS = 2_000
+"""Default of the tokens of all examples in a prompt, pictures included."""
 
-@dataclass(frozen=True)
-class Progress:
-    """Counts episodes and their mean score, for prompts that adapt; gives no other lesson."""
+FEWEST_TOKENS = 200
+"""Tokens in which one example without pictures always fits."""
 
-    name: str = "progress"
-
-    async def learn(self, trajectories: Sequence[Trajectory], study: Study) -> Lessons:
-        """The number of episodes, and the mean score of those that were whole games."""
-        return progress(trajectories)
-
-
-def progress(trajectories: Sequence[Trajectory]) -> Lessons:
-    """Lessons without examples or advice."""
-    whole = [played.score for played in trajectories if played.steps[-1].terminated]
-    return Lessons(
-        episodes=len(trajectories), mean_score=sum(whole) / len(whole) if whole else None
-    )
+SCREENS = 2
+"""Screens of an example: when it begins, and after the last decision that it names."""
 
 
 @dataclass(frozen=True)
 class BestMoments:
-    """Shows the moments that earned most in the best-scoring episodes.
+    """Shows the moments that mattered most: before a reward, and before a lost life as a warning.
 
-    Moments are ranked by the score of their episode, then by their own reward, so that the model
-    copies play that went well as a whole. If nothing earned a reward, there are no examples.
+    `moments` finds and ranks them, `variety` chooses among them, `wording` says what they show.
+    Examples are shown up to a number and a number of tokens: each has an equal share, and leaves
+    out pictures, then the player's words, rather than exceed it.
     """
 
     examples: int = 3
     name: str = "in-context"
+    tokens: int = MOST_TOKENS
+    """Most tokens of all examples, by `costs.prompt_tokens` and `picture_tokens`."""
+    pictures: bool = True
+    """Whether examples have screens."""
+    own: bool = True
+    """Whether the player's own episodes are shown."""
+    source: ExampleRun | None = None
+    """A recorded run whose episodes are shown from the first episode on."""
+    plans: bool = True
+    """Whether the prompt asks how long to hold an action."""
+    picture_tokens: int = 0
+    """Tokens of one picture, by the rule of the model."""
+    rule: int = RULES[-1]
+    """One of `RULES`."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What differs from the first version, and the number."""
+        return {"examples": self.examples, "name": self.name, **self.record}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What it adds to the settings of a run beside its name and number, if not the default."""
+        return {
+            **({"learner_version": self.rule} if self.rule != RULES[0] else {}),
+            **({"example_tokens": self.tokens} if self.tokens != MOST_TOKENS else {}),
+            **({} if self.pictures else {"example_pictures": False}),
+            **({"examples_from": self.source.identity} if self.source else {}),
+            **({"examples_of_own": self.own} if self.source else {}),
+        }
 
     async def learn(self, trajectories: Sequence[Trajectory], study: Study) -> Lessons:
-        """The `examples` best moments, best first, each with the screen it began from."""
-        moments = [
-            (trajectory.score, step.reward, -trajectory.episode, -number, trajectory, number)
-            for trajectory in trajectories
-            for number, step in enumerate(trajectory.steps)
-            if step.reward > 0
-        ]
-        moments.sort(key=lambda moment: moment[:4], reverse=True)
-        chosen = tuple(
-            _example(trajectory, number, study)
-            for *_, trajectory, number in moments[: self.examples]
-        )
+        """The best moments, gains first, each with the screen it began from and a later one."""
+        if self.rule == 1:
+            return replace(progress(trajectories), examples=_by_rule_1(self, trajectories, study))
+        own = list(trajectories) if self.own else []
+        if self.source is None:
+            chosen = self._chosen(Played(own, study.frame, study.said), None)
+        else:
+            with self.source.opened() as others:
+                chosen = self._chosen(Played(own, study.frame, study.said), others)
         return replace(progress(trajectories), examples=chosen)
 
+    def _chosen(self, own: Played, others: Played | None) -> tuple[Example, ...]:
+        home = {id(each): own for each in own.trajectories}
+        if others is not None:
+            home |= {id(each): others for each in others.trajectories}
+        everything = [*(others.trajectories if others else ()), *own.trajectories]
 
-def _example(trajectory: Trajectory, number: int, study: Study) -> Example:
+        def first_screen(moment: Moment) -> Pixels:
+            # Both are drawn, because the replay of the episode is there now.
+            return home[id(moment.trajectory)].screens(moment, SCREENS)[0].pixels
+
+        shown = choose(moments(everything), self.examples, first_screen)
+        left = self.tokens
+        examples: list[Example] = []
+        for number, moment in enumerate(shown):
+            made = self._fitted(moment, home[id(moment.trajectory)], left // (len(shown) - number))
+            if made is not None:
+                examples.append(made[0])
+                left -= made[1]
+        return tuple(examples)
+
+    def _fitted(self, moment: Moment, played: Played, most: int) -> tuple[Example, int] | None:
+        """The example with as much as fits into a number of tokens, and its tokens."""
+        said = reasoning_in(played.said(moment.trajectory.episode, moment.start))
+        word = partial(text_of, moment, own=not played.run, plans=self.plans)
+        counts = range(SCREENS, -1, -1) if self.pictures else (0,)
+        for words, count in [*((said, count) for count in counts), ("", 0)]:
+            text = word(said=words, pictures=count)
+            tokens = text_tokens(f"Example 10: {text}") + count * self.picture_tokens
+            if tokens <= most:
+                frames = tuple(played.screens(moment, count))
+                first, later = (frames[0], frames[1:]) if frames else (None, ())
+                return Example(text, first, later, played.source(moment)), tokens
+        return None
+
+
+def _by_rule_1(
+    learner: BestMoments, trajectories: Sequence[Trajectory], study: Study
+) -> tuple[Example, ...]:
+    """Moments that earned most in the best-scoring episodes; none if nothing earned a reward."""
+    found = [
+        (trajectory.score, step.reward, -trajectory.episode, -number, trajectory, number)
+        for trajectory in trajectories
+        for number, step in enumerate(trajectory.steps)
+        if step.reward > 0
+    ]
+    found.sort(key=lambda moment: moment[:4], reverse=True)
+    return tuple(
+        _example_of_rule_1(trajectory, number, study)
+        for *_, trajectory, number in found[: learner.examples]
+    )
+
+
+def _example_of_rule_1(trajectory: Trajectory, number: int, study: Study) -> Example:
     start = max(0, number - LEAD)
     steps = trajectory.steps[start : number + 1]
     plans = ", then ".join(f"{step.decision.action} x{step.decision.frames}" for step in steps)

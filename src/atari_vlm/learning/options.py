@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from atari_vlm.learning.examples import FEWEST_TOKENS, MOST_TOKENS
 from atari_vlm.options import check_numbers, option
 
 
@@ -13,6 +15,22 @@ class LearningOptions:
 
     use_in_context_learning: bool | None = option(
         False, "Show the best moments of earlier episodes.", flag="--icl/--no-icl"
+    )
+    examples_from: str | Path | None = option(
+        None,
+        "Show the best moments of this recorded run, of any player of the game.",
+        flag="--examples",
+    )
+    example_tokens: int = option(
+        MOST_TOKENS,
+        "Most tokens of all examples in a prompt, pictures included.",
+        least=FEWEST_TOKENS,
+        most=10**7,
+    )
+    example_pictures: bool = option(
+        True,
+        "Show the screens of the examples, and not only words.",
+        flag="--example-pictures/--no-example-pictures",
     )
     reflect: bool = option(
         False,

@@ -55,6 +55,8 @@ class Study:
     """What the model's answers are charged to; `model` does so by itself."""
     frame: Callable[[int, int], Frame]
     """Draws the screen that was shown at (episode, step)."""
+    said: Callable[[int, int], str] = lambda episode, step: ""
+    """The model's last reply at (episode, step), unedited; empty if it was not asked there."""
     before: Lessons = field(default_factory=Lessons)
     """The lessons of the episodes before, with what a person changed of them since."""
     written: tuple[str, ...] = ()

@@ -85,6 +85,7 @@ async def lessons_for(
     budget: Budget,
     prove: Callable[[Lessons, Sequence[str]], Awaitable[Sequence[Proof]]] | None = None,
     edits: Sequence[LessonEdit] | None = None,
+    said: Callable[[int, int], str] | None = None,
 ) -> Lessons:
     """The lessons for an episode: those stored, or new ones, which are then stored.
 
@@ -99,6 +100,7 @@ async def lessons_for(
         budget: of the run.
         prove: tries pieces of advice beside the lessons of before, in paired games.
         edits: what a person changed of the lessons; None for the edits of this run.
+        said: the model's words at (episode, step); None for those in this run.
 
     Raises:
         ModelUnusable, BudgetExceeded: as for any call; the lessons can be made later.
@@ -128,6 +130,7 @@ async def lessons_for(
             rng=default_rng([seed, episode, LEARNER]),
             account=account,
             frame=draw,
+            said=said or run.said,
             before=before,
             written=written(edits),
             forbidden=forbidden(edits),

@@ -74,16 +74,24 @@ def recorded_decisions(
 def pictures(run: RunReader) -> Callable[[int, int], Frame]:
     """A function that draws the frame shown at (episode, step) of the run.
 
-    Each is drawn by replaying its episode up to there (0.25 ms a decision), and only the last few
-    are kept: a whole episode can be a gigabyte of pixels.
+    Each is drawn by replaying its episode up to there (0.25 ms a decision), from where the last one
+    was drawn if that was earlier in the same episode. Only the last few are kept: a whole episode
+    can be a gigabyte of pixels.
     """
+    going: dict[int, tuple[int, Iterator[Observation]]] = {}
+    """The replay that goes on: episode -> the next decision, and what is seen from there on."""
 
     @lru_cache(maxsize=64)
     def frame(episode: int, step: int) -> Frame:
         if episode < 0:
             return run.adopted_frame(episode, step)
         if step >= 0:
-            for seen in islice(observations(run, episode), step, None):
+            at, replay = going.pop(episode, (0, iter(())))
+            if not 0 < at <= step:
+                at, replay = 0, observations(run, episode)
+            going.clear()
+            for seen in islice(replay, step - at, None):
+                going[episode] = step + 1, replay
                 return seen.frames[-1]
         raise StoreError(f"{run.folder} lacks the frame {step} of episode {episode}.")
 

@@ -200,6 +200,18 @@ class RunReader(StepReader, LessonReader):
         return reply_from_json(row[0]) if row else None
 
     @readable
+    def said(self, episode: int, step: int) -> str:
+        """The model's last reply at a decision; empty if it was not asked, or did not answer."""
+        self._check("calls", "episode = ? AND step = ?", episode, step)
+        row = self._one(
+            "SELECT seed FROM calls WHERE episode = ? AND step = ? ORDER BY number DESC LIMIT 1",
+            episode,
+            step,
+        )
+        reply = self.recall(row[0]) if row else None
+        return reply.text if reply else ""
+
+    @readable
     def adopted(self) -> dict[tuple[int, int], Frame]:
         """The frames that replaying the run cannot draw, by (episode, step), episodes below 0."""
         self._check("pictures")

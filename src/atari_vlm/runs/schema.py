@@ -257,6 +257,20 @@ def locked(folder: Path) -> IO[str]:
     return lock(folder / "lock", busy)
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process is playing in a run folder at this moment."""
+    path = folder / "lock"
+    if not path.is_file():
+        return False
+    try:
+        lock(path, "").close()
+    except StoreError:
+        return not path.is_symlink()
+    except OSError:  # it cannot be written to, so that nobody plays in it
+        return False
+    return False
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn errors of SQLite and of the disk into one sentence."""

@@ -31,9 +31,11 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "prompt_version": PROMPTS,
     "reply_version": (1,),
     "pooling_version": (1,),
+    "learner_version": (1, 2),
 }
 """Versions that this package can still play, the newest last: of the words of the prompts, of
-reading replies, and of the rules in `atari.pooling`. A run that was recorded
+reading replies, of the rules in `atari.pooling`, and of those that choose examples
+(`learning.examples`; recorded only by runs that show some). A run that was recorded
 with another version opens, replays and reports; it cannot be continued. A run is continued with the
 words of its own prompts, and a training run is evaluated with them. One exception: with
 `decisions_per_call` above 1, prompts of settings version 1 could show the queued plans as a note.
@@ -52,6 +54,10 @@ DEFAULTS: dict[str, Any] = {
     "video": False,
     "nudge": False,
     "stuck_after": STUCK_AFTER,
+    "example_tokens": 2_000,
+    "example_pictures": True,
+    "examples_from": None,
+    "examples_of_own": False,
     "reflect": False,
     "max_lessons": 8,
     "lesson_length": 200,
@@ -89,7 +95,8 @@ IDENTITY_FREE = frozenset(
 
 def current_versions() -> dict[str, int]:
     """The versions that a new run is played with."""
-    newest = {name: supported[-1] for name, supported in VERSIONS.items()}
+    of_all = {name: each for name, each in VERSIONS.items() if name != "learner_version"}
+    newest = {name: supported[-1] for name, supported in of_all.items()}
     return {"settings_version": SETTINGS_VERSION, **newest}
 
 
@@ -207,6 +214,7 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("reflect", "prove_lessons"), _flag),
     **dict.fromkeys(("max_lessons", "lesson_length", "review_frames"), _whole(0, 10_000)),
     "lesson_edits": _whole(0, 10**6),
+    "examples_from": _unset_or(_text),
 }
 """Setting -> whether it can have a value; of those that reading or replaying a run relies on."""
 
@@ -360,7 +368,7 @@ def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
         if name not in added or completed(settings)[name] != DEFAULTS[name]
     }
     # A run is continued with the words of its prompts, so it is looked for in the same folder.
-    for name in ("settings_version", "privileges", "pictures", "prompt_version"):
+    for name in ("settings_version", "privileges", "pictures", "prompt_version", "learner_version"):
         kept.pop(name, None)
     usual = DEFAULTS["pool_frames"] if kept.get("prompt") == "embedded" else pooling.DEFAULT
     if kept.get("pool_frames") == usual:

@@ -17,13 +17,14 @@ def shuffled(lessons: Lessons, rng: Generator) -> Lessons:
     Words and pictures are the same, so that only what they say together is lost. A player that does
     as well with these was not helped by what it learned, but by having more in its prompt.
     """
-    frames = [example.frame for example in lessons.examples]
-    turn = 1 + int(rng.integers(max(1, len(frames) - 1)))  # no screen stays where it was
+    screens = [(example.frame, example.later) for example in lessons.examples]
+    turn = 1 + int(rng.integers(max(1, len(screens) - 1)))  # no screen stays where it was
     examples = tuple(
         replace(
             example,
             text=_mixed(example.text, rng),
-            frame=frames[(place + turn) % len(frames)],
+            frame=screens[(place + turn) % len(screens)][0],
+            later=screens[(place + turn) % len(screens)][1],
         )
         for place, example in enumerate(lessons.examples)
     )

@@ -18,16 +18,35 @@ from atari_vlm.types import Frame, Lessons, Trajectory
 
 
 class Taught:
-    """The lessons of some episodes of a training run; none if there is no such run."""
+    """The lessons of some episodes of a training run.
+
+    Args:
+        source: the training run; None if there is none.
+        episodes: its episodes that taught.
+        shuffled: show the lessons shuffled, as a control.
+        at_once: without a training run, the learner is asked what it has before the first episode;
+            otherwise there are no lessons.
+    """
 
     def __init__(
-        self, source: Run | None = None, episodes: Sequence[int] = (), *, shuffled: bool = False
+        self,
+        source: Run | None = None,
+        episodes: Sequence[int] = (),
+        *,
+        shuffled: bool = False,
+        at_once: bool = False,
     ) -> None:
         self._source, self._episodes, self._shuffled = source, episodes, shuffled
+        self._at_once = at_once
 
     def __len__(self) -> int:
         """Number of episodes that taught."""
         return len(self._episodes)
+
+    @property
+    def count(self) -> int | None:
+        """The same for the record; None if the lessons are not those of episodes."""
+        return None if self._at_once else len(self)
 
     @property
     def edits(self) -> int:
@@ -39,9 +58,13 @@ class Taught:
         """What it decides of the settings of a run: the words of its prompts are the training's."""
         if self._source is None:
             return {}
-        words = int(completed(self._source.settings)["prompt_version"])
+        known = completed(self._source.settings)
+        words = int(known["prompt_version"])
+        examples = self._source.settings.get("examples") is not None
+        rule = {"learner_version": known["learner_version"]} if examples else {}
         return {
             "prompt_version": words,
+            **rule,
             **({"lesson_edits": self.edits} if self.edits else {}),
             **({"lessons": "shuffled"} if self._shuffled else {}),
         }
@@ -62,7 +85,12 @@ class Taught:
             StoreError: they are those of a vendor's model, and another server's would read them.
         """
         if self._source is None:
-            return Lessons()
+            if not self._at_once:
+                return Lessons()
+            kept = pictures(run)
+            return await lessons_for(
+                run, 0, learner, tuple, kept, model=model, seed=seed, budget=budget
+            )
         source, own = self._source, pictures(run)
         reviewed = isinstance(learner, Reviews) and learner.reviews
         draw = pictures(source)
@@ -95,4 +123,5 @@ class Taught:
             seed=seed,
             budget=budget,
             edits=source.lesson_edits(),
+            said=source.said,
         )

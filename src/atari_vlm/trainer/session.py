@@ -14,6 +14,7 @@ from pathlib import Path
 
 from atari_vlm.advice.estimate import billed, estimate_of, record_of
 from atari_vlm.files.paths import check_own
+from atari_vlm.learning.choice import as_begun
 from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import given, part
@@ -65,7 +66,7 @@ class Session:
             **self.player.settings,
             "purpose": purpose,
             "first_seed": seeds[0],
-            "taught_by_episodes": None if taught is None else len(taught),
+            "taught_by_episodes": None if taught is None else taught.count,
             "ale_py": version("ale-py"),
             "atari_vlm": version("atari-vlm"),
             "python": platform.python_version(),
@@ -122,15 +123,16 @@ class Session:
         budget = _budget(part(self.options, SpendOptions).caps, run, self.shared_budget)
         try:
             lessons = None
-            if taught is not None and player.learner is not None:
-                lessons = await taught.lessons(run, player.learner, player.model, seeds[0], budget)
+            learner = as_begun(player.learner, completed(run.settings))
+            if taught is not None and learner is not None:
+                lessons = await taught.lessons(run, learner, player.model, seeds[0], budget)
             words = completed(run.settings)["prompt_version"]
             job = Job(
                 policy=lambda model, lessons: player.build(model, lessons, words),
                 model=player.model,
                 seeds=seeds,
                 limits=player.limits,
-                learner=player.learner if purpose == "train" else None,
+                learner=learner if purpose == "train" else None,
                 lessons=lessons,
                 parallel=self.options.parallel,
                 budget=budget,

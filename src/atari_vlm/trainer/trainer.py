@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from atari_vlm.learning.choice import gives_at_once
 from atari_vlm.learning.options import LearningOptions
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
@@ -251,6 +252,9 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         if self.player.learner is None:
             return self._session.play(self.folder(purpose, seeds[0]), purpose, seeds)
         source = self.folder("train", self.seed * EPISODES)
+        if taught_by != 0 and not Run.exists(source) and gives_at_once(self.player.learner):
+            folder, taught = self.folder(purpose, seeds[0]), Taught(at_once=True)
+            return self._session.play(folder, purpose, seeds, taught)
         if taught_by == 0 or not Run.exists(source):
             folder = self.folder(purpose, seeds[0], 0)
             return self._session.play(folder, purpose, seeds, Taught())

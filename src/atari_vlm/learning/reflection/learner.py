@@ -8,7 +8,7 @@ from typing import Any
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import ModelFault, ModelUnusable, setting
-from atari_vlm.learning.examples import progress
+from atari_vlm.learning.progress import progress
 from atari_vlm.learning.reflection.merging import merged
 from atari_vlm.learning.reflection.moments import key_moments
 from atari_vlm.learning.reflection.reading import Review, read_review

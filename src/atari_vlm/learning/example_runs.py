@@ -1,0 +1,170 @@
+"""A recorded run of anyone's whose moments become examples: a teacher's, a search's, your own.
+
+It is a stranger's file: it is read with the limits of `runs.reader`, and its screens are drawn
+again from its plans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atari_vlm.errors import InvalidSetting, StoreError, setting
+from atari_vlm.learning.moments import Moment
+from atari_vlm.learning.reflection.words import cleaned
+from atari_vlm.policies.registry import is_policy
+from atari_vlm.runs.playback import environment, pictures, trajectory_for_learner
+from atari_vlm.runs.reader import EpisodeRow
+from atari_vlm.runs.replaying import replayable
+from atari_vlm.runs.run import Run
+from atari_vlm.runs.schema import is_locked
+from atari_vlm.types import Frame, Trajectory
+
+MOST_EPISODES = 20
+"""Episodes that are looked at: half of them the best ones, the others the last ones."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """Episodes to choose moments from, and what is known of them."""
+
+    trajectories: Sequence[Trajectory]
+    frame: Callable[[int, int], Frame]
+    """Draws the screen of (episode, step)."""
+    said: Callable[[int, int], str]
+    """The model's words at (episode, step)."""
+    run: str = ""
+    """Whose episodes they are, for the record; empty for those of the run that shows them."""
+
+    def screens(self, moment: Moment, number: int) -> list[Frame]:
+        """The screen that a moment begins with, and the one after its last decision.
+
+        Args:
+            moment: of one of the episodes.
+            number: of screens, up to 2.
+        """
+        episode, end = moment.trajectory.episode, len(moment.trajectory.steps) - 1
+        places = [moment.start, min(moment.last + 1, end)]
+        return [self.frame(episode, step) for step in places[:number]]
+
+    def source(self, moment: Moment) -> str:
+        """Where a moment comes from, for the record and the page."""
+        whose = f"{self.run}, " if self.run else ""
+        return f"{whose}episode {moment.trajectory.episode}, decision {moment.start}"
+
+
+@dataclass(frozen=True)
+class ExampleRun:
+    """A run whose finished episodes are shown as examples."""
+
+    folder: Path = field(compare=False)
+    player: str
+    """Its player's name."""
+    episodes: tuple[int, ...]
+    """The finished ones that are looked at."""
+    digest: str
+    """Tells the episodes apart from those of another run."""
+
+    @property
+    def identity(self) -> str:
+        """For the settings of a run that shows them."""
+        count = len(self.episodes)
+        return f"{count} episode{'s' * (count > 1)} of {self.player} ({self.digest})"
+
+    @contextmanager
+    def opened(self) -> Iterator[Played]:
+        """The episodes, for as long as the block lasts.
+
+        Raises:
+            StoreError: the run is gone, damaged, or another one by now.
+        """
+        with closing(Run.read(self.folder)) as run:
+            if _digest(run, _finished(run)) != self.digest:
+                raise StoreError(f"{self.folder} has changed since; give the same command again.")
+            draw = pictures(run)
+            yield Played(
+                [trajectory_for_learner(run, episode) for episode in self.episodes],
+                lambda episode, step: draw(episode, step).foreign(),
+                run.said,
+                f"{self.player} in {cleaned(self.folder.resolve().name, 60)}",
+            )
+
+
+def example_run(folder: str | Path, game: str, legal: Sequence[str]) -> ExampleRun:
+    """The run in a folder, if its moments can be shown to a player.
+
+    Args:
+        folder: of the run.
+        game: that is to be played.
+        legal: the player's action names.
+
+    Raises:
+        InvalidSetting: it has no finished episode, is of another game or with other actions, or is
+            being played.
+        StoreError: there is no run, or it is damaged.
+    """
+    path, name = Path(folder), setting("examples_from")
+    if not Run.exists(path):
+        if path.exists() or not is_policy(str(folder)):
+            raise InvalidSetting(
+                f"{name} names the folder of a recorded run, and {path} holds none: there is no "
+                "run.sqlite in it."
+            )
+        raise InvalidSetting(
+            f"{name} names the folder of a recorded run, and {folder} is a player. Let it play "
+            f"first: atari-vlm play --game {game} --model {folder} --run {game}-{folder}; then "
+            f"give {game}-{folder}."
+        )
+    with closing(Run.read(path)) as run:
+        played = str(run.settings["game"])
+        if played != game:
+            raise InvalidSetting(
+                f"{name}: the run in {path} is of {played}, and not of {game}; give one of {game}."
+            )
+        with replayable(path):
+            others = sorted({*environment(run.settings).legal} - {*legal})
+        if others:
+            raise InvalidSetting(
+                f"{name}: the run in {path} was played with actions that this player does not "
+                f"have ({', '.join(others)}); give a run with the same actions, or change "
+                f"{setting('full_action_space')}."
+            )
+        if is_locked(path):
+            raise InvalidSetting(
+                f"{name}: the run in {path} is being played now; wait for its end, or give another."
+            )
+        finished = _finished(run)
+        if not finished:
+            raise InvalidSetting(
+                f"{name}: the run in {path} has no finished episode, so it shows nothing; give "
+                "another, or finish it with the command that began it."
+            )
+        player = cleaned(str(run.settings["model"]), 60) or "a player"
+        return ExampleRun(
+            folder=path,
+            player=player,
+            episodes=tuple(row.episode for row in finished),
+            digest=_digest(run, finished),
+        )
+
+
+def _finished(run: Run) -> list[EpisodeRow]:
+    """The finished episodes that are looked at, in order."""
+    rows = [row for row in run.episodes() if row.status == "finished" and row.decisions]
+    if len(rows) > MOST_EPISODES:
+        last = rows[-MOST_EPISODES // 2 :]
+        first = rows[: -MOST_EPISODES // 2]
+        first.sort(key=lambda row: (-(row.score or 0.0), row.episode))
+        rows = sorted([*first[: MOST_EPISODES - len(last)], *last], key=lambda row: row.episode)
+    return rows
+
+
+def _digest(run: Run, rows: Sequence[EpisodeRow]) -> str:
+    """Eight digits that tell these episodes from others."""
+    told = [[row.episode, row.seed, row.score, row.decisions, row.frames] for row in rows]
+    text = json.dumps([run.settings["game"], run.settings["model"], told])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
