@@ -24,7 +24,7 @@ _WORD = pattern(r"[^\W_]+(?:['\u2019][^\W\d_]+)?")
 _SMALL_WORDS = """
 a an the to of is are be been am was were it its your you and or so then at in on with as that this
 these those there will would can could should must for by from into me my i we our they them their
-do does did just very more most also when whenever if while once each every try make sure
+do does did just very more most also when whenever if while once each every try make sure always
 """
 _SMALL = frozenset(_SMALL_WORDS.split())
 _NEGATIONS = """

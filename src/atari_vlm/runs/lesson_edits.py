@@ -25,7 +25,7 @@ class LessonEdit:
     who: str
     """Name of the user on the machine where it was made."""
     kind: str
-    """"add", "edit", "forbid" or "allow"."""
+    """"add", "edit", "forbid", "allow", or "drop", which makes room for another."""
     about: int
     """The number of the lesson in the list of the run; see `learning.reflection.listing`."""
     lesson: str
@@ -78,6 +78,8 @@ def edited(
             now[now.index(edit.lesson)] = edit.words
         elif edit.kind == "forbid":
             now = [words for words in now if not alike(words, edit.lesson)]
+        elif edit.kind == "drop":
+            now = [words for words in now if words != edit.lesson]
         elif edit.words and edit.words not in now:
             now.append(edit.words)
     while most is not None and len(now) > most and {*now} - {*own}:

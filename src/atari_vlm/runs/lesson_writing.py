@@ -30,7 +30,7 @@ def store_edit(run: Run, kind: str, about: int, lesson: str, words: str, who: st
 
     Args:
         run: open to be changed.
-        kind: "add", "edit", "forbid" or "allow".
+        kind: of `rules.EDITS`.
         about: number of the lesson.
         lesson: its words before; "" for a new one.
         words: its words after; "" if it is forbidden.

@@ -19,8 +19,8 @@ MOST_STEP = 249_999
 MOST_FRAMES = 10_000
 """Emulator frames of a decision, as many as `frame_skip` may be."""
 
-EDITS = ("add", "edit", "forbid", "allow")
-"""What a person may do to a lesson."""
+EDITS = ("add", "edit", "forbid", "allow", "drop")
+"""What a person may do to a lesson; one is dropped to make room for another."""
 
 MOST_LESSON = 100_000
 """Characters of a lesson that was edited or proved."""

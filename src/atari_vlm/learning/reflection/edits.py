@@ -39,13 +39,7 @@ def add_lesson(folder: str | Path, words: str) -> Lesson:
     """
     with _changing(folder) as (run, known):
         words = _checked(run, words, known)
-        most, shown = run.most_lessons, shown_now(run)
-        own = [each for each in shown if is_written(run, each)]
-        if most is not None and len(own) >= most:
-            raise InvalidSetting(
-                f"{folder} shows {most} lessons, all of which are a person's. Edit or forbid one "
-                f"first, or train another run with a higher {setting('max_lessons')}."
-            )
+        _make_room(run, known)
         number = max((lesson.number for lesson in known), default=0) + 1
         store_edit(run, "add", number, "", words, _who())
         return _lesson(lessons_of(run), number)
@@ -81,6 +75,7 @@ def allow_lesson(folder: str | Path, number: int) -> Lesson:
         lesson = _lesson(known, number)
         if lesson.state == "shown":
             raise InvalidSetting(f"Lesson {number} is shown already.")
+        _make_room(run, known)
         store_edit(run, "allow", number, lesson.words, lesson.words, _who())
         return _lesson(lessons_of(run), number)
 
@@ -155,6 +150,21 @@ def _checked(run: RunReader, words: str, others: Sequence[Lesson]) -> str:
                 f"Lesson {other.number}, which is {other.state}, says that already{advice}."
             )
     return words
+
+
+def _make_room(run: Run, known: Sequence[Lesson]) -> None:
+    """Drop the lesson of a model that was said least recently, if as many are shown as may be."""
+    most, shown = run.most_lessons, shown_now(run)
+    if most is None or len(shown) < most:
+        return
+    first = next((words for words in shown if not is_written(run, words)), None)
+    if first is None:
+        raise InvalidSetting(
+            f"{run.folder} shows {most} lessons, all of which are a person's. Edit or forbid one "
+            f"first, or train another run with a higher {setting('max_lessons')}."
+        )
+    dropped = next(lesson for lesson in known if lesson.words == first)
+    store_edit(run, "drop", dropped.number, first, "", _who())
 
 
 def _who() -> str:
