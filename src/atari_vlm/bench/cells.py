@@ -76,6 +76,7 @@ class Cell:
             *([f"uses {', '.join(self.privileges)}"] if self.privileges else []),
             *([_count(self.fallbacks, "fallback")] if self.fallbacks else []),
             *([_count(self.refusals, "refusal")] if self.refusals else []),
+            *([f"stuck {self.stuck:,} times"] if self.stuck else []),
             *([self.note] if self.note else []),
         ]
 
@@ -143,6 +144,7 @@ def _cell(run: RunReader, folder: str, first: int | None) -> Cell:
         privileges=_privileges(run.settings.get("privileges"), model, game),
         fallbacks=summary.sources.get("fallback", 0),
         refusals=summary.refusals,
+        stuck=summary.stuck if summary.usage.calls else 0,
         decisions=sum(summary.sources.values()),
         note=", ".join(notes),
         status=status,

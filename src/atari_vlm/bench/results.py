@@ -247,6 +247,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "decisions": cell.decisions,
         "fallbacks": cell.fallbacks,
         "refusals": cell.refusals,
+        "stuck": cell.stuck,
         "calls": usage.calls,
         "input_tokens": usage.input_tokens,
         "cached_tokens": usage.cached_tokens,

@@ -191,6 +191,8 @@ def _choice(choice: ReplayChoice, texts: dict[str, int]) -> dict[str, Any]:
         "queue": _text_index(choice.queue, texts),
         "calls": [_call(call, texts) for call in choice.calls],
     }
+    if isinstance(choice, ReplayDecision) and choice.stuck:
+        row["stuck"] = choice.stuck
     if choice.considered:
         row["considered"] = [_choice(other, texts) for other in choice.considered]
     return row

@@ -89,9 +89,9 @@ class PlayedRun:
         decided, rewards = run.decisions(row.episode), run.rewards(row.episode)
         steps = run.trajectory(row.episode).steps
         decisions = [
-            self._decision(decision, reward, step)
-            for decision, reward, step, _ in zip(
-                decided, rewards, steps, film.record.plays, strict=False
+            self._decision(decision, reward, step, stuck)
+            for decision, reward, step, stuck, _ in zip(
+                decided, rewards, steps, run.stuck(row.episode), film.record.plays, strict=False
             )
         ]
         last = steps[len(decisions) - 1] if decisions else None
@@ -114,7 +114,9 @@ class PlayedRun:
             packed=partial(draw, film) if draw else None,
         )
 
-    def _decision(self, decision: Decision, reward: float | None, step: Step) -> ReplayDecision:
+    def _decision(
+        self, decision: Decision, reward: float | None, step: Step, stuck: str
+    ) -> ReplayDecision:
         seen = step.observation
         return ReplayDecision(
             **vars(self._choice(decision)),
@@ -122,6 +124,7 @@ class PlayedRun:
             reward=reward,
             score=seen.score,
             lives=seen.lives,
+            stuck=stuck,
             thinking=decision.thinking,
         )
 

@@ -85,6 +85,8 @@ class ReplayDecision(ReplayChoice):
     """Sum of rewards before this decision."""
     lives: int = 0
     """Lives before this decision; always 0 in games that do not count them."""
+    stuck: str = ""
+    """How the player was stuck before it, e.g. "action x12, screen x9"; empty if it was not."""
     thinking: Thinking | None = None
     """What thinking longer took; None if the player does not think longer."""
 
