@@ -52,6 +52,8 @@ class Cell:
     fallbacks: int = 0
     refusals: int = 0
     """Answers that refused to play."""
+    stuck: int = 0
+    """Decisions before which a model had done, or seen, the same for a while; 0 of others."""
     decisions: int = 0
     note: str = ""
     """The action of the best constant player, or the number of episodes cut short by a budget."""

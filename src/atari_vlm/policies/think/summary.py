@@ -1,8 +1,8 @@
 """A running summary: every few decisions the model writes down what the episode came to so far.
 
 A prompt that listed every action would grow with the episode: ten times the tokens of the usual
-eight in a game of Pong (docs/play.md). A summary stays as short as it is asked to be, and stands in the later
-prompts as the model's note to itself.
+eight in a game of Pong (docs/play.md). A summary stays as short as it is asked to be, and stands in
+the later prompts as the model's note to itself.
 """
 
 from __future__ import annotations
