@@ -17,7 +17,7 @@ from atari_vlm.learning.reflection.edits import (
     edit_lesson,
     forbid_lesson,
 )
-from atari_vlm.learning.reflection.listing import lessons_of
+from atari_vlm.learning.reflection.listing import lessons_of, marks
 from atari_vlm.models.scripted import ScriptedModel
 from tests.commands import command
 
@@ -83,6 +83,7 @@ def test_edits_hold_for_later_episodes_and_evaluations_and_leave_earlier_ones(fo
     with closing(Run.read(folder)) as run:
         advice = [each for _, _, each, _ in run.lessons_made()]
         edits = run.lesson_edits()
+        said, gone = marks(run, 2)
     assert advice[1] == (FIRST, SECOND)
     assert [(each.kind, each.about, each.after) for each in edits] == [
         ("forbid", 1, 1),
@@ -90,6 +91,7 @@ def test_edits_hold_for_later_episodes_and_evaluations_and_leave_earlier_ones(fo
         ("add", 3, 1),
     ]
     assert all(each.who and each.made for each in edits)
+    assert ([said(words) for words in advice[2]], gone) == (["edited", "added"], (FIRST,))
     allow_lesson(folder, 1)
     assert listed(folder)[0] == (1, FIRST, 1, "shown")
 

@@ -97,8 +97,8 @@ def _episode(
         "name": episode.name or str(episode.number),
         "phase": episode.phase,
         "lessons": [
-            {"text": lesson.text, "frames": lesson.frames, "source": lesson.source}
-            for lesson in episode.lessons
+            {"text": each.text, "frames": each.frames, "source": each.source, "mark": each.mark}
+            for each in episode.lessons
         ],
         "invalid": episode.invalid,
         "quote": last_reply(decisions) if episode.invalid else "",

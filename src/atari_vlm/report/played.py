@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from atari_vlm.learning.reflection.listing import marks
 from atari_vlm.policies.ablations import ABLATIONS
 from atari_vlm.report.drawing import Draw, Film
 from atari_vlm.report.replay import (
@@ -188,7 +189,10 @@ class PlayedRun:
             )
             for each in lessons.examples
         )
-        return [*(ReplayLesson(text=words) for words in lessons.advice), *examples]
+        said, forbidden = marks(self.run, episode)
+        advice = (ReplayLesson(text=words, mark=said(words)) for words in lessons.advice)
+        gone = (ReplayLesson(text=words, mark="forbidden") for words in forbidden)
+        return [*advice, *examples, *gone]
 
 
 def _why_invalid(row: EpisodeRow) -> str:

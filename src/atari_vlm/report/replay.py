@@ -111,6 +111,9 @@ class ReplayLesson:
     """The screens shown with it, oldest first."""
     source: str = ""
     """Where an example comes from: run, episode and decision."""
+    mark: str = ""
+    """What is to be said of a lesson in words: "new", "edited", "added", or "forbidden": it is
+    not shown any more."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,29 +65,27 @@ def shown_now(run: RunReader) -> tuple[str, ...]:
     return edited(advice, since, run.most_lessons, written(edits))
 
 
-def changes(run: RunReader, episode: int) -> Callable[[str], str]:
-    """What is to be said of a lesson that an episode was shown: "new", "edited", "added" or "".
+def marks(run: RunReader, episode: int) -> tuple[Callable[[str], str], tuple[str, ...]]:
+    """What is to be said of the lessons that an episode was shown.
 
     Args:
         run: open.
-        episode: that was shown it.
+        episode: that was shown them.
+
+    Returns:
+        from the words of a lesson to "new", "edited", "added" or ""; and those that were forbidden
+        by then.
     """
-    rows, edits = run.lessons_made(), run.lesson_edits()
-    made = [row for row in rows if row[0] <= episode]
-    before = {*made[-2][2]} if len(made) > 1 else set()
-    place = made[-1][0] if made else -1
-    kinds = {
-        edit.words: {"edit": "edited", "add": "added"}.get(edit.kind, "")
-        for edit in edits
-        if edit.after < place and edit.words
-    }
+    rows = [row for row in run.lessons_made() if row[0] <= episode]
+    place = rows[-1][0] if rows else -1
+    known = {*rows[-2][2]} if len(rows) > 1 else set[str]()
+    edits = [edit for edit in run.lesson_edits() if edit.after < place]
+    kinds = {edit.words: {"edit": "edited", "add": "added"}.get(edit.kind) for edit in edits}
 
     def said(words: str) -> str:
-        if words in kinds:
-            return kinds[words]
-        return "new" if made and words not in before else ""
+        return kinds.get(words) or ("new" if place > 0 and words not in known else "")
 
-    return said
+    return said, forbidden(edits)
 
 
 def _follow(

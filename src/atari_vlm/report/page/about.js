@@ -54,10 +54,17 @@ function episodeFacts(episode) {
   return rows;
 }
 
+const MARKS = {
+  new: "new",
+  edited: "edited by a person",
+  added: "added by a person",
+  forbidden: "forbidden by a person, and not shown",
+};
+
 /** What had been learned before the episode: advice in words, and examples with their screens. */
 function lessonsView({ lessons }) {
   if (!lessons.length) return [];
-  const items = lessons.map(({ text, frames, source }) => {
+  const items = lessons.map(({ text, frames, source, mark }) => {
     const screens = frames.map((place) => findFrame(...place)).filter(Boolean).map((found) => {
       const canvas = make("canvas", { role: "img", "aria-label": "A screen shown with it" });
       found.open().then((pixels) => paint(canvas, pixels, found.shape)).catch(fail);
@@ -65,7 +72,9 @@ function lessonsView({ lessons }) {
     });
     const from = source ? [make("span", { class: "source" }, `From ${source}`)] : [];
     const shown = screens.length ? [make("span", { class: "shown" }, ...screens)] : [];
-    return make("li", {}, ...shown, make("span", { class: "words" }, text), ...from);
+    const said = mark ? [make("span", { class: "mark" }, MARKS[mark])] : [];
+    const words = make("span", { class: mark === "forbidden" ? "words gone" : "words" }, text);
+    return make("li", {}, ...shown, words, ...said, ...from);
   });
   const title = "Learned from earlier episodes, and shown in this one";
   return [make("h3", { id: "learned" }, title), make("ol", { class: "lessons" }, ...items)];

@@ -192,7 +192,7 @@ function showBanner() {
 }
 
 function showResult() {
-  const learned = now().lessons.length;
+  const learned = now().lessons.filter(({ mark }) => mark !== "forbidden").length;
   $("phase").textContent = now().phase.split(",")[0] || "Episode";
   $("lessons").hidden = !learned;
   $("lessons").textContent = `${count(learned, "lesson")} learned before`;
