@@ -54,7 +54,8 @@ def play(
     check_places(options)
 
     def work() -> Summary:
-        with LiveView(console, f"{game}, {model}", screen=screen) as view:
+        name = f"{model}+{options['think']}" if options["think"] else model
+        with LiveView(console, f"{game}, {name}", screen=screen) as view:
             trainer = VLMTrainer(game, model, **options, seed=seed or 0, watch=view.watch)
             if seed is None and options["run_folder"] is None:
                 trainer = trainer.with_seed(trainer.unplayed_seed(episodes))

@@ -109,7 +109,8 @@ def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]
 
     def play(phase: Phase) -> Summary:
         print_line(console, f"{phase.name} ...")
-        with LiveView(console, f"{game}, {model}: {phase.name}", screen=False) as view:
+        name = f"{game}, {trainer.player.name}: {phase.name}"
+        with LiveView(console, name, screen=False) as view:
             views.append(view)
             return phase.play()
 

@@ -154,6 +154,8 @@ def settings_line(summary: Summary) -> str:
         f"{chunk_size} decisions planned a call"
         if (chunk_size := settings.get("decisions_per_call"))
         else "",
+        f"thinking at most {budget} an episode" if (budget := settings.get("think_budget")) else "",
+        f"{budget} a decision" if (budget := settings.get("think_budget_decision")) else "",
         seed_text([row.seed for row in summary.episodes]),
     ]
     cut = settings.get("max_decisions")

@@ -31,7 +31,7 @@ class Thought:
         calls, tokens, dollars, frames = self.spent
         took = [
             f"{calls:,} more calls, {tokens:,} more tokens" if calls else "",
-            ("price unknown" if dollars is None else format_dollars(dollars)) if calls else "",
+            "price unknown" if dollars is None else format_dollars(dollars) if dollars else "",
             f"{frames:,} simulated frames" if frames else "",
         ]
         parts = [

@@ -45,6 +45,7 @@ def test_the_terminal_says_how_many_decisions_thought_and_what_it_took(tmp_path,
         summary = trainer(server, tmp_path / "run", think_budget="10 calls").train(1)
     print_summary(Console(width=200), summary)
     said = capsys.readouterr().out
+    assert "thinking at most 10 calls an episode" in " ".join(said.split())
     assert (
         "Thinking: 2 decisions thought longer: 8 more calls, 32,080 more tokens, price unknown; "
         "2 had no budget left" in said

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from atari_vlm.bench.settings import BenchSettings
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, UnknownName
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.think.confidence import stated_confidence, with_confidence
@@ -238,3 +239,10 @@ def test_a_vote_by_name_is_recorded_with_its_candidates_and_continues(tmp_path):
     assert all(len(each.considered) == 3 for each in decisions)
     assert decisions[-1].thinking.total.calls == 12
     assert trainer.player.name == short.player.name
+
+
+def test_a_bench_names_the_players_that_think_and_leaves_baselines_plain():
+    settings = BenchSettings(games=("pong",), players=("random", "embedded"), think="vote:3")
+    assert (settings.players, settings.think) == (("random", "embedded+vote:3"), None)
+    with pytest.raises(InvalidSetting, match="These players cannot follow think"):
+        BenchSettings(games=("pong",), players=("random",), think="vote:3")
