@@ -110,7 +110,8 @@ class Curve:
         last = self.learning.points[-1]
         held_out = len(last.scores)
         if self.gain is not None:
-            yield f"after {last.after} episodes minus before, held-out seeds", self.gain, held_out
+            episodes = f"{last.after} episode{'s' * (last.after != 1)}"
+            yield f"after {episodes} minus before, held-out seeds", self.gain, held_out
         for control in self.controls:
             advantage = self.advantage(control)
             yield f"learning minus {control.name}, held-out seeds", advantage, held_out

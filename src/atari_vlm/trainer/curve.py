@@ -143,7 +143,7 @@ class CurveRuns:
         for mark in plan.marks:
             partly = f", to episode {mark} of {plan.episodes}" if plan.every else ""
             yield self._training(f"Training{partly}", "learning", learning, mark)
-            after = f" after {mark} episodes" if plan.every else ""
+            after = f" after {mark} episode{'s' * (mark != 1)}" if plan.every else ""
             name = f"Evaluation{after}, on seeds never trained on"
             yield self._evaluation(name, "learning", learning, mark)
             if plan.shuffled:
