@@ -149,7 +149,7 @@ def test_the_best_moments_of_freeway_help_and_their_words_in_another_order_do_no
     """It goes UP on a third of the screens, and always where an example shows that UP earned."""
 
     def script(prompt):
-        shown = re.search(r"played[^.]*UP[^.]*earned \+\d", prompt.text)
+        shown = re.search(r"you played UP.*this earned \+\d", prompt.text)
         tries = "Example" not in prompt.text and len(prompt.text) % 3 == 0
         return "ACTION: UP" if shown or tries else "ACTION: NOOP"
 
