@@ -62,7 +62,8 @@ def assumptions_of(
     if about_effort:
         yield about_effort
     if with_examples:
-        yield "Examples are shown from the second episode on."
+        first = "first" if settings.get("examples_from") else "second"
+        yield f"Examples are shown from the {first} episode on."
     yield (
         f"Worst: every game is played to its limit, every answer is {longest_answer:,} tokens long "
         f"and repaired once, and plans one decision; {setting('max_decisions')} and "

@@ -6,7 +6,6 @@ game, with blank screens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mean
@@ -16,6 +15,7 @@ import numpy as np
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.costs.prompt_tokens import count_tokens, text_tokens
 from atari_vlm.learning.choice import learners_in
+from atari_vlm.learning.examples import MOST_TOKENS
 from atari_vlm.learning.reflection.learner import Reflection
 from atari_vlm.players import Player
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
@@ -74,15 +74,19 @@ class CallSizes:
         styles = ("basic", "cot", "expert") if kind == "adaptive" else (kind,)
         length = min(prompt_settings.history, settings["max_frames"] // interval)
         now, past = _made_up_step(player, length)
-        lessons = Lessons(
-            examples=_examples(settings["examples"] or 0, past, now), advice=_advice(player)
-        )
+        pictures = settings.get("example_pictures", True)
+        shown = Lessons(examples=_examples(settings["examples"] or 0, now, pictures))
+        told = Lessons(advice=_advice(player))
         strategies = [get_strategy(style, prompt_settings) for style in styles]
         prompts = [strategy(now, past, Lessons()) for strategy in strategies]
         count = partial(count_tokens, family=rule, video_family=video_rule)
         first = [count(strategy(now, (), Lessons())) for strategy in strategies]
         full = [count(prompt) for prompt in prompts]
-        taught = [count(strategy(now, past, lessons)) for strategy in strategies]
+
+        def added(lessons: Lessons) -> float:
+            sizes = [count(strategy(now, past, lessons)) for strategy in strategies]
+            return max(b - a for a, b in zip(full, sizes, strict=True))
+
         answers = [_answer(prompt, "word " * WORDS, interval, chunk_size) for prompt in prompts]
         shortest = [_answer(prompt, "", interval, 1) for prompt in prompts]
         return cls(
@@ -90,7 +94,7 @@ class CallSizes:
             full_prompt=mean(full),
             largest_prompt=max(full),
             history=len(past),
-            examples=max(b - a for a, b in zip(full, taught, strict=True)),
+            examples=min(added(shown), settings.get("example_tokens", MOST_TOKENS)) + added(told),
             answer=mean(text_tokens(answer) for answer in answers),
             shortest_answer=min(text_tokens(answer) for answer in shortest),
             reasons=any(prompt.json for prompt in prompts),
@@ -130,14 +134,16 @@ def _made_up_step(player: Player, length: int) -> tuple[Observation, tuple[Step,
     return now, past
 
 
-def _examples(number: int, past: Sequence[Step], now: Observation) -> tuple[Example, ...]:
-    """Examples of the length that `learning.examples` makes: four plans and a frame each."""
-    plans = ", then ".join(f"{name} x{now.interval}" for name in (now.legal * 4)[:4])
+def _examples(number: int, now: Observation, pictures: bool) -> tuple[Example, ...]:
+    """Examples of the length that `learning.examples` makes: words, eight plans, two frames."""
+    plans = ", ".join(f"{name} x{now.interval}" for name in (now.legal * 8)[:8])
     text = (
-        f"From an earlier episode that scored 100: on this screen you played {plans}, and "
-        "earned +10."
+        "What earned points, from an earlier game of yours (score 100). You said: "
+        f'"{"word " * 35}". From the first screen on you played {plans}, up to the second screen. '
+        "1.0 seconds later this earned +10."
     )
-    return (Example(text=text, frame=now.frames[-1]),) * number
+    frame = now.frames[-1] if pictures else None
+    return (Example(text, frame, (frame,) if frame else ()),) * number
 
 
 def _advice(player: Player) -> tuple[str, ...]:

@@ -1,0 +1,90 @@
+"""`--examples RUN`: moments of another run are shown from the first episode on."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+
+import pytest
+
+from atari_vlm.errors import InvalidSetting, StoreError
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.runs.playback import pictures
+from atari_vlm.runs.run import Run
+from atari_vlm.runs.schema import locked
+from atari_vlm.trainer import VLMTrainer
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher") / "freeway-expert"
+    return VLMTrainer("freeway", "expert", max_decisions=90, run_folder=folder).train(1).folder
+
+
+def pupil(folder, teacher, game="freeway", script=lambda prompt: "ACTION: NOOP", **more):
+    return VLMTrainer(
+        game,
+        "pupil",
+        model=ScriptedModel(script),
+        prompt_type="basic",
+        examples_from=teacher,
+        max_decisions=3,
+        run_folder=folder,
+        **more,
+    )
+
+
+def test_a_teachers_moments_are_shown_from_the_first_episode_on_and_kept(tmp_path, teacher):
+    shown = []
+
+    def script(prompt):
+        shown.append("from a game of another player" in prompt.text)
+        return "ACTION: NOOP"
+
+    copied = tmp_path / "freeway-expert"
+    shutil.copytree(teacher, copied)
+    one = pupil(tmp_path / "run", copied, script=script)
+    assert one.settings["examples_from"].startswith("1 episode of expert (")
+    one.train(1)
+    assert shown == [True] * 3
+    shutil.rmtree(copied)
+    with closing(Run.read(tmp_path / "run")) as run:
+        (example,) = run.lessons(0, pictures(run)).examples
+    assert example.source.startswith("expert in freeway-expert, episode 0, decision ")
+    assert [frame.episode for frame in example.frames] == [-1, -1]
+
+
+def test_an_evaluation_without_training_shows_them_too(tmp_path, teacher):
+    one = pupil(tmp_path / "run", teacher)
+    folder = one.evaluate(1).folder
+    with closing(Run.read(folder)) as run:
+        assert len(run.lessons(0, pictures(run)).examples) == 1
+
+
+def test_a_run_that_cannot_be_shown_is_refused_before_anything_is_played(tmp_path, teacher):
+    with pytest.raises(InvalidSetting, match="is of freeway, and not of pong"):
+        pupil(tmp_path / "run", teacher, "pong")
+    with pytest.raises(InvalidSetting, match=r"holds none: there is no run\.sqlite"):
+        pupil(tmp_path / "run", tmp_path / "nowhere")
+    with pytest.raises(InvalidSetting, match=r"Let it play first: atari-vlm play --game freeway"):
+        pupil(tmp_path / "run", "expert")
+    with locked(teacher), pytest.raises(InvalidSetting, match="is being played now"):
+        pupil(tmp_path / "run", teacher)
+    with pytest.raises(InvalidSetting, match="embedded model cannot follow examples_from"):
+        VLMTrainer("freeway", "embedded", examples_from=teacher)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(teacher, damaged)
+    (damaged / "run.sqlite").write_bytes(b"no run" * 1000)
+    with pytest.raises(StoreError, match="is damaged"):
+        pupil(tmp_path / "run", damaged)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_finished_episode_is_refused(tmp_path):
+    def stops(prompt):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        VLMTrainer("freeway", "x", model=ScriptedModel(stops), run_folder=tmp_path / "r").train(1)
+    with pytest.raises(InvalidSetting, match="has no finished episode"):
+        pupil(tmp_path / "run", tmp_path / "r")
