@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 from atari_vlm import stats
 from atari_vlm.atari.games import get_game
 from atari_vlm.bench.settings import BEST_CONSTANT
-from atari_vlm.errors import AtariVLMError, StoreError
-from atari_vlm.policies.registry import ALWAYS, get_policy, is_policy
-from atari_vlm.protocols import privileges_of
+from atari_vlm.errors import StoreError
+from atari_vlm.policies.registry import ALWAYS
+from atari_vlm.protocols import labelled, uses_text
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.results import summarise
 from atari_vlm.runs.run import Run
@@ -75,7 +75,7 @@ class Cell:
     def remarks(self) -> list[str]:
         """What stands beside the player in tables: what it reads, what went wrong, the note."""
         return [
-            *([f"uses {', '.join(self.privileges)}"] if self.privileges else []),
+            *([uses] if (uses := uses_text(self.privileges)) else []),
             *([_count(self.fallbacks, "fallback")] if self.fallbacks else []),
             *([_count(self.refusals, "refusal")] if self.refusals else []),
             *([f"stuck {self.stuck:,} times"] if self.stuck else []),
@@ -91,7 +91,8 @@ class Cell:
     def __repr__(self) -> str:
         score = self.result if self.mean else self.status
         note = f", {self.note}" if self.note else ""
-        return f"Cell({self.game}, {self.player}: {score}{note}, folder={self.folder!r})"
+        player = labelled(self.player, self.privileges)
+        return f"Cell({self.game}, {player}: {score}{note}, folder={self.folder!r})"
 
 
 def _count(number: int, noun: str) -> str:
@@ -143,7 +144,7 @@ def _cell(run: RunReader, folder: str, first: int | None) -> Cell:
         scores=summary.scores if scored else (),
         mean=summary.mean if scored else None,
         normalised=summary.human_normalised if scored else None,
-        privileges=_privileges(run.settings.get("privileges"), model, game),
+        privileges=summary.privileges,
         fallbacks=summary.sources.get("fallback", 0),
         refusals=summary.refusals,
         stuck=summary.stuck if summary.usage.calls else 0,
@@ -155,16 +156,6 @@ def _cell(run: RunReader, folder: str, first: int | None) -> Cell:
         settings=_deciding(run.settings),
         usage=summary.usage,
     )
-
-
-def _privileges(recorded: Any, model: str, game: str) -> tuple[str, ...]:
-    """What a player reads beyond the screen; computed for older runs, which lack it."""
-    if isinstance(recorded, list):
-        return tuple(recorded)
-    try:
-        return tuple(sorted(privileges_of(get_policy(model, game)))) if is_policy(model) else ()
-    except AtariVLMError:  # a policy that this version does not know
-        return ()
 
 
 def _status(rows: list[EpisodeRow]) -> tuple[Status, str]:

@@ -21,6 +21,7 @@ from atari_vlm.errors import AtariVLMError, ModelUnusable, RunInvalid, StoreErro
 from atari_vlm.files.paths import check_own
 from atari_vlm.models.hosted.budget import SharedBudget
 from atari_vlm.policies.registry import WRAPPERS, Wrap, added_wrappers
+from atari_vlm.protocols import labelled
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.worker_processes import TRIES, Ended, Tell, Workers, picklable
 from atari_vlm.types import Step
@@ -158,7 +159,7 @@ def play_job(
     if cell.mean is None:
         report(f"{job.name}: {cell.status}. {cell.problem}")
     else:
-        report(f"{job.name}: {cell.result}{_cost(cell)}")
+        report(f"{labelled(job.name, cell.privileges)}: {cell.result}{_cost(cell)}")
     return cell, None
 
 
@@ -204,7 +205,10 @@ class _Progress:
             self._said_to_live = now
             self._lives()
         score = step.observation.score + step.reward
-        number = f"{self._job.name}: episode {episode + 1} of {self._episodes}"
+        seen = step.observation
+        read = {"ram": seen.ram, "emulator": seen.state}
+        name = labelled(self._job.name, [key for key, value in read.items() if value is not None])
+        number = f"{name}: episode {episode + 1} of {self._episodes}"
         count = step.observation.step + 1
         if step.terminated or step.truncated:
             self._report(f"{number} scored {score:.15g} in {count} decisions{self._spent()}")

@@ -20,6 +20,7 @@ from atari_vlm.errors import StoreError
 from atari_vlm.files.paths import is_within
 from atari_vlm.files.untrusted import json_of, read_regular
 from atari_vlm.files.writing import write_whole
+from atari_vlm.protocols import labelled
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Usage
 
@@ -244,6 +245,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "no_interval": mean.missing if mean else "",
         "human_normalised": cell.normalised,
         "privileges": " ".join(cell.privileges),
+        "label": labelled(cell.player, cell.privileges),
         "decisions": cell.decisions,
         "fallbacks": cell.fallbacks,
         "refusals": cell.refusals,

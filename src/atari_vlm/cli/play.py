@@ -48,6 +48,7 @@ def play(
     """Play, show it live and write the replay page. The same command continues a stopped run."""
     from atari_vlm.cli.live_view import LiveView
     from atari_vlm.cli.scores import print_summary
+    from atari_vlm.protocols import labelled
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
 
@@ -59,6 +60,7 @@ def play(
             trainer = VLMTrainer(game, model, **options, seed=seed or 0, watch=view.watch)
             if seed is None and options["run_folder"] is None:
                 trainer = trainer.with_seed(trainer.unplayed_seed(episodes))
+            view.title = f"{game}, {labelled(trainer.player.name, trainer.player.privileges)}"
             print_estimate_line(trainer.player, episodes)
             return trainer.train(episodes)
 

@@ -21,15 +21,14 @@ from atari_vlm.types import Usage
 def score_table(summary: Summary) -> Listing:
     """The score of a run beside the random and the human score, with the settings it depends on."""
     game = summary.game
-    table = _new_table(f"{game.title}: {summary.model}", "player")
+    table = _new_table(f"{game.title}: {summary.label}", "player")
     why = why_none([("", summary.mean)] if summary.scores else [])
     table.caption = escape(f"{settings_line(summary)} {why}".strip())
     table.caption_justify = "left"
     if game.random_score is not None:
         table.add_row("random (table)", format_score(game.random_score), "", "", "0")
-    uses = f" (uses {', '.join(summary.privileges)})" if summary.privileges else ""
     table.add_row(
-        escape(summary.model + uses),
+        escape(summary.label),
         *_cells(summary.mean, len(summary.scores), summary.human_normalised),
         style="bold",
     )

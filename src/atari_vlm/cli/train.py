@@ -72,11 +72,13 @@ def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, An
     """Evaluate what an earlier training taught, print the results and write the page."""
     from atari_vlm.cli.live_view import LiveView
     from atari_vlm.cli.scores import print_summary
+    from atari_vlm.protocols import labelled
     from atari_vlm.trainer import VLMTrainer
 
     name = "Evaluation, on seeds never trained on"
     with LiveView(console, f"{game}, {model}: {name}", screen=False) as view:
         trainer = VLMTrainer(game, model, **options, watch=view.watch)
+        view.title = f"{game}, {labelled(trainer.player.name, trainer.player.privileges)}: {name}"
         print_estimate_line(trainer.player, evaluations)
         print_line(console, f"{name} ...")
         with page_of_an_invalid_run():
@@ -98,6 +100,7 @@ def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]
     from atari_vlm.cli.curve_table import print_curve
     from atari_vlm.cli.live_view import LiveView
     from atari_vlm.cli.scores import print_summary, usage_line
+    from atari_vlm.protocols import labelled
     from atari_vlm.report.curve import write_curve
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
@@ -109,8 +112,8 @@ def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]
 
     def play(phase: Phase) -> Summary:
         print_line(console, f"{phase.name} ...")
-        name = f"{game}, {trainer.player.name}: {phase.name}"
-        with LiveView(console, name, screen=False) as view:
+        player = labelled(trainer.player.name, trainer.player.privileges)
+        with LiveView(console, f"{game}, {player}: {phase.name}", screen=False) as view:
             views.append(view)
             return phase.play()
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -235,6 +235,23 @@ class ChecksInterval(Protocol):
 
 
 # --- reading capabilities ------------------------------------------------------------------------
+
+
+def uses_text(privileges: Iterable[str]) -> str:
+    """What stands beside every score of a player that reads more than the screen; "" for others.
+
+    >>> uses_text(["emulator"]), uses_text(["ram", "emulator"])
+    ('uses emulator', 'uses emulator and RAM')
+    """
+    read = sorted({"ram": "RAM"}.get(name, name) for name in privileges)
+    read.sort(key=str.isupper)
+    return f"uses {' and '.join(read)}" if read else ""
+
+
+def labelled(name: str, privileges: Iterable[str]) -> str:
+    """The name of a player as it stands beside a score: "iw-1200 (uses emulator)"."""
+    uses = uses_text(privileges)
+    return f"{name} ({uses})" if uses else name
 
 
 def chain_of(policy: Policy) -> Iterator[Policy]:

@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 
 from atari_vlm.atari.games import get_game
 from atari_vlm.costs.bill import compare
-from atari_vlm.errors import AtariVLMError, StoreError
+from atari_vlm.errors import StoreError
 from atari_vlm.models.hosted.video import MOST_FPS
-from atari_vlm.policies.registry import get_policy, is_policy
-from atari_vlm.protocols import privileges_of
+from atari_vlm.protocols import labelled
 from atari_vlm.report.drawing import Draw, Film, drawing
 from atari_vlm.report.played import PlayedRun
 from atari_vlm.report.render import write
 from atari_vlm.report.replay import Replay
+from atari_vlm.runs.results import privileges_in
 from atari_vlm.runs.run import EpisodeRow, Run
 from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.settings import completed
@@ -137,8 +137,9 @@ def _replay(run: Run, shown: _Shown, draw: Draw | None = None) -> Replay:
     game, model = get_game(str(run.settings["game"])), str(run.settings["model"])
     known = completed(run.settings)
     prompt = known.get("prompt")
+    player = labelled(model, privileges_in(run.settings))
     return Replay(
-        title=f"{game.cartridge} · {model}",
+        title=f"{game.cartridge} · {player}",
         game=game.cartridge,
         policy="" if prompt in (None, "none") else f"{prompt} prompt",
         model=model,
@@ -243,8 +244,9 @@ def _chosen(run: Run, asked: Sequence[int] | None, most: int) -> list[EpisodeRow
 
 
 def _facts(run: Run, shown: Sequence[EpisodeRow]) -> list[tuple[str, str]]:
-    begun = run.episodes()
-    facts = [("Folder", run.folder.name), ("Mean score", _mean_score(begun))]
+    begun, privileges = run.episodes(), privileges_in(run.settings)
+    mean = labelled(_mean_score(begun), privileges)
+    facts = [("Folder", run.folder.name), ("Mean score", mean)]
     if len(shown) < len(begun):
         numbers = ", ".join(str(row.episode) for row in shown)
         facts.append(("In this page", f"episode {numbers}, of {len(begun)} in the run"))
@@ -252,7 +254,6 @@ def _facts(run: Run, shown: Sequence[EpisodeRow]) -> list[tuple[str, str]]:
         facts.append(("Answers that refused to play", f"{refusals:,}"))
     if compared := compare(run.settings, sum(run.sources().values()), run.usage()):
         facts += compared.lines()
-    privileges = _privileges(run)
     if privileges or run.settings.get("prompt") == "none":
         facts.append(("Reads beyond the screen", ", ".join(privileges) or "nothing"))
     return facts
@@ -268,16 +269,3 @@ def _mean_score(rows: Sequence[EpisodeRow]) -> str:
 
 def _mean(evaluation: Run) -> tuple[str, str]:
     return (_evaluation(evaluation), f"mean score {_mean_score(evaluation.episodes())}")
-
-
-def _privileges(run: Run) -> list[str]:
-    """What the player reads beyond the screen; computed for older runs, which lack it."""
-    recorded, name = run.settings.get("privileges"), str(run.settings["model"])
-    if isinstance(recorded, list):
-        return recorded
-    if not is_policy(name):
-        return []
-    try:
-        return sorted(privileges_of(get_policy(name, str(run.settings["game"]))))
-    except AtariVLMError:  # a policy that this version does not know
-        return []

@@ -65,7 +65,7 @@ class Curve:
     game: str
     """Title of the game."""
     model: str
-    """Name of the player."""
+    """Name of the player, with what it reads beyond the screen."""
     learner: str
     settings: str
     """What the scores depend on, in one line."""

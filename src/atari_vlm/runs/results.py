@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from atari_vlm import stats
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.costs.bill import dollars_text, format_dollars
+from atari_vlm.errors import AtariVLMError
+from atari_vlm.policies.registry import get_policy, is_policy
+from atari_vlm.protocols import labelled, privileges_of
 from atari_vlm.runs.curve import Curve
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.schema import FILE, legible
@@ -57,9 +61,14 @@ class Summary:
         count = len(self.episodes)
         cost = "" if not self.usage.calls else f", {self._dollars}"
         return (
-            f"Summary({self.game.name}, {self.model}: {self.mean if count else 'no score'} over "
+            f"Summary({self.game.name}, {self.label}: {self.mean if count else 'no score'} over "
             f"{count} episode{'s' * (count != 1)}{cost}, folder={str(self.folder)!r})"
         )
+
+    @property
+    def label(self) -> str:
+        """The player as it stands beside the score: "iw-1200 (uses emulator)"."""
+        return labelled(self.model, self.privileges)
 
     @property
     def _dollars(self) -> str:
@@ -99,7 +108,6 @@ def summarise(
     first: int | None = None,
     before: int = 0,
     seconds: float = 0.0,
-    privileges: tuple[str, ...] = (),
 ) -> Summary:
     """The summary of an open run.
 
@@ -108,15 +116,24 @@ def summarise(
         first: how many episodes count, from the first on, with what they cost; None for all.
         before: decisions that were made earlier than this call.
         seconds: wall-clock time of this call.
-        privileges: of the player.
     """
     with legible(run.folder / FILE):
-        return _summary(run, first, before, seconds, privileges)
+        return _summary(run, first, before, seconds)
 
 
-def _summary(
-    run: RunReader, first: int | None, before: int, seconds: float, privileges: tuple[str, ...]
-) -> Summary:
+def privileges_in(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the player of a run reads beyond the screen; computed for older runs, which lack it."""
+    recorded, name = settings.get("privileges"), str(settings["model"])
+    if isinstance(recorded, list):
+        return tuple(recorded)
+    try:
+        policy = get_policy(name, str(settings["game"])) if is_policy(name) else None
+    except AtariVLMError:  # a policy that this version does not know
+        return ()
+    return tuple(sorted(privileges_of(policy))) if policy else ()
+
+
+def _summary(run: RunReader, first: int | None, before: int, seconds: float) -> Summary:
     rows = run.episodes()
     counted = [row for row in rows if first is None or row.episode < first]
     whole = len(counted) == len(rows)
@@ -135,7 +152,7 @@ def _summary(
         seconds=seconds,
         played=max(0, sum(run.sources().values()) - before),
         taught_by=taught if isinstance(taught, int) else None,
-        privileges=privileges,
+        privileges=privileges_in(run.settings),
         refusals=run.refusals(parts),
         stuck=sum(bool(text) for row in counted for text in run.stuck(row.episode)),
         thought=thought_in(run, [row.episode for row in counted]),

@@ -16,6 +16,7 @@ from typing import Protocol
 from atari_vlm.advice.estimate import billed, estimate_of, total_line
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.players import Player
+from atari_vlm.protocols import labelled
 from atari_vlm.runs.curve import Arm, ArmName, Curve, Point
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.results import Summary, settings_line
@@ -180,7 +181,7 @@ class CurveRuns:
         assert first is not None
         return Curve(
             game=player.game.title,
-            model=player.name,
+            model=labelled(player.name, player.privileges),
             learner="" if player.learner is None else player.learner.name,
             settings=settings_line(evaluated[-1]),
             folder=first,

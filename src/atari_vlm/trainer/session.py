@@ -19,7 +19,7 @@ from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import given, part
 from atari_vlm.players import Options, Player
-from atari_vlm.protocols import Model
+from atari_vlm.protocols import Model, labelled
 from atari_vlm.runs.progress import Progress
 from atari_vlm.runs.results import Summary, summarise
 from atari_vlm.runs.run import Run
@@ -83,7 +83,6 @@ class Session:
                 first=len(seeds),
                 before=before,
                 seconds=time.monotonic() - start,
-                privileges=self.player.privileges,
             )
 
     def _watcher(self, shown: Progress) -> Watcher:
@@ -103,7 +102,7 @@ class Session:
         phase = f", {_PHASES[purpose]}" if self.player.learner else ""
         done = sum(row.status == "finished" for row in run.episodes())
         return Progress(
-            f"{self.player.game.name}, {self.player.name}{phase}",
+            f"{self.player.game.name}, {labelled(self.player.name, self.player.privileges)}{phase}",
             episodes,
             wanted=self.progress if self.watch is None else bool(self.progress),
             done=done,

@@ -20,6 +20,7 @@ from atari_vlm.atari.games import GAMES, SUGGESTED, get_game
 from atari_vlm.atari.simulator import Simulator
 from atari_vlm.bench.matrix import BenchSettings, bench
 from atari_vlm.cli.bench_table import bench_table
+from atari_vlm.cli.scores import score_table
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.policies.baselines import RandomPolicy
@@ -332,10 +333,16 @@ def test_a_run_says_with_what_settings_it_searched(tmp_path):
     summary = VLMTrainer("pong", "iw-160", run_folder=tmp_path, max_decisions=2).train(1)
     assert "budget 160" in summary.settings["version"]
     assert summary.privileges == ("emulator",)
+    assert "pong, iw-160 (uses emulator): " in repr(summary)
     run = Run.read(tmp_path)
     replay = replay_of(run)
     run.close()
     assert ("Reads beyond the screen", "emulator") in replay.facts
+    assert replay.title == "Pong · iw-160 (uses emulator)"
+    assert dict(replay.facts)["Mean score"].endswith("1 finished episode (uses emulator)")
+    console = Console(width=100, file=io.StringIO())
+    console.print(score_table(summary))
+    assert "iw-160 (uses emulator)" in console.file.getvalue()
     (decision, _) = replay.episodes[0].decisions
     assert [other.action for other in decision.considered][:2] == ["NOOP", "FIRE"]
     assert sum(other.reason.startswith("worth") for other in decision.considered) >= 2
@@ -349,9 +356,14 @@ def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
         out=tmp_path,
         max_decisions=3,
     )
-    cells = bench(settings, lambda line: None)
+    lines = []
+    cells = bench(settings, lines.append)
     console = Console(width=80, file=io.StringIO())
     console.print(bench_table(console, cells))
     shown = console.file.getvalue()
     assert "  iw-40 (uses emulator)" in shown
     assert "  uct-40 (uses emulator)" in shown
+    assert "Cell(pong, iw-40 (uses emulator): " in repr(cells)
+    assert any(line.startswith("pong, uct-40 (uses emulator): 0 over 1 ep") for line in lines)
+    assert "iw-40 (uses emulator)" in (tmp_path / "results.csv").read_text()
+    assert '"label": "uct-40 (uses emulator)"' in (tmp_path / "results.json").read_text()
