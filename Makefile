@@ -5,6 +5,7 @@
 # make docs                                                     the documentation, into site/
 # make bench                                                    the benchmarks, one after the other
 # make trials                                                   stops and power cuts at any moment (20 minutes)
+# make evidence-think [ARGS=...]                                score against computation (hours)
 # make coverage                                                 how often intervals cover, by method
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -19,7 +20,7 @@ OUT ?= distilled
 # Two busy threads on two cores can be fifty times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: play school test check fuzz docs bench browser trials clean coverage
+.PHONY: play school test check fuzz docs bench browser trials clean coverage evidence-think
 
 play: $(VENV)/base
 	$(BIN)/atari-vlm play --game $(GAME) --model $(MODEL) $(ARGS)
@@ -48,6 +49,10 @@ check: $(VENV)/dev
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html; for search: $(BIN)/python -m http.server -d site"
+
+# Hours: votes, lookahead and searches in five games; the same command continues.
+evidence-think: $(VENV)/base
+	$(BIN)/python benchmarks/think.py $(ARGS)
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/harness.py

@@ -30,6 +30,7 @@ from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings
 from atari_vlm.policies.think.adaptive import Adaptive
 from atari_vlm.policies.think.best_of import best_of
+from atari_vlm.policies.think.lookahead import lookahead
 from atari_vlm.policies.think.summary import summary
 from atari_vlm.policies.think.vote import vote
 from atari_vlm.protocols import Policy, Wrapper, chain_of, check_parts, settings_of
@@ -143,6 +144,7 @@ WRAPPERS: dict[str, Wrap] = {
     "vote": vote,
     "best-of": best_of,
     "summary": summary,
+    "lookahead": lookahead,
     "adaptive": lambda policy, game, *how: _adaptive(policy, game, how),
 }
 """Name -> wraps a policy."""

@@ -9,6 +9,7 @@ from atari_vlm.policies.registry import WRAPPERS
 from atari_vlm.policies.think.adaptive import Adaptive, entropy_share
 from atari_vlm.policies.think.best_of import BestOf
 from atari_vlm.policies.think.effort import Effort, Range, effort_of, noted
+from atari_vlm.policies.think.samples import sample
 from atari_vlm.policies.think.vote import Vote
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Decision, Lessons, Plan, Spent, Step
@@ -65,8 +66,12 @@ def test_a_thinker_that_sees_danger_is_heeded():
     class Watching(Vote):
         why = "a life at risk: lost in 20 frames"
 
-        async def danger(self, observation, history):
+        async def danger(self, made, observation, history):
             return self.why, Spent(0, 0, 0.0, 40)
+
+        async def improve(self, made, observation, history, rng):
+            more = await sample(self.asked, observation, history, rng, 2)
+            return await self.choose((made, *more), observation, history, rng)
 
     policy = Adaptive(Watching(asked(Rates(["LEFT x1"], UNSURE)), 3))
     made = decide(policy)

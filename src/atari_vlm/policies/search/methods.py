@@ -70,30 +70,45 @@ class RolloutIW:
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Roll out until the budget is spent or nothing new is left."""
-        seen = _Seen(tree.root)
-        while not tree.root.solved and self._rollout(tree, seen, rng, plan):
+        seen = Seen(tree.root)
+        while not tree.root.solved and self.rollout(tree, seen, rng, plan):
             plan = ()
 
-    def _rollout(
-        self, tree: Tree, seen: _Seen, rng: np.random.Generator, plan: Sequence[int]
-    ) -> bool:
-        """Descend once; False if the budget does not suffice for another step."""
+    def rollout(
+        self,
+        tree: Tree,
+        seen: Seen,
+        rng: np.random.Generator,
+        plan: Sequence[int] = (),
+        first: int | None = None,
+    ) -> Node | None:
+        """Descend once, to the node that is returned; None if the budget ends on the way.
+
+        Args:
+            tree: to grow.
+            seen: what was seen in it.
+            rng: chooses the actions.
+            plan: places of actions to follow as far as it goes, one a frame.
+            first: place of the root's action; None to choose it as any other.
+        """
         node = tree.root
         while True:
             place = node.open[int(rng.integers(len(node.open)))]
             if node.elapsed < len(plan):
                 place = plan[node.elapsed]
+            if node is tree.root and first is not None:
+                place = first
             child = node.children[place]
             if child is None:
                 child = tree.grow(node, place)
                 if child is None:
-                    return False
+                    return None
                 novel = seen.add(child)
             else:  # another branch may have shown all of it earlier since
                 novel = seen.still_novel(child)
             if child.over or not novel or child.elapsed >= self.horizon:
                 _solve(child)
-                return True
+                return child
             node = child
 
     def rate(self, tree: Tree) -> list[Rating | None]:
@@ -117,7 +132,7 @@ class RolloutIW:
         ]
 
 
-class _Seen:
+class Seen:
     """How early in the tree each atom was seen."""
 
     def __init__(self, root: Node) -> None:

@@ -74,7 +74,7 @@ def _decision(
         frames=interval,
         source="searched",
         reason=f"{chosen.words}{among}; {grown.spent} frames simulated",
-        queue=_queue(chosen.branch, legal),
+        queue=queue_of(chosen.branch, legal),
         considered=tuple(
             Decision(
                 action=action,
@@ -91,10 +91,15 @@ PLANNED = 160
 """Emulator frames of the best branch that are kept for the next decision."""
 
 
-def _queue(branch: Sequence[Node], legal: Sequence[str]) -> tuple[Plan, ...]:
-    """A branch as plans; equal actions in a row are one plan."""
+def queue_of(branch: Sequence[Node], legal: Sequence[str], start: int = 0) -> tuple[Plan, ...]:
+    """A branch as plans; equal actions in a row are one plan.
+
+    Args:
+        branch: moments, the earliest first.
+        legal: legal action names.
+        start: frames from the root to where the branch begins.
+    """
     plans: list[Plan] = []
-    start = 0
     for node in branch:
         if start >= PLANNED:
             break

@@ -6,7 +6,7 @@ budget of a decision is never exceeded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -20,7 +20,7 @@ from atari_vlm.atari.simulator import Simulator, SimulatorState
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.types import Observation, Pixels
+from atari_vlm.types import Observation, Pixels, Plan
 
 _ALONE = Lock()
 """Searches in threads take turns: they share the consoles, and ALE never releases the GIL."""
@@ -133,6 +133,7 @@ class Tree:
         observation: where the search starts.
         settings: budget and wishes.
         rng: seeds the search's own sticky actions.
+        moves: plans to choose from at the root; None for every action, held for the interval.
     """
 
     def __init__(
@@ -141,11 +142,17 @@ class Tree:
         observation: Observation,
         settings: SearchSettings,
         rng: np.random.Generator,
+        moves: Sequence[Plan] | None = None,
     ) -> None:
         self._simulator, self._rng, self.settings = simulator, rng, settings
         self._until = None if settings.seconds is None else thread_time() + settings.seconds
         self._codes = [simulator.legal.index(action) for action in observation.legal]
         self._first = observation.interval
+        self._moves = [
+            (observation.legal.index(action), frames)
+            for action, frames in moves or [Plan(each, self._first) for each in observation.legal]
+        ]
+        self._noop = simulator.legal.index("NOOP")
         self.hold = settings.hold or observation.interval
         self.actions = len(self._codes)
         self.spent = 0
@@ -153,7 +160,7 @@ class Tree:
         self.largest = 0.0
         """The largest absolute reward seen so far."""
         state = simulator.begin(observation.state, seed=self._seed())
-        self.root = Node(None, 0, 0, 0, simulator.ram, [None] * self.actions, state)
+        self.root = Node(None, 0, 0, 0, simulator.ram, [None] * len(self._moves), state)
         self.nodes = [self.root]
         """Parents before their children."""
         self._at: Node | None = self.root
@@ -164,7 +171,7 @@ class Tree:
             return None
         self._go(node)
         before = self.spent
-        gain = self._play(place, self._frames(node.depth))
+        gain = self._play(place, self.hold) if node.depth else self._begin(*self._moves[place])
         child = Node(
             node,
             place,
@@ -194,6 +201,30 @@ class Tree:
             total.losses += fade * gain.losses
         return total
 
+    def follow(self, place: int, rest: Sequence[int]) -> tuple[int, Gain]:
+        """Play one of the moves and then given actions from the root, and keep no nodes.
+
+        Args:
+            place: of the move.
+            rest: places of the actions after it, each held as below the root.
+
+        Returns:
+            The frames from the root that the budget sufficed for, and the gain of them.
+        """
+        self._leave()
+        self._go(self.root)
+        self._at = None
+        start, total = self.spent, Gain()
+        for step, each in enumerate((place, *rest)):
+            frames = self.hold if step else self._first
+            if self._simulator.terminated or not self._affords(frames):
+                break
+            fade = self.settings.discount ** (self.spent - start)
+            gain = self._play(each, self.hold) if step else self._begin(*self._moves[each])
+            total.points += fade * gain.points
+            total.losses += fade * gain.losses
+        return self.spent - start, total
+
     def worth(self, gain: Gain) -> float:
         """Points minus the cost of the lost lives."""
         return gain.points - self.settings.life_penalty * (self.largest or 1.0) * gain.losses
@@ -203,6 +234,14 @@ class Tree:
         if budget is not None and budget - self.spent < frames:
             return False
         return self._until is None or not self.spent or thread_time() < self._until
+
+    def _begin(self, place: int, frames: int) -> Gain:
+        """Play a plan at the root: its action, then NOOP until the interval ends."""
+        gain = self._play(place, frames)
+        if frames < self._first and not self._simulator.terminated:
+            rest = self._run(self._noop, self._first - frames)
+            gain = Gain(gain.points + rest.points, gain.losses + rest.losses)
+        return gain
 
     def _frames(self, depth: int) -> int:
         return self.hold if depth else self._first
@@ -231,9 +270,12 @@ class Tree:
         return int(self._rng.integers(2**63))
 
     def _play(self, place: int, frames: int) -> Gain:
+        return self._run(self._codes[place], frames)
+
+    def _run(self, code: int, frames: int) -> Gain:
         simulator = self._simulator
         frame, lives = simulator.frame, simulator.lives
-        reward = simulator.play(self._codes[place], frames)
+        reward = simulator.play(code, frames)
         self.spent += simulator.frame - frame
         self.largest = max(self.largest, abs(reward))
         return Gain(reward, float(max(0, lives - simulator.lives)))
@@ -241,7 +283,10 @@ class Tree:
 
 @contextmanager
 def tree(
-    observation: Observation, settings: SearchSettings, rng: np.random.Generator
+    observation: Observation,
+    settings: SearchSettings,
+    rng: np.random.Generator,
+    moves: Sequence[Plan] | None = None,
 ) -> Iterator[Tree]:
     """A tree rooted at an observation, in a console reserved for it until the block ends.
 
@@ -256,7 +301,7 @@ def tree(
     settings.check_interval(observation.interval)
     with _ALONE:
         simulator = _simulator(observation.game, settings.sticky)  # before the time begins
-        yield Tree(simulator, observation, settings, rng)
+        yield Tree(simulator, observation, settings, rng, moves)
 
 
 def without_screens(observation: Observation) -> Observation:

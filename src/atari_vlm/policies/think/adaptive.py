@@ -23,6 +23,7 @@ from atari_vlm.policies.think.effort import (
     Thinker,
     beyond_first,
     effort_of,
+    inside,
     noted,
     spent_by,
 )
@@ -30,7 +31,7 @@ from atari_vlm.policies.think.samples import base_of, next_in_queue, sample
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.adaptive import adaptive_style
 from atari_vlm.protocols import Policy, awaitable, prior_of, scorer_of
-from atari_vlm.types import Decision, Lessons, Observation, Plan, Spent, Step, Usage
+from atari_vlm.types import Decision, Lessons, Observation, Plan, Spent, Step
 
 UNSURE = 0.5
 """Entropy of the actions from which a decision counts as difficult, as a share of the greatest."""
@@ -69,10 +70,22 @@ class Chooser(Protocol):
 
 @runtime_checkable
 class Watchful(Protocol):
-    """A wrapper that can see danger coming, e.g. by a short look ahead."""
+    """A wrapper that thinks about a plan that was made, and sees at a glance if that is needed."""
 
-    async def danger(self, observation: Observation, history: Sequence[Step]) -> tuple[str, Spent]:
-        """What is in danger, "" for nothing; and what looking took."""
+    async def danger(
+        self, made: Decision, observation: Observation, history: Sequence[Step]
+    ) -> tuple[str, Spent]:
+        """What is wrong with a decision, "" if nothing is; and what looking took."""
+        ...
+
+    async def improve(
+        self,
+        made: Decision,
+        observation: Observation,
+        history: Sequence[Step],
+        rng: np.random.Generator,
+    ) -> Decision:
+        """Think about a decision, without asking for it again."""
         ...
 
 
@@ -149,40 +162,48 @@ class Adaptive:
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
         """Look for a signal, then decide plainly or think."""
+        why = _shaken(observation, history, self.shaken)
+        if isinstance(self.policy, Watchful):
+            return await self._at_a_glance(self.policy, why, observation, history, rng)
         if (planned := next_in_queue(self.policy, observation, history)) is not None:
             return noted(planned, history, "an earlier answer planned it")
-        looked = Spent()
-        why = _shaken(observation, history, self.shaken)
-        watchful = self.policy if isinstance(self.policy, Watchful) else None
-        if not why and watchful is not None:
-            why, looked = await watchful.danger(observation, history)
         if why:
-            return self._noted(await self._think(observation, history, rng), history, why, looked)
-        if watchful is not None:  # what it did not see at a glance, it would not find by thinking
-            return await self._plainly(observation, history, rng, "not: no danger seen", looked)
+            return self._noted(await self._think(observation, history, rng), history, why)
         rated = await prior_of(self._plain, observation, history)
         if rated is None:
-            return await self._by_two_answers(observation, history, rng, looked)
+            return await self._by_two_answers(observation, history, rng)
         bound = self.unsure * _factor(base_of(self.policy), observation.game)
         share = entropy_share(rated)
         sure = f"entropy {share:.2f} of the actions, bound {bound:.2f}"
         if share > bound:
             made = await self._think(observation, history, rng)
-            return self._noted(made, history, f"unsure: {sure}", looked)
-        return await self._plainly(observation, history, rng, f"not: sure, {sure}", looked)
+            return self._noted(made, history, f"unsure: {sure}")
+        made = await self._plainly(observation, history, rng)
+        return noted(made, history, f"not: sure, {sure}", inside(made))
 
     async def _plainly(
+        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+    ) -> Decision:
+        deciding = self._plain.decide(observation, history, rng)
+        return await awaitable(deciding, self._plain, "decide")
+
+    async def _at_a_glance(
         self,
+        watchful: Watchful,
+        why: str,
         observation: Observation,
         history: Sequence[Step],
         rng: np.random.Generator,
-        why: str,
-        looked: Spent,
     ) -> Decision:
-        deciding = self._plain.decide(observation, history, rng)
-        made = await awaitable(deciding, self._plain, "decide")
-        spent = made.thinking.spent if made.thinking else Spent()
-        return noted(made, history, why, spent.plus(looked))
+        """Decide plainly, look at that, and think about it if something is wrong with it."""
+        made = await self._plainly(observation, history, rng)
+        looked = Spent()
+        if not why:
+            why, looked = await watchful.danger(made, observation, history)
+        if not why:
+            return noted(made, history, "not: no danger seen", looked.plus(inside(made)))
+        thought = await watchful.improve(made, observation, history, rng)
+        return self._noted(thought, history, why, looked)
 
     async def _think(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
@@ -194,7 +215,6 @@ class Adaptive:
         observation: Observation,
         history: Sequence[Step],
         rng: np.random.Generator,
-        looked: Spent,
     ) -> Decision:
         """Think if two answers name other actions; they are among those that are chosen from."""
         thinker = self.policy
@@ -202,25 +222,24 @@ class Adaptive:
         made = await sample(asked, observation, history, rng, 2)
         if made[0].action == made[1].action:
             both = replace(made[0], calls=(), considered=made)
-            spent = beyond_first(both, made).plus(looked)
+            spent = beyond_first(both, made)
             why = f"not: two answers agree on {made[0].action}"
             return noted(replace(both, reason=made[0].reason), history, why, spent)
         why = f"two answers differ: {made[0].action}, {made[1].action}"
         if isinstance(thinker, Chooser):
             more = await sample(asked, observation, history, rng, max(0, thinker.samples - 2))
             decision = await thinker.choose((*made, *more), observation, history, rng)
-            return self._noted(decision, history, why, looked)
+            return self._noted(decision, history, why)
         decision = await self._think(observation, history, rng)
         probes = made[0].usage + made[1].usage
         decision = replace(decision, considered=(*decision.considered, *made))
-        return self._noted(decision, history, why, looked.plus(spent_by(probes)))
+        return self._noted(decision, history, why, spent_by(probes))
 
     def _noted(
-        self, decision: Decision, history: Sequence[Step], why: str, looked: Spent
+        self, decision: Decision, history: Sequence[Step], why: str, more: Spent | None = None
     ) -> Decision:
         """The decision with the signal that made it think, and all that it took."""
-        spent = decision.thinking.spent if decision.thinking else spent_by(Usage())
-        return noted(decision, history, why, spent.plus(looked))
+        return noted(decision, history, why, inside(decision).plus(more or Spent()))
 
 
 # --- signals -------------------------------------------------------------------------------------

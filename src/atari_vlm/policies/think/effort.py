@@ -127,6 +127,11 @@ def total_of(history: Sequence[Step]) -> Spent:
     return thinking.total if thinking else Spent()
 
 
+def inside(made: Decision) -> Spent:
+    """What the policy that made a decision spent on thinking."""
+    return made.thinking.spent if made.thinking else Spent()
+
+
 def noted(
     decision: Decision, history: Sequence[Step], why: str = "", spent: Spent | None = None
 ) -> Decision:

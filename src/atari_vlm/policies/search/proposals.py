@@ -1,0 +1,248 @@
+"""A search among proposals: plans for now, each with a prior, of which one is to be clearly better.
+
+At the root, the plan of the next rollout is chosen by PUCT (Rosin 2011, "Multi-armed bandits with
+episode context"; as in Silver et al. 2017, arXiv:1712.01815). Below it, rollout IW looks as far as
+without a model: the prior decides where to look first, and not what is found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from numpy.random import default_rng
+
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.options import check_number
+from atari_vlm.policies.search.methods import RolloutIW, Seen
+from atari_vlm.policies.search.policy import queue_of
+from atari_vlm.policies.search.tree import Node, SearchSettings, Tree, tree
+from atari_vlm.types import Observation, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalSettings:
+    """How proposals are tried and compared."""
+
+    search: SearchSettings = field(default_factory=lambda: SearchSettings(budget=600))
+    horizon: int = 120
+    """Emulator frames a rollout looks ahead."""
+    exploration: float = 1.25
+    """Weight of the prior and of plans that were tried seldom; returns span 0 to 1."""
+    floor: float = 0.5
+    """Share of the prior that is spread evenly, so that every plan can be tried."""
+    margin: float = 0.15
+    """Returns closer than this are as good, as a multiple of the largest reward in the search."""
+    check: float = 0.25
+    """Share of the budget kept to check whether the proposal really is worse."""
+
+    def __post_init__(self) -> None:
+        check_number("horizon", self.horizon, 1)
+        for name in ("exploration", "floor", "margin", "check"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf or (name in ("floor", "check") and value > 1):
+                raise InvalidSetting(f"{name} cannot be {value!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a search found of one plan."""
+
+    plan: Plan
+    prior: float
+    value: float | None
+    """The best discounted return of a branch that begins with it, in points; None if untried."""
+    rollouts: int
+    branch: tuple[Plan, ...] = ()
+    """That branch; equal actions in a row are one plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a search among proposals found."""
+
+    outlooks: tuple[Outlook, ...]
+    """Every action held for the interval in the order of the legal actions; the proposal last if
+    it is none of them."""
+    frames: int
+    """Emulator frames simulated."""
+    tolerance: float
+    """Returns closer than this are as good."""
+    enough: bool = False
+    """Whether the proposal is as good as the best branch, as far as the budget sufficed to tell."""
+
+    def of(self, plan: Plan) -> Outlook | None:
+        """The outlook of a plan, if it was tried."""
+        found = (each for each in self.outlooks if each.plan == plan and each.value is not None)
+        return next(found, None)
+
+    @property
+    def best(self) -> Outlook:
+        """The plan with the largest return."""
+        return max(self.outlooks, key=_value)
+
+    def near(self, one: Outlook | None, other: Outlook) -> bool:
+        """Whether one plan was tried and is as good as another, or better."""
+        return one is not None and _value(other) - _value(one) <= self.tolerance
+
+    @property
+    def at_stake(self) -> bool:
+        """Whether it matters which plan is played: some that were tried are clearly worse."""
+        values = [each.value for each in self.outlooks if each.value is not None]
+        return max(values) - min(values) > self.tolerance
+
+
+def _value(outlook: Outlook) -> float:
+    return -math.inf if outlook.value is None else outlook.value
+
+
+def look(
+    observation: Observation,
+    own: Plan | None,
+    prior: Sequence[float],
+    kept: Sequence[int],
+    settings: ProposalSettings,
+    seed: int,
+) -> Looked:
+    """Try plans from the saved state, without the dice of the real game.
+
+    The same arguments give the same result in any process.
+
+    Args:
+        observation: with the emulator's state.
+        own: the plan that the model proposes, tried first; None for none.
+        prior: the probability of each plan: of every legal action, and of `own` behind them unless
+            it is one of them held for the interval.
+        kept: indices of the actions of an earlier search's branch, one a frame from now; tried too.
+        settings: budget, horizon and how returns are compared.
+        seed: of everything random.
+
+    Raises:
+        InvalidSetting: the observation has no emulator state, or the budget is below one decision.
+    """
+    moves = moves_of(observation, own)
+    rng = default_rng(seed)
+    method = RolloutIW(horizon=settings.horizon)
+    with tree(observation, settings.search, rng, moves) as grown:
+        root = _Root(grown, _mixed(prior, len(moves), settings.floor), settings.exploration)
+        seen = Seen(grown.root)
+        first = [() if own is None else (moves.index(own), ()), (kept[0], kept) if kept else ()]
+        for place, plan in (each for each in first if each):
+            if place in grown.root.open:
+                root.note(place, method.rollout(grown, seen, rng, plan, place))
+        most = (1 - settings.check if own else 1) * (settings.search.budget or math.inf)
+        while not grown.root.solved and grown.spent < most:
+            place = root.choose()
+            leaf = method.rollout(grown, seen, rng, (), place)
+            root.note(place, leaf)
+            if leaf is None:
+                break
+        outlooks = tuple(_outlooks(grown, method, moves, root, observation.legal))
+        tolerance = settings.margin * (grown.largest or 1.0)
+        legal = observation.legal
+        enough = own is not None and _is_enough(grown, method, moves.index(own), tolerance, legal)
+        return Looked(outlooks, grown.spent, tolerance, enough)
+
+
+def _is_enough(
+    grown: Tree, method: RolloutIW, own: int, tolerance: float, legal: Sequence[str]
+) -> bool:
+    """Whether the proposal is as good as the best branch, played on for as long.
+
+    What a few rollouts found below the proposal says little of it. Its own branch is therefore
+    played on, with NOOP at the end, for as long as the best one: points that come anyhow come there
+    too. A life that this loses counts only if the best branch, begun with the proposal, loses it as
+    well: whoever proposes decides again before that.
+    """
+    rated = method.rate(grown)
+    best = max((each for each in rated if each), key=lambda each: each.rank)
+    mine = rated[own]
+    if mine is None or best.rank[0] - mine.rank[0] <= tolerance:
+        return mine is not None
+    its = [node.place for node in best.branch[1:]]
+    rest = [node.place for node in mine.branch[1:]]
+    rest += [legal.index("NOOP") if "NOOP" in legal else 0] * max(0, len(its) - len(rest))
+    reached, gain = grown.follow(own, rest[: len(its)])
+    if gain.losses:
+        also, other = grown.follow(own, its)
+        if also:
+            reached, gain.losses = min(reached, also), min(gain.losses, other.losses)
+    worth, fade = 0.0, 1.0
+    for node in best.branch:
+        if node.elapsed <= reached:
+            worth, fade = worth + fade * grown.worth(node.gain), fade * node.fade
+    return worth - grown.worth(gain) <= tolerance
+
+
+def moves_of(observation: Observation, own: Plan | None) -> list[Plan]:
+    """The plans that are compared: every action held for the interval, and the model's."""
+    every = [Plan(action, observation.interval) for action in observation.legal]
+    return every if own is None or own in every else [*every, own]
+
+
+def _mixed(prior: Sequence[float], count: int, floor: float) -> list[float]:
+    if len(prior) != count or not sum(prior) > 0:
+        raise InvalidSetting(f"{count} plans have a prior each, not {list(prior)!r}.")
+    whole = sum(prior)
+    return [(1 - floor) * each / whole + floor / count for each in prior]
+
+
+class _Root:
+    """Chooses the plan of each rollout by PUCT, and keeps the best return of each."""
+
+    def __init__(self, tree: Tree, prior: Sequence[float], exploration: float) -> None:
+        self._tree, self.prior, self._exploration = tree, prior, exploration
+        self.rollouts = [0] * len(prior)
+        self._ends: list[list[Node]] = [[] for _ in prior]
+
+    def note(self, place: int, leaf: Node | None) -> None:
+        """Note that a rollout with this plan ended at a leaf, or with the budget."""
+        if leaf is not None:
+            self.rollouts[place] += 1
+            self._ends[place].append(leaf)
+
+    def choose(self) -> int:
+        """The plan of the next rollout, among those with something new below.
+
+        Each is tried once, the likeliest first.
+        """
+        best = [max(map(self._return, ends)) if ends else None for ends in self._ends]
+        known = [each for each in best if each is not None]
+        low = min(known, default=0.0)
+        span = max(known, default=0.0) - low
+        whole = math.sqrt(1 + sum(self.rollouts))
+
+        untried = [place for place in self._tree.root.open if not self.rollouts[place]]
+        if untried:
+            return max(untried, key=lambda place: self.prior[place])
+
+        def bound(place: int) -> float:
+            value = best[place]
+            share = (value - low) / span if value is not None and span else 0.0
+            tried = 1 + self.rollouts[place]
+            return share + self._exploration * self.prior[place] * whole / tried
+
+        return max(self._tree.root.open, key=bound)
+
+    def _return(self, leaf: Node) -> float:
+        """The discounted return of the branch that ends at a leaf."""
+        node, worth = leaf, 0.0
+        while node.parent:
+            worth = self._tree.worth(node.gain) + node.fade * worth
+            node = node.parent
+        return worth
+
+
+def _outlooks(
+    grown: Tree, method: RolloutIW, moves: Sequence[Plan], root: _Root, legal: Sequence[str]
+) -> Iterator[Outlook]:
+    rated = method.rate(grown)
+    for place, (plan, rating) in enumerate(zip(moves, rated, strict=True)):
+        if rating is None:
+            yield Outlook(plan, root.prior[place], None, 0)
+            continue
+        first, *rest = rating.branch
+        later = queue_of(rest, legal, first.elapsed)
+        branch = (Plan(plan.action, first.elapsed), *later)
+        yield Outlook(plan, root.prior[place], rating.rank[0], root.rollouts[place], branch)
