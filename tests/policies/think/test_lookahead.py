@@ -54,8 +54,8 @@ def before_a_crossing():
 def test_points_in_reach_overrule_the_model(before_a_crossing):
     decision = decide(Lookahead(says("ACTION: DOWN"), 1200), before_a_crossing)
     assert (decision.action, decision.source) == ("UP", "searched")
-    assert "another plan is clearly better: the model's DOWN x4 (worth 0), UP x4" in decision.reason
-    assert decision.thinking.why == "another plan is clearly better"
+    assert "another plan is better: the model's DOWN x4 (worth 0), UP x4" in decision.reason
+    assert decision.thinking.why == "another plan is better"
     assert 0 < decision.thinking.spent.frames <= 1200
     assert [call.reply.text for call in decision.calls] == ["ACTION: DOWN"]
     chosen = next(each for each in decision.considered if each.queue)
@@ -68,7 +68,7 @@ def test_where_nothing_is_in_reach_the_model_decides():
     for said, plan in (("ACTION: DOWN x2", ("DOWN", 2)), ("ACTION: NOOP", ("NOOP", 4))):
         decision = decide(Lookahead(says(said), 160), env)
         assert (decision.plan, decision.source) == (plan, "parsed")
-        assert decision.thinking.why == "nothing at stake within reach"
+        assert decision.thinking.why == "nothing better within reach"
 
 
 def test_the_plan_of_the_model_is_tried_as_it_is(before_a_crossing):
@@ -113,7 +113,7 @@ def test_a_branch_under_way_is_followed_and_told_in_the_record(tmp_path):
         history.append(Step(observation=observation, decision=made, reward=reward))
     assert [step.decision.action for step in history] == ["UP"] * 3
     first, *later = (step.decision.thinking for step in history)
-    assert first.why == "another plan is clearly better"
+    assert first.why == "another plan is better"
     assert {each.why for each in later} == {"the branch under way is as good as any"}
     spent = [step.decision.thinking.spent.frames for step in history]
     assert [step.decision.thinking.total.frames for step in history] == [
@@ -128,7 +128,7 @@ def test_a_run_says_that_it_used_the_emulator_and_what_it_tried(tmp_path):
     assert summary.privileges == ("emulator",)
     with closing(Run.read(summary.folder)) as run:
         made = run.decisions(0)
-    assert all(each.thinking.why == "nothing at stake within reach" for each in made)
+    assert all(each.thinking.why == "nothing better within reach" for each in made)
     assert {each.action for each in made[0].considered} == {"NOOP", "UP", "DOWN"}
 
 

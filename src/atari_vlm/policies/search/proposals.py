@@ -15,7 +15,7 @@ from numpy.random import default_rng
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.policies.search.methods import RolloutIW, Seen
+from atari_vlm.policies.search.methods import Rating, RolloutIW, Seen
 from atari_vlm.policies.search.policy import queue_of
 from atari_vlm.policies.search.tree import Node, SearchSettings, Tree, tree
 from atari_vlm.types import Observation, Plan
@@ -27,21 +27,19 @@ class ProposalSettings:
 
     search: SearchSettings = field(default_factory=lambda: SearchSettings(budget=600))
     horizon: int = 120
-    """Emulator frames a rollout looks ahead."""
+    """Emulator frames a rollout looks ahead, at most a fifth of the budget."""
     exploration: float = 1.25
     """Weight of the prior and of plans that were tried seldom; returns span 0 to 1."""
     floor: float = 0.5
     """Share of the prior that is spread evenly, so that every plan can be tried."""
     margin: float = 0.15
     """Returns closer than this are as good, as a multiple of the largest reward in the search."""
-    check: float = 0.25
-    """Share of the budget kept to check whether the proposal really is worse."""
 
     def __post_init__(self) -> None:
         check_number("horizon", self.horizon, 1)
-        for name in ("exploration", "floor", "margin", "check"):
+        for name in ("exploration", "floor", "margin"):
             value = getattr(self, name)
-            if not 0 <= value < math.inf or (name in ("floor", "check") and value > 1):
+            if not 0 <= value < math.inf or (name == "floor" and value > 1):
                 raise InvalidSetting(f"{name} cannot be {value!r}.")
 
 
@@ -70,7 +68,7 @@ class Looked:
     tolerance: float
     """Returns closer than this are as good."""
     enough: bool = False
-    """Whether the proposal is as good as the best branch, as far as the budget sufficed to tell."""
+    """Whether the best branch brings no more than the proposal and letting go would bring."""
 
     def of(self, plan: Plan) -> Outlook | None:
         """The outlook of a plan, if it was tried."""
@@ -85,12 +83,6 @@ class Looked:
     def near(self, one: Outlook | None, other: Outlook) -> bool:
         """Whether one plan was tried and is as good as another, or better."""
         return one is not None and _value(other) - _value(one) <= self.tolerance
-
-    @property
-    def at_stake(self) -> bool:
-        """Whether it matters which plan is played: some that were tried are clearly worse."""
-        values = [each.value for each in self.outlooks if each.value is not None]
-        return max(values) - min(values) > self.tolerance
 
 
 def _value(outlook: Outlook) -> float:
@@ -123,7 +115,9 @@ def look(
     """
     moves = moves_of(observation, own)
     rng = default_rng(seed)
-    method = RolloutIW(horizon=settings.horizon)
+    budget = settings.search.budget or 0
+    horizon = max(observation.interval, min(settings.horizon, budget // 5))
+    method = RolloutIW(horizon=horizon)
     with tree(observation, settings.search, rng, moves) as grown:
         root = _Root(grown, _mixed(prior, len(moves), settings.floor), settings.exploration)
         seen = Seen(grown.root)
@@ -131,8 +125,8 @@ def look(
         for place, plan in (each for each in first if each):
             if place in grown.root.open:
                 root.note(place, method.rollout(grown, seen, rng, plan, place))
-        most = (1 - settings.check if own else 1) * (settings.search.budget or math.inf)
-        while not grown.root.solved and grown.spent < most:
+        kept_back = 2 * horizon if own else 0  # to play the proposal on, twice
+        while not grown.root.solved and budget - grown.spent > kept_back:
             place = root.choose()
             leaf = method.rollout(grown, seen, rng, (), place)
             root.note(place, leaf)
@@ -140,34 +134,28 @@ def look(
                 break
         outlooks = tuple(_outlooks(grown, method, moves, root, observation.legal))
         tolerance = settings.margin * (grown.largest or 1.0)
-        legal = observation.legal
-        enough = own is not None and _is_enough(grown, method, moves.index(own), tolerance, legal)
+        enough = False
+        if own is not None:
+            best = max((each for each in method.rate(grown) if each), key=lambda each: each.rank)
+            noop = observation.legal.index("NOOP") if "NOOP" in observation.legal else 0
+            enough = _is_enough(grown, best, moves.index(own), noop, tolerance)
         return Looked(outlooks, grown.spent, tolerance, enough)
 
 
-def _is_enough(
-    grown: Tree, method: RolloutIW, own: int, tolerance: float, legal: Sequence[str]
-) -> bool:
-    """Whether the proposal is as good as the best branch, played on for as long.
+def _is_enough(grown: Tree, best: Rating, own: int, noop: int, tolerance: float) -> bool:
+    """Whether the best branch brings no more than the proposal and letting go would bring.
 
-    What a few rollouts found below the proposal says little of it. Its own branch is therefore
-    played on, with NOOP at the end, for as long as the best one: points that come anyhow come there
-    too. A life that this loses counts only if the best branch, begun with the proposal, loses it as
-    well: whoever proposes decides again before that.
+    Points that come anyhow come there too. What is lost when nothing is done counts only if the
+    best branch, begun with the proposal, loses it as well: whoever proposes decides again before
+    that. As far as the budget suffices to tell.
     """
-    rated = method.rate(grown)
-    best = max((each for each in rated if each), key=lambda each: each.rank)
-    mine = rated[own]
-    if mine is None or best.rank[0] - mine.rank[0] <= tolerance:
-        return mine is not None
     its = [node.place for node in best.branch[1:]]
-    rest = [node.place for node in mine.branch[1:]]
-    rest += [legal.index("NOOP") if "NOOP" in legal else 0] * max(0, len(its) - len(rest))
-    reached, gain = grown.follow(own, rest[: len(its)])
-    if gain.losses:
+    reached, gain = grown.follow(own, [noop] * len(its))
+    if gain.losses or gain.points < 0:
         also, other = grown.follow(own, its)
-        if also:
-            reached, gain.losses = min(reached, also), min(gain.losses, other.losses)
+        reached = min(reached, also)
+        gain.losses = min(gain.losses, other.losses)
+        gain.points = max(gain.points, min(other.points, 0.0))
     worth, fade = 0.0, 1.0
     for node in best.branch:
         if node.elapsed <= reached:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -43,12 +43,13 @@ GLANCE = 0.25
 class Lookahead:
     """Plays the model's plan unless a search in a second emulator finds a clearly better one.
 
-    A second emulator tries the model's plan, every action, and the branch that the last search
-    found, from the saved state, without the dice of the real game. A plan is worth the points of
-    the best branch that begins with it, less what lost lives cost. The model's plan is played if it
-    is as good as the best one, up to a tolerance; otherwise the branch that is under way if that is
-    as good as the best one, or else the best one. The model asked is one; whose answer named no
-    action is not helped, so that fallbacks stay what they are.
+    A second emulator tries the model's plan, every action, and the branch that was begun before,
+    from the saved state, without the dice of the real game. A plan is worth the points of the best
+    branch that begins with it, less what lost lives cost. The model's plan is played if the best
+    branch brings no more than it and letting go would bring. Otherwise the branch under way is
+    followed if it is as good as the best one, up to a tolerance; or one that begins with the
+    model's plan; or the best one. An answer that names no action is not helped, so that fallbacks
+    stay what they are.
 
     The prior is the model's own (`protocols.WithPrior`), or the shares of the votes of the policy
     inside, or else its plan alone.
@@ -145,7 +146,7 @@ class Lookahead:
         # The moment gives the seed: nothing random is handed in.
         found = await self._look(observation, made, rated, kept, len(history), frames)
         own = found.of(made.plan)
-        fine = own is None or not found.at_stake or found.near(own, found.best)
+        fine = own is None or found.enough
         return "" if fine else "a glance ahead found a better plan", Spent(frames=found.frames)
 
     async def _look(
@@ -205,7 +206,16 @@ def _kept(observation: Observation, history: Sequence[Step]) -> list[int]:
     return places[observation.interval :]
 
 
-def _taken(found: Looked, own: Outlook, first: Plan | None) -> tuple[Outlook, str]:
+class _Choice(NamedTuple):
+    """The plan that is played."""
+
+    taken: Outlook
+    begun: bool
+    """Whether its branch is to be followed."""
+    why: str
+
+
+def _choice(found: Looked, own: Outlook, first: Plan | None) -> _Choice:
     """Which plan is played, and why.
 
     Args:
@@ -214,14 +224,14 @@ def _taken(found: Looked, own: Outlook, first: Plan | None) -> tuple[Outlook, st
         first: of the branch that is under way; None if there is none.
     """
     best = found.best
-    if not found.at_stake:
-        return own, "nothing at stake within reach"
-    under_way = None if first is None else found.of(first)
-    if under_way and (under_way.value or 0) > 0 and found.near(under_way, best):
-        return under_way, "the branch under way is as good as any"
     if found.enough:
-        return own, "no plan is clearly better"
-    return best, "another plan is clearly better"
+        return _Choice(own, False, "nothing better within reach")
+    under_way = None if first is None else found.of(first)
+    if under_way and found.near(under_way, best):
+        return _Choice(under_way, True, "the branch under way is as good as any")
+    if found.near(own, best):
+        return _Choice(own, True, "a good branch begins with it")
+    return _Choice(best, True, "another plan is better")
 
 
 def _chosen(
@@ -235,14 +245,14 @@ def _chosen(
     first = Plan(observation.legal[kept[0]], observation.interval) if kept else None
     own = found.of(made.plan)
     assert own is not None  # it is tried first, and the budget suffices for one
-    taken, why = _taken(found, own, first)
+    taken, begun, why = _choice(found, own, first)
     reason = f"{why}: the model's {_said(own)}"
     if taken is not own:
         reason += f", {_said(taken)} is played"
     decision = replace(
         made,
         reason=f"{made.reason} {reason}".strip(),
-        considered=(*made.considered, *_candidates(found, None if taken is own else taken)),
+        considered=(*made.considered, *_candidates(found, taken if begun else None)),
     )
     if taken is not own:
         action, frames = taken.plan
