@@ -11,7 +11,6 @@ import pytest
 from atari_vlm.costs.prompt_tokens import text_tokens
 from atari_vlm.learning.examples import FEWEST_TOKENS, BestMoments
 from atari_vlm.learning.moments import moments
-from atari_vlm.learning.variety import distance, varied
 from atari_vlm.learning.wording import reasoning_in
 from atari_vlm.models.hosted.budget import UNLIMITED
 from atari_vlm.protocols import Study
@@ -92,19 +91,6 @@ def test_no_moment_has_a_fallback():
     (gain,) = moments([replace(played, steps=tuple(steps))])["gain"]
     assert gain.start == 15
     assert moments([episode([0.0] * 20 + [100.0], source="fallback")])["gain"] == []
-
-
-def test_of_one_serve_and_two_others_not_three_serves_are_shown():
-    rewards = [0.0] * 20 + [1.0] + [0.0] * 300
-    played = [episode(rewards, number=k) for k in range(6)]
-    late = episode([0.0] * 300 + [1.0] + [0.0] * 20, number=9)
-    same = np.zeros((20, 16), np.uint8)
-    gains = moments([*played, late])["gain"]
-    chosen = varied(gains, 2, lambda moment: same + moment.trajectory.episode // 9)
-    assert {moment.trajectory.episode for moment in chosen} == {0, 9}
-    serve, again = gains[0], gains[1]
-    assert distance(serve, again, same, same) == 0
-    assert distance(serve, chosen[1], same, same + 1) > 0.6
 
 
 def test_a_third_of_the_examples_are_warnings():

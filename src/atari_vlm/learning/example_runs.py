@@ -17,7 +17,7 @@ from atari_vlm.errors import InvalidSetting, StoreError, setting
 from atari_vlm.learning.moments import Moment
 from atari_vlm.learning.reflection.words import cleaned
 from atari_vlm.policies.registry import is_policy
-from atari_vlm.runs.playback import environment, pictures, trajectory_for_learner
+from atari_vlm.runs.playback import environment, pictures, trajectories_for_learner
 from atari_vlm.runs.reader import EpisodeRow
 from atari_vlm.runs.replaying import replayable
 from atari_vlm.runs.run import Run
@@ -47,14 +47,28 @@ class Played:
             moment: of one of the episodes.
             number: of screens, up to 2.
         """
-        episode, end = moment.trajectory.episode, len(moment.trajectory.steps) - 1
-        places = [moment.start, min(moment.last + 1, end)]
-        return [self.frame(episode, step) for step in places[:number]]
+        return [self.frame(*place) for place in _places(moment, number)]
+
+    def draw(self, moments: Sequence[Moment], number: int) -> None:
+        """Draw the screens of moments in the order of the record: each episode is replayed once.
+
+        Args:
+            moments: of these episodes; their screens are known afterwards.
+            number: of screens of each, up to 2.
+        """
+        for place in sorted({each for moment in moments for each in _places(moment, number)}):
+            self.frame(*place)
 
     def source(self, moment: Moment) -> str:
         """Where a moment comes from, for the record and the page."""
         whose = f"{self.run}, " if self.run else ""
         return f"{whose}episode {moment.trajectory.episode}, decision {moment.start}"
+
+
+def _places(moment: Moment, number: int) -> list[tuple[int, int]]:
+    """The (episode, step) of the screens of a moment, up to 2."""
+    episode, end = moment.trajectory.episode, len(moment.trajectory.steps) - 1
+    return [(episode, step) for step in (moment.start, min(moment.last + 1, end))[:number]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,7 @@ class ExampleRun:
                 raise StoreError(f"{self.folder} has changed since; give the same command again.")
             draw = pictures(run)
             yield Played(
-                [trajectory_for_learner(run, episode) for episode in self.episodes],
+                trajectories_for_learner(run, self.episodes),
                 lambda episode, step: draw(episode, step).foreign(),
                 run.said,
                 f"{self.player} in {cleaned(self.folder.resolve().name, 60)}",

@@ -92,11 +92,13 @@ class BestMoments:
             home |= {id(each): others for each in others.trajectories}
         everything = [*(others.trajectories if others else ()), *own.trajectories]
 
-        def first_screen(moment: Moment) -> Pixels:
-            # Both are drawn, because the replay of the episode is there now.
-            return home[id(moment.trajectory)].screens(moment, SCREENS)[0].pixels
+        def screens(compared: Sequence[Moment]) -> list[Pixels]:
+            for played in (own, others) if others else (own,):
+                these = [each for each in compared if home[id(each.trajectory)] is played]
+                played.draw(these, SCREENS)
+            return [home[id(each.trajectory)].screens(each, 1)[0].pixels for each in compared]
 
-        shown = choose(moments(everything), self.examples, first_screen)
+        shown = choose(moments(everything), self.examples, screens)
         left = self.tokens
         examples: list[Example] = []
         for number, moment in enumerate(shown):

@@ -6,6 +6,7 @@ Rule 2. Episodes are ranked relative to one another, so that it works where no s
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -83,10 +84,10 @@ def moments(trajectories: Sequence[Trajectory]) -> dict[Kind, list[Moment]]:
             found[moment.kind].append(moment)
     if found["gain"]:
         found["held"] = []
-    scores = [trajectory.score for trajectory in played]
+    scores = sorted(trajectory.score for trajectory in played)
     rank = {
-        id(trajectory): sum(other <= score for other in scores) / len(scores)
-        for trajectory, score in zip(played, scores, strict=True)
+        id(trajectory): bisect_right(scores, trajectory.score) / len(scores)
+        for trajectory in played
     }
     age = {id(trajectory): n / len(played) for n, trajectory in enumerate(played, 1)}
     for kind, every in found.items():

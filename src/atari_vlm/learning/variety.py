@@ -13,6 +13,10 @@ from atari_vlm.types import Pixels
 SHORTLIST = 12
 """Moments of a kind whose screens are compared; drawing one costs a replay of its episode."""
 
+REPLAYED = 6_000
+"""Decisions that are replayed, at most, to draw the screens of a kind (0.2 ms each); to draw the
+most valuable moment, as many as it takes."""
+
 MOST = 100
 """Moments of a kind that are considered, the most valuable ones."""
 
@@ -20,11 +24,11 @@ ALIKE = 0.05
 """Share of the pixels that differ between two screens that have little in common; a sprite that
 moved changes less than a hundredth of them."""
 
-Screen = Callable[[Moment], Pixels]
-"""Draws the first screen of a moment."""
+Screens = Callable[[Sequence[Moment]], Sequence[Pixels]]
+"""Draws the first screen of each moment."""
 
 
-def choose(found: dict[Kind, list[Moment]], number: int, screen: Screen) -> list[Moment]:
+def choose(found: dict[Kind, list[Moment]], number: int, screens: Screens) -> list[Moment]:
     """The moments to show, those that earned something first.
 
     A third are warnings (rounded down), the others gains, or stretches that were held where nothing
@@ -33,44 +37,53 @@ def choose(found: dict[Kind, list[Moment]], number: int, screen: Screen) -> list
     Args:
         found: by `moments.moments`.
         number: the most to show.
-        screen: draws the first screen of a moment.
+        screens: draws the first screens of moments, of all that are compared at once.
     """
-    good, bad = found["gain"] or found["held"], found["loss"]
+    good, bad = apart(found["gain"] or found["held"]), apart(found["loss"])
     warnings = min(len(bad), number // 3 if good else number)
-    shown = varied(good, number - warnings, screen)
-    return shown + varied(bad, number - len(shown), screen)
+    gains = min(len(good), number - warnings)
+    warnings = min(len(bad), number - gains)
+    # One is the first of its list; only several are compared.
+    compared = [
+        moment
+        for ranked, count in ((good, gains), (bad, warnings))
+        for moment in (ranked if count > 1 else ranked[:count])
+    ]
+    drawn = dict(zip(map(id, compared), screens(compared), strict=True))
+
+    def far(one: Moment, other: Moment) -> float:
+        return distance(one, other, drawn[id(one)], drawn[id(other)])
+
+    return varied(good, gains, far) + varied(bad, warnings, far)
 
 
-def varied(ranked: Sequence[Moment], number: int, screen: Screen) -> list[Moment]:
+def varied(
+    ranked: Sequence[Moment], number: int, far: Callable[[Moment, Moment], float]
+) -> list[Moment]:
     """The most valuable moments that differ: each is worth its value plus twice its distance.
 
     Args:
         ranked: moments of one kind, the most valuable first.
         number: the most to choose.
-        screen: draws the first screen of a moment.
+        far: the distance of two of them, from 0 to 1.
     """
-    apart = _apart(ranked)
-    if number < 1 or len(apart) <= 1:
-        return apart[: max(0, number)]
-    # In the order of the record, so that each episode is replayed once.
-    ordered = sorted(apart, key=lambda m: (m.trajectory.episode, m.start))
-    drawn = {id(moment): screen(moment) for moment in ordered}
-
-    def far(moment: Moment, other: Moment) -> float:
-        return distance(moment, other, drawn[id(moment)], drawn[id(other)])
-
-    chosen = [apart.pop(0)]
-    while apart and len(chosen) < number:
-        best = max(apart, key=lambda m: m.value + 2 * min(far(m, other) for other in chosen))
-        apart.remove(best)
-        chosen.append(best)
+    left, chosen = list(ranked), list[Moment]()
+    while left and len(chosen) < number:
+        nearest = (min((far(m, other) for other in chosen), default=0.0) for m in left)
+        worth = [moment.value + 2 * near for moment, near in zip(left, nearest, strict=True)]
+        # The first one is the most valuable one, whatever the others are like.
+        chosen.append(left.pop(worth.index(max(worth)) if chosen else 0))
     return chosen
 
 
-def _apart(ranked: Sequence[Moment]) -> list[Moment]:
-    """The first moments that do not overlap and are not all from one part of the list.
+def apart(ranked: Sequence[Moment]) -> list[Moment]:
+    """The shortlist: moments that do not overlap and are not all from one part of the list.
 
-    Half of the shortlist are the most valuable ones, the others are spread over the rest.
+    Half of it are the most valuable ones, the others are spread over the rest. Those that would
+    take too long to draw are left out.
+
+    Args:
+        ranked: moments of one kind, the most valuable first.
     """
     free: list[Moment] = []
     taken: dict[int, list[Moment]] = {}
@@ -83,7 +96,20 @@ def _apart(ranked: Sequence[Moment]) -> list[Moment]:
             break
     head, rest = free[: SHORTLIST // 2], free[SHORTLIST // 2 :]
     count = min(len(rest), SHORTLIST - len(head))
-    return head + [rest[(2 * k + 1) * len(rest) // (2 * count)] for k in range(count)]
+    return _affordable(head + [rest[(2 * k + 1) * len(rest) // (2 * count)] for k in range(count)])
+
+
+def _affordable(shortlist: Sequence[Moment]) -> list[Moment]:
+    """Those of a list that are drawn within `REPLAYED` decisions, and the first one."""
+    kept: list[Moment] = []
+    reached: dict[int, int] = {}
+    for moment in shortlist:
+        episode, until = id(moment.trajectory), moment.last + 1
+        more = max(0, until - reached.get(episode, 0))
+        if not kept or sum(reached.values()) + more <= REPLAYED:
+            kept.append(moment)
+            reached[episode] = reached.get(episode, 0) + more
+    return kept
 
 
 def distance(one: Moment, other: Moment, screen: Pixels, other_screen: Pixels) -> float:

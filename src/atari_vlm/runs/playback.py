@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -19,7 +19,7 @@ from atari_vlm.runs.replaying import (
     replayable,
 )
 from atari_vlm.runs.settings import completed
-from atari_vlm.types import Call, Decision, Frame, Message, Observation, Trajectory
+from atari_vlm.types import Call, Decision, Frame, Message, Observation, Step, Trajectory
 
 
 def environment(settings: Mapping[str, Any]) -> AtariVLMEnvironment:
@@ -74,12 +74,19 @@ def recorded_decisions(
 def pictures(run: RunReader) -> Callable[[int, int], Frame]:
     """A function that draws the frame shown at (episode, step) of the run.
 
-    Each is drawn by replaying its episode up to there (0.25 ms a decision), from where the last one
+    Each is drawn by replaying its episode up to there (0.2 ms a decision), from where the last one
     was drawn if that was earlier in the same episode. Only the last few are kept: a whole episode
     can be a gigabyte of pixels.
     """
-    going: dict[int, tuple[int, Iterator[Observation]]] = {}
-    """The replay that goes on: episode -> the next decision, and what is seen from there on."""
+    going: dict[int, tuple[int, Iterator[AtariVLMEnvironment]]] = {}
+    """The replay that goes on: episode -> the next decision, and the game from there on."""
+    pooling = completed(run.settings)["pool_frames"]
+
+    def replay_of(episode: int) -> Iterator[AtariVLMEnvironment]:
+        with replayable(run.folder):
+            record = recording(run, episode)
+        # The screens in between are not pooled: that takes a third of the time.
+        return moments(record, pool_frames="last")
 
     @lru_cache(maxsize=64)
     def frame(episode: int, step: int) -> Frame:
@@ -88,27 +95,29 @@ def pictures(run: RunReader) -> Callable[[int, int], Frame]:
         if step >= 0:
             at, replay = going.pop(episode, (0, iter(())))
             if not 0 < at <= step:
-                at, replay = 0, observations(run, episode)
+                at, replay = 0, replay_of(episode)
             going.clear()
-            for seen in islice(replay, step - at, None):
+            for env in islice(replay, step - at, None):
                 going[episode] = step + 1, replay
-                return seen.frames[-1]
+                pixels = env.emulator.screen(pooled=pooling)
+                return Frame(pixels, episode, step, env.game.standard)
         raise StoreError(f"{run.folder} lacks the frame {step} of episode {episode}.")
 
     return frame
 
 
-def trajectory_for_learner(run: RunReader, episode: int) -> Trajectory:
-    """An episode without frames and calls, as it is passed on from the session that plays it."""
-    bare = run.trajectory(episode)
+def trajectories_for_learner(run: RunReader, episodes: Sequence[int]) -> list[Trajectory]:
+    """Episodes without frames and calls, as they are passed on from the session that plays them."""
+    if not episodes:
+        return []
     with replayable(run.folder):
         legal = environment(run.settings).legal
-    return replace(
-        bare,
-        steps=tuple(
-            replace(step, observation=replace(step.observation, legal=legal)) for step in bare.steps
-        ),
-    )
+
+    def with_actions(step: Step) -> Step:
+        return replace(step, observation=replace(step.observation, legal=legal))
+
+    bare = (run.trajectory(episode) for episode in episodes)
+    return [replace(each, steps=tuple(map(with_actions, each.steps))) for each in bare]
 
 
 def full_trajectory(run: RunReader, episode: int) -> Trajectory:

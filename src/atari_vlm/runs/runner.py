@@ -27,7 +27,7 @@ from atari_vlm.runs.playback import (
     environment,
     pictures,
     recorded_decisions,
-    trajectory_for_learner,
+    trajectories_for_learner,
 )
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.trials import Trials
@@ -84,9 +84,9 @@ async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]
         return job.lessons or Lessons()
 
     def trajectories() -> list[Trajectory]:
-        for episode in range(start):  # those of an earlier session are read once
-            if episode not in played:
-                played[episode] = trajectory_for_learner(run, episode)
+        # Those of an earlier session are read once.
+        missing = [episode for episode in range(start) if episode not in played]
+        played.update(zip(missing, trajectories_for_learner(run, missing), strict=True))
         return [played[episode] for episode in range(start)]
 
     return await lessons_for(

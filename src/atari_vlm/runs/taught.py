@@ -10,7 +10,7 @@ from numpy.random import default_rng
 from atari_vlm.models.hosted.budget import Budget
 from atari_vlm.protocols import Learner, Model, Reviews
 from atari_vlm.runs.learning import lessons_before, lessons_for
-from atari_vlm.runs.playback import pictures, trajectory_for_learner
+from atari_vlm.runs.playback import pictures, trajectories_for_learner
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.settings import check_teacher, completed
 from atari_vlm.runs.shuffled_lessons import ShuffledLearner, shuffled
@@ -100,7 +100,7 @@ class Taught:
             return own(episode, step) if episode < 0 else draw(episode, step).foreign()
 
         def trajectories() -> list[Trajectory]:
-            return [trajectory_for_learner(source, k) for k in self._episodes]
+            return trajectories_for_learner(source, self._episodes)
 
         if self._episodes and run.lessons_until(0) is None:
             check_teacher(source.folder, source.settings, run.server)
