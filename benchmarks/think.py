@@ -62,8 +62,9 @@ class Row:
 def play_scores(out: Path, processes: int, episodes: int) -> None:
     # The cheap and the telling first, so that a table is there early.
     rounds = [
-        [RANDOM, MODEL, *VOTES],
-        [AHEAD[1], "iw-600", "uct-600", ADAPTIVE],
+        [RANDOM, MODEL],
+        [AHEAD[1], ADAPTIVE, "iw-600", "uct-600"],
+        VOTES,
         [AHEAD[0], "iw-150", "uct-150"],
         [UNIFORM[1], UNIFORM[0]],
         [AHEAD[2], "iw-1200", "uct-1200", UNIFORM[2]],

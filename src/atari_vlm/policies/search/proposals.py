@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from numpy.random import default_rng
 
@@ -28,6 +29,9 @@ class ProposalSettings:
     search: SearchSettings = field(default_factory=lambda: SearchSettings(budget=600))
     horizon: int = 120
     """Emulator frames a rollout looks ahead, at most a fifth of the budget."""
+    far: int = 20
+    """Frames that an action is held, and `horizon` grows likewise, where the first half of the
+    search found neither points nor a lost life."""
     exploration: float = 1.25
     """Weight of the prior and of plans that were tried seldom; returns span 0 to 1."""
     floor: float = 0.5
@@ -37,6 +41,7 @@ class ProposalSettings:
 
     def __post_init__(self) -> None:
         check_number("horizon", self.horizon, 1)
+        check_number("far", self.far, 1)
         for name in ("exploration", "floor", "margin"):
             value = getattr(self, name)
             if not 0 <= value < math.inf or (name == "floor" and value > 1):
@@ -126,7 +131,11 @@ def look(
             if place in grown.root.open:
                 root.note(place, method.rollout(grown, seen, rng, plan, place))
         kept_back = 2 * horizon if own else 0  # to play the proposal on, twice
-        while not grown.root.solved and budget - grown.spent > kept_back:
+        searching = budget - kept_back
+        while not grown.root.solved and grown.spent < searching:
+            if grown.uneventful and 2 * grown.spent >= searching and grown.hold < settings.far:
+                method = replace(method, horizon=horizon * settings.far // grown.hold)
+                grown.hold = settings.far
             place = root.choose()
             leaf = method.rollout(grown, seen, rng, (), place)
             root.note(place, leaf)
@@ -149,8 +158,8 @@ def _is_enough(grown: Tree, best: Rating, own: int, noop: int, tolerance: float)
     best branch, begun with the proposal, loses it as well: whoever proposes decides again before
     that. As far as the budget suffices to tell.
     """
-    its = [node.place for node in best.branch[1:]]
-    reached, gain = grown.follow(own, [noop] * len(its))
+    its = [(node.place, node.elapsed - before.elapsed) for before, node in pairwise(best.branch)]
+    reached, gain = grown.follow(own, [(noop, frames) for _, frames in its])
     if gain.losses or gain.points < 0:
         also, other = grown.follow(own, its)
         reached = min(reached, also)

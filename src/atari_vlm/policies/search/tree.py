@@ -159,6 +159,8 @@ class Tree:
         """Frames simulated so far."""
         self.largest = 0.0
         """The largest absolute reward seen so far."""
+        self.uneventful = True
+        """Whether neither a reward nor a lost life was seen so far."""
         state = simulator.begin(observation.state, seed=self._seed())
         self.root = Node(None, 0, 0, 0, simulator.ram, [None] * len(self._moves), state)
         self.nodes = [self.root]
@@ -201,12 +203,12 @@ class Tree:
             total.losses += fade * gain.losses
         return total
 
-    def follow(self, place: int, rest: Sequence[int]) -> tuple[int, Gain]:
+    def follow(self, place: int, rest: Sequence[tuple[int, int]]) -> tuple[int, Gain]:
         """Play one of the moves and then given actions from the root, and keep no nodes.
 
         Args:
             place: of the move.
-            rest: places of the actions after it, each held as below the root.
+            rest: the actions after it: (place, frames).
 
         Returns:
             The frames from the root that the budget sufficed for, and the gain of them.
@@ -215,12 +217,11 @@ class Tree:
         self._go(self.root)
         self._at = None
         start, total = self.spent, Gain()
-        for step, each in enumerate((place, *rest)):
-            frames = self.hold if step else self._first
+        for step, (each, frames) in enumerate([(place, self._first), *rest]):
             if self._simulator.terminated or not self._affords(frames):
                 break
             fade = self.settings.discount ** (self.spent - start)
-            gain = self._play(each, self.hold) if step else self._begin(*self._moves[each])
+            gain = self._play(each, frames) if step else self._begin(*self._moves[each])
             total.points += fade * gain.points
             total.losses += fade * gain.losses
         return self.spent - start, total
@@ -278,7 +279,10 @@ class Tree:
         reward = simulator.play(code, frames)
         self.spent += simulator.frame - frame
         self.largest = max(self.largest, abs(reward))
-        return Gain(reward, float(max(0, lives - simulator.lives)))
+        losses = max(0, lives - simulator.lives)
+        if reward or losses:
+            self.uneventful = False
+        return Gain(reward, float(losses))
 
 
 @contextmanager
