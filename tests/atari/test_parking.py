@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 
 from atari_vlm.atari import consoles
-from atari_vlm.atari.emulator import KEEP_CONSOLES, Emulator
+from atari_vlm.atari.emulator import Emulator
+from atari_vlm.atari.games import GAMES as ALL_GAMES
 from atari_vlm.atari.games import get_game
+from atari_vlm.atari.restoring import UNRESTORABLE
+from tests.fuzzing import TIMES
 
 GAMES = ["pong", "breakout", "asteroids", "qbert", "tetris", "montezuma_revenge", "wizard_of_wor"]
+
+CARRY_OVER = ["assault", "hangman", "solaris"]
+"""Games in which memory of the last episode survives the console's reset button."""
 
 
 @pytest.fixture
@@ -95,7 +101,7 @@ def test_games_beyond_a_few_share_their_consoles(monkeypatch):
 
 
 def test_games_whose_states_lack_something_are_never_parked(crowded):
-    for name in sorted(KEEP_CONSOLES):
+    for name in sorted(UNRESTORABLE):
         emulator = Emulator(get_game(name))
         emulator.park()
         assert emulator in consoles.awake
@@ -105,3 +111,46 @@ def test_a_process_with_few_games_parks_none():
     emulator = Emulator(get_game("pong"))
     emulator.park()
     assert emulator in consoles.awake
+
+
+def switched_on(name):
+    console = consoles.new()
+    consoles.switch_on(console, (name, None, None))
+    return console
+
+
+def frames_of(console, codes):
+    """Everything that frames lead to."""
+    for code in codes:
+        reward = console.act(code)
+        yield reward, console.getScreen().tobytes(), console.getRAM().tobytes(), console.lives()
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", [*GAMES, *CARRY_OVER] if TIMES == 1 else sorted(ALL_GAMES))
+def test_a_console_that_was_played_on_begins_again_as_a_new_one(name):
+    rng = np.random.default_rng(0 if TIMES == 1 else None)
+    new, used = switched_on(name), switched_on(name)
+    legal = new.getMinimalActionSet()
+    codes = [legal[k] for k in np.repeat(rng.integers(len(legal), size=40), 3)]
+    first, lives = new.getScreen().copy(), new.lives()
+    seen = [*frames_of(new, codes)]
+    for played in (0, 1, 3, 100 * TIMES):
+        [*frames_of(used, [legal[k] for k in rng.integers(len(legal), size=played)])]
+        screen = consoles.begin_again(used, (name, None, None))
+        assert np.array_equal(used.getScreen() if screen is None else screen, first)
+        assert used.lives() == lives
+        assert [*frames_of(used, codes)] == seen
+
+
+def test_a_game_leaves_its_console_to_the_next_one(monkeypatch):
+    def played(seed):
+        emulator = Emulator(get_game("breakout"))
+        emulator.reset(seed=seed)
+        return [seen(emulator, (action, 4)) for action in (1, 2, 3, 2) * 10]
+
+    first = played(3)
+    gc.collect()
+    monkeypatch.setattr(consoles, "new", None)
+    assert played(3) == first
+    assert played(4) != first

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import finalize
 
 import ale_py
 import numpy as np
@@ -21,7 +22,7 @@ from atari_vlm.atari.consoles import whole
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.atari.images import PALETTES
 from atari_vlm.atari.pooling import POOLINGS, RAW, Pooled, Pooling, pooling_of
-from atari_vlm.atari.restoring import LONG_SCREENS, put_back
+from atari_vlm.atari.restoring import UNRESTORABLE, put_back
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import IllegalAction, InvalidSetting, StoreError, setting
 from atari_vlm.options import check_number, check_switch
@@ -29,9 +30,6 @@ from atari_vlm.types import Pixels
 
 NO_LIMIT = 10**12
 """Emulator frames that no episode reaches: 500 years of play."""
-
-KEEP_CONSOLES = LONG_SCREENS | {"yars_revenge"}
-"""Games that are never parked, for that reason."""
 
 
 class Emulator:
@@ -85,10 +83,10 @@ class Emulator:
         self.repeat_action_probability = repeat_action_probability
         self._cartridge = game.name, mode, difficulty
         self._parked: tuple[bytes, int] | None = None
-        shared = consoles.take(self._cartridge)
-        self._console: Any = shared[0] if shared else consoles.new()
-        consoles.awake.add(self)
-        self._power_on()
+        self._console: Any
+        self._console, self._first_screen = consoles.ready(self._cartridge)
+        self._fresh = True
+        self._keep()
         ale = self._ale
         actions = ale.getLegalActionSet() if full_action_space else ale.getMinimalActionSet()
         self.legal: tuple[str, ...] = tuple(action.name for action in actions)
@@ -104,9 +102,11 @@ class Emulator:
         self.height, self.width = ale.getScreenDims()
         self.reset(seed=0)
 
-    def _power_on(self) -> None:
-        consoles.switch_on(self._ale, self._cartridge)
-        self._fresh = True
+    def _keep(self) -> None:
+        """Have a console until it is parked, or until nothing needs this emulator any more."""
+        consoles.awake.add(self)
+        self._end = finalize(self, consoles.give_back, self._cartridge, self._console, drawn=False)
+        self._end.atexit = False
 
     def reset(self, *, seed: int, power_cycle: bool = True) -> None:
         """Start an episode.
@@ -114,19 +114,21 @@ class Emulator:
         Args:
             seed: seeds the sticky actions of the episode.
             power_cycle: start from the state of a new console, so that the episode depends only on
-                its seed (about 0.1 s after play). False presses the console's reset button only,
-                which in a quarter of the games keeps memory of the last episode.
+                its seed. False presses the console's reset button only, which in a quarter of the
+                games keeps memory of the last episode.
         """
         if not power_cycle:
             self._ale.reset_game()
-            self._fresh = False
+            self._first_screen, self._fresh = None, False
         elif not self._fresh:
-            self._power_on()
+            self._first_screen = consoles.begin_again(self._ale, self._cartridge)
+            self._fresh = True
         self._rng = Generator(PCG64(seed))
         self._last_action = self._noop
-        self.frame, self._terminated, self._stale = 0, False, False
+        self.frame, self._terminated = 0, False
         self._lives = int(self._ale.lives())
-        screen = self._ale.getScreen()
+        self._stale = self._first_screen is not None
+        screen = self._ale.getScreen() if self._first_screen is None else self._first_screen
         self._set_screens(screen, screen)
 
     def play(self, action: int, frames: int, interval: int) -> float:
@@ -268,9 +270,10 @@ class Emulator:
         """
         if len(consoles.awake) <= consoles.AWAKE or self._console is None:
             return
-        if self.film is not None or self.game.name in KEEP_CONSOLES:
+        if self.film is not None or self.game.name in UNRESTORABLE:
             return
         self._parked = self._console.cloneState().serialize(), self.frame
+        self._end.detach()
         consoles.give_back(self._cartridge, self._console, drawn=self.frame > 0)
         consoles.awake.discard(self)
         self._console, self._stale = None, True
@@ -285,10 +288,8 @@ class Emulator:
     def _wake(self) -> None:
         assert self._parked is not None
         shared, (state, frame) = consoles.take(self._cartridge), self._parked
-        self._console, drawn = shared or (consoles.new(), False)
-        consoles.awake.add(self)
-        if shared is None:
-            self._power_on()
+        self._console, drawn = shared or (consoles.ready(self._cartridge)[0], False)
+        self._keep()
         self._restore_state(state, frame, drawn=drawn)
         self._parked = None
 

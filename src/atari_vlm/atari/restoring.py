@@ -12,6 +12,9 @@ LONG_SCREENS = frozenset({"tic_tac_toe_3d"})
 frames of random play. While they do, a restored state may draw its next screens differently. So may
 one of Yars' Revenge, which draws a screen over two frames."""
 
+UNRESTORABLE = LONG_SCREENS | {"yars_revenge"}
+"""Games that keep their consoles and are switched on for each episode, for that reason."""
+
 _NOOP = 0
 
 

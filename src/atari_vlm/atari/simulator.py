@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import finalize
 
 import ale_py
 import numpy as np
@@ -49,8 +50,10 @@ class Simulator:
 
     def __init__(self, game: Game, *, repeat_action_probability: float = 0.0) -> None:
         self.game, self._sticky = game, repeat_action_probability
-        self._ale = ale = consoles.new()
-        consoles.switch_on(ale, (game.name, None, None))
+        cartridge = (game.name, None, None)
+        self._ale, _ = consoles.ready(cartridge)
+        finalize(self, consoles.give_back, cartridge, self._ale, drawn=False).atexit = False
+        ale = self._ale
         actions = ale.getLegalActionSet()
         self.legal: tuple[str, ...] = tuple(action.name for action in actions)
         """Action names; the index of a name is its integer in `play`."""
