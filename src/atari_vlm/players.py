@@ -17,9 +17,9 @@ from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.learning.choice import (
     choose_learner,
-    given_learning,
     learner_setting,
     learning_record,
+    refuse_learning,
     refuse_two,
 )
 from atari_vlm.learning.options import LearningOptions
@@ -61,7 +61,8 @@ EMBEDDED = "embedded"
 Build: TypeAlias = Callable[[Model | None, Lessons, int], Policy]
 """(model, lessons, version of the words of the prompts) -> the policy."""
 
-_OTHER_MODEL = "choose a model that can, such as gpt-4o, claude or qwen-vl (`atari-vlm models`)"
+OTHER_MODEL = "choose a model that can, such as gpt-4o, claude or qwen-vl (`atari-vlm models`)"
+"""What to do where a player cannot follow a setting, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -258,11 +259,11 @@ def _is_model(name: str) -> bool:
 
 
 def _check_learner(name: str, own: Learner | None, base: _Base, options: Options) -> None:
-    if own is None:
-        return
-    if base.model is None:
-        raise InvalidSetting(f"{name} has no model, so it cannot use lessons; leave learner out.")
-    refuse_two(options)
+    embedded = base.prompt_type == EMBEDDED
+    if embedded or base.model is None:
+        refuse_learning(name, part(options, LearningOptions), own, OTHER_MODEL, embedded=embedded)
+    elif own is not None:
+        refuse_two(options)
 
 
 # --- policies without a model --------------------------------------------------------------------
@@ -272,12 +273,11 @@ def _policy_base(policy: Policy, who: str, options: Options) -> _Base:
     refuse_hosted(who, part(options, HostedOptions), part(options, SpendOptions))
     asked = {
         "prompt_type": options.prompt_type,
-        **given_learning(options),
         **given(part(options, LocalOptions)),
         **given(part(options, AnswerOptions)),
         **options.general_only,
     }
-    refuse(who, asked, _OTHER_MODEL)
+    refuse(who, asked, OTHER_MODEL)
     return _Base(build=lambda model, lessons, words: policy)
 
 
@@ -371,10 +371,9 @@ def _must_fit(model: Model, name: str, prompt: str, options: Options) -> None:
         raise InvalidSetting(
             f"{name} was taught to decide every 4 frames, not every {options.frame_skip}."
         )
-    asked = {**given_learning(options), **options.general_only}
     who = "The embedded model" if name == EMBEDDED else f"{name}, an embedded model,"
     who += " reads a fixed prompt, so it" if options.nudge else ""
-    refuse(who, asked, _OTHER_MODEL)
+    refuse(who, options.general_only, OTHER_MODEL)
 
 
 def _settings(prompt: str, options: Options) -> tuple[PromptSettings, dict[str, Any]]:

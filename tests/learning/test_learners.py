@@ -352,7 +352,7 @@ def test_the_same_seed_in_two_waves_gives_each_its_own_answer(server, tmp_path):
 
 
 def test_a_learner_that_would_change_nothing_is_refused():
-    with pytest.raises(InvalidSetting, match="random has no model, so it cannot use lessons"):
+    with pytest.raises(InvalidSetting, match="random has no model, so it learns nothing"):
         VLMTrainer("pong", "random", learner=Gives(Lessons()))
     with pytest.raises(InvalidSetting, match="use_in_context_learning is a learner too"):
         VLMTrainer(

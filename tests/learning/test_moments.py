@@ -54,6 +54,14 @@ def test_a_reward_is_shown_by_the_last_decisions_that_mattered():
     assert (gain.start, gain.last, gain.end, gain.points) == (10, 19, 20, 100)
 
 
+def test_a_bonus_that_is_counted_up_is_one_moment_that_ends_with_what_earned_it():
+    counted = [0.0] * 20 + [25.0, 0.0, *[100.0] * 3, 0.0, *[100.0] * 4, 0.0, 0.0, 100.0]
+    gains = moments([episode(counted)])["gain"]
+    assert [(gain.end, gain.points) for gain in gains] == [(22, 725), (32, 100), (20, 25)]
+    twice = moments([episode([0.0] * 20 + [100.0] * 2 + [10.0] * 2)])["gain"]
+    assert sorted(gain.end for gain in twice) == [20, 21, 22, 23]
+
+
 def test_a_lost_life_and_a_lost_point_are_warnings_and_so_is_the_end_of_the_game():
     lives = [3] * 20 + [2] * 20
     found = moments([episode([0.0] * 40, lives)])["loss"]

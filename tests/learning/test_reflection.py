@@ -219,7 +219,7 @@ def test_a_lesson_is_kept_only_if_paired_games_with_it_are_no_worse(tmp_path):
 
 def test_who_cannot_reflect_says_so_at_the_start_with_what_would_work():
     for name in ("embedded", "random"):
-        with pytest.raises(InvalidSetting, match=r"cannot follow reflect.*such as gpt-4o"):
+        with pytest.raises(InvalidSetting, match=r"leave out reflect, or.*such as gpt-4o"):
             VLMTrainer("pong", name, reflect=True)
     with pytest.raises(InvalidSetting, match="max_lessons is a setting of reflection"):
         VLMTrainer("pong", "any", base_url="http://127.0.0.1:9/v1", max_lessons=3)

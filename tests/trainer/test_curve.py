@@ -185,9 +185,17 @@ def test_a_curve_that_cannot_be_is_refused_before_anything_is_played(asked, said
     assert not (tmp_path / "run").exists()
 
 
-def test_a_player_that_cannot_learn_is_told_so():
-    with pytest.raises(InvalidSetting, match="embedded learns nothing from what it plays"):
+def test_a_player_that_cannot_learn_is_told_so_in_one_sentence_wherever_it_is_asked_to():
+    embedded = r"embedded reads no lessons, so it learns nothing from what it plays \(`atari-vlm d"
+    with pytest.raises(InvalidSetting, match=embedded + r".*leave out evaluate_every, or c"):
         VLMTrainer("pong", "embedded").train(4, evaluate_every=2)
+    for asked in ({"use_in_context_learning": True}, {"reflect": True}, {"learner": Notes()}):
+        (name,) = asked
+        with pytest.raises(InvalidSetting, match=rf"{embedded}.*\); leave out {name}, or choose a"):
+            VLMTrainer("pong", "embedded", **asked)
+    with pytest.raises(InvalidSetting, match="random has no model, so it learns nothing from what"):
+        VLMTrainer("pong", "random", reflect=True)
     model = ScriptedModel(lambda prompt: "ACTION: NOOP")
-    with pytest.raises(InvalidSetting, match="Without in-context learning nothing is learned"):
+    without = "without use_in_context_learning, examples_from or reflect. There is no learning to"
+    with pytest.raises(InvalidSetting, match=without):
         VLMTrainer("pong", "mine", model=model).train(4, control=True)

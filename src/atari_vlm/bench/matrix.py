@@ -18,7 +18,7 @@ from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.jobs import best_constant, check_jobs
 from atari_vlm.bench.playing import Played, Report, play_jobs
 from atari_vlm.bench.results import Unwritten, read_results, write_results
-from atari_vlm.bench.settings import BASELINES, BenchSettings, Player, name_of
+from atari_vlm.bench.settings import BASELINES, BenchSettings, Player, name_of, without_lessons
 from atari_vlm.costs.bill import unanswered_note
 from atari_vlm.errors import AtariVLMError, StoreError
 from atari_vlm.files.writing import lock
@@ -77,6 +77,8 @@ def play_bench(settings: BenchSettings, report: Report) -> tuple[list[Cell], Exc
             shared.add(spent)
         for cell in empty:
             report(f"{cell.game}, {cell.player}: cannot play. {cell.marked}")
+        for line in without_lessons(settings):
+            report(line)
         if estimates := [job.estimate for job in jobs if job.estimate]:
             report(f"Estimate: {total_line(estimates)}")
         played: list[Played] = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.learning.choice import given_learning, why_no_lessons
 from atari_vlm.learning.options import LearningOptions
 from atari_vlm.models.build import is_path
 from atari_vlm.models.catalogue import MODELS
@@ -140,6 +142,19 @@ def is_model(player: Player) -> bool:
 def applicable(player: Player, options: Options) -> Options:
     """The options that a player can follow."""
     return Options(**{name: getattr(options, name) for name in _followed(player, options)})
+
+
+def without_lessons(settings: BenchSettings) -> Iterator[str]:
+    """A line for each player that learns nothing though others do; baselines are known for it."""
+    asked = [k for k, value in given_learning(part(settings, LearningOptions)).items() if value]
+    names = ", ".join(
+        setting(name) for name in (*asked, *(["learner"] if settings.learner else []))
+    )
+    for player in settings.players if names else ():
+        kind = _kind(player, settings.address)
+        if kind in ("policy", "embedded") and player not in BASELINES:
+            why = why_no_lessons(name_of(player), embedded=kind == "embedded")
+            yield f"{why}: it plays without {names}."
 
 
 _PROMPTED = (

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from atari_vlm.cli.console import console, page_of_an_invalid_run, print_line, write_replay_page
-from atari_vlm.cli.flags import with_options
+from atari_vlm.cli.flags import with_flags, with_options
 from atari_vlm.cli.help import PROMPT
 from atari_vlm.cli.places import check_places
 from atari_vlm.cli.play import GameOption, ModelOption, print_estimate_line
@@ -123,7 +123,7 @@ def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]
     for line in runs.estimate_lines():
         print_line(console, line)
     if not learns(trainer.player):
-        print_line(console, why_nothing_is_learned(trainer.player))
+        print_line(console, with_flags(why_nothing_is_learned(trainer.player)))
     with page_of_an_invalid_run():
         played = [(phase, play(phase)) for phase in runs.phases()]
     for phase, summary in played if not plan.compares else ():

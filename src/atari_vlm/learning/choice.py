@@ -170,6 +170,38 @@ def _check_reflection(options: LearningOptions) -> None:
             )
 
 
+def why_no_lessons(name: str, *, embedded: bool) -> str:
+    """Why a player learns nothing between episodes, as a sentence without its full stop.
+
+    Args:
+        name: of a player that is an embedded model, or has no model.
+        embedded: whether it is an embedded model.
+    """
+    nothing = "so it learns nothing from what it plays"
+    if embedded:
+        return f"{name} reads no lessons, {nothing} (`atari-vlm distill` trains its weights)"
+    return f"{name} has no model, {nothing}"
+
+
+def refuse_learning(
+    name: str, options: LearningOptions, own: Learner | None, advice: str, *, embedded: bool
+) -> None:
+    """Raise InvalidSetting if a player that reads no lessons is to learn.
+
+    Args:
+        name: of the player.
+        options: of learning.
+        own: a learner of the caller's own.
+        advice: what to do instead, as the end of a sentence.
+        embedded: whether it is an embedded model, and not without a model.
+    """
+    asked = [name for name, value in given_learning(options).items() if value is not None]
+    names = [setting(name) for name in (*asked, *(["learner"] if own else []))]
+    if names:
+        why = why_no_lessons(name, embedded=embedded)
+        raise InvalidSetting(f"{why}; leave out {', '.join(names)}, or {advice}.")
+
+
 def refuse_two(options: LearningOptions) -> None:
     """Raise InvalidSetting if options name a learner beside one of the caller's own."""
     for name, value in given_learning(options).items():

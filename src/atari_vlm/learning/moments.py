@@ -110,14 +110,31 @@ def _size(moment: Moment) -> float:
 def _of_episode(trajectory: Trajectory) -> Iterator[Moment]:
     steps = trajectory.steps
     losses = [k for k in range(len(steps)) if _lives_lost(steps, k) or steps[k].reward < 0]
-    lost = set(losses)
+    barred, done = set(losses), -1
     for end, step in enumerate(steps):
-        lives = _lives_lost(steps, end)
-        if end in lost:
-            yield from _moment("loss", trajectory, end, lost, lives=lives)
-        elif step.reward > 0:
-            yield from _moment("gain", trajectory, end, lost)
+        if _lives_lost(steps, end) or step.reward < 0:
+            yield from _moment("loss", trajectory, end, barred, lives=_lives_lost(steps, end))
+        elif step.reward > 0 and end > done:
+            done = _counted_until(steps, end)
+            yield from _moment("gain", trajectory, end, barred, done=done)
+            barred.update(range(end, done + 1) if done > end else ())
     yield from _held(trajectory, losses)
+
+
+def _counted_until(steps: Sequence[Step], first: int) -> int:
+    """The last decision of a bonus that is counted up from `first` on, or `first` itself.
+
+    A bonus earns the same in at least `_FEWEST` decisions in a row, and may pause for one at a time
+    then (Qbert, for each round: 31 times 100 points). What earned it was played before all of them.
+    """
+    reward, last, number = steps[first].reward, first, first + 1
+    while number < len(steps) and steps[number].reward in (0.0, reward):
+        if steps[number].reward == reward:
+            last = number
+        elif number - first < _FEWEST or number - last > 1:
+            break
+        number += 1
+    return last if last - first >= _FEWEST - 1 else first
 
 
 def _held(trajectory: Trajectory, losses: Sequence[int]) -> Iterator[Moment]:
@@ -142,18 +159,19 @@ def _lives_lost(steps: Sequence[Step], number: int) -> int:
 
 
 def _moment(
-    kind: Kind, trajectory: Trajectory, end: int, lost: set[int], **more: int
+    kind: Kind, trajectory: Trajectory, end: int, barred: set[int], done: int = 0, **more: int
 ) -> Iterator[Moment]:
     """The moment that ends with an event; none if a fallback or the last loss is too near.
 
-    Its decisions reach back to the last loss or fallback at most.
+    Its decisions reach back to the last loss, counted bonus or fallback at most. `done` is the last
+    decision whose reward belongs to the event, if that is not `end`.
     """
     steps = trajectory.steps
     interval = max(1, steps[end].observation.interval)
     settled = settled_frames(trajectory.game, loss=kind != "gain") // interval
     most = max(_FEWEST, WINDOW // interval)
     first = end
-    while first > 0 and end - first + 1 < settled + most and first - 1 not in lost:
+    while first > 0 and end - first + 1 < settled + most and first - 1 not in barred:
         if steps[first - 1].decision.source == "fallback":
             break
         first -= 1
@@ -161,5 +179,5 @@ def _moment(
     if steps[end].decision.source == "fallback" or end - first + 1 < fewest:
         return
     last = max(end - settled, min(end, first + fewest - 1))
-    points = sum(step.reward for step in steps[first : end + 1])
+    points = sum(step.reward for step in steps[first : max(end, done) + 1])
     yield Moment(kind, trajectory, first, last, end, points, **more)

@@ -24,6 +24,9 @@ ALIKE = 0.05
 """Share of the pixels that differ between two screens that have little in common; a sprite that
 moved changes less than a hundredth of them."""
 
+TWINS = 0.05
+"""Distance within which two moments are the same, of which one is shown."""
+
 Screens = Callable[[Sequence[Moment]], Sequence[Pixels]]
 """Draws the first screen of each moment."""
 
@@ -37,24 +40,21 @@ def choose(found: dict[Kind, list[Moment]], number: int, screens: Screens) -> li
     Args:
         found: by `moments.moments`.
         number: the most to show.
-        screens: draws the first screens of moments, of all that are compared at once.
+        screens: draws the first screens of all moments of a kind at once.
     """
     good, bad = apart(found["gain"] or found["held"]), apart(found["loss"])
-    warnings = min(len(bad), number // 3 if good else number)
-    gains = min(len(good), number - warnings)
-    warnings = min(len(bad), number - gains)
-    # One is the first of its list; only several are compared.
-    compared = [
-        moment
-        for ranked, count in ((good, gains), (bad, warnings))
-        for moment in (ranked if count > 1 else ranked[:count])
-    ]
-    drawn = dict(zip(map(id, compared), screens(compared), strict=True))
+    drawn: dict[int, Pixels] = {}
 
     def far(one: Moment, other: Moment) -> float:
         return distance(one, other, drawn[id(one)], drawn[id(other)])
 
-    return varied(good, gains, far) + varied(bad, warnings, far)
+    def chosen(ranked: Sequence[Moment], count: int) -> list[Moment]:
+        if count > 1:  # a single one is the first, whatever it looks like
+            drawn.update(zip(map(id, ranked), screens(ranked), strict=True))
+        return varied(ranked, count, far)
+
+    shown = chosen(good, number - min(len(bad), number // 3 if good else number))
+    return shown + chosen(bad, number - len(shown))
 
 
 def varied(
@@ -62,17 +62,24 @@ def varied(
 ) -> list[Moment]:
     """The most valuable moments that differ: each is worth its value plus twice its distance.
 
+    There are fewer than asked for if the others are twins of those.
+
     Args:
         ranked: moments of one kind, the most valuable first.
         number: the most to choose.
         far: the distance of two of them, from 0 to 1.
     """
-    left, chosen = list(ranked), list[Moment]()
+    chosen, left = list(ranked[: min(1, number)]), list(ranked[1:])
     while left and len(chosen) < number:
-        nearest = (min((far(m, other) for other in chosen), default=0.0) for m in left)
-        worth = [moment.value + 2 * near for moment, near in zip(left, nearest, strict=True)]
-        # The first one is the most valuable one, whatever the others are like.
-        chosen.append(left.pop(worth.index(max(worth)) if chosen else 0))
+        nearest = [min(far(moment, other) for other in chosen) for moment in left]
+        worth = [
+            moment.value + 2 * near if near > TWINS else -1.0
+            for moment, near in zip(left, nearest, strict=True)
+        ]
+        best = worth.index(max(worth))
+        if worth[best] < 0:
+            break
+        chosen.append(left.pop(best))
     return chosen
 
 

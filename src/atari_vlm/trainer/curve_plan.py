@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.learning.choice import why_no_lessons
 from atari_vlm.options import check_number
-from atari_vlm.players import EMBEDDED, Player
+from atari_vlm.players import EMBEDDED, OTHER_MODEL, Player
 from atari_vlm.runs.seeds import EVALUATION
 
 PROGRESS = "progress"
@@ -67,8 +68,8 @@ class CurvePlan:
             }
             names = ", ".join(setting(name) for name, given in asked.items() if given)
             raise InvalidSetting(
-                f"{why_nothing_is_learned(player)} There is no learning to compare: leave out "
-                f"{names}, or turn a learner on."
+                f"{_why(player)}. There is no learning to compare: leave out {names}, or "
+                f"{OTHER_MODEL if _reads_nothing(player) else 'turn one of them on'}."
             )
 
 
@@ -79,7 +80,15 @@ def learns(player: Player) -> bool:
 
 def why_nothing_is_learned(player: Player) -> str:
     """Why training teaches a player nothing, in a sentence."""
-    if player.model is None or player.prompt_type == EMBEDDED:
-        how = " (`atari-vlm distill` trains its weights)" if player.model else ""
-        return f"{player.name} learns nothing from what it plays{how}: these episodes only play."
-    return "Without in-context learning nothing is learned: these episodes only play."
+    return f"{_why(player)}: these episodes only play."
+
+
+def _reads_nothing(player: Player) -> bool:
+    return player.model is None or player.prompt_type == EMBEDDED
+
+
+def _why(player: Player) -> str:
+    if _reads_nothing(player):
+        return why_no_lessons(player.name, embedded=player.model is not None)
+    learners = [setting(name) for name in ("use_in_context_learning", "examples_from", "reflect")]
+    return f"Nothing is learned without {learners[0]}, {learners[1]} or {learners[2]}"
