@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs that tests start are compiled once
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 for name in (
     "OPENAI_API_KEY",

@@ -111,7 +111,7 @@ def test_examples_of_earlier_episodes_are_in_the_messages(tmp_path):
     assert [s.episode for s in samples] == [0] * 100 + [1] * 100
     assert samples[0].return_ == sum(rewards[0])
     assert samples[100].return_ == sum(rewards[1])
-    told = ["and earned +" in str(sample.messages) for sample in samples]
+    told = ["this earned +" in str(sample.messages) for sample in samples]
     assert told == [False] * 100 + [True] * 100
     del model.asked[:]
     evaluated = trainer.evaluate(1)  # its examples are frames of another run

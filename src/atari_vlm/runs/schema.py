@@ -277,7 +277,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        text = str(error)
+        text = " ".join(str(error).split())[:200]  # SQLite quotes a table as it was made
         if "locked" in text or "readonly" in text or "unable to open" in text:
             raise StoreError(
                 f"Cannot open {path} for use ({text}). Another program holds it, or the folder "

@@ -112,7 +112,7 @@ class CacheFile:
                 self._db = _open(path, self._replay, self._patience)
             yield self._db
         except (sqlite3.Error, TypeError, ValueError, LookupError, ArithmeticError) as error:
-            text = str(error)
+            text = " ".join(str(error).split())[:200]
             if any(word in text for word in _ACCESS_ERRORS):
                 raise StoreError(
                     f"Cannot use the response cache {path} ({text}). Another program has locked "
