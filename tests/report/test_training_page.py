@@ -20,7 +20,7 @@ def taught(tmp_path_factory):
     """A training and an evaluation run; the model goes up until it is shown an example of that."""
 
     def script(prompt):
-        return "ACTION: NOOP" if "and earned +" in prompt.text else "ACTION: UP"
+        return "ACTION: NOOP" if "this earned +" in prompt.text else "ACTION: UP"
 
     trainer = VLMTrainer(
         "freeway",
@@ -125,7 +125,7 @@ def test_an_episode_names_what_had_been_learned_before_it(taught):
     training, evaluation = (Run.read(folder) for folder in taught)
     first, second, evaluated = replay_of(training, evaluations=[evaluation]).episodes
     assert not first.lessons
-    assert all("From an earlier episode" in lesson.text for lesson in second.lessons)
+    assert all("from an earlier game of yours" in lesson.text for lesson in second.lessons)
     prompt = training.decisions(1)[0].calls[0].prompt
     assert [frame for lesson in second.lessons for frame in lesson.frames] == [
         (frame.episode, frame.step) for frame in prompt.frames[:-1]
@@ -160,5 +160,5 @@ def test_a_page_of_training_and_evaluation_shows_phases_lessons_and_frames(
     browser.run("document.getElementById('lessons').click()")
     browser.wait("document.querySelectorAll('.lessons canvas').length === 2")
     browser.painted(".lessons canvas")
-    assert "From an earlier episode that scored" in browser.text("about-body")
+    assert "from an earlier game of yours (score" in browser.text("about-body")
     assert browser.warnings == []
