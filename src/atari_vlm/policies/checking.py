@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 
 from atari_vlm.errors import IllegalAction
-from atari_vlm.protocols import Policy
-from atari_vlm.types import Call, Decision, Observation, Plan, Source, Thinking
+from atari_vlm.protocols import Policy, awaitable
+from atari_vlm.types import Call, Decision, Observation, Plan, Source, Step, Thinking
 
 _MOST, _SOURCES = 10_000, frozenset(get_args(Source))
+
+
+async def decision_of(
+    policy: Policy, observation: Observation, history: Sequence[Step], rng: np.random.Generator
+) -> Decision:
+    """What a policy decides, checked.
+
+    Raises:
+        InvalidSetting: its `decide` is a plain method.
+        IllegalAction: as `checked` says.
+    """
+    deciding = policy.decide(observation, history, rng)
+    return checked(await awaitable(deciding, policy, "decide"), policy, observation)
 
 
 def checked(decision: object, policy: Policy, observation: Observation) -> Decision:

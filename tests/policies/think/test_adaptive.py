@@ -65,6 +65,7 @@ def test_a_lost_life_makes_it_think_for_some_decisions():
 def test_a_thinker_that_sees_danger_is_heeded():
     class Watching(Vote):
         why = "a life at risk: lost in 20 frames"
+        glance = 40
 
         async def danger(self, made, observation, history):
             return self.why, Spent(0, 0, 0.0, 40)

@@ -6,22 +6,25 @@ import asyncio
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from numpy.random import default_rng
 
 from atari_vlm import Run, play
 from atari_vlm.env import AtariVLMEnvironment
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import IllegalAction, InvalidSetting
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.baselines import ConstantPolicy
 from atari_vlm.policies.search.proposals import moves_of
 from atari_vlm.policies.think.adaptive import Adaptive
+from atari_vlm.policies.think.budgets import Budgeted, ThinkBudget
 from atari_vlm.policies.think.effort import effort_of
 from atari_vlm.policies.think.lookahead import Lookahead
 from atari_vlm.policies.think.vote import Vote
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import get_strategy
-from atari_vlm.types import Plan, Step
+from atari_vlm.protocols import check_interval
+from atari_vlm.types import Decision, Plan, Step
 
 EMULATOR = frozenset({"emulator"})
 
@@ -101,6 +104,39 @@ def test_the_votes_inside_are_its_prior_and_stay_in_the_record(before_a_crossing
 def test_it_says_what_it_takes():
     effort = effort_of(Lookahead(Vote(says(""), 3), 600))
     assert (effort.calls, effort.frames) == ((3, 3, 3), (0, 600, 600))
+
+
+def test_a_glance_comes_with_every_decision_and_no_budget_in_frames_is_passed():
+    policy = Adaptive(Lookahead(says("ACTION: DOWN"), 1200))
+    assert effort_of(policy).frames == (300, 700, 1500)
+    with pytest.raises(InvalidSetting, match="may take 1,500 frames more than a plain one"):
+        Budgeted(policy, decision=ThinkBudget(frames=1499))
+    Budgeted(policy, decision=ThinkBudget(frames=1500))
+    with pytest.raises(InvalidSetting, match=r"3 frames for a glance ahead, .* takes 4"):
+        check_interval(Adaptive(Lookahead(says(""), 15)), 4)
+    check_interval(Adaptive(Lookahead(says(""), 16)), 4)
+
+
+@pytest.mark.parametrize("wrap", [Lookahead, lambda odd: Adaptive(Lookahead(odd))])
+def test_a_policy_inside_that_decides_nonsense_is_refused_by_name(wrap, before_a_crossing):
+    class Odd:
+        name = "odd"
+
+        async def decide(self, observation, history, rng):
+            return self.made
+
+    odd, seen = Odd(), before_a_crossing.observe(EMULATOR)
+    for odd.made in (None, Decision("LEFT", 4), Decision("UP", 900)):
+        with pytest.raises(IllegalAction, match=r"^odd (returned None|chose 'LEFT'|holds UP for)"):
+            decide(wrap(odd), before_a_crossing)
+        for looked in (
+            Lookahead(odd).danger(odd.made, seen, ()),
+            Lookahead(odd).improve(odd.made, seen, (), default_rng(0)),
+        ):
+            with pytest.raises(IllegalAction, match=r"^odd "):
+                asyncio.run(looked)
+    odd.made = Decision("UP", np.int64(4))
+    assert type(decide(wrap(odd), before_a_crossing).frames) is int
 
 
 def test_a_branch_under_way_is_followed_and_told_in_the_record(tmp_path):

@@ -16,8 +16,10 @@ import numpy as np
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
+from atari_vlm.policies.checking import decision_of
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.think.effort import (
+    NONE,
     Effort,
     Range,
     Thinker,
@@ -30,7 +32,7 @@ from atari_vlm.policies.think.effort import (
 from atari_vlm.policies.think.samples import base_of, next_in_queue, sample
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.adaptive import adaptive_style
-from atari_vlm.protocols import Policy, awaitable, prior_of, scorer_of
+from atari_vlm.protocols import Policy, prior_of, scorer_of
 from atari_vlm.types import Decision, Lessons, Observation, Plan, Spent, Step
 
 UNSURE = 0.5
@@ -71,6 +73,11 @@ class Chooser(Protocol):
 @runtime_checkable
 class Watchful(Protocol):
     """A wrapper that thinks about a plan that was made, and sees at a glance if that is needed."""
+
+    @property
+    def glance(self) -> int:
+        """Emulator frames that `danger` simulates at most; 0 for none."""
+        ...
 
     async def danger(
         self, made: Decision, observation: Observation, history: Sequence[Step]
@@ -138,19 +145,34 @@ class Adaptive:
         return isinstance(base, ScoredPolicy) or scores
 
     def effort(self, inside: Effort) -> Effort:
-        """That of the plain policy, or of the one that thinks; two answers to tell, if need be."""
+        """That of the plain policy, or of the one that thinks, and what tells which.
+
+        That is a glance, or two answers of a model without a prior.
+        """
         alone = effort_of(self._plain)
-        tells = self._has_prior or isinstance(self.policy, Watchful)
-        probes = alone.calls.times(1 if tells else 2)
-        own = inside.calls
-        if not tells and not isinstance(self.policy, Chooser):
-            own = own.plus(probes)
-        usual = (1 - ASSUMED) * probes.usual + ASSUMED * own.usual
+        glance = self.policy.glance if isinstance(self.policy, Watchful) else None
+        tells = self._has_prior or glance is not None
+        calls = alone.calls.times(1 if tells else 2)
+        frames = alone.frames.times(1 if tells else 2)
+        again = not tells and not isinstance(self.policy, Chooser)
+        looked = Range(*[glance or 0] * 3)
         return Effort(
-            Range(min(probes.least, own.least), usual, max(probes.most, own.most)),
-            Range(0, ASSUMED * inside.frames.usual, inside.frames.most),
+            _either(calls, inside.calls.plus(calls if again else NONE)),
+            _either(frames, inside.frames.plus(frames if again else NONE)).plus(looked),
             Range(0, ASSUMED * inside.quoted.usual, inside.quoted.most),
         )
+
+    def check_interval(self, frames: int) -> None:
+        """Raise InvalidSetting if a glance is shorter than one decision.
+
+        Args:
+            frames: emulator frames of a decision.
+        """
+        if isinstance(self.policy, Watchful) and 0 < self.policy.glance < frames:
+            raise InvalidSetting(
+                f"{self.name} has {self.policy.glance} frames for a glance ahead, a part of its "
+                f"budget, and one decision takes {frames}: let it look further."
+            )
 
     async def prior(
         self, observation: Observation, history: Sequence[Step]
@@ -168,7 +190,9 @@ class Adaptive:
         if (planned := next_in_queue(self.policy, observation, history)) is not None:
             return noted(planned, history, "an earlier answer planned it")
         if why:
-            return self._noted(await self._think(observation, history, rng), history, why)
+            return self._noted(
+                await decision_of(self.policy, observation, history, rng), history, why
+            )
         rated = await prior_of(self._plain, observation, history)
         if rated is None:
             return await self._by_two_answers(observation, history, rng)
@@ -176,16 +200,10 @@ class Adaptive:
         share = entropy_share(rated)
         sure = f"entropy {share:.2f} of the actions, bound {bound:.2f}"
         if share > bound:
-            made = await self._think(observation, history, rng)
+            made = await decision_of(self.policy, observation, history, rng)
             return self._noted(made, history, f"unsure: {sure}")
-        made = await self._plainly(observation, history, rng)
+        made = await decision_of(self._plain, observation, history, rng)
         return noted(made, history, f"not: sure, {sure}", inside(made))
-
-    async def _plainly(
-        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
-    ) -> Decision:
-        deciding = self._plain.decide(observation, history, rng)
-        return await awaitable(deciding, self._plain, "decide")
 
     async def _at_a_glance(
         self,
@@ -196,7 +214,7 @@ class Adaptive:
         rng: np.random.Generator,
     ) -> Decision:
         """Decide plainly, look at that, and think about it if something is wrong with it."""
-        made = await self._plainly(observation, history, rng)
+        made = await decision_of(self._plain, observation, history, rng)
         looked = Spent()
         if not why:
             why, looked = await watchful.danger(made, observation, history)
@@ -204,11 +222,6 @@ class Adaptive:
             return noted(made, history, "not: no danger seen", looked.plus(inside(made)))
         thought = await watchful.improve(made, observation, history, rng)
         return self._noted(thought, history, why, looked)
-
-    async def _think(
-        self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
-    ) -> Decision:
-        return await awaitable(self.policy.decide(observation, history, rng), self.policy, "decide")
 
     async def _by_two_answers(
         self,
@@ -230,7 +243,7 @@ class Adaptive:
             more = await sample(asked, observation, history, rng, max(0, thinker.samples - 2))
             decision = await thinker.choose((*made, *more), observation, history, rng)
             return self._noted(decision, history, why)
-        decision = await self._think(observation, history, rng)
+        decision = await decision_of(self.policy, observation, history, rng)
         probes = made[0].usage + made[1].usage
         decision = replace(decision, considered=(*decision.considered, *made))
         return self._noted(decision, history, why, spent_by(probes))
@@ -240,6 +253,12 @@ class Adaptive:
     ) -> Decision:
         """The decision with the signal that made it think, and all that it took."""
         return noted(decision, history, why, inside(decision).plus(more or Spent()))
+
+
+def _either(alone: Range, thinking: Range) -> Range:
+    """What decisions take of which some are difficult."""
+    usual = (1 - ASSUMED) * alone.usual + ASSUMED * thinking.usual
+    return Range(min(alone.least, thinking.least), usual, max(alone.most, thinking.most))
 
 
 # --- signals -------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import numpy as np
 
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.policies.checking import decision_of
 from atari_vlm.policies.think.effort import effort_of, noted, plain, thinks, total_of
-from atari_vlm.protocols import Policy, awaitable, prior_of
+from atari_vlm.protocols import Policy, prior_of
 from atari_vlm.types import Decision, Observation, Plan, Spent, Step
 
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -158,7 +159,7 @@ class Budgeted:
             left = self.decision.said(unit)
             why = f"{NO_ROOM} of a decision, {left}, has no room for it"
         policy = plain(self.policy) if why else self.policy
-        made = await awaitable(policy.decide(observation, history, rng), policy, "decide")
+        made = await decision_of(policy, observation, history, rng)
         return noted(made, history, why) if why else made
 
     def _foreseen(self, history: Sequence[Step]) -> Spent:

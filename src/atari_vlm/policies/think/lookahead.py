@@ -14,6 +14,7 @@ import numpy as np
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
+from atari_vlm.policies.checking import checked, decision_of
 from atari_vlm.policies.search.proposals import (
     Looked,
     Outlook,
@@ -24,7 +25,7 @@ from atari_vlm.policies.search.proposals import (
 from atari_vlm.policies.search.tree import without_screens
 from atari_vlm.policies.search.workers import searched
 from atari_vlm.policies.think.effort import Effort, Range, inside, noted
-from atari_vlm.protocols import Policy, awaitable, prior_of
+from atari_vlm.protocols import Policy, prior_of
 from atari_vlm.types import Decision, Observation, Plan, Privilege, Spent, Step
 
 Guide: TypeAlias = Literal["prior", "uniform"]
@@ -85,6 +86,14 @@ class Lookahead:
         """Of the rules by which a plan is found and chosen."""
         return "lookahead 1"
 
+    @property
+    def glance(self) -> int:
+        """Emulator frames that `danger` simulates at most, a quarter of the budget.
+
+        They are at least those of one decision.
+        """
+        return max(1, int(GLANCE * self.frames))
+
     def check_interval(self, frames: int) -> None:
         """Raise InvalidSetting if the budget is below one decision.
 
@@ -111,8 +120,7 @@ class Lookahead:
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
         """Ask the policy inside, try its plan and others, and choose."""
-        deciding = self.policy.decide(observation, history, rng)
-        made = await awaitable(deciding, self.policy, "decide")
+        made = await decision_of(self.policy, observation, history, rng)
         return await self.improve(made, observation, history, rng)
 
     async def improve(
@@ -123,6 +131,7 @@ class Lookahead:
         rng: np.random.Generator,
     ) -> Decision:
         """Try the plan of a decision and others, and choose."""
+        made = checked(made, self.policy, observation)
         if made.source == "fallback":
             return noted(made, history, "not: the model named no action", inside(made))
         rated = await prior_of(self.policy, observation, history)
@@ -138,9 +147,10 @@ class Lookahead:
         Returns:
             What it found, "" for nothing; and what it took.
         """
+        made = checked(made, self.policy, observation)
         if made.source == "fallback":
             return "", Spent()
-        frames = max(observation.interval, int(GLANCE * self.frames))
+        frames = max(observation.interval, self.glance)
         rated = await prior_of(self.policy, observation, history)
         kept = _kept(observation, history)
         # The moment gives the seed: nothing random is handed in.

@@ -15,6 +15,7 @@ import numpy as np
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, ModelFault
 from atari_vlm.options import check_number
+from atari_vlm.policies.checking import decision_of
 from atari_vlm.policies.think.effort import Effort, noted, spent_by
 from atari_vlm.policies.think.samples import MOST_SAMPLES, base_of, check_has_model, count_from
 from atari_vlm.policies.vlm import VLMPolicy, lost_usage
@@ -77,7 +78,7 @@ class RunningSummary:
     ) -> Decision:
         """The decision of the policy inside, with the summary of the episode before it."""
         (own,) = rng.spawn(1)  # the policy inside draws as it would without
-        made = await self.policy.decide(observation, history, rng)
+        made = await decision_of(self.policy, observation, history, rng)
         before = history[-1].decision.memory if history else ""
         if not history or len(history) % self.every:
             carried = replace(made, memory=made.memory or before)
