@@ -74,6 +74,7 @@ trials: $(VENV)/dev
 	$(BIN)/python -m tests.kill_trials vote --kills 30 --decisions 100
 	$(BIN)/python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30 --episodes 2
 	$(BIN)/python -m tests.kill_trials train --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30
+	$(BIN)/python -m tests.kill_trials reflect --kills 30 --decisions 60
 	$(BIN)/python -m tests.power_cuts --calls 100 --cuts 2000
 
 # The replay page is tested in a real browser; where Debian's packages are to be had, take its own.

@@ -1,6 +1,6 @@
 """Measures the table of `learning.settled`: how long before an event nothing changes it any more.
 
-    python benchmarks/settled_moments.py                 # all twelve games, about ten minutes
+    python benchmarks/settled_moments.py                 # all twelve games
     python benchmarks/settled_moments.py pong breakout --episodes 1 --decisions 1000
 
 Random and the scripted expert play. Before each reward and each loss, other actions are played from
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from atari_vlm import play
-from atari_vlm.atari.games import GAMES, get_game
+from atari_vlm.atari.games import SUGGESTED, get_game
 from atari_vlm.atari.simulator import Simulator, SimulatorState
 from atari_vlm.runs.playback import recording
 from atari_vlm.runs.replaying import moments
@@ -105,8 +105,7 @@ def row(game: str, episodes: int, decisions: int) -> str:
 def main() -> None:
     """Print the rows of the games named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    suggested = [game.name for game in GAMES.values() if game.tier]
-    parser.add_argument("games", nargs="*", default=suggested)
+    parser.add_argument("games", nargs="*", default=SUGGESTED)
     parser.add_argument("--episodes", type=int, default=2)
     parser.add_argument("--decisions", type=int, default=1_500, help="most in an episode")
     asked = parser.parse_args()

@@ -32,7 +32,7 @@ from typing import Any
 
 from atari_vlm.runs.records import all_calls
 from atari_vlm.runs.run import Run
-from atari_vlm.types import Decision
+from atari_vlm.types import Call, Decision
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
@@ -44,14 +44,16 @@ PROGRAMS = {
     "bench": ["bench", "--games", "breakout,pong", "--models", "gpt-4o,gpt-4o+blank"],
     "vote": ["play", "--game", "breakout", "--model", VOTES, "--no-replay", "--run", "OUT/r"],
     "train": ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"],
+    "reflect": ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"],
 }
 OWN = {
     "run": ["--icl", "--parallel", "2"],
     "vote": ["--parallel", "2"],
     "bench": ["--no-baselines", "--processes", "2", "--out", "OUT", "--budget-tokens", "999999999"],
     "train": ["--icl", "--evaluations", "1", "--parallel", "2"],
+    "reflect": ["--reflect", "--icl", "--evaluations", "1"],
 }
-AT_ONCE = {"run": 2, "bench": 2, "train": 2, "vote": 12}
+AT_ONCE = {"run": 2, "bench": 2, "train": 2, "vote": 12, "reflect": 1}
 """Calls in flight at most, which a stop may repeat: one of each game that is played at the same
 time, or as many as there are votes."""
 
@@ -101,6 +103,11 @@ def answer(delay: float) -> Any:
         text = ", ".join(f"{m} x{1 + byte % 4}" for m, byte in zip(moves, digest[2:], strict=False))
         if digest[4] % 9 == 0 and len(body["messages"]) < 6:
             text = "Hmm."
+        if "Review your gameplay" in asked:
+            drop = f'"drop": [{1 + digest[1] % 4}]'
+            text = f'{{"lessons": ["Hold {moves[0]} for {digest[0]} frames."], {drop}}}'
+            text = "I see." if digest[2] % 4 == 0 and len(body["messages"]) < 4 else text
+            return Answer(text=text, tokens=TOKENS, delay=delay)
         if "BEST:" in asked:
             text = f"BEST: {1 + digest[0] % 3}"  # 3 is no candidate
             return Answer(text=text, tokens=TOKENS, delay=delay)
@@ -278,12 +285,19 @@ def record(folder: Path) -> Any:
             for row in run.episodes()
             for d in run.decisions(row.episode)
         ]
-        return rows, played, [run.rewards(row.episode) for row in run.episodes()]
+        reviews = [told_of(call) for call in run.learning_calls()]
+        lessons = [(episode, advice, note) for episode, _, advice, note in run.lessons_made()]
+        rewards = [run.rewards(row.episode) for row in run.episodes()]
+        return rows, played, rewards, reviews, lessons
 
 
 def told(decision: Decision) -> list[tuple[str, str]]:
     """What the model was asked for a decision, and what it answered, votes included."""
-    return [(call.prompt.text, call.reply.text) for call in all_calls(decision)]
+    return [told_of(call) for call in all_calls(decision)]
+
+
+def told_of(call: Call) -> tuple[str, str]:
+    return call.prompt.text, call.reply.text
 
 
 def spent(out: Path) -> int:

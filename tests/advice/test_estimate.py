@@ -134,6 +134,22 @@ def test_examples_cost_from_the_second_episode_on_and_adaptive_lies_between_its_
     assert one[0].expected == one[1].expected
     assert two[1].input_per_call - two[0].input_per_call > 42 * 3 / 2
     assert "Examples are shown from the second episode on." in two[1].assumptions
+    bare = estimate_run("pong", "gpt-6-luna", episodes=2, prompt_type="cot").input_per_call
+
+    def added(**options):
+        made = estimate_run(
+            "pong",
+            "gpt-6-luna",
+            episodes=2,
+            learn=True,
+            options=Options(**options),
+            prompt_type="cot",
+        )
+        return made.input_per_call - bare
+
+    assert 0 < added(example_pictures=False) < added() <= 2_000 / 2
+    assert added(example_tokens=300) <= 300 / 2
+    assert added(num_examples=1, example_pictures=False) < added(example_pictures=False)
     per_call = {
         style: estimate_run("pong", "gpt-6-luna", prompt_type=style).input_per_call
         for style in ("basic", "adaptive", "expert")

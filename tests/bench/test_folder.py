@@ -13,7 +13,7 @@ from atari_vlm import Decision
 from atari_vlm.bench.matrix import bench, play_bench
 from atari_vlm.bench.page import write_bench_page
 from atari_vlm.bench.results import read_results
-from atari_vlm.bench.settings import BenchSettings
+from atari_vlm.bench.settings import BenchSettings, without_lessons
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, ModelUnusable, StoreError
 from atari_vlm.models.scripted import ScriptedModel
 from tests.commands import command
@@ -90,6 +90,17 @@ def test_what_cannot_work_is_refused_before_anything_is_played(tmp_path, players
 def test_an_option_that_no_player_follows_is_refused(tmp_path):
     with pytest.raises(InvalidSetting, match="These players cannot follow prompt_type, history;"):
         settings(tmp_path, players=("embedded", "random"), history=6, prompt_type="cot")
+
+
+def test_a_bench_says_which_players_learn_nothing_though_others_do(tmp_path):
+    players = ("embedded", "gpt-4o", "expert", "random")
+    (embedded, expert) = without_lessons(
+        settings(tmp_path, players=players, reflect=True, use_in_context_learning=True)
+    )
+    assert embedded.startswith("embedded reads no lessons, so it learns nothing from what it plays")
+    assert str(InvalidSetting(embedded)).endswith("plays without use_in_context_learning, reflect.")
+    assert expert.startswith("expert has no model, so it learns nothing")
+    assert not [*without_lessons(settings(tmp_path, players=players))]
 
 
 def test_the_command_says_which_cells_are_empty_and_fails_if_all_are(tmp_path):

@@ -20,6 +20,7 @@ from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Lessons
+from tests.run_files import change
 
 
 class Says:
@@ -62,6 +63,26 @@ def test_a_run_of_the_first_rule_goes_on_with_it():
     assert as_begun(None, {"learner_version": 1}) is None
 
 
+def test_a_run_that_was_begun_before_the_second_rule_goes_on_with_the_first(tmp_path):
+    def train(episodes):
+        return VLMTrainer(
+            "freeway",
+            "up",
+            model=ScriptedModel(lambda prompt: "ACTION: UP"),
+            prompt_type="basic",
+            use_in_context_learning=True,
+            max_decisions=60,
+            run_folder=tmp_path,
+        ).train(episodes)
+
+    train(1)
+    change(tmp_path, "DELETE FROM settings WHERE name = 'learner_version'")
+    train(2)
+    with closing(Run.read(tmp_path)) as run:
+        (example,) = run.lessons(1, pictures(run)).examples
+    assert example.text.startswith("From an earlier episode that scored 1: on this screen you ")
+
+
 def test_several_learners_are_one_whose_lessons_are_joined(tmp_path):
     both = Together((BestMoments(1), Says()))
     assert (both.name, learners_in(both)) == ("in-context+says", both.learners)
@@ -71,7 +92,7 @@ def test_several_learners_are_one_whose_lessons_are_joined(tmp_path):
         model=ScriptedModel(lambda prompt: "ACTION: UP"),
         prompt_type="basic",
         learner=both,
-        max_decisions=120,
+        max_decisions=60,
         run_folder=tmp_path,
     )
     trainer.train(2)
