@@ -18,7 +18,7 @@ from typing import Any
 from atari_vlm.advice.assumptions import assumptions_of
 from atari_vlm.advice.call_sizes import CallSizes
 from atari_vlm.advice.rates import max_tokens_of, price_of, video_rule_of
-from atari_vlm.advice.reviews import reviews_of
+from atari_vlm.advice.reviews import Reviews, reviews_of
 from atari_vlm.advice.thinking import Case, check_budgets, thinking_effort
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.costs.prices import Price
@@ -269,8 +269,17 @@ def _asked_at(spec: ModelSpec | None, options: Options) -> dict[str, Any]:
     return {}
 
 
-def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Estimate:
-    """Estimate the cost of a resolved player; see `estimate_run`."""
+def estimate_of(
+    player: Player, episodes: int, *, learning: bool = True, day: date | None = None
+) -> Estimate:
+    """Estimate the cost of a resolved player; see `estimate_run`.
+
+    Args:
+        player: with its learner, if it has one.
+        episodes: to play.
+        learning: False for an evaluation, which shows what was learned and makes no lessons.
+        day: of the price; None for today.
+    """
     check_number("episodes", episodes, 1, 10**6)
     settings, day = player.settings, day or date.today()
     spec = _spec(player)
@@ -286,7 +295,8 @@ def estimate_of(player: Player, episodes: int, *, day: date | None = None) -> Es
     longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
     most = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
 
-    effort, reviews = thinking_effort(player), reviews_of(player, worst_rule, video_rule)
+    effort = thinking_effort(player)
+    reviews = reviews_of(player, worst_rule, video_rule) if learning else Reviews()
 
     def figures(
         decisions: int, asked: int, prompt: float, answer: float, case: Case = "usual"
@@ -372,11 +382,11 @@ def billed(player: Player) -> bool:
     return player.counted and isinstance(player.model, HostedModel) and bool(measured)
 
 
-def record_of(player: Player) -> dict[str, Any] | None:
+def record_of(player: Player, *, learning: bool = True) -> dict[str, Any] | None:
     """The estimate for the record of a run, to be compared with its bill; None if not billed."""
     if not billed(player):
         return None
-    made = estimate_of(player, 1)
+    made = estimate_of(player, 1, learning=learning)
     expected = made.expected
     shares = {
         name: value / expected.decisions

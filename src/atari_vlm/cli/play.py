@@ -71,12 +71,12 @@ def play(
         write_replay_page(summary.folder, None)
 
 
-def print_estimate_line(player: Player, episodes: int) -> None:
+def print_estimate_line(player: Player, episodes: int, *, learning: bool = True) -> None:
     """Print the estimated cost in one line, for players that are billed."""
     from atari_vlm.advice.estimate import billed, estimate_of
 
     if billed(player):
-        print_line(console, f"Estimate: {estimate_of(player, episodes).line}")
+        print_line(console, f"Estimate: {estimate_of(player, episodes, learning=learning).line}")
 
 
 @with_options(without={"api_key"})

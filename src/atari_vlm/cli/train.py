@@ -79,7 +79,7 @@ def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, An
     with LiveView(console, f"{game}, {model}: {name}", screen=False) as view:
         trainer = VLMTrainer(game, model, **options, watch=view.watch)
         view.title = f"{game}, {labelled(trainer.player.name, trainer.player.privileges)}: {name}"
-        print_estimate_line(trainer.player, evaluations)
+        print_estimate_line(trainer.player, evaluations, learning=False)
         print_line(console, f"{name} ...")
         with page_of_an_invalid_run():
             summary = trainer.evaluate(evaluations)

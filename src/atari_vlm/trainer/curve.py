@@ -119,14 +119,18 @@ class CurveRuns:
         if not billed(player):
             return
         marks = len(plan.marks)
-        own = estimate_of(player, plan.episodes + plan.evaluations * (marks + self._before))
+        evaluated = plan.evaluations * (marks + self._before)
+        own = [
+            estimate_of(player, plan.episodes),
+            estimate_of(player, evaluated, learning=False),
+        ]
         beside = []
         if plan.shuffled:
-            beside.append(estimate_of(player, plan.evaluations * marks))
+            beside.append(estimate_of(player, plan.evaluations * marks, learning=False))
         if self._control is not None:
             evaluated = len(self._control_marks) * plan.evaluations
             beside.append(estimate_of(self._control.player, plan.episodes + evaluated))
-        yield f"Estimate: {total_line([own, *beside])}"
+        yield f"Estimate: {total_line([*own, *beside])}"
         if beside:
             yield f"Of that the controls: {total_line(beside)}"
 

@@ -70,7 +70,7 @@ class Session:
             "ale_py": version("ale-py"),
             "atari_vlm": version("atari-vlm"),
             "python": platform.python_version(),
-            "estimate": record_of(self.player),
+            "estimate": record_of(self.player, learning=purpose == "train"),
         }
         if taught is not None:
             settings |= taught.settings
@@ -107,7 +107,7 @@ class Session:
             wanted=self.progress if self.watch is None else bool(self.progress),
             done=done,
             longest=self.options.max_decisions,
-            opening=partial(_estimate_line, self.player, episodes - done),
+            opening=partial(_estimate_line, self.player, episodes - done, purpose == "train"),
         )
 
     async def _until_done(
@@ -150,11 +150,11 @@ async def _close(model: Model) -> None:
         warnings.warn(f"{model.name} could not be closed: {error}", stacklevel=2)
 
 
-def _estimate_line(player: Player, episodes: int) -> str:
+def _estimate_line(player: Player, episodes: int, learning: bool) -> str:
     """What the episodes that are left will cost; "" if there are none, or nobody bills them."""
     if episodes < 1 or not billed(player):
         return ""
-    return f"Estimate: {estimate_of(player, episodes).line}"
+    return f"Estimate: {estimate_of(player, episodes, learning=learning).line}"
 
 
 def _budget(caps: Caps, run: Run, shared: SharedBudget | None) -> Budget:
