@@ -158,7 +158,7 @@ def test_a_page_of_training_and_evaluation_shows_phases_lessons_and_frames(
     run.close()
     assert any(np.array_equal(pixels, each) for each in drawn)
     browser.run("document.getElementById('lessons').click()")
-    browser.wait("document.querySelectorAll('.lessons canvas').length === 2")
+    browser.wait("document.querySelectorAll('.lessons canvas').length === 4")  # two of each
     browser.painted(".lessons canvas")
     assert "from an earlier game of yours (score" in browser.text("about-body")
     assert browser.warnings == []
