@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from atari_vlm import Decision, Reply, Run, VLMTrainer, play
-from atari_vlm.errors import IllegalAction, InvalidSetting, ModelUnusable
+from atari_vlm.errors import IllegalAction, InvalidSetting, ModelUnusable, UnknownName
+from atari_vlm.policies.registry import parse_name
 from atari_vlm.types import Usage
 
 
@@ -136,3 +137,25 @@ def test_a_group_of_errors_arrives_whole(tmp_path):
     with pytest.raises(ExceptionGroup) as found:
         started(Fails(both), tmp_path)
     assert found.value is both
+
+
+@pytest.mark.parametrize("asked", [{"player": "my+own+vote:3"}, {"think": "vote:3"}])
+def test_a_wrapper_behind_any_label_of_ones_own_model_is_applied(tmp_path, asked):
+    name, think = asked.get("player", "my+own"), asked.get("think")
+    trainer = VLMTrainer(
+        "pong", name, think=think, model=Model(up()), run_folder=tmp_path, max_decisions=1
+    )
+    summary = trainer.train(1)
+    assert (summary.model, summary.usage.calls) == ("my+own+vote:3", 3)
+
+
+def test_a_label_may_have_any_plus_but_no_misspelt_wrapper():
+    def named(name):
+        return parse_name(name, own="mine")
+
+    for label in ("cohere/command-r+", "gpt-4o+mine", "a+notes", "mine"):
+        assert named(label).base == label
+        assert named(f"{label}+vote:3+blank").base == label
+    for label in ("a+lookahed:150", "a+voet:5", "mine+x"):
+        with pytest.raises(UnknownName, match="No wrapper is called"):
+            named(label)

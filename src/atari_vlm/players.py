@@ -160,7 +160,7 @@ def resolve(
 
     Args:
         game_name: any spelling of a game.
-        name: MODEL+wrapper:argument+...; MODEL may be the name of the model or policy given. None
+        name: MODEL+wrapper:argument+...; MODEL may be any label of the model or policy given. None
             for the name of that one, or the embedded model.
         options: how.
         model: a model of the caller's own.

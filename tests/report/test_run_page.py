@@ -14,6 +14,7 @@ from atari_vlm.atari import images
 from atari_vlm.atari.games import GAMES
 from atari_vlm.errors import InvalidSetting, RunInvalid, StoreError
 from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.report.packing import pack
 from atari_vlm.report.run_page import replay_of, write_replay
 from atari_vlm.runs.playback import observations
 from atari_vlm.runs.run import Run
@@ -362,3 +363,9 @@ def test_the_page_shows_where_the_thinking_went(tmp_path, browser):
     browser.settled(5)
     assert browser.text("thought").startswith("Did not think longer: the budget of the episode")
     assert browser.warnings == []
+
+
+def test_the_page_labels_a_player_that_uses_the_emulator(tmp_path):
+    VLMTrainer("pong", "iw-40", max_decisions=2, run_folder=tmp_path / "run").train(1)
+    with closing(Run.read(tmp_path / "run")) as run:
+        assert pack(replay_of(run))["label"] == "iw-40 (uses emulator)"

@@ -249,13 +249,12 @@ def parse_name(
     Args:
         name: of a player.
         known: whether a base name exists, for better errors.
-        own: name of the caller's own model or policy. Only wrappers behind it are split off.
+        own: name of the caller's own model or policy, whose player may have another label: what is
+            before its wrappers is that label.
 
     Raises:
         UnknownName: a misspelt wrapper.
     """
-    if own is not None and not name.startswith(f"{own}+"):
-        return PlayerName(name)
     wrappers: list[WrapperCall] = []
     base = name
     while base != own:
@@ -264,8 +263,9 @@ def parse_name(
             break
         word, *arguments = last.split(":")
         if word not in WRAPPERS:
-            exists = before == own or is_policy(before) or known(before)
-            if exists or get_close_matches(word, WRAPPERS, n=1):
+            exists = before == own or (own is None and (is_policy(before) or known(before)))
+            # A label of the caller's own may be any word, so only a closer one is a misspelling.
+            if exists or get_close_matches(word, WRAPPERS, n=1, cutoff=0.6 if own is None else 0.7):
                 raise unknown("wrapper", word, WRAPPERS)
             break
         wrappers.insert(0, WrapperCall(word, tuple(arguments)))

@@ -45,6 +45,7 @@ def pack(replay: Replay) -> dict[str, Any]:
         "game": replay.game,
         "policy": replay.policy,
         "model": replay.model,
+        "label": replay.label or replay.model,
         "settings": list(replay.settings.items()),
         "facts": list(replay.facts),
         "random": replay.random_score,

@@ -157,6 +157,8 @@ class Replay:
     policy: str
     """Description of the prompt, e.g. "cot prompt"; empty for players without one."""
     model: str
+    label: str = ""
+    """The player as it stands beside a score; empty for the name of the model alone."""
     settings: dict[str, str]
     facts: Sequence[tuple[str, str]] = ()
     """Further (label, value) pairs about the run."""

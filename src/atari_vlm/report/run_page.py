@@ -143,6 +143,7 @@ def _replay(run: Run, shown: _Shown, draw: Draw | None = None) -> Replay:
         game=game.cartridge,
         policy="" if prompt in (None, "none") else f"{prompt} prompt",
         model=model,
+        label=player,
         settings={
             name: str(value)
             for name, value in run.settings.items()

@@ -36,6 +36,17 @@ def test_the_model_is_shown_the_screen_and_the_answers_and_its_choice_is_played(
     assert made.thinking.spent.calls == 3
 
 
+def test_the_judge_reads_no_words_that_only_repeat_a_plan():
+    texts = ["ACTION: LEFT x2", "The ball falls. **ACTION: RIGHT x3**", "I would play NOOP x4"]
+    _, model = judged("BEST: 1", texts)
+    told = [line for line in model.prompts[-1].text.splitlines() if line.startswith("Answer ")]
+    assert told == [
+        "Answer 1: LEFT x2",
+        "Answer 2: RIGHT x3. The ball falls.",
+        "Answer 3: NOOP x4. I would play NOOP x4",
+    ]
+
+
 def test_no_judge_is_called_where_all_answers_are_one():
     made, model = judged("BEST: 1", [THREE[0]] * 3)
     assert (made.reason, len(model.prompts)) == ("3 of 3: LEFT x2", 3)

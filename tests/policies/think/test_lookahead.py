@@ -168,6 +168,13 @@ def test_a_run_says_that_it_used_the_emulator_and_what_it_tried(tmp_path):
     assert {each.action for each in made[0].considered} == {"NOOP", "UP", "DOWN"}
 
 
+def test_plans_that_were_not_tried_are_counted_and_not_listed():
+    policy = Lookahead(says("ACTION: DOWN"), 8)
+    made = decide(policy, at("freeway"))
+    assert [each.reason for each in made.considered] == ["worth 0, prior 67%, 1 rollout"]
+    assert made.reason.endswith("; 2 more were not tried")
+
+
 @pytest.mark.parametrize("sticky", [0.0, 0.25])
 def test_the_dice_of_the_real_game_change_nothing_about_a_decision(sticky):
     env = at("seaquest", actions=["RIGHT", "FIRE"] * 10, repeat_action_probability=0.25)

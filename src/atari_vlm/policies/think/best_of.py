@@ -273,8 +273,19 @@ def _told(candidate: Decision) -> str:
     call = _spoken(candidate, last=True)
     reply = call.reply if call else None
     words = _reasoning(reply.text) or reply.thinking or thoughts_of(reply.text) if reply else ""
-    words = " ".join(words.split())[-LONGEST_REASONING:]
+    words = " ".join(words.split())[-2 * LONGEST_REASONING :]
+    words = _without_plans(words, candidate)[-LONGEST_REASONING:]
     return f"{plans}. {words}" if words else plans
+
+
+def _without_plans(words: str, candidate: Decision) -> str:
+    """Words without an end, or a whole, that only repeats the plans of the candidate."""
+    names = "|".join(dict.fromkeys(plan.action for plan in (candidate.plan, *candidate.queue)))
+    plans = rf"(?:ACTIONS?[\s\d*]*[:=][\s*]*)?(?:{names})(?:\s*x\s*\d{{1,6}})?[\s,;.*]*"
+    if re.fullmatch(rf"[\s*]*(?:{plans})+", words, re.IGNORECASE):
+        return ""
+    end = rf"[\s*]*\bACTIONS?[\s\d*]*[:=][\s*]*(?:{plans})+$"
+    return re.sub(end, "", words, flags=re.IGNORECASE)
 
 
 _REASONING = re.compile(r'"reasoning"\s*:\s*"((?:[^"\\]|\\.)*)"')

@@ -259,6 +259,8 @@ def _chosen(
     reason = f"{why}: the model's {_said(own)}"
     if taken is not own:
         reason += f", {_said(taken)} is played"
+    if untried := sum(each.value is None for each in found.outlooks):
+        reason += f"; {untried} more {'was' if untried == 1 else 'were'} not tried"
     decision = replace(
         made,
         reason=f"{made.reason} {reason}".strip(),
@@ -277,10 +279,12 @@ def _candidates(found: Looked, begun: Outlook | None) -> list[Decision]:
             action=each.plan.action,
             frames=each.plan.frames,
             source="searched",
-            reason=f"{_worth(each)}, prior {each.prior:.0%}, {each.rollouts} rollouts",
+            reason=f"{_worth(each)}, prior {each.prior:.0%}, {each.rollouts} "
+            f"rollout{'s' * (each.rollouts != 1)}",
             queue=each.branch if each is begun else (),
         )
         for each in sorted(found.outlooks, key=lambda each: -each.rollouts)
+        if each.value is not None
     ]
 
 

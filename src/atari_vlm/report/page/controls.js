@@ -168,7 +168,7 @@ function fillEpisodes() {
 function start() {
   document.title = replay.title;
   $("game").textContent = replay.game;
-  $("player").textContent = [replay.model, replay.policy].filter(Boolean).join(" · ");
+  $("player").textContent = [replay.label, replay.policy].filter(Boolean).join(" · ");
   fillEpisodes();
   const silent = !replay.episodes.some(({ usage }) => usage.calls);
   document.body.classList.toggle("silent", silent);
