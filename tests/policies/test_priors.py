@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from atari_vlm.errors import ModelFault
+from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable
 from atari_vlm.models.embedded.model import EmbeddedModel
 from atari_vlm.models.journal import JournaledModel
 from atari_vlm.models.scripted import ScriptedModel
@@ -16,7 +16,7 @@ from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
 from atari_vlm.protocols import prior_of
-from atari_vlm.types import Lessons, Observation
+from atari_vlm.types import Lessons, Observation, Plan
 
 LEGAL = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
 
@@ -89,3 +89,61 @@ def test_there_is_none_where_scoring_failed(screens, rated):
 
     policy = ScoredPolicy(Breaks(), get_strategy("embedded"), Lessons(), "embedded")
     assert prior(policy, screens) is None
+
+
+class Gives:
+    """A model that scores, and a policy with a prior, that return anything."""
+
+    name = "gives"
+
+    def __init__(self, rated):
+        self.rated = rated
+
+    async def score(self, prompt):
+        return self.rated
+
+    async def prior(self, observation, history):
+        return self.rated
+
+    async def decide(self, observation, history, rng):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("rated", "says"),
+    [
+        ([0.5, 0.5], r"gives gave \[0.5, 0.5\] as .*; it needs a mapping of Plan"),
+        ({"FIRE": 1.0}, "gave 'FIRE' among plans"),
+        ({("FIRE", 2.5): 1.0}, r"gave \('FIRE', 2.5\) among plans"),
+        ({("FIRE", 4): float("nan")}, "gave nan for FIRE x4"),
+        ({("FIRE", 4): -0.5}, "gave -0.5 for FIRE x4"),
+        ({("FIRE", 4): "much"}, "gave 'much' for FIRE x4"),
+        ({("FIRE", 4): 0.0}, "gave nothing but zeros"),
+    ],
+)
+def test_what_is_no_probability_is_refused_in_a_sentence(screens, rated, says):
+    scored = ScoredPolicy(Gives(rated), get_strategy("embedded"), Lessons(), "gives")
+    with pytest.raises(InvalidSetting, match=says):
+        prior(Gives(rated), screens)
+    with pytest.raises(ModelUnusable, match=says):
+        prior(scored, screens)
+    with pytest.raises(ModelUnusable, match=says):
+        asyncio.run(scored.decide(seen(screens), (), np.random.default_rng(0)))
+
+
+def test_plans_that_are_not_legal_are_left_out_and_the_rest_sums_to_1(screens):
+    rated = {("FIRE", np.int64(4)): np.float32(1), ("LEFT", 4): 3, ("UP", 4): 9, ("FIRE", 99): 9}
+    assert prior(Gives(rated), screens) == {Plan("FIRE", 4): 0.25, Plan("LEFT", 4): 0.75}
+    assert prior(Gives({}), screens) is prior(Gives({("UP", 4): 1.0}), screens) is None
+    scored = ScoredPolicy(Gives({("UP", 4): 1.0}), get_strategy("embedded"), Lessons(), "gives")
+    with pytest.raises(ModelUnusable, match="gives gave no legal plan a probability"):
+        asyncio.run(scored.decide(seen(screens), (), np.random.default_rng(0)))
+
+
+def test_a_plain_prior_is_refused(screens):
+    class Plain(Gives):
+        def prior(self, observation, history):
+            return self.rated
+
+    with pytest.raises(InvalidSetting, match="gives must define `async def prior`"):
+        prior(Plain({}), screens)

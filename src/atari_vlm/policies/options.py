@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.options import option
-from atari_vlm.policies.registry import WRAPPERS
+from atari_vlm.policies.registry import THINKING, WRAPPERS, added_wrappers
 from atari_vlm.policies.think.budgets import ThinkBudget, budgeted
 from atari_vlm.policies.think.effort import effort_of
 from atari_vlm.policies.think.samples import base_of
@@ -68,14 +68,20 @@ def with_thinking(name: str, think: str | None) -> str:
 
     Raises:
         UnknownName: there is no such wrapper.
-        InvalidSetting: the name ends with it already.
+        InvalidSetting: it does not think longer, or the name ends with it already.
     """
     if think is None:
         return name
     asked = think.strip().removeprefix("+")
+    known = [*THINKING, *added_wrappers()]
     for part in asked.split("+"):
         if (word := part.partition(":")[0]) not in WRAPPERS:
-            raise unknown(f"wrapper for {setting('think')}", word, WRAPPERS)
+            raise unknown(f"wrapper for {setting('think')}", word, known)
+        if word not in known:
+            raise InvalidSetting(
+                f"+{word} does not think longer, so {setting('think', word)} cannot be; choose "
+                f"from {', '.join(known)}, or name the player {name}+{word}."
+            )
     if name.endswith(f"+{asked}"):
         raise InvalidSetting(
             f"{name} has +{asked} already; leave {setting('think')} out, or name the player "

@@ -152,6 +152,9 @@ WRAPPERS: dict[str, Wrap] = {
 THINKERS = ("vote", "best-of", "lookahead")
 """Wrappers that think longer, as `adaptive` takes them."""
 
+THINKING = (*THINKERS, "adaptive", "summary")
+"""All wrappers of the package that think longer."""
+
 
 def _adaptive(policy: Policy, game: str, how: Sequence[str]) -> Policy:
     """The wrapper +adaptive, +adaptive:vote:5, +adaptive:lookahead:600, ... of a player's name."""
@@ -159,8 +162,8 @@ def _adaptive(policy: Policy, game: str, how: Sequence[str]) -> Policy:
     known = [name for name in THINKERS if name in WRAPPERS]
     if word not in known and word in _BUILT_IN:
         raise InvalidSetting(
-            f"+{word} does not think longer, so +adaptive cannot decide when it does; choose from "
-            f"{', '.join(known)}: +adaptive:{known[0]}:5."
+            f"+adaptive decides when one of {', '.join(known)} thinks, and +{word} is none of "
+            f"them: try +adaptive:{known[0]}:5."
         )
     if word not in WRAPPERS:
         raise unknown("wrapper for +adaptive", word, known)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atari_vlm.errors import InvalidSetting, ModelFault, setting
+from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable, setting
 from atari_vlm.models.options import AnswerOptions
-from atari_vlm.protocols import Model, Scorer, version_of
+from atari_vlm.protocols import Model, Policy, Scorer, awaitable, checked_chances, version_of
 from atari_vlm.types import (
     Call,
     Decision,
@@ -66,7 +66,7 @@ class ScoredPolicy:
         seed = int(rng.integers(2**63))
         legal, start = observation.legal, time.perf_counter()
         try:
-            rated = await self.model.score(prompt)
+            rated = await _chances(self.model, prompt, legal, self)
         except ModelFault as fault:
             reason = f"{fault.kind}: {fault}"
             reply = Reply(text="", finish=fault.kind)
@@ -77,7 +77,11 @@ class ScoredPolicy:
                 reason=reason,
                 calls=(Call(prompt, reply, seed, reason),),
             )
-        rated = _legal(rated, legal)
+        if not rated:
+            raise ModelUnusable(
+                f"{self.name} gave no legal plan a probability, so none can be played by "
+                f"{setting('decide', 'score')}; the legal actions are {', '.join(legal)}."
+            )
         taken = _sampled(rated, self.temperature, rng)
         best = sorted(rated, key=lambda plan: -rated[plan])[:SHOWN]
         usage = Usage(calls=1, seconds=time.perf_counter() - start)
@@ -104,17 +108,28 @@ class ScoredPolicy:
     ) -> dict[Plan, float] | None:
         """Probability of each legal plan, before the temperature; None if scoring failed."""
         prompt = self.strategy(observation, history, self.lessons)
-        return await scores(self.model, prompt, observation.legal)
+        return await scores(self.model, prompt, observation.legal, self)
 
 
-async def scores(model: Scorer, prompt: Prompt, legal: Sequence[str]) -> dict[Plan, float] | None:
+async def scores(
+    model: Scorer, prompt: Prompt, legal: Sequence[str], policy: Policy
+) -> dict[Plan, float] | None:
     """Probability of each legal plan that a prompt allows; they sum to 1.
+
+    Args:
+        model: scores the prompt.
+        prompt: of a decision.
+        legal: actions that may be played.
+        policy: that asks, which is named after the model.
 
     Returns:
         None if the model could not score the prompt, or no legal plan has a probability.
+
+    Raises:
+        ModelUnusable: what it returned are no probabilities.
     """
     try:
-        rated = _legal(await model.score(prompt), legal)
+        rated = await _chances(model, prompt, legal, policy)
     except ModelFault:
         return None
     whole = sum(rated.values())
@@ -149,8 +164,11 @@ def refuse_chunks(decisions_per_call: int) -> None:
         )
 
 
-def _legal(rated: Mapping[Plan, float], legal: Sequence[str]) -> dict[Plan, float]:
-    return {Plan(*plan): chance for plan, chance in rated.items() if plan[0] in legal}
+async def _chances(
+    model: Scorer, prompt: Prompt, legal: Sequence[str], policy: Policy
+) -> dict[Plan, float]:
+    rated = await awaitable(model.score(prompt), policy, "score")
+    return checked_chances(rated, policy.name, legal, prompt.longest, scored=True)
 
 
 def _sampled(rated: Mapping[Plan, float], temperature: float, rng: np.random.Generator) -> Plan:

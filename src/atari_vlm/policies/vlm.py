@@ -123,7 +123,7 @@ class VLMPolicy:
         prompt = self.strategy(observation, history, self.lessons) if scorer else None
         if scorer is None or prompt is None or prompt.chunk_size > 1:
             return None
-        return await scores(scorer, prompt, observation.legal)
+        return await scores(scorer, prompt, observation.legal, self)
 
 
 def _read(reply: Reply, prompt: Prompt) -> ParsedPlans:

@@ -26,6 +26,7 @@ from atari_vlm.protocols.learning import Reviews as Reviews
 from atari_vlm.protocols.learning import Study as Study
 from atari_vlm.protocols.players import Model as Model
 from atari_vlm.protocols.players import Policy as Policy
+from atari_vlm.protocols.priors import checked_chances as checked_chances
 from atari_vlm.types import Observation, Plan, Privilege, Prompt, Step
 
 # --- optional capabilities -----------------------------------------------------------------------
@@ -211,7 +212,7 @@ def awaitable(returned: Awaitable[T], owner: Policy | Model | Learner, method: s
     Args:
         returned: by the method.
         owner: whose method it is.
-        method: "decide", "answer" or "learn".
+        method: "decide", "prior", "answer", "score" or "learn".
 
     Raises:
         InvalidSetting: it is a plain method.
@@ -281,10 +282,23 @@ def scorer_of(model: object) -> Scorer | None:
 async def prior_of(
     policy: Policy, observation: Observation, history: Sequence[Step]
 ) -> dict[Plan, float] | None:
-    """The prior of a policy; None if it gives none."""
+    """The prior of a policy, of legal plans; None if it gives none.
+
+    Raises:
+        InvalidSetting: its `prior` is a plain method, or returned no prior.
+    """
     if not isinstance(policy, WithPrior):
         return None
-    return await policy.prior(observation, history)
+    rated = await awaitable(policy.prior(observation, history), policy, "prior")
+    if rated is None:
+        return None
+    chances = checked_chances(
+        rated, policy.name, observation.legal, observation.interval, scored=False
+    )
+    whole = sum(chances.values())
+    if abs(whole - 1) < 1e-9 or not chances:
+        return chances or None
+    return {plan: chance / whole for plan, chance in chances.items()}
 
 
 def privileges_of(policy: Policy) -> frozenset[Privilege]:

@@ -158,8 +158,12 @@ def test_the_default_is_one_that_a_first_user_can_afford():
 @pytest.mark.parametrize(
     ("name", "error", "says"),
     [
-        ("embedded+adaptive:adaptive", InvalidSetting, "adaptive does not think longer"),
-        ("embedded+adaptive:blank", InvalidSetting, "blank does not think longer"),
+        (
+            "embedded+adaptive:adaptive",
+            InvalidSetting,
+            r"\+adaptive is none of them: try",
+        ),
+        ("embedded+adaptive:blank", InvalidSetting, r"\+blank is none of them"),
         ("embedded+adaptive:nonsense", UnknownName, "for \\+adaptive is called 'nonsense'"),
         ("embedded+adaptive:vote:0", InvalidSetting, "1 to 100, not '0'"),
         ("random+adaptive", InvalidSetting, "random has no model"),

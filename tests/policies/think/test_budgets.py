@@ -12,6 +12,7 @@ from atari_vlm.players import Options
 from atari_vlm.policies.ablations import ablate
 from atari_vlm.policies.think.budgets import Budgeted, ThinkBudget
 from atari_vlm.policies.think.effort import noted
+from atari_vlm.policies.think.lookahead import Lookahead
 from atari_vlm.policies.think.vote import Vote
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
@@ -90,12 +91,42 @@ def test_what_is_no_budget_is_refused(text):
             "take 4 calls more",
         ),
         ("answers+vote:5", {"think_budget_decision": "3 calls"}, "think_budget_decision of 3"),
+        (
+            "answers+vote:5",
+            {"think_budget": "900 frames"},
+            r"answers\+vote:5 takes calls and tokens and dollars to think, so think_budget of 900 "
+            "frames limits nothing",
+        ),
+        (
+            "answers+lookahead:600",
+            {"think_budget_decision": "9 calls, 1 dollars"},
+            r"answers\+lookahead:600 takes frames to think, so think_budget_decision of 9 calls, "
+            "1 dollars limits nothing; leave it out, or give it in frames",
+        ),
+        ("answers", {"think": "blank"}, r"\+blank does not think longer, .*vote, best-of, look"),
         ("answers", {"think_budget": "9 calls"}, "does not think longer, so think_budget limits"),
     ],
 )
 def test_a_budget_that_is_too_small_or_limits_nothing_is_refused(player, options, says):
     with pytest.raises(InvalidSetting, match=says):
         VLMTrainer("pong", player, model=Answers([]), **options)
+
+
+class Own:
+    """A policy whose calls are not known before."""
+
+    name = "own"
+
+    async def decide(self, observation, history, rng):
+        return Decision("LEFT", 4)
+
+
+def test_a_budget_in_several_units_is_fine_if_one_limits_and_so_is_one_of_unknown_calls():
+    both = ThinkBudget(calls=9, frames=900)
+    for policy in (Lookahead(Own(), 600), Vote(Own(), 3), Vote(asked(Answers([])), 3)):
+        assert Budgeted(policy, both).name == policy.name
+    with pytest.raises(InvalidSetting, match=r"lookahead:600 takes frames to think"):
+        Budgeted(Lookahead(Own(), 600), ThinkBudget(calls=9))
 
 
 def test_money_that_is_too_little_for_one_decision_is_refused_before_play():

@@ -11,7 +11,7 @@ import numpy as np
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.policies.checking import decision_of
-from atari_vlm.policies.think.effort import effort_of, noted, plain, thinks, total_of
+from atari_vlm.policies.think.effort import ONCE, Effort, effort_of, noted, plain, thinks, total_of
 from atari_vlm.protocols import Policy, prior_of
 from atari_vlm.types import Decision, Observation, Plan, Spent, Step
 
@@ -85,6 +85,10 @@ class ThinkBudget:
                 return unit
         return ""
 
+    def limits(self, units: Sequence[str]) -> bool:
+        """Whether it limits one of these units."""
+        return any(getattr(self, unit) is not None for unit in units)
+
     def said(self, unit: str) -> str:
         """The limit in a unit, in words."""
         return _UNITS[unit](getattr(self, unit))
@@ -122,10 +126,16 @@ class Budgeted:
             ("think_budget", self.episode),
             ("think_budget_decision", self.decision),
         ):
-            if budget is not None and not thinks(self.policy):
+            if budget is not None and not (thinks(self.policy) and self._spends):
                 raise InvalidSetting(
                     f"{self.policy.name} does not think longer, so {setting(name)} limits nothing; "
                     f"leave it out, or let it think: {setting('think', 'vote:5')}."
+                )
+            if budget is not None and (spends := self._spends) and not budget.limits(spends):
+                raise InvalidSetting(
+                    f"{self.policy.name} takes {' and '.join(spends)} to think, so "
+                    f"{setting(name)} of {budget} limits nothing; leave it out, or give it in "
+                    f"{' or '.join(spends)}."
                 )
             if budget is not None and (unit := budget.exceeded_by(more)):
                 raise InvalidSetting(
@@ -176,6 +186,13 @@ class Budgeted:
                 dollars = None if usage.dollars is None else calls * usage.dollars / usage.calls
                 return spent._replace(tokens=tokens, dollars=dollars)
         return spent
+
+    @property
+    def _spends(self) -> tuple[str, ...]:
+        """Units of what thinking takes beyond a plain decision, if that takes one call."""
+        effort = effort_of(self.policy, Effort(calls=ONCE))
+        calls = ("calls", "tokens", "dollars") if effort.calls.most > 1 else ()
+        return (*calls, "frames") if effort.frames.most else calls
 
     @property
     def _in_money(self) -> bool:

@@ -52,11 +52,19 @@ class Thinker(Wrapper, Protocol):
         ...
 
 
-def effort_of(policy: Policy) -> Effort:
-    """What a decision of a policy takes."""
+def effort_of(policy: Policy, base: Effort | None = None) -> Effort:
+    """What a decision of a policy takes.
+
+    Args:
+        policy: with its wrappers.
+        base: what one of the policy inside of all wrappers is taken to take; None for what is
+            known, which is nothing of a policy of the caller's own.
+    """
     if isinstance(policy, Wrapper):
-        inside = effort_of(policy.policy)
+        inside = effort_of(policy.policy, base)
         return policy.effort(inside) if isinstance(policy, Thinker) else inside
+    if base is not None:
+        return base
     return Effort(calls=ONCE) if isinstance(policy, VLMPolicy | ScoredPolicy) else Effort()
 
 
