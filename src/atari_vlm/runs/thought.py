@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.policies.think.best_of import BROKEN
 from atari_vlm.policies.think.budgets import NO_ROOM
+from atari_vlm.policies.think.effort import NOT, NOTE
 from atari_vlm.runs.reader import RunReader
 from atari_vlm.types import Spent
 
@@ -17,27 +18,36 @@ class Thought:
     """Thinking in a run."""
 
     decisions: int
-    """For which something was spent."""
+    """That thought longer: something was spent on them, and not only on finding out whether."""
     spent: Spent
     """On all of them, beyond plain decisions."""
     stopped: int
     """Decisions that were plain because a budget had no room."""
     verdicts: int
     """Verdicts of a judge that could not be used."""
+    glances: int
+    """Decisions that did not think longer, though finding that out took something."""
+    glanced: Spent
+    """On all of them."""
+    notes: int
+    """Notes of the model to itself (+summary)."""
+    noted: Spent
+    """On all of them, but for those of decisions that thought longer too."""
 
     @property
     def line(self) -> str:
         """In one line."""
-        calls, tokens, dollars, frames = self.spent
-        took = [
-            f"{calls:,} more calls, {tokens:,} more tokens" if calls else "",
-            "price unknown" if dollars is None else format_dollars(dollars) if dollars else "",
-            f"{frames:,} simulated frames" if frames else "",
-        ]
+        longer = _counted(self.decisions, "decision")
         parts = [
-            f"{self.decisions} decisions thought longer: {', '.join(filter(None, took))}"
+            f"{longer} thought longer: {_took(self.spent)}"
             if self.decisions
             else "no decision thought longer",
+            f"{_counted(self.glances, 'glance')} took {_took(self.glanced)}"
+            if self.glances
+            else "",
+            f"{_counted(self.notes, 'note')}: {_took(self.noted)}".removesuffix(": ")
+            if self.notes
+            else "",
             f"{self.stopped} had no budget left" if self.stopped else "",
             f"the judge could not be used {self.verdicts} times" if self.verdicts else "",
         ]
@@ -46,7 +56,9 @@ class Thought:
 
 def thought_in(run: RunReader, episodes: Iterable[int]) -> Thought | None:
     """What thinking longer came to in some episodes; None if the player does not think."""
-    spent, decisions, stopped, verdicts, thinks = Spent(), 0, 0, 0, False
+    spent, glanced, noted = Spent(), Spent(), Spent()
+    decisions = glances = notes = stopped = verdicts = 0
+    thinks = False
     for episode in episodes:
         each = run.thought(episode)
         if not any(each):
@@ -54,10 +66,44 @@ def thought_in(run: RunReader, episodes: Iterable[int]) -> Thought | None:
         thinks = True
         verdicts += sum(reason.startswith(BROKEN) for reason in run.reasons(episode))
         for thinking in each:
-            if thinking is not None:
-                decisions += bool(thinking.spent.calls or thinking.spent.frames)
-                stopped += thinking.why.startswith(NO_ROOM)
-                spent = spent.plus(thinking.spent)
+            if thinking is None:
+                continue
+            why, took = thinking.why, thinking.spent
+            stopped += why.startswith(NO_ROOM)
+            notes += why.endswith(NOTE)
+            if not (took.calls or took.frames):
+                continue
+            if why != NOTE and not why.startswith(NOT):
+                decisions, spent = decisions + 1, spent.plus(took)
+                continue
+            if why.endswith(NOTE):  # a note simulates nothing
+                noted = noted.plus(took._replace(frames=0))
+                took = Spent(frames=took.frames)
+            glances += bool(took.calls or took.frames)
+            glanced = glanced.plus(took)
     if not thinks:
         return None
-    return Thought(decisions=decisions, spent=spent, stopped=stopped, verdicts=verdicts)
+    return Thought(
+        decisions=decisions,
+        spent=spent,
+        stopped=stopped,
+        verdicts=verdicts,
+        glances=glances,
+        glanced=glanced,
+        notes=notes,
+        noted=noted,
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _took(spent: Spent) -> str:
+    calls, tokens, dollars, frames = spent
+    took = [
+        f"{_counted(calls, 'more call')}, {tokens:,} more tokens" if calls else "",
+        "price unknown" if dollars is None else format_dollars(dollars) if dollars else "",
+        f"{frames:,} simulated frames" if frames else "",
+    ]
+    return ", ".join(filter(None, took))

@@ -168,6 +168,17 @@ def test_a_run_says_that_it_used_the_emulator_and_what_it_tried(tmp_path):
     assert {each.action for each in made[0].considered} == {"NOOP", "UP", "DOWN"}
 
 
+def test_glances_that_find_nothing_are_not_said_to_be_longer_thought(tmp_path):
+    model = ScriptedModel(lambda prompt: "ACTION: DOWN")
+    told = {"think": "adaptive:lookahead:40", "max_decisions": 3, "run_folder": tmp_path}
+    thought = play("freeway", model, **told).thought
+    assert (thought.decisions, thought.glances, thought.spent.frames) == (0, 3, 0)
+    frames = thought.glanced.frames
+    assert thought.line == (
+        f"Thinking: no decision thought longer; 3 glances took {frames} simulated frames"
+    )
+
+
 def test_plans_that_were_not_tried_are_counted_and_not_listed():
     policy = Lookahead(says("ACTION: DOWN"), 8)
     made = decide(policy, at("freeway"))

@@ -140,6 +140,13 @@ def inside(made: Decision) -> Spent:
     return made.thinking.spent if made.thinking else Spent()
 
 
+NOT = "not:"
+"""How the reason of a decision begins that did not think longer, whatever finding out took."""
+
+NOTE = "a summary of the episode"
+"""How the reason of a decision ends that came with a note of the model to itself."""
+
+
 def noted(
     decision: Decision, history: Sequence[Step], why: str = "", spent: Spent | None = None
 ) -> Decision:

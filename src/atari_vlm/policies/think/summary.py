@@ -16,7 +16,7 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, ModelFault
 from atari_vlm.options import check_number
 from atari_vlm.policies.checking import decision_of
-from atari_vlm.policies.think.effort import Effort, noted, spent_by
+from atari_vlm.policies.think.effort import NOT, NOTE, Effort, noted, spent_by
 from atari_vlm.policies.think.samples import MOST_SAMPLES, base_of, check_has_model, count_from
 from atari_vlm.policies.vlm import VLMPolicy, lost_usage
 from atari_vlm.prompts.parts import LONGEST_MEMORY
@@ -95,13 +95,14 @@ class RunningSummary:
         thought = noted(made, history).thinking if made.thinking is None else made.thinking
         assert thought is not None
         spent = spent_by(call.reply.usage)
+        kept = thought.why.startswith(NOT) or thought.spent.calls or thought.spent.frames
         return replace(
             made,
             memory=memory,
             considered=(*made.considered, summed),
             thinking=replace(
                 thought,
-                why=thought.why or "a summary of the episode",
+                why=f"{thought.why}; {NOTE}" if kept else NOTE,
                 spent=thought.spent.plus(spent),
                 total=thought.total.plus(spent),
             ),

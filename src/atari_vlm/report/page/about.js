@@ -46,10 +46,16 @@ function episodeFacts(episode) {
   if (price !== 0) rows.push(["Price", price === null ? "unknown" : dollars(price)]);
   if (wait) rows.push(["Waited", `${seconds(wait)}, ${seconds(wait / calls)} a call`]);
   if (episode.thinking) {
-    const { calls: more, simulated } = episode.thinking;
-    const longer = more.filter((number, at) => number || simulated[at]).length;
-    const took = tookUntil(episode.thinking, more.length - 1);
-    rows.push(["Thought longer", `${count(longer, "decision")}${took ? `: ${took}` : ""}`]);
+    const { thinking } = episode;
+    const last = thinking.why.length - 1;
+    const kinds = thinking.why.map((_, at) => thoughtKind(thinking, at));
+    const told = (kind, what) => {
+      const took = tookUntil(thinking, last, kind);
+      return `${count(occurrences(kinds, kind), what)}${took ? `: ${took}` : ""}`;
+    };
+    rows.push(["Thought longer", told("longer", "decision")]);
+    if (kinds.includes("glance")) rows.push(["Looked whether to", told("glance", "glance")]);
+    if (kinds.includes("note")) rows.push(["Notes to itself", told("note", "note")]);
   }
   return rows;
 }

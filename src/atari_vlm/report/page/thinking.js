@@ -2,6 +2,16 @@
 
 const TRACK = 12; // height of the bars below the curve, if the player thinks longer
 
+const NOTE = "a summary of the episode"; // how the reason ends of a decision with a note
+
+/** What a decision took went into: "longer", a "glance", a "note", or "" if it took nothing. */
+function thoughtKind({ reasons, why, calls, simulated }, at) {
+  const said = reasons[why[at]];
+  if (!calls[at] && !simulated[at]) return "";
+  if (said !== NOTE && !said.startsWith("not:")) return "longer";
+  return said.endsWith(NOTE) ? "note" : "glance";
+}
+
 /** Say beside the plan why it thought longer, or did not, and what that took. */
 function showThought() {
   const { thinking } = now();
@@ -12,7 +22,8 @@ function showThought() {
   const why = thinking.reasons[thinking.why[here.at]];
   const took = tookText(thinking, here.at);
   const plain = why.replace(/^not: /, "");
-  const title = took ? "Thought longer" : why.startsWith("not: ") ? "Did not think longer" : "Plain";
+  const longer = thoughtKind(thinking, here.at) === "longer" ? "Thought longer" : "Plain";
+  const title = why.startsWith("not:") ? "Did not think longer" : why === NOTE ? "Note" : longer;
   const parts = [make("b", {}, `${title}: `), plain || "nothing was to decide"];
   if (took) parts.push(make("small", {}, ` ${took}`));
   $("thought").replaceChildren(...parts);
@@ -23,8 +34,11 @@ function tookText({ calls, tokens, dollars, simulated }, at) {
   return amounts(calls[at], tokens[at], dollars[at], simulated[at]);
 }
 
-function tookUntil({ calls, tokens, dollars, simulated }, at) {
-  const sum = (list) => list.slice(0, at + 1).reduce((a, b) => (a === null || b === null ? null : a + b), 0);
+/** What the decisions until one took; of one kind, if that is given. */
+function tookUntil(thinking, at, kind = "") {
+  const { calls, tokens, dollars, simulated } = thinking;
+  const counts = (_, k) => k <= at && (!kind || thoughtKind(thinking, k) === kind);
+  const sum = (list) => list.filter(counts).reduce((a, b) => (a === null || b === null ? null : a + b), 0);
   return amounts(sum(calls), sum(tokens), sum(dollars), sum(simulated));
 }
 
@@ -64,6 +78,7 @@ function thinkingTrack({ pen, width, height, across, tints }, { thinking }) {
   const most = Math.max(...own, 1);
   const columns = new Array(Math.ceil(width)).fill(0);
   own.forEach((amount, at) => {
+    if (thoughtKind(thinking, at) !== "longer") return;
     const end = Math.max(Math.floor(across(at + 1)), Math.floor(across(at)) + 1);
     for (let x = Math.floor(across(at)); x < Math.min(end, columns.length); x++) {
       columns[x] = Math.max(columns[x], amount);
