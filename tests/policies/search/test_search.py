@@ -196,12 +196,22 @@ def test_only_points_within_the_horizon_count(search):
     env.begin(seed=0)
     for _ in range(39):
         env.advance(env.legal.index("UP"), 4)
-    near, far = replace(search, horizon=8), replace(search, horizon=120)
+    depth = {"depth": 2} if search.name == "iw" else {}
+    near, far = replace(search, horizon=8, **depth), replace(search, horizon=120, **depth)
     settings = SearchSettings(budget=1200)
     blind = decide(SearchPolicy(near, settings), env.observe(PRIVILEGES))
     assert blind.reason.startswith("worth 0")
     sure = decide(SearchPolicy(far, settings), env.observe(PRIVILEGES))
     assert float(sure.reason.split()[1].strip(",;")) > 0
+
+
+@pytest.mark.parametrize(("interval", "frames"), [(4, 120), (15, 240)])
+def test_rollout_iw_looks_16_actions_ahead_and_120_frames_whichever_is_farther(interval, frames):
+    env = AtariVLMEnvironment("seaquest", resize_shape=None, frame_skip=interval)
+    env.begin(seed=0)
+    with tree(env.observe(PRIVILEGES), SearchSettings(budget=1200), default_rng(0)) as grown:
+        RolloutIW().grow(grown, default_rng(0), ())
+        assert max(node.elapsed for node in grown.nodes) == frames
 
 
 def test_a_lost_life_costs_the_penalty_times_the_largest_reward():
@@ -256,6 +266,7 @@ def test_the_first_decision_of_a_game_can_be_searched(search):
         (lambda: SearchSettings(life_penalty=float("nan")), "life penalty is 0 or more, not nan"),
         (lambda: SearchSettings(sticky=2), "within 0 and 1, not 2"),
         (lambda: RolloutIW(horizon=0), "horizon must be a whole number of at least 1, not 0"),
+        (lambda: RolloutIW(depth=0), "depth must be a whole number of at least 1, not 0"),
         (lambda: UCT(horizon=0), "horizon must be a whole number of at least 1, not 0"),
         (lambda: UCT(exploration=-1), "exploration is 0 or more, not -1"),
         (lambda: get_policy("iw-0", "pong"), "budget must be a whole number of at least 1, not 0"),
@@ -308,22 +319,22 @@ def record(folder):
 
 @pytest.mark.parametrize("name", ["iw-160", "uct-160"])
 def test_a_killed_run_repeats_exactly_with_all_that_was_considered(tmp_path, name):
-    VLMTrainer("breakout", name, run_folder=tmp_path / "whole", max_decisions=30).train(1)
+    VLMTrainer("breakout", name, run_folder=tmp_path / "whole", max_decisions=16).train(1)
     whole = record(tmp_path / "whole")
     assert all(len(considered) == 4 for *_, considered in whole[0])
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "atari_vlm.cli.app", "play", "--game", "breakout"]
-    command += ["--model", name, "--max-decisions", "30", "--run", str(folder), "--no-replay"]
+    command += ["--model", name, "--max-decisions", "16", "--run", str(folder), "--no-replay"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if Run.exists(folder) and len(record(folder)[0]) >= 10:
+        if Run.exists(folder) and len(record(folder)[0]) >= 5:
             break
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     before = record(folder)[0]
-    assert 10 <= len(before) < 30
+    assert 5 <= len(before) < 16
     assert before == whole[0][: len(before)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     assert record(folder) == whole

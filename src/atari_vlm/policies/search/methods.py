@@ -64,9 +64,12 @@ class RolloutIW:
 
     horizon: int = 120
     """Emulator frames a rollout looks ahead."""
+    depth: int = 16
+    """Actions a rollout looks ahead at least, however long each is held."""
 
     def __post_init__(self) -> None:
         check_number("horizon", self.horizon, 1)
+        check_number("depth", self.depth, 1)
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Roll out until the budget is spent or nothing new is left."""
@@ -106,7 +109,8 @@ class RolloutIW:
                 novel = seen.add(child)
             else:  # another branch may have shown all of it earlier since
                 novel = seen.still_novel(child)
-            if child.over or not novel or child.elapsed >= self.horizon:
+            far = child.elapsed >= self.horizon and child.depth >= self.depth
+            if child.over or not novel or far:
                 _solve(child)
                 return child
             node = child

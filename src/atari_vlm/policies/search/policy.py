@@ -87,21 +87,24 @@ def _decision(
     )
 
 
-PLANNED = 160
-"""Emulator frames of the best branch that are kept for the next decision."""
+PLANNED = 240
+"""Most emulator frames of the best branch that are kept for the next decision."""
 
 
-def queue_of(branch: Sequence[Node], legal: Sequence[str], start: int = 0) -> tuple[Plan, ...]:
+def queue_of(
+    branch: Sequence[Node], legal: Sequence[str], start: int = 0, most: int = PLANNED
+) -> tuple[Plan, ...]:
     """A branch as plans; equal actions in a row are one plan.
 
     Args:
         branch: moments, the earliest first.
         legal: legal action names.
         start: frames from the root to where the branch begins.
+        most: frames from the root after which no plan begins.
     """
     plans: list[Plan] = []
     for node in branch:
-        if start >= PLANNED:
+        if start >= most:
             break
         action, frames = legal[node.place], node.elapsed - start
         if plans and plans[-1].action == action:

@@ -21,6 +21,9 @@ from atari_vlm.policies.search.policy import queue_of
 from atari_vlm.policies.search.tree import Node, SearchSettings, Tree, tree
 from atari_vlm.types import Observation, Plan
 
+KEPT = 160
+"""Most emulator frames of a branch that are kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalSettings:
@@ -122,7 +125,7 @@ def look(
     rng = default_rng(seed)
     budget = settings.search.budget or 0
     horizon = max(observation.interval, min(settings.horizon, budget // 5))
-    method = RolloutIW(horizon=horizon)
+    method = RolloutIW(horizon=horizon, depth=1)
     with tree(observation, settings.search, rng, moves) as grown:
         root = _Root(grown, _mixed(prior, len(moves), settings.floor), settings.exploration)
         seen = Seen(grown.root)
@@ -240,6 +243,6 @@ def _outlooks(
             yield Outlook(plan, root.prior[place], None, 0)
             continue
         first, *rest = rating.branch
-        later = queue_of(rest, legal, first.elapsed)
+        later = queue_of(rest, legal, first.elapsed, most=KEPT)
         branch = (Plan(plan.action, first.elapsed), *later)
         yield Outlook(plan, root.prior[place], rating.rank[0], root.rollouts[place], branch)
