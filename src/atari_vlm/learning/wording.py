@@ -58,7 +58,8 @@ def text_of(moment: Moment, *, said: str, own: bool, plans: bool, pictures: int)
     game = "an earlier game of yours" if own else "a game of another player"
     head = f"{_TITLES[moment.kind]}, from {game} (score {moment.trajectory.score:g})."
     quoted = json.dumps(said, ensure_ascii=False)
-    spoken = f" {who.capitalize()} said: {quoted}." if said else ""
+    stop = "" if said.endswith((".", "!", "?")) else "."
+    spoken = f" {who.capitalize()} said: {quoted}{stop}" if said else ""
     played = f"{who} played {_played(moment.steps, plans)}"
     where = {0: f"In a row {played}", 1: f"On this screen {played}"}.get(
         pictures, f"From the first screen on {played}, up to the second screen"

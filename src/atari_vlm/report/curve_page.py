@@ -25,7 +25,7 @@ from atari_vlm.types import Example, Frame
 REPLAY = "replay.html"
 
 MOST_PICTURES = 60
-"""Screens in a page; further examples have words only."""
+"""Examples with screens in a page; further ones have words only."""
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 
@@ -124,20 +124,22 @@ def _examples(
     new: Sequence[Example], draw: Callable[[int, int], Frame], left: int
 ) -> Iterator[str]:
     for number, example in enumerate(new):
-        picture = _picture(example.frame, draw) if number < left else ""
-        yield f"<figure>{picture}<figcaption>{escape(example.text)}</figcaption></figure>"
+        shown = example.frames if number < left else ()
+        screens = "".join(_picture(frame, draw) for frame in shown)
+        source = f" <small>{escape(example.source)}</small>" if example.source else ""
+        yield f"<figure>{screens}<figcaption>{escape(example.text)}{source}</figcaption></figure>"
 
 
 def _dropped(count: int) -> str:
     return f"<p>{count} earlier lesson{'s' * (count > 1)} no longer shown.</p>" if count else ""
 
 
-def _picture(frame: Frame | None, draw: Callable[[int, int], Frame]) -> str:
-    """The screen of an example as an image; empty if it has none that can be drawn."""
+def _picture(frame: Frame, draw: Callable[[int, int], Frame]) -> str:
+    """A screen of an example as an image; empty if it cannot be drawn."""
     try:
-        png = b"" if frame is None else images.png(draw(frame.episode, frame.step))
+        png = images.png(draw(frame.episode, frame.step))
     except StoreError:
         return ""
     data = base64.b64encode(png).decode()
-    alt = "the screen of this example"
-    return f'<img alt="{alt}" src="data:image/png;base64,{data}">' if png else ""
+    alt = "a screen of this example"
+    return f'<img alt="{alt}" src="data:image/png;base64,{data}">'

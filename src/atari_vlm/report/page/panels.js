@@ -96,7 +96,7 @@ async function fillCalls(episode, at) {
   if (here.episode !== episode || here.at !== at) return;
   $("reason").textContent = $("reason").title = row.reason;
   const later = [
-    ["Stuck before this decision: the same again and again", row.stuck],
+    ["Stuck: the same in a row before this decision", row.stuck],
     ["Memory, for the prompts of later decisions", row.memory],
     ["Queue, plans for the next decisions", row.queue],
   ].filter(([, text]) => text);
