@@ -110,7 +110,7 @@ from atari_vlm.learning.distill.resident.school import train_resident
 from atari_vlm.learning.distill.resident.settings import ResidentSettings
 asked = json.loads(sys.argv[2])
 asked["groups"] = tuple(map(tuple, asked["groups"]))
-print(os.getpid(), flush=True)
+os.write(1, f"{os.getpid()}\\n".encode())  # at once: two processes share the pipe
 train_resident(ResidentSettings(out=Path(sys.argv[1]), **asked))
 """
 
