@@ -227,7 +227,7 @@ def resolve(
             **current_versions(),
             "game": game.name,
             "model": name,
-            "version": version_of(built, game.name),
+            "version": version_of(built, game.name, options.frame_skip),
             "privileges": sorted(privileges_of(built)),
             "base_url": without_secrets(fit.address_of(base.model) or options.base_url),
             "prompt": base.prompt_type,

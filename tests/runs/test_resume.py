@@ -143,6 +143,7 @@ def test_two_processes_cannot_play_one_run(tmp_path):
     process = start(folder, log)
     try:
         wait_for_calls(process, log, 5)
+        process.send_signal(signal.SIGSTOP)  # or it ends while the other one still waits for it
         with pytest.raises(StoreError, match="Another process is playing"):
             hashing_player.play(folder, log, 1)
     finally:

@@ -72,6 +72,15 @@ class VersionedByGame(Protocol):
 
 
 @runtime_checkable
+class VersionedByInterval(Protocol):
+    """The same, for a policy some of whose settings matter at some intervals only."""
+
+    def version_at(self, frames: int) -> str:
+        """The version at so many emulator frames a decision."""
+        ...
+
+
+@runtime_checkable
 class Configured(Protocol):
     """A policy, strategy or learner with settings for the record of a run."""
 
@@ -307,14 +316,22 @@ def privileges_of(policy: Policy) -> frozenset[Privilege]:
     return frozenset().union(*own)
 
 
-def version_of(thing: object, game: str) -> str | None:
-    """The version of anything; of a policy, those of all it wraps. None if there is none."""
+def version_of(thing: object, game: str, interval: int | None = None) -> str | None:
+    """The version of anything; of a policy, those of all it wraps. None if there is none.
+
+    Args:
+        thing: a policy, a model, ...
+        game: that it plays.
+        interval: emulator frames of a decision, where that is known.
+    """
     parts = chain_of(thing) if isinstance(thing, Policy) else [thing]
-    versions = [_own_version(each, game) for each in parts]
+    versions = [_own_version(each, game, interval) for each in parts]
     return " ".join(version for version in versions if version) or None
 
 
-def _own_version(thing: object, game: str) -> str | None:
+def _own_version(thing: object, game: str, interval: int | None = None) -> str | None:
+    if interval is not None and isinstance(thing, VersionedByInterval):
+        return thing.version_at(interval)
     if isinstance(thing, VersionedByGame):
         return thing.version_for(game)
     return str(thing.version) if isinstance(thing, Versioned) else None

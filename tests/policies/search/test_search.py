@@ -28,6 +28,7 @@ from atari_vlm.policies.registry import get_policy
 from atari_vlm.policies.search.methods import UCT, RolloutIW
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings, tree
+from atari_vlm.protocols import version_of
 from atari_vlm.report.run_page import replay_of
 from atari_vlm.rollout import steps
 from atari_vlm.runs.run import Run
@@ -378,3 +379,10 @@ def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
     assert any(line.startswith("pong, uct-40 (uses emulator): 0 over 1 ep") for line in lines)
     assert "iw-40 (uses emulator)" in (tmp_path / "results.csv").read_text()
     assert '"label": "uct-40 (uses emulator)"' in (tmp_path / "results.json").read_text()
+
+
+def test_the_depth_of_iw_is_part_of_its_version_only_where_it_matters():
+    iw = get_policy("iw-300", "pong")
+    assert "depth" not in version_of(iw, "pong", 7)
+    assert version_of(iw, "pong", 8).endswith("horizon 120, depth 16")
+    assert version_of(iw, "pong") == version_of(iw, "pong", 15)

@@ -34,7 +34,14 @@ class SearchPolicy:
     @property
     def version(self) -> str:
         """All settings of the search."""
+        return self.version_at(10**6)
+
+    def version_at(self, frames: int) -> str:
+        """All settings that matter at so many frames a decision, so that runs of before go on."""
         values = {**asdict(self.settings), **vars(self.search)}
+        hold = self.settings.hold or frames
+        if "depth" in values and frames + (values["depth"] - 2) * hold < values["horizon"]:
+            del values["depth"]
         if self.settings.seconds is None:  # runs of before have no such setting
             del values["seconds"]
         return ", ".join(f"{name} {value}" for name, value in values.items())
