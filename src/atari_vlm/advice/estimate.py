@@ -294,7 +294,6 @@ def estimate_of(
     thinking = THINKING if spec is not None and spec.effort and not settings["base_url"] else 0
     longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
     most = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
-
     effort = thinking_effort(player)
     reviews = reviews_of(player, worst_rule, video_rule) if learning else Reviews()
 
