@@ -125,7 +125,12 @@ def _planned(observation: Observation, history: Sequence[Step]) -> list[int]:
     """What the last search planned from now on: the index of an action for each frame."""
     if not history or history[-1].decision.source != "searched":
         return []
+    return later(history[-1].decision.queue, observation)
+
+
+def later(branch: Sequence[Plan], observation: Observation) -> list[int]:
+    """What is left of the branch of the last decision: the index of an action for each frame."""
     places: list[int] = []
-    for action, frames in history[-1].decision.queue:
+    for action, frames in branch:
         places += [observation.legal.index(action)] * frames
     return places[observation.interval :]

@@ -18,7 +18,7 @@ from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.policies.search.methods import Rating, RolloutIW, Seen
 from atari_vlm.policies.search.policy import queue_of
-from atari_vlm.policies.search.tree import Node, SearchSettings, Tree, tree
+from atari_vlm.policies.search.tree import Gain, Node, SearchSettings, Tree, tree
 from atari_vlm.types import Observation, Plan
 
 KEPT = 160
@@ -144,11 +144,12 @@ def look(
             root.note(place, leaf)
             if leaf is None:
                 break
-        outlooks = tuple(_outlooks(grown, method, moves, root, observation.legal))
+        rated = method.rate(grown)
+        outlooks = tuple(_outlooks(rated, moves, root, observation.legal))
         tolerance = settings.margin * (grown.largest or 1.0)
         enough = False
         if own is not None:
-            best = max((each for each in method.rate(grown) if each), key=lambda each: each.rank)
+            best = max((each for each in rated if each), key=lambda each: each.rank)
             noop = observation.legal.index("NOOP") if "NOOP" in observation.legal else 0
             enough = _is_enough(grown, best, moves.index(own), noop, tolerance)
         return Looked(outlooks, grown.spent, tolerance, enough)
@@ -194,20 +195,21 @@ class _Root:
     def __init__(self, tree: Tree, prior: Sequence[float], exploration: float) -> None:
         self._tree, self.prior, self._exploration = tree, prior, exploration
         self.rollouts = [0] * len(prior)
-        self._ends: list[list[Node]] = [[] for _ in prior]
+        self._gains: list[list[Gain]] = [[] for _ in prior]
 
     def note(self, place: int, leaf: Node | None) -> None:
         """Note that a rollout with this plan ended at a leaf, or with the budget."""
         if leaf is not None:
             self.rollouts[place] += 1
-            self._ends[place].append(leaf)
+            self._gains[place].append(_gain_to(leaf))
 
     def choose(self) -> int:
         """The plan of the next rollout, among those with something new below.
 
         Each is tried once, the likeliest first.
         """
-        best = [max(map(self._return, ends)) if ends else None for ends in self._ends]
+        # What a lost life costs grows with the largest reward, so the best one may become another.
+        best = [max(map(self._tree.worth, each)) if each else None for each in self._gains]
         known = [each for each in best if each is not None]
         low = min(known, default=0.0)
         span = max(known, default=0.0) - low
@@ -225,19 +227,20 @@ class _Root:
 
         return max(self._tree.root.open, key=bound)
 
-    def _return(self, leaf: Node) -> float:
-        """The discounted return of the branch that ends at a leaf."""
-        node, worth = leaf, 0.0
-        while node.parent:
-            worth = self._tree.worth(node.gain) + node.fade * worth
-            node = node.parent
-        return worth
+
+def _gain_to(leaf: Node) -> Gain:
+    """The discounted gain of the branch that ends at a leaf."""
+    node, gain = leaf, Gain()
+    while node.parent:
+        points = node.gain.points + node.fade * gain.points
+        gain = Gain(points, node.gain.losses + node.fade * gain.losses)
+        node = node.parent
+    return gain
 
 
 def _outlooks(
-    grown: Tree, method: RolloutIW, moves: Sequence[Plan], root: _Root, legal: Sequence[str]
+    rated: Sequence[Rating | None], moves: Sequence[Plan], root: _Root, legal: Sequence[str]
 ) -> Iterator[Outlook]:
-    rated = method.rate(grown)
     for place, (plan, rating) in enumerate(zip(moves, rated, strict=True)):
         if rating is None:
             yield Outlook(plan, root.prior[place], None, 0)

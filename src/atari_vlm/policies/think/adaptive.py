@@ -23,6 +23,7 @@ from atari_vlm.policies.think.effort import (
     Effort,
     Range,
     Thinker,
+    WithPriorOfInside,
     beyond_first,
     effort_of,
     inside,
@@ -97,7 +98,7 @@ class Watchful(Protocol):
 
 
 @dataclass(frozen=True)
-class Adaptive:
+class Adaptive(WithPriorOfInside):
     """Plays what the plain policy decides, and lets `policy` think where it is difficult.
 
     A decision is difficult if a life is at risk: one was lost in the last decisions; or if `policy`
@@ -173,12 +174,6 @@ class Adaptive:
                 f"{self.name} has {self.policy.glance} frames for a glance ahead, a part of its "
                 f"budget, and one decision takes {frames}: let it look further."
             )
-
-    async def prior(
-        self, observation: Observation, history: Sequence[Step]
-    ) -> dict[Plan, float] | None:
-        """The prior of the policy inside."""
-        return await prior_of(self.policy, observation, history)
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator

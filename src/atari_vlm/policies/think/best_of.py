@@ -17,7 +17,7 @@ import numpy as np
 
 from atari_vlm.errors import InvalidSetting, ModelFault
 from atari_vlm.options import check_number
-from atari_vlm.policies.think.effort import Effort, Range, beyond_first, noted
+from atari_vlm.policies.think.effort import Effort, Range, WithPriorOfInside, beyond_first, noted
 from atari_vlm.policies.think.samples import (
     MOST_SAMPLES,
     base_of,
@@ -28,9 +28,9 @@ from atari_vlm.policies.think.samples import (
 )
 from atari_vlm.policies.think.vote import elected
 from atari_vlm.policies.vlm import VLMPolicy, lost_usage
-from atari_vlm.protocols import Policy, prior_of
+from atari_vlm.protocols import Policy
 from atari_vlm.replies.plan_parser import thoughts_of
-from atari_vlm.types import Call, Decision, Frame, Message, Observation, Plan, Prompt, Reply, Step
+from atari_vlm.types import Call, Decision, Frame, Message, Observation, Prompt, Reply, Step
 
 Judge: TypeAlias = Callable[[Observation, Sequence[Decision]], "int | Awaitable[int]"]
 """(observation, candidates) -> the place of the best one, from 0 on; may be `async`."""
@@ -43,7 +43,7 @@ BROKEN = "The judge "
 
 
 @dataclass(frozen=True)
-class BestOf:
+class BestOf(WithPriorOfInside):
     """Plays the one of several answers of the policy inside that a judge prefers.
 
     The judge is not asked if all candidates are the same plan, or all but one are fallbacks. A
@@ -97,12 +97,6 @@ class BestOf:
             return Effort(made, inside.frames.times(self.samples), inside.quoted)
         quoted = Range(0, self.samples, self.samples)
         return Effort(made.plus(Range(0, 1, 1)), inside.frames.times(self.samples), quoted)
-
-    async def prior(
-        self, observation: Observation, history: Sequence[Step]
-    ) -> dict[Plan, float] | None:
-        """The prior of the policy inside."""
-        return await prior_of(self.policy, observation, history)
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator

@@ -11,9 +11,18 @@ import numpy as np
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.policies.checking import decision_of
-from atari_vlm.policies.think.effort import ONCE, Effort, effort_of, noted, plain, thinks, total_of
-from atari_vlm.protocols import Policy, prior_of
-from atari_vlm.types import Decision, Observation, Plan, Spent, Step
+from atari_vlm.policies.think.effort import (
+    ONCE,
+    Effort,
+    WithPriorOfInside,
+    effort_of,
+    noted,
+    plain,
+    thinks,
+    total_of,
+)
+from atari_vlm.protocols import Policy
+from atari_vlm.types import Decision, Observation, Spent, Step
 
 _UNITS: dict[str, Callable[[float], str]] = {
     "calls": lambda number: f"{number:,.0f} calls",
@@ -95,7 +104,7 @@ class ThinkBudget:
 
 
 @dataclass(frozen=True)
-class Budgeted:
+class Budgeted(WithPriorOfInside):
     """Lets `policy` think while its budgets last, then plays what the plain policy decides.
 
     What a decision may take is foreseen: its calls without repairs and its frames are known; tokens
@@ -148,12 +157,6 @@ class Budgeted:
     def name(self) -> str:
         """The name of the policy inside."""
         return self.policy.name
-
-    async def prior(
-        self, observation: Observation, history: Sequence[Step]
-    ) -> dict[Plan, float] | None:
-        """The prior of the policy inside."""
-        return await prior_of(self.policy, observation, history)
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator

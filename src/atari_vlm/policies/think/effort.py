@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.protocols import Policy, Wrapper
-from atari_vlm.types import Decision, Spent, Step, Thinking, Usage
+from atari_vlm.protocols import Policy, Wrapper, prior_of
+from atari_vlm.types import Decision, Observation, Plan, Spent, Step, Thinking, Usage
 
 
 class Range(NamedTuple):
@@ -41,6 +41,18 @@ class Effort:
     """Emulator frames that are simulated in another emulator."""
     quoted: Range = NONE
     """Answers that other calls of the same decision quote, e.g. those that a judge compares."""
+
+
+class WithPriorOfInside:
+    """Base of wrappers that show the policy inside what they see: its prior is theirs."""
+
+    policy: Policy
+
+    async def prior(
+        self, observation: Observation, history: Sequence[Step]
+    ) -> dict[Plan, float] | None:
+        """The prior of the policy inside."""
+        return await prior_of(self.policy, observation, history)
 
 
 @runtime_checkable

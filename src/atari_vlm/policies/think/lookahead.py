@@ -15,6 +15,7 @@ import numpy as np
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.policies.checking import checked, decision_of
+from atari_vlm.policies.search.policy import later
 from atari_vlm.policies.search.proposals import (
     Looked,
     Outlook,
@@ -24,7 +25,7 @@ from atari_vlm.policies.search.proposals import (
 )
 from atari_vlm.policies.search.tree import without_screens
 from atari_vlm.policies.search.workers import searched
-from atari_vlm.policies.think.effort import Effort, Range, inside, noted
+from atari_vlm.policies.think.effort import Effort, Range, WithPriorOfInside, inside, noted
 from atari_vlm.protocols import Policy, prior_of
 from atari_vlm.types import Decision, Observation, Plan, Privilege, Spent, Step
 
@@ -41,7 +42,7 @@ GLANCE = 0.25
 
 
 @dataclass(frozen=True)
-class Lookahead:
+class Lookahead(WithPriorOfInside):
     """Plays the model's plan unless a search in a second emulator finds a clearly better one.
 
     A second emulator tries the model's plan, every action, and the branch that was begun before,
@@ -110,12 +111,6 @@ class Lookahead:
         """Beside the policy inside, the frames of the budget."""
         return replace(inside, frames=inside.frames.plus(Range(0, self.frames, self.frames)))
 
-    async def prior(
-        self, observation: Observation, history: Sequence[Step]
-    ) -> dict[Plan, float] | None:
-        """The prior of the policy inside."""
-        return await prior_of(self.policy, observation, history)
-
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
@@ -155,9 +150,8 @@ class Lookahead:
         kept = _kept(observation, history)
         # The moment gives the seed: nothing random is handed in.
         found = await self._look(observation, made, rated, kept, len(history), frames)
-        own = found.of(made.plan)
-        fine = own is None or found.enough
-        return "" if fine else "a glance ahead found a better plan", Spent(frames=found.frames)
+        why = "" if found.enough else "a glance ahead found a better plan"
+        return why, Spent(frames=found.frames)
 
     async def _look(
         self,
@@ -210,10 +204,7 @@ def _kept(observation: Observation, history: Sequence[Step]) -> list[int]:
     branch = next(
         (each.queue for each in last.considered if each.source == "searched" and each.queue), ()
     )
-    places: list[int] = []
-    for action, frames in branch:
-        places += [observation.legal.index(action)] * frames
-    return places[observation.interval :]
+    return later(branch, observation)
 
 
 class _Choice(NamedTuple):

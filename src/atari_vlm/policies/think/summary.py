@@ -16,19 +16,19 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, ModelFault
 from atari_vlm.options import check_number
 from atari_vlm.policies.checking import decision_of
-from atari_vlm.policies.think.effort import NOT, NOTE, Effort, noted, spent_by
+from atari_vlm.policies.think.effort import NOT, NOTE, Effort, WithPriorOfInside, noted, spent_by
 from atari_vlm.policies.think.samples import MOST_SAMPLES, base_of, check_has_model, count_from
 from atari_vlm.policies.vlm import VLMPolicy, lost_usage
 from atari_vlm.prompts.parts import LONGEST_MEMORY
-from atari_vlm.protocols import Policy, prior_of
-from atari_vlm.types import Call, Decision, Message, Observation, Plan, Prompt, Reply, Step
+from atari_vlm.protocols import Policy
+from atari_vlm.types import Call, Decision, Message, Observation, Prompt, Reply, Step
 
 WORDS = 60
 """Words that the model is asked for at most."""
 
 
 @dataclass(frozen=True)
-class RunningSummary:
+class RunningSummary(WithPriorOfInside):
     """Lets the model sum up the episode every few decisions, and carries that on as memory.
 
     For a summary the model is shown its last one, the steps since and the score. It stands in the
@@ -66,12 +66,6 @@ class RunningSummary:
         share = 1 / self.every
         least, usual, most = inside.calls
         return replace(inside, calls=type(inside.calls)(least + share, usual + share, most + share))
-
-    async def prior(
-        self, observation: Observation, history: Sequence[Step]
-    ) -> dict[Plan, float] | None:
-        """The prior of the policy inside."""
-        return await prior_of(self.policy, observation, history)
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator

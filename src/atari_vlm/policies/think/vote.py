@@ -21,7 +21,7 @@ from atari_vlm.policies.think.confidence import (
     likelihood,
     stated_confidence,
 )
-from atari_vlm.policies.think.effort import Effort, beyond_first, noted
+from atari_vlm.policies.think.effort import Effort, WithPriorOfInside, beyond_first, noted
 from atari_vlm.policies.think.samples import (
     MOST_SAMPLES,
     base_of,
@@ -31,7 +31,7 @@ from atari_vlm.policies.think.samples import (
     sample,
 )
 from atari_vlm.protocols import Policy, prior_of
-from atari_vlm.types import Decision, Observation, Plan, Step
+from atari_vlm.types import Decision, Observation, Step
 
 Weigh: TypeAlias = Literal["likelihood", "confidence", "equal"]
 """By what votes count: the probability of the answer's words (the same for all if the model does
@@ -42,7 +42,7 @@ ALIKE = 8
 
 
 @dataclass(frozen=True)
-class Vote:
+class Vote(WithPriorOfInside):
     """Plays what most of several answers of the policy inside say.
 
     The actions vote first; the frames are the weighted median of the winners'. A fallback does not
@@ -85,12 +85,6 @@ class Vote:
             inside.frames.times(self.samples),
             inside.quoted.times(self.samples),
         )
-
-    async def prior(
-        self, observation: Observation, history: Sequence[Step]
-    ) -> dict[Plan, float] | None:
-        """The prior of the policy inside."""
-        return await prior_of(self.policy, observation, history)
 
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
