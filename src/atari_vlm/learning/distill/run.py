@@ -88,6 +88,7 @@ def _trained(trainer: Trainer, collected: list[Shard], report: Report) -> Distil
     if trainer.is_main_process:
         write_whole(settings.out / "settings.json", settings.to_json())
     _train(trainer, held_out, checkpoint, report)
+    trainer.leave()
     if not trainer.is_main_process:
         return _result(trainer, {}, {})
     return _finish(trainer, held_out, report)

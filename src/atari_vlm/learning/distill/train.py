@@ -110,6 +110,17 @@ class Trainer:
         value, self.seconds = values
         return value
 
+    def leave(self) -> None:
+        """End what holds several processes together. No step can be taken after it.
+
+        A process that ends while it still belongs to the others may be aborted by its threads.
+        """
+        if self.accelerator.num_processes > 1:
+            import torch
+
+            self.accelerator.wait_for_everyone()
+            torch.distributed.destroy_process_group()
+
     def step(self, rng: np.random.Generator) -> None:
         """Take one optimiser step on a batch of some games.
 
