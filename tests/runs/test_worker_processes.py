@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import pytest
 from atari_vlm.errors import AtariVLMError, InvalidSetting
 from atari_vlm.files.shared_lock import SharedLock
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
+from atari_vlm.runs import worker_processes
 from atari_vlm.runs.worker_processes import Ended, Workers
 from atari_vlm.types import Charge
 
@@ -87,28 +89,57 @@ def run(folder, tasks, processes=2, **more):
         tasks,
         processes=processes,
         prepare=partial(prepare, Place(folder, SharedLock(), shared)),
-        told=lambda task, what: None,
         lost=note,
-        **more,
+        **{"told": _nothing, **more},
     )
     with closing(workers.results()) as results:
         return dict(results), lost, shared.dollars
 
 
 def test_a_task_whose_worker_ends_is_done_by_another_and_nobody_waits_for_what_it_held(tmp_path):
-    results, lost, dollars = run(
-        tmp_path, ["killed", "plain", "crashes", "leaves", "stopped"], silence=3.0
-    )
-    assert results == {
-        name: f"{name} done" for name in ("killed", "plain", "crashes", "leaves", "stopped")
-    }
+    tasks = ["killed", "plain", "crashes", "leaves"]
+    results, lost, dollars = run(tmp_path, tasks)
+    assert results == {name: f"{name} done" for name in tasks}
     assert dict(lost) == {
         "killed": "was killed by signal 9",
         "crashes": "was killed by signal 11",
         "leaves": "ended with exit code 7",
-        "stopped": "said nothing for 0.05 minutes and was killed",
     }
     assert (dollars.spent, dollars.reserved, dollars.in_flight) == (0.75, 0.0, 0)
+
+
+def test_a_worker_that_says_nothing_for_too_long_is_killed_and_its_task_done_by_another(
+    tmp_path, monkeypatch
+):
+    """By a clock that runs only while a worker is stopped: how busy the machine is is no matter."""
+    monkeypatch.setattr(worker_processes, "LOOK_EVERY", 0.02)
+    begun, seconds = [], itertools.count(step=0.02)
+    now = [next(seconds)]
+
+    def clock():
+        if begun and state_of(begun[-1]) == "T":
+            now[0] = next(seconds)
+        return now[0]
+
+    results, lost, _ = run(
+        tmp_path,
+        ["stopped"],
+        processes=1,
+        told=lambda task, pid: begun.append(pid),
+        silence=0.06,
+        clock=clock,
+    )
+    assert results == {"stopped": "stopped done"}
+    assert lost == [("stopped", "said nothing for 0.001 minutes and was killed")]
+    assert len(begun) == 2
+
+
+def state_of(pid):
+    """The letter of the state of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def test_a_task_that_ends_every_worker_is_given_up_and_the_others_are_done(tmp_path):

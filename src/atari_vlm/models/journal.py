@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from atari_vlm.errors import AtariVLMError, ModelUnusable
 from atari_vlm.files.untrusted import json_of
-from atari_vlm.protocols import Model, Scorer, awaitable, scorer_of
+from atari_vlm.models.wrapped import WrappedModel
+from atari_vlm.protocols import awaitable
 from atari_vlm.replies.plan_parser import thoughts_of
 from atari_vlm.types import Prompt, Reply, Usage
 
@@ -33,28 +34,12 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True)
-class JournaledModel:
-    """Wraps a model and records its answers in a journal."""
+class JournaledModel(WrappedModel):
+    """Records the answers of a model in a journal."""
 
-    model: Model
     journal: Journal
     blot: Callable[[str], str] = str
     """What a text is without keys: a model of the user's own may ask a server that repeats one."""
-
-    @property
-    def name(self) -> str:
-        """The wrapped model's name."""
-        return self.model.name
-
-    @property
-    def prompt_type(self) -> str:
-        """The wrapped model's default prompt strategy."""
-        return self.model.prompt_type
-
-    @property
-    def scorer(self) -> Scorer | None:
-        """The wrapped model if it can score. Scores are free, and not recorded."""
-        return scorer_of(self.model)
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """The recorded answer of this seed, or a new one, which is recorded with its thoughts."""
@@ -76,7 +61,7 @@ class JournaledModel:
         return reply
 
     async def close(self) -> None:
-        """Close the wrapped model."""
+        """Close the model inside."""
         await self.model.close()
 
 

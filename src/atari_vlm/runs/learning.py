@@ -13,6 +13,7 @@ from numpy.random import default_rng
 
 from atari_vlm.errors import InvalidSetting, Lost, ModelFault
 from atari_vlm.models.hosted.budget import ACCOUNT, Budget
+from atari_vlm.models.wrapped import WrappedModel
 from atari_vlm.protocols import Learner, Model, Proof, Study, awaitable
 from atari_vlm.runs.episode_log import journaled
 from atari_vlm.runs.lesson_edits import LessonEdit, edited, enforced, forbidden, written
@@ -25,23 +26,12 @@ LEARNER = 2
 
 
 @dataclass(frozen=True)
-class _RecordedModel:
+class _RecordedModel(WrappedModel):
     """The model of a learner; keeps every call."""
 
-    model: Model
     episode: int
     """The first that is played with the lessons."""
     calls: list[Call] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self.model.name
-
-    @property
-    def prompt_type(self) -> str:
-        """The default prompt of the model inside."""
-        return self.model.prompt_type
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """The answer of the model inside, recorded.
@@ -68,9 +58,6 @@ class _RecordedModel:
             raise
         self.calls.append(Call(prompt, reply, seed))
         return reply
-
-    async def close(self) -> None:
-        """Nothing: the model is closed with its run."""
 
 
 async def lessons_for(

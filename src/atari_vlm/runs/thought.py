@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.policies.think.best_of import BROKEN
 from atari_vlm.policies.think.budgets import NO_ROOM
 from atari_vlm.policies.think.effort import NOT, NOTE
 from atari_vlm.runs.reader import RunReader
-from atari_vlm.types import Spent
+from atari_vlm.types import Spent, Thinking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,43 +56,57 @@ class Thought:
 
 def thought_in(run: RunReader, episodes: Iterable[int]) -> Thought | None:
     """What thinking longer came to in some episodes; None if the player does not think."""
-    spent, glanced, noted = Spent(), Spent(), Spent()
-    decisions = glances = notes = stopped = verdicts = 0
+    longer, glances, notes = _Sum(), _Sum(), _Sum()
+    written = stopped = verdicts = 0
     thinks = False
     for episode in episodes:
-        each = run.thought(episode)
-        if not any(each):
+        made = [each for each in run.thought(episode) if each is not None]
+        if not made:
             continue
         thinks = True
         verdicts += sum(reason.startswith(BROKEN) for reason in run.reasons(episode))
-        for thinking in each:
-            if thinking is None:
-                continue
-            why, took = thinking.why, thinking.spent
-            stopped += why.startswith(NO_ROOM)
-            notes += why.endswith(NOTE)
-            if not (took.calls or took.frames):
-                continue
-            if why != NOTE and not why.startswith(NOT):
-                decisions, spent = decisions + 1, spent.plus(took)
-                continue
-            if why.endswith(NOTE):  # a note simulates nothing
-                noted = noted.plus(took._replace(frames=0))
-                took = Spent(frames=took.frames)
-            glances += bool(took.calls or took.frames)
-            glanced = glanced.plus(took)
+        stopped += sum(each.why.startswith(NO_ROOM) for each in made)
+        written += sum(each.why.endswith(NOTE) for each in made)
+        for each in made:
+            thought, glanced, noted = _parts(each)
+            longer.add(thought)
+            glances.add(glanced)
+            notes.add(noted)
     if not thinks:
         return None
     return Thought(
-        decisions=decisions,
-        spent=spent,
+        decisions=longer.count,
+        spent=longer.spent,
         stopped=stopped,
         verdicts=verdicts,
-        glances=glances,
-        glanced=glanced,
-        notes=notes,
-        noted=noted,
+        glances=glances.count,
+        glanced=glances.spent,
+        notes=written,
+        noted=notes.spent,
     )
+
+
+def _parts(thinking: Thinking) -> tuple[Spent, Spent, Spent]:
+    """What a decision took to think longer, to find out whether to, and for a note."""
+    why, took = thinking.why, thinking.spent
+    if why != NOTE and not why.startswith(NOT):
+        return took, Spent(), Spent()
+    if not why.endswith(NOTE):
+        return Spent(), took, Spent()
+    return Spent(), Spent(frames=took.frames), took._replace(frames=0)  # a note simulates nothing
+
+
+@dataclass
+class _Sum:
+    """Decisions on which something was spent, and what that was."""
+
+    count: int = 0
+    spent: Spent = field(default_factory=Spent)
+
+    def add(self, took: Spent) -> None:
+        if took.calls or took.frames:
+            self.count += 1
+            self.spent = self.spent.plus(took)
 
 
 def _counted(number: int, what: str) -> str:

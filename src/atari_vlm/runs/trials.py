@@ -22,7 +22,8 @@ from typing import Any
 from numpy.random import default_rng
 
 from atari_vlm.errors import RunInvalid
-from atari_vlm.protocols import Model, Proof, Scorer, scorer_of
+from atari_vlm.models.wrapped import WrappedModel
+from atari_vlm.protocols import Proof
 from atari_vlm.runs.episode_log import journaled
 from atari_vlm.runs.job import Job, Watcher
 from atari_vlm.runs.lesson_writing import store_proof
@@ -154,31 +155,12 @@ def _unwatched(episode: int, step: Step) -> None:
 
 
 @dataclass(frozen=True)
-class _Apart:
+class _Apart(WrappedModel):
     """A model whose answers are kept apart from those to the same seed in other games."""
 
-    model: Model
     place: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        """The name of the model inside."""
-        return self.model.name
-
-    @property
-    def prompt_type(self) -> str:
-        """The default prompt of the model inside."""
-        return self.model.prompt_type
-
-    @property
-    def scorer(self) -> Scorer | None:
-        """The model inside if it can score."""
-        return scorer_of(self.model)
 
     async def answer(self, prompt: Prompt, *, seed: int) -> Reply:
         """The answer of the model inside, to a seed of these games."""
         mixed = int(default_rng([seed, *self.place]).integers(2**62))
         return await self.model.answer(prompt, seed=mixed)
-
-    async def close(self) -> None:
-        """Nothing: the model is closed with its run."""

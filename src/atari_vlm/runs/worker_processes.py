@@ -103,6 +103,7 @@ class Workers(Generic[Task, Result]):
             ended, and not asked while nothing is being done.
         begins: called when a task is begun.
         silence: seconds after which a worker that told nothing is killed.
+        clock: tells the seconds that pass.
     """
 
     def __init__(
@@ -118,13 +119,14 @@ class Workers(Generic[Task, Result]):
         may_begin: Callable[[Task], bool] = lambda task: True,
         begins: Callable[[Task], None] = lambda task: None,
         silence: float = float("inf"),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work, self._processes, self._prepare = work, processes, prepare
         self._told, self._lost, self._instead, self._may_begin = told, lost, instead, may_begin
-        self._begins, self._silence = begins, silence
+        self._begins, self._silence, self._clock = begins, silence, clock
         self._tasks = list(tasks)
         self._left = deque(self._tasks)
-        self._looked = time.monotonic()
+        self._looked = clock()
         self._tries: Counter[int] = Counter()
         self._workers: list[_Worker[Task]] = []
         self._results: deque[tuple[Task, Result | Ended]] = deque()
@@ -232,7 +234,7 @@ class Workers(Generic[Task, Result]):
                 continue
             worker.quiet = 0.0
             self._take(worker, kind, content)
-        now = time.monotonic()
+        now = self._clock()
         passed, self._looked = min(now - self._looked, 2 * LOOK_EVERY), now
         for worker in self._workers:
             worker.quiet += passed
