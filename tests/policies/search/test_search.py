@@ -381,8 +381,9 @@ def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
     assert '"label": "uct-40 (uses emulator)"' in (tmp_path / "results.json").read_text()
 
 
-def test_the_depth_of_iw_is_part_of_its_version_only_where_it_matters():
-    iw = get_policy("iw-300", "pong")
-    assert "depth" not in version_of(iw, "pong", 7)
-    assert version_of(iw, "pong", 8).endswith("horizon 120, depth 16")
-    assert version_of(iw, "pong") == version_of(iw, "pong", 15)
+@pytest.mark.parametrize("name", ["iw", "uct"])
+def test_the_depth_of_a_search_is_part_of_its_version_only_where_it_matters(name):
+    search = get_policy(f"{name}-300", "pong")
+    assert "depth" not in version_of(search, "pong", 7)
+    assert version_of(search, "pong", 8).endswith("depth 16")
+    assert version_of(search, "pong") == version_of(search, "pong", 15)

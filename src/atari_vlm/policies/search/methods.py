@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.policies.search.tree import Gain, Node, Tree
+from atari_vlm.policies.search.tree import Gain, Held, Node, Simulation, Stretch, Tree, falls_short
 
 _BYTES = 256 * np.arange(128)
 """The first atom of each byte of memory: its value 0."""
@@ -46,7 +46,9 @@ class Rating:
     """The action with the largest rank is played."""
     words: str
     branch: Sequence[Node] = ()
-    """The best branch below the action, if the method finds one."""
+    """The best branch that begins with the action, if the method keeps one."""
+    held: Sequence[Held] = ()
+    """What was played after it without keeping nodes."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,11 @@ class UCT:
 
     A simulation goes down the tree by upper confidence bounds, tries one new action, and plays on
     at random up to the horizon. The action visited most is played.
+
+    Where actions are so long that the horizon is less than `depth` of them, a simulation looks that
+    many ahead and ends where a life is lost. A budget is only a few such simulations, and the next
+    decision would seldom find a good one again: its first simulation repeats the best one of the
+    last search, which the decision's queue holds.
     """
 
     name: ClassVar[str] = "uct"
@@ -194,33 +201,59 @@ class UCT:
     """Emulator frames a simulation looks ahead."""
     exploration: float = 1.0
     """Weight of the confidence bound; the returns of the actions to choose from span 0 to 1."""
+    depth: int = 16
+    """Actions a simulation looks ahead at least, however long each is held."""
 
     def __post_init__(self) -> None:
         check_number("horizon", self.horizon, 1)
+        check_number("depth", self.depth, 1)
         if not 0 <= self.exploration < math.inf:
             raise InvalidSetting(f"exploration is 0 or more, not {self.exploration!r}.")
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Simulate until the budget is spent."""
         idle = 0
+        plan = plan if self._is_deep(tree) else ()
         while idle <= len(tree.nodes):  # a tree that is whole up to the horizon has no more to say
             before = tree.spent
-            if not self._simulation(tree, rng):
+            if not self._simulation(tree, rng, plan):
                 return
+            plan = ()
             idle = 0 if tree.spent > before else idle + 1
 
-    def _simulation(self, tree: Tree, rng: np.random.Generator) -> bool:
+    def rate(self, tree: Tree) -> list[Rating | None]:
+        """By visits, then by the mean return in points."""
+
+        def rated(child: Node) -> Rating:
+            mean = tree.worth(child.total) / child.visits
+            words = f"worth {mean:.3g} on average over {child.visits} visits"
+            rank, best = (child.visits, mean), child.best
+            if best is None or not self._is_deep(tree):
+                return Rating(rank, words)
+            return Rating(rank, words, best.nodes(), best.held)
+
+        return [rated(child) if child else None for child in tree.root.children]
+
+    def _is_deep(self, tree: Tree) -> bool:
+        return falls_short(self.horizon, self.depth, tree.first, tree.hold)
+
+    def _simulation(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> bool:
+        deep = self._is_deep(tree)
+        horizon = tree.first + (self.depth - 1) * tree.hold if deep else self.horizon
         node = tree.root
-        while not node.over and node.elapsed < self.horizon:
+        while not node.over and node.elapsed < horizon and not (deep and node.gain.losses):
             untried = [k for k, child in enumerate(node.children) if child is None]
             if untried:
-                child = tree.grow(node, untried[int(rng.integers(len(untried)))])
+                place = plan[0] if plan else untried[int(rng.integers(len(untried)))]
+                child = tree.grow(node, place)
                 if child is None:
                     return False
-                _back_up(child, tree.wander(self.horizon - child.elapsed))
+                ended = deep and child.gain.losses
+                rest = Stretch() if ended else tree.wander(horizon, plan, to_a_loss=deep)
+                _back_up(tree, child, rest)
                 return True
             node = self._chosen(node, tree)
-        _back_up(node, Gain())
+        _back_up(tree, node, Stretch())
         return True
 
     def _chosen(self, node: Node, tree: Tree) -> Node:
@@ -235,24 +268,18 @@ class UCT:
 
         return children[max(range(len(children)), key=bound)]
 
-    def rate(self, tree: Tree) -> list[Rating | None]:
-        """By visits, then by the mean return in points."""
 
-        def rated(child: Node) -> Rating:
-            mean = tree.worth(child.total) / child.visits
-            words = f"worth {mean:.3g} on average over {child.visits} visits"
-            return Rating((child.visits, mean), words)
-
-        return [rated(child) if child else None for child in tree.root.children]
-
-
-def _back_up(node: Node, rest: Gain) -> None:
-    """Back up a simulation that ended with `rest` below the node."""
-    points, losses = rest.points, rest.losses
+def _back_up(tree: Tree, leaf: Node, rest: Stretch) -> None:
+    """Back up a simulation that played `rest` below its leaf; keep it if it is the best one."""
+    first = node = leaf
+    points, losses = rest.gain.points, rest.gain.losses
     while node.parent:
         points = node.gain.points + node.fade * points
         losses = node.gain.losses + node.fade * losses
         node.visits += 1
         node.total.points += points
         node.total.losses += losses
-        node = node.parent
+        first, node = node, node.parent
+    gain = Gain(points, losses)
+    if first.best is None or tree.worth(gain) > tree.worth(first.best.gain):
+        first.best = Simulation(gain, leaf, rest.held)

@@ -13,7 +13,14 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from atari_vlm.policies.search.methods import Search
-from atari_vlm.policies.search.tree import Node, SearchSettings, tree, without_screens
+from atari_vlm.policies.search.tree import (
+    Held,
+    Node,
+    SearchSettings,
+    falls_short,
+    tree,
+    without_screens,
+)
 from atari_vlm.policies.search.workers import searched
 from atari_vlm.types import Decision, Observation, Plan, Privilege, Step
 
@@ -40,7 +47,7 @@ class SearchPolicy:
         """All settings that matter at so many frames a decision, so that runs of before go on."""
         values = {**asdict(self.settings), **vars(self.search)}
         hold = self.settings.hold or frames
-        if "depth" in values and frames + (values["depth"] - 2) * hold < values["horizon"]:
+        if not falls_short(values["horizon"], values["depth"], frames, hold):
             del values["depth"]
         if self.settings.seconds is None:  # runs of before have no such setting
             del values["seconds"]
@@ -81,7 +88,7 @@ def _decision(
         frames=interval,
         source="searched",
         reason=f"{chosen.words}{among}; {grown.spent} frames simulated",
-        queue=queue_of(chosen.branch, legal),
+        queue=queue_of([*chosen.branch, *chosen.held], legal),
         considered=tuple(
             Decision(
                 action=action,
@@ -99,7 +106,7 @@ PLANNED = 240
 
 
 def queue_of(
-    branch: Sequence[Node], legal: Sequence[str], start: int = 0, most: int = PLANNED
+    branch: Sequence[Node | Held], legal: Sequence[str], start: int = 0, most: int = PLANNED
 ) -> tuple[Plan, ...]:
     """A branch as plans; equal actions in a row are one plan.
 

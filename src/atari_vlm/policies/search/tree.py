@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from threading import Lock
 from time import thread_time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,9 +121,61 @@ class Node:
     """UCT: number of simulations through this node."""
     total: Gain = field(default_factory=Gain)
     """UCT: sum of the gains of those simulations, discounted to the parent."""
+    best: Simulation | None = None
+    """UCT: the best of those simulations; kept for the root's children."""
 
     def __post_init__(self) -> None:
         self.open = [*range(len(self.children))]
+
+
+class Held(NamedTuple):
+    """An action that was held and of which no node is kept."""
+
+    place: int
+    """Index of the action, in the legal list."""
+    elapsed: int
+    """Emulator frames from the root to where it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What was played without keeping nodes."""
+
+    gain: Gain = field(default_factory=Gain)
+    """Discounted to where it begins."""
+    held: Sequence[Held] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """One way to play on from the root."""
+
+    gain: Gain
+    """Discounted to the root."""
+    leaf: Node
+    """The last of its nodes."""
+    held: Sequence[Held]
+    """What was played after it."""
+
+    def nodes(self) -> list[Node]:
+        """Its nodes, from the root's child on."""
+        nodes, node = list[Node](), self.leaf
+        while node.parent:
+            nodes.append(node)
+            node = node.parent
+        return nodes[::-1]
+
+
+def falls_short(horizon: int, depth: int, first: int, hold: int) -> bool:
+    """Whether play goes on to a horizon before it has `depth` actions.
+
+    Args:
+        horizon: emulator frames from the root.
+        depth: actions, of at least 1.
+        first: frames the first of them is held.
+        hold: frames each other is held.
+    """
+    return first + (depth - 2) * hold >= horizon
 
 
 class Tree:
@@ -147,13 +200,15 @@ class Tree:
         self._simulator, self._rng, self.settings = simulator, rng, settings
         self._until = None if settings.seconds is None else thread_time() + settings.seconds
         self._codes = [simulator.legal.index(action) for action in observation.legal]
-        self._first = observation.interval
+        self.first = observation.interval
+        """Frames the first action is held."""
         self._moves = [
             (observation.legal.index(action), frames)
-            for action, frames in moves or [Plan(each, self._first) for each in observation.legal]
+            for action, frames in moves or [Plan(each, self.first) for each in observation.legal]
         ]
         self._noop = simulator.legal.index("NOOP")
         self.hold = settings.hold or observation.interval
+        """Frames every other action is held."""
         self.actions = len(self._codes)
         self.spent = 0
         """Frames simulated so far."""
@@ -190,18 +245,28 @@ class Tree:
         self.nodes.append(child)
         return child
 
-    def wander(self, frames: int) -> Gain:
-        """Play at random from the node grown last, for this long at most, and keep no nodes."""
+    def wander(self, horizon: int, plan: Sequence[int] = (), *, to_a_loss: bool = False) -> Stretch:
+        """Play at random from the node grown last, and keep no nodes.
+
+        Args:
+            horizon: emulator frames from the root after which no action begins.
+            plan: places of actions to play instead as far as it goes, one a frame from the root.
+            to_a_loss: whether to end where a life is lost.
+        """
         self._leave()
-        start, total = self.spent, Gain()
-        while self.spent - start < frames and not self._simulator.terminated:
-            if not self._affords(self.hold):
-                break
-            fade = self.settings.discount ** (self.spent - start)
-            gain = self._play(int(self._rng.integers(self.actions)), self.hold)
+        elapsed, start, total, held = self.nodes[-1].elapsed, self.spent, Gain(), []
+        while elapsed < horizon and not self._simulator.terminated and self._affords(self.hold):
+            begun = self.spent
+            place = plan[elapsed] if elapsed < len(plan) else int(self._rng.integers(self.actions))
+            gain = self._play(place, self.hold)
+            fade = self.settings.discount ** (begun - start)
             total.points += fade * gain.points
             total.losses += fade * gain.losses
-        return total
+            elapsed += self.spent - begun
+            held.append(Held(place, elapsed))
+            if to_a_loss and gain.losses:
+                break
+        return Stretch(total, held)
 
     def follow(self, place: int, rest: Sequence[tuple[int, int]]) -> tuple[int, Gain]:
         """Play one of the moves and then given actions from the root, and keep no nodes.
@@ -217,7 +282,7 @@ class Tree:
         self._go(self.root)
         self._at = None
         start, total = self.spent, Gain()
-        for step, (each, frames) in enumerate([(place, self._first), *rest]):
+        for step, (each, frames) in enumerate([(place, self.first), *rest]):
             if self._simulator.terminated or not self._affords(frames):
                 break
             fade = self.settings.discount ** (self.spent - start)
@@ -239,13 +304,13 @@ class Tree:
     def _begin(self, place: int, frames: int) -> Gain:
         """Play a plan at the root: its action, then NOOP until the interval ends."""
         gain = self._play(place, frames)
-        if frames < self._first and not self._simulator.terminated:
-            rest = self._run(self._noop, self._first - frames)
+        if frames < self.first and not self._simulator.terminated:
+            rest = self._run(self._noop, self.first - frames)
             gain = Gain(gain.points + rest.points, gain.losses + rest.losses)
         return gain
 
     def _frames(self, depth: int) -> int:
-        return self.hold if depth else self._first
+        return self.hold if depth else self.first
 
     def _go(self, node: Node) -> None:
         """Be at a node, with its state saved."""
