@@ -13,6 +13,7 @@ from atari_vlm.errors import RunInvalid
 from atari_vlm.policies.checking import checked
 from atari_vlm.policies.history import History
 from atari_vlm.protocols import Policy, awaitable, privileges_of
+from atari_vlm.stats import times
 from atari_vlm.types import Decision, Limits, Observation, Step
 
 POLICY = 1
@@ -77,8 +78,9 @@ async def steps(
         done = terminated or step.truncated
         fallbacks = fallbacks + 1 if decision.source == "fallback" else 0
         if fallbacks >= limits.fallbacks or (done and fallbacks == len(history)):
+            often = times(fallbacks) + " in a row" * (fallbacks > 1)
             raise RunInvalid(
-                f"The model named no legal action {fallbacks} times in a row, so this is not its "
-                f"score. The last reason: {decision.reason}",
+                f"The model named no legal action {often}, so this is not its score. The last "
+                f"reason: {decision.reason}",
                 reply=decision.reply,
             )

@@ -258,6 +258,15 @@ def _missing(strata: Sequence[Scores]) -> str:
     return ""
 
 
+def times(count: int) -> str:
+    """How often something happened, in words.
+
+    >>> times(1), times(2), times(3000)
+    ('once', 'twice', '3,000 times')
+    """
+    return {1: "once", 2: "twice"}.get(count) or f"{count:,} times"
+
+
 @lru_cache(maxsize=1024)
 def student(level: float, freedom: float) -> float:
     """Student's t: how many standard errors to each side hold a share `level`.

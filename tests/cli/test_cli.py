@@ -150,8 +150,8 @@ def test_a_player_that_learns_is_evaluated_before_and_after(tmp_path):
         phases = ["Evaluation before learning", "Training", "Evaluation, on seeds never trained on"]
         starts = [done.stdout.index(f"{phase} ...") for phase in phases]
         assert starts == sorted(starts)
-        assert "1 training episode taught no lesson: no lessons were shown." in done.stdout
-        assert done.stdout.count("no lessons were shown") == 2
+        assert "1 training episode taught nothing: no examples or lessons " in done.stdout
+        assert done.stdout.count("no examples or lessons were shown") == 2
         assert "seed 0, evaluation episode 0" in " ".join(done.stdout.split())
         (page,) = tmp_path.rglob("replay.html")
         assert f"Replay: {page.relative_to(tmp_path)}" in done.stdout

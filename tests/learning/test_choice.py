@@ -15,6 +15,7 @@ from atari_vlm.learning.choice import (
 from atari_vlm.learning.examples import BestMoments
 from atari_vlm.learning.options import LearningOptions
 from atari_vlm.learning.progress import Progress
+from atari_vlm.learning.reflection.learner import Reflection
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.run import Run
@@ -40,6 +41,8 @@ def test_a_player_learns_in_context_only_if_it_is_asked_to():
     on, off = LearningOptions(True), LearningOptions(False)
     assert choose_learner("cot", on, PLAYER) == BestMoments(2)
     assert choose_learner("cot", LearningOptions(None), PLAYER) == BestMoments(2)
+    reflection = choose_learner("cot", LearningOptions(None, reflect=True), PLAYER)
+    assert isinstance(reflection, Reflection)  # the way of learning that is named, and no other
     assert choose_learner("cot", off, PLAYER) is None
     assert choose_learner("adaptive", off, PLAYER) == Progress()
 

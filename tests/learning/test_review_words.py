@@ -50,10 +50,13 @@ def test_key_moments_are_the_opening_the_end_and_both_kinds_of_events_apart_from
 def test_the_table_of_an_episode_is_in_words_and_bounded():
     rewards = [(-1.0 if k % 20 == 19 else 0.0) for k in range(1000)]
     words = table(played(rewards))
-    assert words.startswith("Earned and lost: 50 times -1.")
+    assert words.startswith("Earned and lost: -1 (50 times).")
     assert words.count("\n- at ") == 12
     assert "- at 1.3 s: -1, after " in words
     assert "(38 more like these are left out.)" in words
+    assert "Earned and lost: +3 (twice); a life lost (once)." in table(
+        played([3.0, 3.0, 0.0, 0.0], [2, 2, 2, 1])
+    )
     assert table(played([0.0, 0.0])) == "Nothing was earned or lost."
     assert [each.lives for each in events(played([0.0] * 3, [3, 3, 1]))] == [2]
 

@@ -12,6 +12,7 @@ from atari_vlm.policies.think.adaptive import ASSUMED, Adaptive
 from atari_vlm.policies.think.budgets import Budgeted
 from atari_vlm.policies.think.effort import ONCE, Effort, Range, effort_of, thinks
 from atari_vlm.protocols import chain_of
+from atari_vlm.stats import times
 from atari_vlm.types import Spent
 
 Case: TypeAlias = Literal["least", "usual", "most"]
@@ -76,10 +77,10 @@ def thinking_effort(player: Player) -> ThinkingEffort:
     calls = effort.calls
     budget = player.policy.episode if isinstance(player.policy, Budgeted) else None
     extra = budget.calls if budget else None
-    often = f"{calls.usual:.3g}"
+    often = times(int(calls.usual)) if calls.usual in (1, 2) else f"{calls.usual:.3g} times"
     if calls.least != calls.most:
         often += f" ({calls.least:g} to {calls.most:g})"
-    about = f"{player.name} asks its model {often} times a decision."
+    about = f"{player.name} asks its model {often} a decision."
     if any(isinstance(each, Adaptive) for each in chain_of(player.policy)):
         about += f" That {ASSUMED:.0%} of the decisions are difficult is an assumption."
     if extra is not None:

@@ -78,7 +78,7 @@ class Cell:
             *([uses] if (uses := uses_text(self.privileges)) else []),
             *([_count(self.fallbacks, "fallback")] if self.fallbacks else []),
             *([_count(self.refusals, "refusal")] if self.refusals else []),
-            *([f"stuck {self.stuck:,} times"] if self.stuck else []),
+            *([f"stuck {stats.times(self.stuck)}"] if self.stuck else []),
             *([self.note] if self.note else []),
         ]
 

@@ -3,65 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from atari_vlm.bench.cells import Cell
-from atari_vlm.options import abouts
-from atari_vlm.players import EMBEDDED, NO_PROMPT, Options
-
-_RENAMED = {
-    "examples": "icl examples",
-    "base_url": "server",
-    "atari_vlm": "atari-vlm",
-    "ale_py": "ale-py",
-    "prompt_version": "prompt version",
-    "pooling_version": "pooling version",
-    "reply_version": "reply version",
-}
-_OF_EMBEDDED = frozenset({"decide", "temperature", "version"})
-"""Settings that an embedded model follows, beside those of the game."""
-
-_OF_THE_GAME = frozenset(
-    {"seed", "frame_skip", "repeat_action_probability", "full_action_space", "mode"}
-) | {"difficulty", "max_decisions", "max_frames", "pooling_version", "pool_frames", "frame_stack"}
-"""Settings of every cell."""
-
-_LATER = ("atari_vlm", "ale_py", "python")
-"""Settings that are named after all others."""
-
-_HIDDEN = frozenset({"settings_version", "max_frames", "python", "version", "frame_stack"})
-"""Settings that are named only if they alone tell two cells apart."""
-
-
-_ALWAYS = ("seed", "frame_skip", "repeat_action_probability", "prompt", "prompt_version", *_LATER)
-
-
-def worth_saying(name: str, value: Any) -> bool:
-    """Whether a setting belongs in a sentence about scores; the files have all of them."""
-    if name in _HIDDEN or value is None or value is False:
-        return False
-    defaults = {field.name: field.default for field in fields(Options)}
-    return (
-        name in _ALWAYS
-        or (name in defaults and value != defaults[name])
-        or (name in ("base_url", "examples"))
-    )
-
-
-def label_of(name: str) -> str:
-    """The name of a setting in tables: its flag without dashes, if it has one."""
-    about = abouts(Options).get(name)
-    flag = about.flag if about else ""
-    return _RENAMED.get(name) or flag.partition("/")[0].removeprefix("--") or name.replace("_", "-")
+from atari_vlm.report.settings_text import (
+    HIDDEN,
+    LATER,
+    applies_to,
+    label_of,
+    said,
+    text_of,
+    worth_saying,
+)
 
 
 def applies(name: str, cell: Cell) -> bool:
     """Whether a setting was a choice for a cell: baselines follow those of the game only."""
-    prompt = cell.settings.get("prompt")
-    if not cell.settings or name in _OF_THE_GAME or name in _LATER:
-        return bool(cell.settings)
-    return prompt != NO_PROMPT and (prompt != EMBEDDED or name in _OF_EMBEDDED)
+    return bool(cell.settings) and applies_to(name, cell.settings.get("prompt"))
 
 
 def common(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -83,7 +41,7 @@ def variants(cells: Sequence[Cell]) -> list[dict[str, str]]:
     names = [
         name
         for name in _names(cells)
-        if name not in _HIDDEN and _differ(_values(name, cells)) and _plain(name, cells)
+        if name not in HIDDEN and _differ(_values(name, cells)) and _plain(name, cells)
     ]
     names += [name for name in _names(cells) if name not in names and _needed(name, cells, names)]
 
@@ -103,7 +61,7 @@ def names_of(cells: Sequence[Cell]) -> list[str]:
 
 def _names(cells: Sequence[Cell]) -> list[str]:
     names = dict.fromkeys(name for cell in cells for name in cell.settings)
-    return [name for name in names if name not in _LATER] + [n for n in _LATER if n in names]
+    return [name for name in names if name not in LATER] + [n for n in LATER if n in names]
 
 
 def _values(name: str, cells: Sequence[Cell]) -> list[Any]:
@@ -128,19 +86,6 @@ def _needed(name: str, cells: Sequence[Cell], names: Sequence[str]) -> bool:
     return any(_differ([s.get(name) for s in group]) for group in alike.values() if len(group) > 1)
 
 
-def text_of(value: Any) -> str:
-    """The value of a setting in a table."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return "x".join(map(str, value))
-    return str(value)
-
-
 def settings_line(cells: Sequence[Cell]) -> str:
     """What all cells have in common; settings that baselines lack have a sentence of their own."""
     same = common(cells)
@@ -149,8 +94,7 @@ def settings_line(cells: Sequence[Cell]) -> str:
     for name, value in same.items():
         if worth_saying(name, value):
             whole = all(applies(name, cell) for cell in cells if cell.settings)
-            text = label_of(name) if value is True else f"{label_of(name)} {text_of(value)}"
-            (every if whole else some).append(text)
+            (every if whole else some).append(said(name, value))
     of_some = f" Of every model that follows them: {', '.join(some)}." if some else ""
     limit = same.get("max_decisions")
     cut = f" Cut short after {limit} decisions: not scores of whole games." if limit else ""

@@ -35,14 +35,16 @@ def _training_line(arm: Arm) -> str:
 
 
 def _table(curve: Curve) -> Listing:
-    numbers = ("episodes", "mean", "95% interval", "seeds", "lessons")
+    shown = ["examples"] * curve.shows_examples + ["lessons"] * curve.shows_lessons
+    numbers = ("episodes", "mean", "95% interval", "seeds", *shown)
     title = f"{curve.game}: {curve.model}, held-out seeds"
     table = Listing("player", *numbers, title=title, right=numbers, fold="player")
     table.caption, table.caption_justify = escape(curve.settings), "left"
     for arm in curve.arms:
         for point in arm.points:
-            mean, seeds, lessons = point.mean, len(point.scores), point.lessons
-            figures = (f"{point.after}", mean.value_text(), mean.text(), f"{seeds}", f"{lessons}")
+            mean, seeds = point.mean, len(point.scores)
+            counts = (str(getattr(point, name)) for name in shown)
+            figures = (f"{point.after}", mean.value_text(), mean.text(), f"{seeds}", *counts)
             style = "bold" if point is curve.learning.points[-1] else ""
             table.add_row(MEANINGS[arm.name], *figures, style=style)
     return table

@@ -10,8 +10,9 @@ from rich.markup import escape
 from atari_vlm.cli.console import print_line
 from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import FREE, compare, dollars_text, format_dollars, unanswered_note
+from atari_vlm.report.settings_text import settings_line
 from atari_vlm.runs.playback import pictures
-from atari_vlm.runs.results import Summary, settings_line
+from atari_vlm.runs.results import Summary
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.settings import completed
 from atari_vlm.stats import Interval, format_score, why_none
@@ -91,15 +92,16 @@ def stuck_line(summary: Summary, decisions: int) -> str:
 
 
 def _untaught(summary: Summary) -> str:
-    """Why an evaluation showed no lessons, in a sentence; empty if it showed some."""
+    """Why an evaluation showed nothing learned, in a sentence; empty if it showed something."""
     count = summary.taught_by
     if not count:
-        return "No training taught this evaluation: no lessons were shown."
+        return "No training taught this evaluation: no examples or lessons were shown."
     with closing(Run.read(summary.folder)) as run:
         lessons = run.lessons(0, pictures(run))
     if lessons is None or lessons.examples or lessons.advice:
         return ""
-    return f"{count} training episode{'s' * (count != 1)} taught no lesson: no lessons were shown."
+    episodes = f"{count} training episode{'s' * (count != 1)}"
+    return f"{episodes} taught nothing: no examples or lessons were shown."
 
 
 def usage_line(usage: Usage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from atari_vlm.cli.flags import with_flags, with_options
 from atari_vlm.cli.help import PROMPT
 from atari_vlm.cli.places import check_places
 from atari_vlm.cli.play import GameOption, ModelOption, print_estimate_line
+from atari_vlm.errors import AtariVLMError
 from atari_vlm.types import Step, Usage
 
 EveryOption = Annotated[
@@ -41,7 +43,8 @@ def train(
         bool | None,
         typer.Option(
             "--icl/--no-icl",
-            help="Show the best moments of earlier episodes; default: if the prompt supports it.",
+            help="Show the best moments of earlier episodes; default: if the prompt supports it "
+            "and neither --reflect nor --examples is given.",
             rich_help_panel=PROMPT,
         ),
     ] = None,
@@ -51,11 +54,14 @@ def train(
     evaluate_every: EveryOption = None,
     control: ControlOption = False,
     shuffled: ShuffledOption = False,
+    replay: Annotated[bool, typer.Option(help="Write the replay page.")] = True,
 ) -> None:
     """Learn in context, evaluated before and after on seeds that are not trained on."""
     from atari_vlm.trainer.curve_plan import CurvePlan
 
     check_places(options)
+    if icl is None and (options["reflect"] or options["examples_from"]):
+        icl = _begun_with_examples(game, model, options)
     options["use_in_context_learning"] = icl
     plan = CurvePlan(
         episodes=episodes,
@@ -65,7 +71,29 @@ def train(
         control=control,
         shuffled=shuffled,
     )
-    train_and_evaluate(game, model, plan, options)
+    train_and_evaluate(game, model, plan, options, replay=replay)
+
+
+def _begun_with_examples(game: str, model: str, options: dict[str, Any]) -> bool | None:
+    """True if the run shows the player's own moments already, as --reflect once did without --icl.
+
+    None for a new run, and for one that does not.
+    """
+    from atari_vlm.runs.run import Run
+    from atari_vlm.runs.seeds import EPISODES
+    from atari_vlm.trainer import VLMTrainer
+
+    try:
+        both = VLMTrainer(game, model, **options, use_in_context_learning=True)
+        folder = both.folder("train", both.seed * EPISODES)
+        with closing(Run.read(folder)) as run:
+            begun = run.settings
+    except AtariVLMError:  # there is no such run; what cannot work is said when it is played
+        return None
+    same = all(
+        begun.get(name) == both.settings.get(name) for name in ("learner", "examples_of_own")
+    )
+    return True if same else None
 
 
 def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, Any]) -> None:
@@ -88,7 +116,9 @@ def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, An
     write_replay_page(summary.folder, None, evaluations=[])
 
 
-def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]) -> None:
+def train_and_evaluate(
+    game: str, model: str, plan: Any, options: dict[str, Any], *, replay: bool = True
+) -> None:
     """Train, evaluate on other seeds, print the results, write the pages.
 
     Args:
@@ -96,6 +126,7 @@ def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]
         model: name of a player.
         plan: a `trainer.curve_plan.CurvePlan`: what is played.
         options: keywords of `VLMTrainer`.
+        replay: whether to write the replay page.
     """
     from atari_vlm.cli.curve_table import print_curve
     from atari_vlm.cli.live_view import LiveView
@@ -124,7 +155,7 @@ def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]
         print_line(console, line)
     if not learns(trainer.player):
         print_line(console, with_flags(why_nothing_is_learned(trainer.player)))
-    with page_of_an_invalid_run():
+    with page_of_an_invalid_run(replay):
         played = [(phase, play(phase)) for phase in runs.phases()]
     for phase, summary in played if not plan.compares else ():
         console.print(phase.name, style="bold")
@@ -134,6 +165,7 @@ def train_and_evaluate(game: str, model: str, plan: Any, options: dict[str, Any]
         print_line(console, f"All together: {usage_line(sum(total.values(), Usage()))}")
     curve = runs.curve(played)
     own = dict.fromkeys(s.folder for p, s in played if p.arm == "learning" and p.after is not None)
-    write_replay_page(curve.folder, None, evaluations=[*own])
+    if replay:
+        write_replay_page(curve.folder, None, evaluations=[*own])
     if learns(trainer.player):
         print_curve(console, curve, write_curve(curve))

@@ -106,7 +106,8 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
 
     Args:
         prompt: name of the prompt; `adaptive` counts the episodes and their scores.
-        options: what to learn from. Where in-context learning is None, it is on.
+        options: what to learn from. Where in-context learning is None, it is on unless another way
+            of learning is named.
         player: who learns.
 
     Raises:
@@ -114,7 +115,9 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
     """
     _check_reflection(options)
     chosen: list[Learner] = []
-    own, others = options.use_in_context_learning in (True, None), options.examples_from
+    own, others = options.use_in_context_learning, options.examples_from
+    if own is None:
+        own = not named_learning(options)
     if own or others is not None:
         chosen.append(
             BestMoments(
@@ -143,6 +146,11 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
     if chosen:
         return chosen[0]
     return Progress() if prompt == "adaptive" else None
+
+
+def named_learning(options: LearningOptions) -> bool:
+    """Whether a way of learning other than from the player's own moments is named."""
+    return options.reflect or options.examples_from is not None
 
 
 def given_learning(options: LearningOptions) -> dict[str, Any]:

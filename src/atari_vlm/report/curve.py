@@ -20,10 +20,11 @@ TABLE, FIGURE, PAGE = "curve.csv", "curve.svg", "learning.html"
 
 COLUMNS = (
     *("kind", "arm", "episodes", "score", "low", "high", "no_interval", "scores_counted"),
-    *("lessons", "scores", "run"),
+    *("examples", "lessons", "scores", "run"),
 )
 """Of the table. kind: "training" (the score of one episode), "evaluation" (the mean of the held-out
-seeds after so many episodes) or "difference" (a paired one, named in the column arm)."""
+seeds after so many episodes) or "difference" (a paired one, named in the column arm). examples and
+lessons: how many an evaluation showed."""
 
 
 def write_curve(curve: Curve) -> tuple[Path, Path, Path]:
@@ -72,6 +73,7 @@ def _rows(curve: Curve) -> Iterator[dict[str, Any]]:
                 "arm": arm.name,
                 "episodes": point.after,
                 **_statistic(point.mean, len(point.scores)),
+                "examples": point.examples,
                 "lessons": point.lessons,
                 "scores": json.dumps(point.scores),
                 "run": _place(point.folder, curve),

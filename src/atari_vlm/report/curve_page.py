@@ -6,6 +6,7 @@ One HTML file without scripts, which loads nothing; it links to the replay page 
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from html import escape
@@ -43,12 +44,8 @@ def page(curve: Curve) -> str:
         f'<p>Learner: {escape(curve.learner)}. <a href="curve.csv">curve.csv</a>, '
         f'<a href="curve.svg">curve.svg</a>{_replay_link(linked)}</p>',
         f'<div class="figure">{figure(curve)}</div>',
-        "<h2>Differences, paired by seed</h2><ul>",
-        *(
-            f"<li>{escape(name)}: <b>{escape(difference_text(difference, pairs))}</b></li>"
-            for name, difference, pairs in curve.differences()
-        ),
-        "</ul><h2>Held-out scores</h2>",
+        *_differences(curve),
+        "<h2>Held-out scores</h2>",
         *_table(curve),
         "<h2>What was learned, and when</h2>",
         *_learned(curve, linked),
@@ -60,10 +57,24 @@ def _replay_link(linked: bool) -> str:
     return f', <a href="{REPLAY}">every decision</a>' if linked else ""
 
 
+def _differences(curve: Curve) -> Iterator[str]:
+    """The paired differences under their heading; nothing if nothing is compared."""
+    every = list(curve.differences())
+    if not every:
+        return
+    yield "<h2>Differences, paired by seed</h2><ul>"
+    for name, difference, pairs in every:
+        yield f"<li>{escape(name)}: <b>{escape(difference_text(difference, pairs))}</b></li>"
+    yield "</ul>"
+
+
 def _table(curve: Curve) -> Iterator[str]:
+    shown = {"examples": curve.shows_examples, "lessons": curve.shows_lessons}
+    shown = {name: some for name, some in shown.items() if some}
     yield '<div class="table"><table><tr><th>after episodes</th><th>player</th>'
     yield '<th class="number">mean</th><th class="number">95% interval</th>'
-    yield '<th class="number">seeds</th><th class="number">lessons shown</th>'
+    yield '<th class="number">seeds</th>'
+    yield from (f'<th class="number">{name} shown</th>' for name in shown)
     for arm in curve.arms:
         for point in arm.points:
             mean = point.mean
@@ -71,8 +82,9 @@ def _table(curve: Curve) -> Iterator[str]:
                 f"<tr><td>{point.after}</td><td>{escape(MEANINGS[arm.name])}</td>"
                 f'<td class="number">{mean.value_text()}</td><td class="number">{mean.text()}</td>'
                 f'<td class="number">{len(point.scores)}</td>'
-                f'<td class="number">{point.lessons}</td></tr>'
             )
+            counts = (getattr(point, name) for name in shown)
+            yield "".join(f'<td class="number">{count}</td>' for count in counts) + "</tr>"
     yield "</table></div>"
 
 
@@ -80,7 +92,7 @@ def _learned(curve: Curve, linked: bool) -> Iterator[str]:
     """Each time something new was learned, or something old was dropped."""
     trained, last = curve.learning.folder, curve.learning.points[-1]
     assert trained is not None
-    left, before = MOST_PICTURES, set[str]()
+    left, before = MOST_PICTURES, dict[str, str]()
     with closing(Run.read(trained)) as run, closing(Run.read(last.folder)) as shown:
         for after in range(1, last.after + 1):
             source, made = run, run.lessons(after, _undrawn)
@@ -88,17 +100,18 @@ def _learned(curve: Curve, linked: bool) -> Iterator[str]:
                 source, made = shown, shown.lessons(0, _undrawn)
             if made is None:
                 continue
-            texts = {*made.advice, *(example.text for example in made.examples)}
+            texts = dict.fromkeys(made.advice, "lesson")
+            texts |= {example.text: "example" for example in made.examples}
             new = [example for example in made.examples if example.text not in before]
-            dropped = len(before - texts)
-            if texts != before:
+            if texts.keys() != before.keys():
                 yield f"<section><h3>{_heading(curve, after, linked)}</h3>"
                 yield from _words(words for words in made.advice if words not in before)
                 yield from _examples(new, pictures(source), left)
-                yield _dropped(dropped) + "</section>"
+                gone = Counter(kind for text, kind in before.items() if text not in texts)
+                yield "".join(map(_dropped, gone, gone.values())) + "</section>"
             left, before = left - len(new), texts
     if not before:
-        yield "<p>Nothing: no lesson was made.</p>"
+        yield "<p>Nothing: there was no example and no lesson.</p>"
 
 
 def _undrawn(episode: int, step: int) -> Frame:
@@ -130,8 +143,8 @@ def _examples(
         yield f"<figure>{screens}<figcaption>{escape(example.text)}{source}</figcaption></figure>"
 
 
-def _dropped(count: int) -> str:
-    return f"<p>{count} earlier lesson{'s' * (count > 1)} no longer shown.</p>" if count else ""
+def _dropped(kind: str, count: int) -> str:
+    return f"<p>{count} earlier {kind}{'s' * (count > 1)} no longer shown.</p>"
 
 
 def _picture(frame: Frame, draw: Callable[[int, int], Frame]) -> str:

@@ -27,8 +27,10 @@ class Point:
     """Episodes of training before it."""
     scores: tuple[float, ...]
     """One for each held-out seed, in their order."""
+    examples: int
+    """Moments of earlier episodes that were shown."""
     lessons: int
-    """Examples and pieces of advice that were shown."""
+    """Lessons in words that were shown."""
     folder: Path
     """Of its run."""
 
@@ -104,6 +106,16 @@ class Curve:
         if not (control.training and self.learning.training):
             return None
         return _paired(self.learning.training, control.training)
+
+    @property
+    def shows_examples(self) -> bool:
+        """Whether an evaluation showed examples."""
+        return any(point.examples for arm in self.arms for point in arm.points)
+
+    @property
+    def shows_lessons(self) -> bool:
+        """Whether an evaluation showed lessons in words."""
+        return any(point.lessons for arm in self.arms for point in arm.points)
 
     def differences(self) -> Iterator[tuple[str, Interval, int]]:
         """Every paired difference: what it is, its mean with the interval, and how many pairs."""

@@ -16,7 +16,6 @@ from atari_vlm.protocols import labelled, privileges_of
 from atari_vlm.runs.curve import Curve
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.schema import FILE, legible
-from atari_vlm.runs.seeds import seed_text
 from atari_vlm.runs.thought import Thought, thought_in
 from atari_vlm.runs.totals import LEARNING
 from atari_vlm.types import Usage
@@ -157,27 +156,3 @@ def _summary(run: RunReader, first: int | None, before: int, seconds: float) -> 
         stuck=sum(bool(text) for row in counted for text in run.stuck(row.episode)),
         thought=thought_in(run, [row.episode for row in counted]),
     )
-
-
-def settings_line(summary: Summary) -> str:
-    """The settings that the score depends on, in one line."""
-    settings = summary.settings
-    parts = [
-        f"{settings['frame_skip']} frames a decision",
-        f"sticky {settings['repeat_action_probability']:g}",
-        f"prompt {summary.prompt}" if summary.prompt != "none" else "",
-        "" if settings.get("plans", True) else "no plans",
-        "all 18 actions" if settings["full_action_space"] else "",
-        f"{chunk_size} decisions planned a call"
-        if (chunk_size := settings.get("decisions_per_call"))
-        else "",
-        f"thinking at most {budget} an episode" if (budget := settings.get("think_budget")) else "",
-        f"{budget} a decision" if (budget := settings.get("think_budget_decision")) else "",
-        seed_text([row.seed for row in summary.episodes]),
-    ]
-    cut = settings.get("max_decisions")
-    warning = f" Cut short after {cut} decisions: not scores of whole games." if cut else ""
-    if summary.cut:
-        short = f"{summary.cut} of {len(summary.episodes)} episodes"
-        warning += f" The budget cut {short} short: not scores of whole games."
-    return ", ".join(part for part in parts if part) + "." + warning

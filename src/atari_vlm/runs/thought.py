@@ -10,6 +10,7 @@ from atari_vlm.policies.think.best_of import BROKEN
 from atari_vlm.policies.think.budgets import NO_ROOM
 from atari_vlm.policies.think.effort import NOT, NOTE
 from atari_vlm.runs.reader import RunReader
+from atari_vlm.stats import times
 from atari_vlm.types import Spent, Thinking
 
 
@@ -49,7 +50,7 @@ class Thought:
             if self.notes
             else "",
             f"{self.stopped} had no budget left" if self.stopped else "",
-            f"the judge could not be used {self.verdicts} times" if self.verdicts else "",
+            f"the judge could not be used {times(self.verdicts)}" if self.verdicts else "",
         ]
         return f"Thinking: {'; '.join(filter(None, parts))}"
 

@@ -17,13 +17,14 @@ from atari_vlm.advice.estimate import billed, estimate_of, total_line
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.players import Player
 from atari_vlm.protocols import labelled
+from atari_vlm.report.settings_text import settings_line
 from atari_vlm.runs.curve import Arm, ArmName, Curve, Point
 from atari_vlm.runs.playback import pictures
-from atari_vlm.runs.results import Summary, settings_line
+from atari_vlm.runs.results import Summary
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import EPISODES, EVALUATION
 from atari_vlm.trainer.curve_plan import CurvePlan
-from atari_vlm.types import Charge
+from atari_vlm.types import Charge, Lessons
 
 
 class Trainer(Protocol):
@@ -201,7 +202,7 @@ def _arm(name: ArmName, played: Sequence[tuple[Phase, Summary]]) -> Arm:
             Point(
                 after=phase.after,
                 scores=summary.scores,
-                lessons=_lessons_shown(summary.folder),
+                **_shown(summary.folder),
                 folder=summary.folder,
             )
             for phase, summary in played
@@ -212,10 +213,11 @@ def _arm(name: ArmName, played: Sequence[tuple[Phase, Summary]]) -> Arm:
     )
 
 
-def _lessons_shown(folder: Path) -> int:
+def _shown(folder: Path) -> dict[str, int]:
+    """How many examples and lessons an evaluation showed."""
     with closing(Run.read(folder)) as run:
-        lessons = run.lessons(0, pictures(run))
-    return 0 if lessons is None else len(lessons.examples) + len(lessons.advice)
+        shown = run.lessons(0, pictures(run)) or Lessons()
+    return {"examples": len(shown.examples), "lessons": len(shown.advice)}
 
 
 def _spent_earlier(trainers: Sequence[Trainer]) -> Iterator[Charge]:

@@ -129,6 +129,6 @@ def test_long_prompts_are_refused_and_illegal_answers_end_the_run(built, screens
     trainer = VLMTrainer(
         "pong", str(built("idefics2")), max_decisions=2, max_tokens=4, save_dir=tmp_path
     )
-    with pytest.raises(RunInvalid, match="named no legal action 2 times in a row"):
+    with pytest.raises(RunInvalid, match="named no legal action twice in a row"):
         trainer.evaluate(1)  # random words are not a score
     assert "not cut into tiles" in trainer.settings["local"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from atari_vlm.stats import times
 from atari_vlm.types import Step, Trajectory
 
 LEAD = 30
@@ -90,7 +91,7 @@ def table(played: Trajectory) -> str:
     if not found:
         return "Nothing was earned or lost."
     counted = Counter(event.words for event in found)
-    sums = ", ".join(f"{count} times {words}" for words, count in counted.most_common(8))
+    sums = "; ".join(f"{words} ({times(count)})" for words, count in counted.most_common(8))
     shown = found
     if len(found) > LINES:
         places = {round(k * (len(found) - 1) / (LINES - 1)) for k in range(LINES)}
@@ -107,5 +108,5 @@ def _line(event: Event, steps: Sequence[Step]) -> str:
     start = max(0, event.step - max(1, round(LEAD / interval)) + 1)
     actions = [step.decision.action for step in steps[start : event.step + 1]]
     held = ((name, len([*group])) for name, group in groupby(actions))
-    played = ", ".join(name if count == 1 else f"{name} {count} times" for name, count in held)
+    played = ", ".join(name if count == 1 else f"{name} {times(count)}" for name, count in held)
     return f"at {event.step * interval / 60:.1f} s: {event.words}, after {played}"

@@ -242,6 +242,8 @@ def vote(policy: Policy, game: str, samples: str = "5", weigh: str = "likelihood
     check_has_model(policy, "vote")
     number = count_from(samples, "vote", "votes", 1)
     base = base_of(policy)
+    if number == 1:
+        warnings.warn("+vote:1 asks once, so it plays as without it; +vote:5 votes.", stacklevel=2)
     if isinstance(base, ScoredPolicy) and base.temperature == 0 and number > 1:
         warnings.warn(
             str(
