@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.policies.think.best_of import BROKEN
 from atari_vlm.policies.think.budgets import NO_ROOM
-from atari_vlm.policies.think.effort import NOT, NOTE
+from atari_vlm.policies.think.confidence import UNSAID
+from atari_vlm.policies.think.effort import NO_NOTE, NOT, NOTE
 from atari_vlm.runs.reader import RunReader
 from atari_vlm.stats import times
 from atari_vlm.types import Spent, Thinking
@@ -31,9 +32,13 @@ class Thought:
     glanced: Spent
     """On all of them."""
     notes: int
-    """Notes of the model to itself (+summary)."""
+    """Notes to itself that the model was asked for (+summary)."""
     noted: Spent
     """On all of them, but for those of decisions that thought longer too."""
+    unanswered: int
+    """Notes that the model gave no answer for."""
+    unsaid: int
+    """Votes by confidence in which no answer said how sure it is, so that all counted the same."""
 
     @property
     def line(self) -> str:
@@ -50,6 +55,13 @@ class Thought:
             if self.notes
             else "",
             f"{self.stopped} had no budget left" if self.stopped else "",
+            f"{self.unanswered} of {_counted(self.notes, 'note')} had no answer"
+            if self.unanswered
+            else "",
+            f"in {_counted(self.unsaid, 'vote')} no answer said how sure it is, so all counted the "
+            "same"
+            if self.unsaid
+            else "",
             f"the judge could not be used {times(self.verdicts)}" if self.verdicts else "",
         ]
         return f"Thinking: {'; '.join(filter(None, parts))}"
@@ -58,14 +70,17 @@ class Thought:
 def thought_in(run: RunReader, episodes: Iterable[int]) -> Thought | None:
     """What thinking longer came to in some episodes; None if the player does not think."""
     longer, glances, notes = _Sum(), _Sum(), _Sum()
-    written = stopped = verdicts = 0
+    written = stopped = verdicts = unanswered = unsaid = 0
     thinks = False
     for episode in episodes:
         made = [each for each in run.thought(episode) if each is not None]
         if not made:
             continue
         thinks = True
-        verdicts += sum(reason.startswith(BROKEN) for reason in run.reasons(episode))
+        reasons = list(run.reasons(episode))
+        verdicts += sum(reason.startswith(BROKEN) for reason in reasons)
+        unsaid += sum(UNSAID in reason for reason in reasons)
+        unanswered += sum(each.why.endswith(NO_NOTE) for each in made)
         stopped += sum(each.why.startswith(NO_ROOM) for each in made)
         written += sum(each.why.endswith(NOTE) for each in made)
         for each in made:
@@ -84,6 +99,8 @@ def thought_in(run: RunReader, episodes: Iterable[int]) -> Thought | None:
         glanced=glances.spent,
         notes=written,
         noted=notes.spent,
+        unanswered=unanswered,
+        unsaid=unsaid,
     )
 
 

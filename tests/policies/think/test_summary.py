@@ -53,6 +53,8 @@ def test_it_is_counted_and_left_out_of_what_the_model_answered(tmp_path):
     assert summary.usage.calls == 18 + 3
     assert (summary.thought.decisions, summary.thought.notes) == (0, 3)
     assert summary.thought.line.startswith("Thinking: no decision thought longer; 3 notes: 3 more")
+    assert summary.thought.line.endswith("; 1 of 3 notes had no answer")
+    assert made[15].thinking.why == "not: no answer came for a summary of the episode"
     assert [d.thinking.spent.calls for d in made[4:7]] == [0, 1, 0]
     assert made[-1].thinking.total.calls == 3
     assert made[5].reply == "ACTION: FIRE x2"

@@ -9,6 +9,8 @@ import pytest
 
 from atari_vlm.bench.settings import BenchSettings
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, UnknownName
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.players import Options, resolve
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.think.confidence import stated_confidence, with_confidence
 from atari_vlm.policies.think.vote import Vote, weighted_median
@@ -78,6 +80,21 @@ def test_votes_are_weighed_by_what_the_model_says_of_its_confidence_if_it_is_ask
     assert "onfidence" not in model.prompts[0].text
     silent, _ = voted(["ACTION: LEFT x2"] * 2 + ["ACTION: RIGHT x4\nConfidence: 90%"], "confidence")
     assert silent.action == "LEFT"  # those that do not say count as the others do on average
+
+
+def test_a_run_says_that_no_answer_said_how_sure_it_is(tmp_path):
+    model = ScriptedModel(lambda prompt: "ACTION: LEFT x2", name="mute")
+    player = {"model": model, "max_decisions": 2, "run_folder": tmp_path}
+    summary = VLMTrainer("pong", "mute+vote:3:confidence", **player).train(1)
+    assert summary.thought.unsaid == 2
+    assert "in 2 votes no answer said how sure it is, so all counted the same" in (
+        summary.thought.line
+    )
+
+
+def test_one_vote_is_said_to_be_the_plain_model():
+    with pytest.warns(UserWarning, match=r"\+vote:1 asks once, so it plays as without it"):
+        resolve("pong", "embedded+vote:1", Options())
 
 
 @pytest.mark.parametrize("prompt", ["basic", "cot"])

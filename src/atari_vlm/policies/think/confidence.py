@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from atari_vlm.errors import InvalidSetting
@@ -95,6 +95,16 @@ def stated_confidence(text: str) -> float | None:
     number = float(found[-1]["number"])
     share = number / 100 if found[-1]["sign"] or number > 1 else number
     return share if share <= 1 else None
+
+
+UNSAID = "no answer says how sure it is"
+"""How the reason of a vote by confidence ends where all votes count the same for that."""
+
+
+def none_stated(replies: Iterable[str]) -> bool:
+    """Whether there are replies, and none says how sure it is."""
+    stated = [stated_confidence(each) for each in replies]
+    return bool(stated) and all(each is None for each in stated)
 
 
 def likelihood(decision: Decision) -> float | None:

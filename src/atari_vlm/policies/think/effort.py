@@ -158,6 +158,9 @@ NOT = "not:"
 NOTE = "a summary of the episode"
 """How the reason of a decision ends that came with a note of the model to itself."""
 
+NO_NOTE = f"no answer came for {NOTE}"
+"""The same where the model gave none, so that the note of before stays."""
+
 
 def noted(
     decision: Decision, history: Sequence[Step], why: str = "", spent: Spent | None = None

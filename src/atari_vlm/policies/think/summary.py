@@ -16,7 +16,15 @@ from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting, ModelFault
 from atari_vlm.options import check_number
 from atari_vlm.policies.checking import decision_of
-from atari_vlm.policies.think.effort import NOT, NOTE, Effort, WithPriorOfInside, noted, spent_by
+from atari_vlm.policies.think.effort import (
+    NO_NOTE,
+    NOT,
+    NOTE,
+    Effort,
+    WithPriorOfInside,
+    noted,
+    spent_by,
+)
 from atari_vlm.policies.think.samples import MOST_SAMPLES, base_of, check_has_model, count_from
 from atari_vlm.policies.vlm import VLMPolicy, lost_usage
 from atari_vlm.prompts.parts import LONGEST_MEMORY
@@ -78,7 +86,8 @@ class RunningSummary(WithPriorOfInside):
             carried = replace(made, memory=made.memory or before)
             return carried if carried.thinking else noted(carried, history)
         call = await self._asked(observation, history, before, int(own.integers(2**63)))
-        memory = " ".join(call.reply.text.split())[:LONGEST_MEMORY] or before
+        words = " ".join(call.reply.text.split())[:LONGEST_MEMORY]
+        memory = words or before
         summed = Decision(
             action=made.action,
             frames=made.frames,
@@ -90,13 +99,14 @@ class RunningSummary(WithPriorOfInside):
         assert thought is not None
         spent = spent_by(call.reply.usage)
         kept = thought.why.startswith(NOT) or thought.spent.calls or thought.spent.frames
+        note = NOTE if words else NO_NOTE
         return replace(
             made,
             memory=memory,
             considered=(*made.considered, summed),
             thinking=replace(
                 thought,
-                why=f"{thought.why}; {NOTE}" if kept else NOTE,
+                why=f"{thought.why}; {note}" if kept else note if words else f"{NOT} {note}",
                 spent=thought.spent.plus(spent),
                 total=thought.total.plus(spent),
             ),

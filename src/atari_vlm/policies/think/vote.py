@@ -17,8 +17,10 @@ from atari_vlm.errors import AtariVLMError, InvalidSetting, setting
 from atari_vlm.options import check_number
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.think.confidence import (
+    UNSAID,
     asking_for_confidence,
     likelihood,
+    none_stated,
     stated_confidence,
 )
 from atari_vlm.policies.think.effort import Effort, WithPriorOfInside, beyond_first, noted
@@ -117,6 +119,8 @@ class Vote(WithPriorOfInside):
         """
         weights = await self._weights(_voters(made), observation, history)
         decision = elected(made, weights)
+        if self.weigh == "confidence" and none_stated(each.reply for each in _voters(made)):
+            decision = replace(decision, reason=f"{decision.reason}; {UNSAID}")
         spent = beyond_first(decision, made)
         self._warn_if_alike(decision, history)
         return noted(decision, history, f"a vote of {len(made)}", spent)
