@@ -144,7 +144,12 @@ def test_a_page_of_training_and_evaluation_shows_phases_lessons_and_frames(
     browser.open(path, "#episode=evaluation-0&decision=100")
     browser.settled(100)
     assert browser.text("phase") == "Evaluation"
-    assert browser.text("lessons") == "2 lessons learned before"
+    assert browser.text("lessons") == "2 examples learned before"
+    stuck = "document.querySelector('.event[data-kind=stuck]')"
+    assert browser.run(f"return {stuck}.textContent") == "Stuck1"  # it does nothing all along
+    browser.press("S")
+    browser.settled(8)
+    assert "the same action 8 times in a row" in browser.text("later")
     groups = "return [...document.querySelectorAll('#episode optgroup')].map((g) => g.label)"
     assert browser.run(groups) == ["Training", "Evaluation, after 2 training episodes"]
     assert "not in this page" not in browser.text("saw")

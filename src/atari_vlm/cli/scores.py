@@ -86,8 +86,8 @@ def stuck_line(summary: Summary, decisions: int) -> str:
     """How often the player was stuck, in a sentence."""
     after = completed(summary.settings)["stuck_after"]
     return (
-        f"Stuck: {summary.stuck} of {decisions} decisions came after the same action, or the same "
-        f"screen, {after} times in a row"
+        f"Stuck: {summary.stuck} of {decisions} decisions came after {after} or more in a row with "
+        "the same action, or the same screen"
     )
 
 

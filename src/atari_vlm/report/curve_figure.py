@@ -12,12 +12,17 @@ from atari_vlm.stats import format_score
 
 WIDTH, HEIGHT = 760, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 54, 58
+_INSET = 14
+"""Room for marks at both ends of the axis."""
 _COLOURS: dict[ArmName, str] = {
     "learning": "#2f55d4",
     "control": "#a85b00",
     "shuffled": "#6a6f78",
 }
-_DASHES: dict[ArmName, str] = {"learning": "", "control": "7 4", "shuffled": "2 3"}
+_DASHES: dict[ArmName, str] = {"learning": "", "control": "9 9", "shuffled": "3 6"}
+_WIDTHS: dict[ArmName, float] = {"learning": 5, "control": 2, "shuffled": 2}
+_BESIDE: dict[ArmName, float] = {"learning": 0, "control": -8, "shuffled": 8}
+"""Pixels that marks and bars stand beside their episode, so that equal ones cover none."""
 _INK, _MUTED, _LINE = "#1a1c20", "#60646c", "#e4e1da"
 _FONT = "-apple-system,'Segoe UI',Roboto,'Noto Sans','Liberation Sans',sans-serif"
 _APART = 17
@@ -34,7 +39,7 @@ class _Scale:
 
     def x(self, after: float) -> float:
         """Pixels from the left."""
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * after / self.episodes
+        return _LEFT + _INSET + (WIDTH - _LEFT - _RIGHT - 2 * _INSET) * after / self.episodes
 
     def y(self, score: float) -> float:
         """Pixels from the top."""
@@ -46,7 +51,8 @@ def figure(curve: Curve) -> str:
     """The held-out scores over the episodes of training, with their intervals and the controls.
 
     Small dots are the training episodes of the player that learns; no line joins them, as each is a
-    game of another seed.
+    game of another seed. The controls are drawn over it in thinner, broken lines with hollow marks,
+    so that all are seen where they are equal.
     """
     scale = _scale(curve)
     parts = [
@@ -58,7 +64,8 @@ def figure(curve: Curve) -> str:
         _text(_LEFT, 43, _note(curve), size=11),
         *_axes(scale),
         *_training(curve.learning, scale),
-        *(mark for arm in reversed(curve.arms) for mark in _arm(arm, scale)),
+        *(band for arm in curve.arms for band in _bands(arm, scale)),
+        *(mark for arm in curve.arms for mark in _arm(arm, scale)),
         *_labels(curve, scale),
         "</svg>",
     ]
@@ -123,43 +130,56 @@ def _training(arm: Arm, scale: _Scale) -> Iterator[str]:
         )
 
 
-def _arm(arm: Arm, scale: _Scale) -> Iterator[str]:
-    colour, dash = _COLOURS[arm.name], _DASHES[arm.name]
-    if len(arm.points) == 1 and arm.name == "control":  # it is the same all along
-        point = arm.points[0]
-        yield from _band(point, scale, colour)
-        y = scale.y(point.mean.value)
-        yield _line(scale.x(0), y, scale.x(scale.episodes), y, colour, width=2, dash=dash)
-        return
-    places = [(scale.x(point.after), scale.y(point.mean.value)) for point in arm.points]
-    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    yield (
-        f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2" '
-        f'stroke-dasharray="{dash}"/>'
-    )
-    for point, (x, y) in zip(arm.points, places, strict=True):
-        mean = point.mean
-        if mean.low is not None and mean.high is not None:
-            low, high = scale.y(mean.low), scale.y(mean.high)
-            yield _line(x, low, x, high, colour, width=1.5)
-            yield _line(x - 4, low, x + 4, low, colour, width=1.5)
-            yield _line(x - 4, high, x + 4, high, colour, width=1.5)
-        fill = colour if arm.name == "learning" else "#fdfcfa"
-        yield (
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{colour}" '
-            f'stroke-width="2"><title>{escape(_named(arm, point))}</title></circle>'
-        )
-
-
-def _band(point: Point, scale: _Scale, colour: str) -> Iterator[str]:
-    mean = point.mean
-    if mean.low is None or mean.high is None:
+def _bands(arm: Arm, scale: _Scale) -> Iterator[str]:
+    """The interval of a control that is the same all along, as a band."""
+    mean = arm.points[0].mean
+    if not _is_level(arm) or mean.low is None or mean.high is None:
         return
     top, bottom = scale.y(mean.high), scale.y(mean.low)
     width = scale.x(scale.episodes) - scale.x(0)
     yield (
         f'<rect x="{scale.x(0):.1f}" y="{top:.1f}" width="{width:.1f}" '
-        f'height="{bottom - top:.1f}" fill="{colour}" fill-opacity="0.1"/>'
+        f'height="{bottom - top:.1f}" fill="{_COLOURS[arm.name]}" fill-opacity="0.1"/>'
+    )
+
+
+def _is_level(arm: Arm) -> bool:
+    """Whether it was evaluated once, as it never changes."""
+    return len(arm.points) == 1 and arm.name == "control"
+
+
+def _arm(arm: Arm, scale: _Scale) -> Iterator[str]:
+    colour, dash, width = _COLOURS[arm.name], _DASHES[arm.name], _WIDTHS[arm.name]
+    if _is_level(arm):
+        y = scale.y(arm.points[0].mean.value)
+        yield _line(scale.x(0), y, scale.x(scale.episodes), y, colour, width=width, dash=dash)
+        return
+    places = [(scale.x(point.after), scale.y(point.mean.value)) for point in arm.points]
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    yield (
+        f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="{width:g}" '
+        f'stroke-dasharray="{dash}" stroke-opacity="{0.5 if arm.name == "learning" else 1:g}"/>'
+    )
+    for point, (middle, y) in zip(arm.points, places, strict=True):
+        mean, x = point.mean, middle + _BESIDE[arm.name]
+        if mean.low is not None and mean.high is not None:
+            low, high = scale.y(mean.low), scale.y(mean.high)
+            yield _line(x, low, x, high, colour, width=1.5)
+            yield _line(x - 4, low, x + 4, low, colour, width=1.5)
+            yield _line(x - 4, high, x + 4, high, colour, width=1.5)
+        yield _mark(arm, point, x, y)
+
+
+def _mark(arm: Arm, point: Point, x: float, y: float) -> str:
+    """A filled circle for learning, a hollow square for the control, a hollow diamond."""
+    colour = _COLOURS[arm.name]
+    title = f"<title>{escape(_named(arm, point))}</title>"
+    if arm.name == "learning":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}">{title}</circle>'
+    turned = f' transform="rotate(45 {x:.1f} {y:.1f})"' if arm.name == "shuffled" else ""
+    return (
+        f'<rect x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7" fill="#fdfcfa" '
+        f'stroke="{colour}" stroke-width="1.8"{turned}>{title}</rect>'
     )
 
 

@@ -44,7 +44,7 @@ def page(curve: Curve) -> str:
         f'<p>Learner: {escape(curve.learner)}. <a href="curve.csv">curve.csv</a>, '
         f'<a href="curve.svg">curve.svg</a>{_replay_link(linked)}</p>',
         f'<div class="figure">{figure(curve)}</div>',
-        *_differences(curve),
+        *paired(curve),
         "<h2>Held-out scores</h2>",
         *_table(curve),
         "<h2>What was learned, and when</h2>",
@@ -57,7 +57,7 @@ def _replay_link(linked: bool) -> str:
     return f', <a href="{REPLAY}">every decision</a>' if linked else ""
 
 
-def _differences(curve: Curve) -> Iterator[str]:
+def paired(curve: Curve) -> Iterator[str]:
     """The paired differences under their heading; nothing if nothing is compared."""
     every = list(curve.differences())
     if not every:

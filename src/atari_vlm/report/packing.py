@@ -12,6 +12,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, get_args
 
 from atari_vlm.atari.images import PALETTES
@@ -116,10 +117,18 @@ def _episode(
         "rewards": [_short(decision.reward) for decision in decisions],
         "scores": [_short(decision.score) for decision in decisions],
         "lives": [decision.lives for decision in decisions],
+        **_stuck(decisions),
         **_thinking(decisions),
         "usage": _cost(sum((_usage(decision) for decision in decisions), Usage())),
         "choices": [deflate(json.dumps(chunk, separators=(",", ":")).encode()) for chunk in chunks],
     }
+
+
+def _stuck(decisions: Sequence[ReplayDecision]) -> dict[str, list[tuple[int, int]]]:
+    """The stretches in which the player was stuck, as (first, last) decision; nothing if none."""
+    every = groupby(range(len(decisions)), key=lambda at: bool(decisions[at].stuck))
+    stretches = [[*places] for stuck, places in every if stuck]
+    return {"stuck": [(places[0], places[-1]) for places in stretches]} if stretches else {}
 
 
 def _thinking(decisions: Sequence[ReplayDecision]) -> dict[str, Any]:

@@ -117,9 +117,11 @@ const KINDS = {
   repair: { key: "m", name: "Repair" },
   fallback: { key: "f", name: "Fallback" },
   life: { key: "l", name: "Life lost" },
+  stuck: { key: "s", name: "Stuck" },
 };
 
-/** The decisions with an event, in order: by kind, and of `any` kind. */
+/** The decisions with an event, in order: by kind, and of `any` kind but the first of a stretch of
+ * being `stuck`. */
 function findEvents(episode) {
   const repaired = replay.sources.indexOf("repaired");
   const fallback = replay.sources.indexOf("fallback");
@@ -131,7 +133,7 @@ function findEvents(episode) {
     if (episode.lives[at + 1] < episode.lives[at]) found.life.push(at);
   });
   const any = [...new Set(Object.values(found).flat())].sort((a, b) => a - b);
-  return { ...found, any };
+  return { ...found, stuck: (episode.stuck ?? []).map(([first]) => first), any };
 }
 
 /** Emulator frames played before each decision, and before the end. */

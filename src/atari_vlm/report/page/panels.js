@@ -5,6 +5,7 @@ const EVENT_ICONS = {
   repair: "m8 3 5 5-5 5-5-5z",
   fallback: "m8 3 5.5 10h-11z",
   life: "M3.5 3.5h9V8L8 13 3.5 8z",
+  stuck: "M2 6h12v4H2z",
 };
 
 const SOURCES = {
@@ -96,7 +97,7 @@ async function fillCalls(episode, at) {
   if (here.episode !== episode || here.at !== at) return;
   $("reason").textContent = $("reason").title = row.reason;
   const later = [
-    ["Stuck: the same in a row before this decision", row.stuck],
+    ["Stuck before this decision", stuckText(row.stuck)],
     ["Memory, for the prompts of later decisions", row.memory],
     ["Queue, plans for the next decisions", row.queue],
   ].filter(([, text]) => text);
@@ -112,6 +113,11 @@ async function fillCalls(episode, at) {
   const earlier = before && (candidatesOf(before).find((other) => other.calls.length) ?? null);
   fillPrompt(shown, earlier, at);
   fillReply(shown, candidates, row);
+}
+
+/** How the player was stuck, e.g. "the same action 12 times in a row" for "action x12". */
+function stuckText(said = "") {
+  return said.replace(/(\w+) x(\d+)/g, "the same $1 $2 times in a row");
 }
 
 /** The choices whose calls are shown: the decision itself, or the candidates it considered. */
@@ -192,10 +198,13 @@ function showBanner() {
 }
 
 function showResult() {
-  const learned = now().lessons.filter(({ mark }) => mark !== "forbidden").length;
+  const learned = now().lessons.filter(({ mark }) => mark !== "forbidden");
+  const examples = learned.filter(({ frames, source }) => frames.length || source).length;
+  const counts = [["example", examples], ["lesson", learned.length - examples]];
+  const counted = counts.filter(([, n]) => n).map(([name, n]) => count(n, name));
   $("phase").textContent = now().phase.split(",")[0] || "Episode";
-  $("lessons").hidden = !learned;
-  $("lessons").textContent = `${count(learned, "lesson")} learned before`;
+  $("lessons").hidden = !learned.length;
+  $("lessons").textContent = `${counted.join(", ")} learned before`;
   const { random, human } = replay;
   const parts = [make("b", {}, number(now().score)), ` ${now().status}`];
   if (now().invalid) parts.splice(0, 2, make("b", {}, "no score"), " invalid");
@@ -208,7 +217,8 @@ function showResult() {
 }
 
 function showEvents() {
-  const views = Object.entries(KINDS).map(([kind, { name, key }]) => {
+  const shown = Object.entries(KINDS).filter(([kind]) => kind !== "stuck" || now().stuck);
+  const views = shown.map(([kind, { name, key }]) => {
     const n = events[kind].length;
     const label = `Next ${name.toLowerCase()}, ${n} in this episode`;
     const attributes = {

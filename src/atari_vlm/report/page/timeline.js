@@ -16,7 +16,7 @@ function themeTints() {
   return tints;
 }
 
-const TINTS = ["muted", "line", "accent", "life", "gain", ...SEVERITY];
+const TINTS = ["muted", "line", "accent", "life", "gain", "stuck", ...SEVERITY];
 
 function drawTimeline(canvas, episode, events) {
   const ratio = window.devicePixelRatio || 1;
@@ -39,6 +39,7 @@ function drawTimeline(canvas, episode, events) {
     across: (at) => MARGIN + (at / Math.max(episode.count - 1, 1)) * (width - 2 * MARGIN),
   };
   paper.up = scale(values, paper);
+  stuckStretches(paper, episode);
   references(paper, values);
   curve(paper, values);
   rewards(paper, values, events.reward, episode);
@@ -164,6 +165,19 @@ function curve({ pen, across, up, tints }, values) {
   pen.lineJoin = "round";
   pen.stroke(path);
   pen.lineWidth = 1;
+}
+
+/** A shade behind the curve where the player did, or saw, the same for a while. */
+function stuckStretches({ pen, top, floor, across, tints }, { stuck }) {
+  for (const [first, last] of stuck ?? []) {
+    const [left, right] = [across(first), across(last + 1)];
+    pen.fillStyle = tints.stuck;
+    pen.globalAlpha = 0.16;
+    pen.fillRect(left, top, Math.max(right - left, 1), floor - top);
+    pen.globalAlpha = 0.9;
+    pen.fillRect(left, top - 3, Math.max(right - left, 1), 2);
+  }
+  pen.globalAlpha = 1;
 }
 
 function rewards({ pen, across, up, tints }, values, places, episode) {

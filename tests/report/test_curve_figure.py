@@ -1,0 +1,40 @@
+"""The figure of a learning curve, and what its page leaves out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from atari_vlm.report.curve_figure import figure
+from atari_vlm.report.curve_page import paired
+from atari_vlm.runs.curve import Arm, Curve, Point
+
+
+def arm(name, *marks):
+    points = (
+        Point(after=after, scores=(0.0, 2.0), examples=1, lessons=0, folder=Path())
+        for after in marks
+    )
+    return Arm(name=name, points=tuple(points), training=(1.0, 1.0))
+
+
+def curve(*arms):
+    return Curve(game="Pong", model="mine", learner="x", settings="", folder=Path(), arms=arms)
+
+
+def test_arms_that_are_equal_all_along_are_all_seen():
+    drawn = figure(curve(arm("learning", 0, 2), arm("control", 0, 2), arm("shuffled", 0, 2)))
+    assert re.findall(
+        r"<polyline.* stroke-width=\"(\d)\" stroke-dasharray=\"([\d ]*)\"", drawn
+    ) == [
+        ("5", ""),
+        ("2", "9 9"),
+        ("2", "3 6"),
+    ]
+    places = re.findall(r'(?:cx|<rect x)="([\d.]+)"[^>]*><title>', drawn)
+    assert len({*places}) == 6
+
+
+def test_differences_have_a_heading_only_where_something_is_compared():
+    assert [*paired(curve(arm("learning", 2)))] == []
+    assert next(paired(curve(arm("learning", 0, 2)))) == "<h2>Differences, paired by seed</h2><ul>"
