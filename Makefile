@@ -4,7 +4,7 @@
 # make school [MINUTES=10] [OUT=distilled] [ARGS=...]            train all twelve games on a GPU, and play whole games
 # make docs                                                     the documentation, into site/
 # make bench                                                    the benchmarks, one after the other
-# make trials                                                   stops and power cuts at any moment (20 minutes)
+# make trials                                                   stops and power cuts at any moment (40 minutes)
 # make evidence-think [ARGS=...]                                score against computation (hours)
 # make coverage                                                 how often intervals cover, by method
 
@@ -72,9 +72,12 @@ coverage: $(VENV)/dev
 trials: $(VENV)/dev
 	$(BIN)/python -m tests.kill_trials run --kills 68
 	$(BIN)/python -m tests.kill_trials vote --kills 30 --decisions 100
+	$(BIN)/python -m tests.kill_trials lookahead --kills 20 --decisions 60
 	$(BIN)/python -m tests.kill_trials bench --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30 --episodes 2
 	$(BIN)/python -m tests.kill_trials train --signals SIGKILL,SIGINT,SIGTERM,SIGHUP --kills 30
 	$(BIN)/python -m tests.kill_trials reflect --kills 30 --decisions 60
+	$(BIN)/python -m tests.kill_trials curve --kills 16 --decisions 16
+	$(BIN)/python -m tests.kill_trials prove --kills 16 --episodes 3 --decisions 8 --delay 0.2
 	$(BIN)/python -m tests.power_cuts --calls 100 --cuts 2000
 
 # The replay page is tested in a real browser; where Debian's packages are to be had, take its own.

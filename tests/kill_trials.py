@@ -6,10 +6,12 @@
 
 A paid server on the loopback interface answers by what it is shown, so that any difference in what
 was played changes everything after it. The program is a run (4 games, 2 at a time, in-context
-learning, 2 decisions a call), one whose decisions are votes and verdicts of a judge, a bench with
-two worker processes, or a training with evaluations.
+learning, 2 decisions a call), one whose decisions are votes and verdicts of a judge, one whose two
+games look ahead in worker processes, a bench with two worker processes, or a training: with
+evaluations, with a learning curve and its controls, with reflection, with lessons that are proved.
 Each stop comes 0.2 to 2.5 seconds after the first request of a program that takes a second or so to
-start; one in eight comes while it starts. A bench is hit at its parent, at a worker, or at all.
+start; one in eight comes while it starts. A bench, and a program that looks ahead, is hit at its
+parent, at a worker, or at all.
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.runs.records import all_calls
 from atari_vlm.runs.run import Run
 from atari_vlm.types import Call, Decision
 from tests.servers import Server
@@ -39,23 +40,31 @@ from tests.vendor_apis import Answer
 VOTES = "gpt-4o+vote:3+adaptive:best-of:2"
 """Six votes at once, then a judge between the two that they elect, if these differ."""
 
+AHEAD = "gpt-4o+lookahead:150"
+TRAIN = ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"]
+
 PROGRAMS = {
     "run": ["play", "--game", "breakout", "--model", "gpt-4o", "--no-replay", "--run", "OUT/r"],
     "bench": ["bench", "--games", "breakout,pong", "--models", "gpt-4o,gpt-4o+blank"],
     "vote": ["play", "--game", "breakout", "--model", VOTES, "--no-replay", "--run", "OUT/r"],
-    "train": ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"],
-    "reflect": ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"],
+    "lookahead": ["play", "--game", "breakout", "--model", AHEAD, "--no-replay", "--run", "OUT/r"],
+    **dict.fromkeys(("train", "curve", "reflect", "prove"), TRAIN),
 }
 OWN = {
     "run": ["--icl", "--parallel", "2"],
     "vote": ["--parallel", "2"],
+    "lookahead": ["--parallel", "2"],
     "bench": ["--no-baselines", "--processes", "2", "--out", "OUT", "--budget-tokens", "999999999"],
     "train": ["--icl", "--evaluations", "1", "--parallel", "2"],
+    "curve": ["--icl", "--evaluate-every", "2", "--evaluations", "2", "--control", "--shuffled"],
     "reflect": ["--reflect", "--icl", "--evaluations", "1"],
+    "prove": ["--reflect", "--prove-lessons", "--evaluations", "1", "--parallel", "2"],
 }
-AT_ONCE = {"run": 2, "bench": 2, "train": 2, "vote": 12, "reflect": 1}
+AT_ONCE = dict.fromkeys(PROGRAMS, 2) | {"vote": 12, "reflect": 1, "curve": 1}
 """Calls in flight at most, which a stop may repeat: one of each game that is played at the same
 time, or as many as there are votes."""
+WORKERS = {"bench", "lookahead"}
+"""Programs with worker processes."""
 
 
 @dataclass
@@ -210,9 +219,10 @@ class Trial:
         """Send a signal, and wait for the end of the program, or of a worker of a bench."""
         number = getattr(signal, name)
         group = alive_in_group(process.pid)
-        target = rng.choice(["parent", "worker", "group"]) if self.program == "bench" else "parent"
+        has_workers = self.program in WORKERS
+        target = rng.choice(["parent", "worker", "group"]) if has_workers else "parent"
         workers = [pid for pid in group if pid != process.pid]
-        where = f"{name} to the {target}" if self.program == "bench" else name
+        where = f"{name} to the {target}" if has_workers else name
         outcome.sent[where] = outcome.sent.get(where, 0) + 1
         if target == "worker" and workers:
             os.kill(rng.choice(workers), number)
@@ -274,26 +284,26 @@ def record(folder: Path) -> Any:
             (row.episode, row.seed, row.status, row.score, row.decisions, row.frames)
             for row in run.episodes()
         ]
-        played = [
-            (
-                d.action,
-                d.frames,
-                d.source,
-                d.reason,
-                told(d),
-            )
-            for row in run.episodes()
-            for d in run.decisions(row.episode)
-        ]
+        played = [made(d) for row in run.episodes() for d in run.decisions(row.episode)]
         reviews = [told_of(call) for call in run.learning_calls()]
         lessons = [(episode, advice, note) for episode, _, advice, note in run.lessons_made()]
         rewards = [run.rewards(row.episode) for row in run.episodes()]
-        return rows, played, rewards, reviews, lessons
+        proofs = run.proofs()
+        return rows, played, rewards, reviews, lessons, proofs
 
 
-def told(decision: Decision) -> list[tuple[str, str]]:
-    """What the model was asked for a decision, and what it answered, votes included."""
-    return [told_of(call) for call in all_calls(decision)]
+def made(decision: Decision) -> Any:
+    """A decision, what the model was asked for it and answered, and all its candidates."""
+    return (
+        decision.plan,
+        decision.queue,
+        decision.source,
+        decision.reason,
+        decision.memory,
+        decision.thinking,
+        [told_of(call) for call in decision.calls],
+        [made(each) for each in decision.considered],
+    )
 
 
 def told_of(call: Call) -> tuple[str, str]:
@@ -301,9 +311,12 @@ def told_of(call: Call) -> tuple[str, str]:
 
 
 def spent(out: Path) -> int:
-    """Tokens that the runs in a folder count, uncertain requests at their most."""
+    """Tokens that the runs in a folder count, uncertain requests at their most.
+
+    The games that prove a lesson are charged to the run that they belong to.
+    """
     total = 0
-    for path in out.rglob("run.sqlite"):
+    for path in (path for path in out.rglob("run.sqlite") if "proofs" not in path.parts):
         with opened(path.parent) as run:
             total += run.spent()[0]
     return total

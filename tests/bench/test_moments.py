@@ -18,6 +18,7 @@ from atari_vlm.bench.matrix import bench, play_bench
 from atari_vlm.bench.settings import BenchSettings
 from atari_vlm.errors import ModelUnusable, StoreError
 from tests.commands import command
+from tests.kill_trials import records
 from tests.runs.test_resume import hear_ctrl_c
 from tests.servers import Server
 from tests.vendor_apis import Answer
@@ -58,15 +59,19 @@ class Fatal:
         return Decision(observation.legal[0], frames=observation.interval)
 
 
-def test_a_cell_whose_worker_is_killed_goes_on_where_it_was(tmp_path):
+def test_a_cell_whose_worker_is_killed_goes_on_where_it_was_and_searches_decide_as_in_one(tmp_path):
     lines = []
     fatal = Fatal(str(tmp_path), "killed")
-    cells = bench(settings(tmp_path / "b", players=(fatal, "random"), processes=2), lines.append)
+    players = (fatal, "noop+lookahead:240")
+    cells = bench(settings(tmp_path / "b", players=players, processes=2), lines.append)
     assert [(cell.status, cell.decisions) for cell in cells] == [("played", 8)] * 2
     said = [line for line in lines if "worker process" in line]
     assert said == [
         "pong, fatal: its worker process was killed by signal 9; another one goes on where it was."
     ]
+    cells = bench(settings(tmp_path / "one", players=players[1:]), silent)
+    ((_, alone),) = records(tmp_path / "one").items()
+    assert alone in records(tmp_path / "b").values()
 
 
 def test_an_error_in_a_players_own_code_leaves_a_row_and_the_rest_is_played(tmp_path):

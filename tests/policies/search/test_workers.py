@@ -8,28 +8,34 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from numpy.random import default_rng
 
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.policies.baselines import ConstantPolicy
 from atari_vlm.policies.registry import get_policy
 from atari_vlm.policies.search import workers
+from atari_vlm.policies.search.proposals import ProposalSettings
+from atari_vlm.policies.search.tree import SearchSettings, _simulator
 from atari_vlm.policies.search.workers import searched
+from atari_vlm.policies.think.lookahead import Lookahead
 
 PRIVILEGES = frozenset({"emulator"})
 
 
-@pytest.fixture
-def pool(monkeypatch):
-    """Workers of the test's own; they are ended after it."""
-    monkeypatch.setattr(workers, "_cores", lambda: 2)
-    monkeypatch.setattr(workers, "_pools", pools := [])
-    monkeypatch.setattr(workers, "_searching", type(workers._searching)())
-    yield pools
-    for each in pools:
-        each.close()
+@pytest.fixture(scope="module")
+def pool():
+    """Workers of these tests' own; the first test starts none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_cores", lambda: 2)
+        patch.setattr(workers, "_pools", pools := [])
+        patch.setattr(workers, "_searching", type(workers._searching)())
+        yield pools
+        for each in pools:
+            each.close()
 
 
 def here(*arguments):
@@ -85,6 +91,51 @@ def test_games_at_the_same_time_search_in_workers_and_decide_the_same(pool):
     together = asyncio.run(games(5, 6))
     assert any(each._workers for each in pool)
     assert together == [*asyncio.run(games(5)), *asyncio.run(games(6))]
+
+
+def test_a_lookahead_in_a_worker_knows_nothing_of_the_dice_of_the_game(pool):
+    """One moment with two futures: what is decided is the same, even if it is handed the dice."""
+    game = {"resize_shape": None, "repeat_action_probability": 0.25}
+    one, other = (AtariVLMEnvironment("space_invaders", **game) for _ in range(2))
+    for env, seed in ((one, 0), (other, 1)):
+        env.begin(seed=seed)
+    for action in ["RIGHT", "FIRE"] * 10:
+        one.advance(one.legal.index(action), 4)
+    dice = other.emulator.save().rng
+    moment = one.save()
+    assert moment.emulator.rng != dice
+    other.restore(replace(moment, emulator=replace(moment.emulator, rng=dice)))
+    views = []
+    for env in (one, other):
+        views += [env.observe(PRIVILEGES), env.observe(PRIVILEGES)]
+        object.__setattr__(views[-1], "state", env.emulator.save())
+    assert [view.state.rng for view in views] == [None, moment.emulator.rng, None, dice]
+    policies = [
+        Lookahead(ConstantPolicy("FIRE"), 160, settings=ProposalSettings(search=settings))
+        for settings in (SearchSettings(), SearchSettings(sticky=0.25))
+    ]
+
+    async def game_of(view):
+        found = []
+        for policy in policies:
+            made = await policy.decide(view, [], default_rng(3))
+            found.append((made.plan, made.reason, [each.reason for each in made.considered]))
+            await asyncio.sleep(0)
+        return found
+
+    async def games():
+        return await asyncio.gather(*map(game_of, views))
+
+    before = _simulator.cache_info()
+    found = asyncio.run(games())
+    assert all(each == found[0] for each in found)
+    after = _simulator.cache_info()
+    here = after.hits + after.misses - before.hits - before.misses
+    assert here == 1  # the first search of all, made while no other game was known to search
+    for env in (one, other):
+        for action in ["RIGHT", "LEFT"] * 10:
+            env.advance(env.legal.index(action), 4)
+    assert one.emulator.ram.tolist() != other.emulator.ram.tolist()
 
 
 def test_what_a_worker_cannot_do_is_done_here(pool):
