@@ -13,6 +13,7 @@ from contextlib import closing
 import pytest
 
 from atari_vlm import Run, VLMTrainer
+from atari_vlm.cli.scores import proof_line
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, ModelUnusable
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.scripted import ScriptedModel
@@ -196,9 +197,25 @@ def test_a_lesson_is_kept_only_if_paired_games_with_it_are_no_worse(tmp_path):
             max_decisions=4,
             frame_skip=60,
             run_folder=tmp_path,
+            watch=listener,
         )
 
-    one().train(1)
+    class Listener:
+        def __init__(self):
+            self.episodes, self.told = set(), []
+
+        def __call__(self, episode, step):
+            self.episodes.add(episode)
+
+        def announce(self, text):
+            self.told.append(text)
+
+    listener = Listener()
+    summary = one().train(1)
+    assert listener.episodes == {0}
+    assert listener.told[0].startswith('Trying the lesson "Walk up without a pause.": 0 of 10')
+    assert listener.told[-1].endswith(": 10 of 10 games with it are played")
+    assert proof_line(summary.proofs[1]).startswith('Not kept after trying: "Rest at the kerb for')
     with closing(Run.read(tmp_path)) as run:
         (_, first), (_, second) = run.proofs()
         calls = run.usage().calls
@@ -209,6 +226,7 @@ def test_a_lesson_is_kept_only_if_paired_games_with_it_are_no_worse(tmp_path):
     assert min(first.seeds) >= 900_000
     assert "Worse: -" in second.reason
     assert second.reason in note
+    assert proof_line(summary.proofs[1]).endswith(f" {second.reason}.")
     assert calls == 4 * (1 + 30) + 1  # what was tried is charged to the run
     assert len([*(tmp_path / "proofs").iterdir()]) == 3
     one().train(1)

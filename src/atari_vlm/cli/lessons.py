@@ -39,6 +39,7 @@ def lessons(
     Changes are part of the run's record: who changed what and when. What earlier episodes were
     shown stays as it was.
     """
+    from atari_vlm.cli.scores import proof_line
     from atari_vlm.learning.reflection import edits
     from atari_vlm.learning.reflection.listing import lessons_of
     from atari_vlm.runs.run import Run
@@ -68,8 +69,7 @@ def lessons(
             more = f"{left} more {'is' if left == 1 else 'are'} no longer shown (--all)."
             print_line(console, more)
         for _, proof in proofs:
-            if not proof.kept:
-                print_line(console, printable(f"Not kept: {proof.lesson} {proof.reason}."))
+            print_line(console, proof_line(proof))
 
 
 def _say(lesson: Lesson) -> None:

@@ -88,6 +88,24 @@ class LiveView:
             self._drawn = now
             print_line(self.console, f"{self.title}, {self._numbers(episode, step)}")
 
+    def __call__(self, episode: int, step: Step) -> None:
+        """Count a step, as `watch`."""
+        self.watch(episode, step)
+
+    def announce(self, text: str) -> None:
+        """Show how far games are that are no episodes of the run."""
+        if self._redraws:
+            width = min(WIDEST, self.console.width)
+            panel = Panel(
+                Text(printable(text), overflow="fold"),
+                title=Text(self.title),
+                box=box.ROUNDED,
+                width=width,
+            )
+            self._live.update(panel, refresh=True)
+        else:
+            print_line(self.console, printable(text))
+
     def _numbers(self, episode: int, step: Step) -> str:
         fallbacks = self._sources["fallback"]
         return (

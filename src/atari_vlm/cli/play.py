@@ -57,7 +57,7 @@ def play(
     def work() -> Summary:
         name = f"{model}+{options['think']}" if options["think"] else model
         with LiveView(console, f"{game}, {name}", screen=screen) as view:
-            trainer = VLMTrainer(game, model, **options, seed=seed or 0, watch=view.watch)
+            trainer = VLMTrainer(game, model, **options, seed=seed or 0, watch=view)
             if seed is None and options["run_folder"] is None:
                 trainer = trainer.with_seed(trainer.unplayed_seed(episodes))
             view.title = f"{game}, {labelled(trainer.player.name, trainer.player.privileges)}"

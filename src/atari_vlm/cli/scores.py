@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 
 from rich.console import Console
 from rich.markup import escape
 
-from atari_vlm.cli.console import print_line
+from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.tables import Listing
 from atari_vlm.costs.bill import FREE, compare, dollars_text, format_dollars, unanswered_note
+from atari_vlm.protocols import Proof
 from atari_vlm.report.settings_text import settings_line
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.results import Summary
@@ -58,12 +60,8 @@ def print_summary(console: Console, summary: Summary) -> None:
     decisions = sum(row.decisions or 0 for row in summary.episodes)
     sources = ", ".join(f"{count} {source}" for source, count in sorted(summary.sources.items()))
     print_line(console, f"Decisions: {decisions} ({sources})")
-    if summary.refusals:
-        print_line(console, f"Answers that refused to play: {summary.refusals}")
-    if summary.stuck:
-        print_line(console, stuck_line(summary, decisions))
-    if summary.thought:
-        print_line(console, summary.thought.line)
+    for line in _notices(summary, decisions):
+        print_line(console, line)
     if summary.played:
         print_line(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
     else:
@@ -82,6 +80,17 @@ def print_summary(console: Console, summary: Summary) -> None:
     print_line(console, f"Run folder: {summary.folder}")
 
 
+def _notices(summary: Summary, decisions: int) -> Iterator[str]:
+    """What is to be known of the decisions, in lines."""
+    if summary.refusals:
+        yield f"Answers that refused to play: {summary.refusals}"
+    if summary.stuck:
+        yield stuck_line(summary, decisions)
+    yield from map(proof_line, summary.proofs)
+    if summary.thought:
+        yield summary.thought.line
+
+
 def stuck_line(summary: Summary, decisions: int) -> str:
     """How often the player was stuck, in a sentence."""
     after = completed(summary.settings)["stuck_after"]
@@ -89,6 +98,12 @@ def stuck_line(summary: Summary, decisions: int) -> str:
         f"Stuck: {summary.stuck} of {decisions} decisions came after {after} or more in a row with "
         "the same action, or the same screen"
     )
+
+
+def proof_line(proof: Proof) -> str:
+    """What came of a lesson that was tried in paired games, in a line."""
+    kept = "Kept" if proof.kept else "Not kept"
+    return printable(f'{kept} after trying: "{proof.lesson}" {proof.reason}.')
 
 
 def _untaught(summary: Summary) -> str:

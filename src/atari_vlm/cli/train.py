@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from atari_vlm.cli.places import check_places
 from atari_vlm.cli.play import GameOption, ModelOption, print_estimate_line
 from atari_vlm.errors import AtariVLMError
 from atari_vlm.types import Step, Usage
+
+if TYPE_CHECKING:
+    from atari_vlm.cli.live_view import LiveView
 
 EveryOption = Annotated[
     int | None,
@@ -105,7 +108,7 @@ def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, An
 
     name = "Evaluation, on seeds never trained on"
     with LiveView(console, f"{game}, {model}: {name}", screen=False) as view:
-        trainer = VLMTrainer(game, model, **options, watch=view.watch)
+        trainer = VLMTrainer(game, model, **options, watch=view)
         view.title = f"{game}, {labelled(trainer.player.name, trainer.player.privileges)}: {name}"
         print_estimate_line(trainer.player, evaluations, learning=False)
         print_line(console, f"{name} ...")
@@ -114,6 +117,20 @@ def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, An
     console.print(name, style="bold")
     print_summary(console, summary)
     write_replay_page(summary.folder, None, evaluations=[])
+
+
+class _Views:
+    """Watches several runs, each in a view of its own."""
+
+    view: LiveView
+
+    def __call__(self, episode: int, step: Step) -> None:
+        """Show a step."""
+        self.view.watch(episode, step)
+
+    def announce(self, text: str) -> None:
+        """Show how far games are that are no episodes of the run."""
+        self.view.announce(text)
 
 
 def train_and_evaluate(
@@ -138,18 +155,15 @@ def train_and_evaluate(
     from atari_vlm.trainer.curve import CurveRuns, Phase
     from atari_vlm.trainer.curve_plan import learns, why_nothing_is_learned
 
-    def watch(episode: int, step: Step) -> None:
-        views[-1].watch(episode, step)
-
     def play(phase: Phase) -> Summary:
         print_line(console, f"{phase.name} ...")
         player = labelled(trainer.player.name, trainer.player.privileges)
         with LiveView(console, f"{game}, {player}: {phase.name}", screen=False) as view:
-            views.append(view)
+            views.view = view
             return phase.play()
 
-    views: list[LiveView] = []
-    trainer = VLMTrainer(game, model, **options, watch=watch)
+    views = _Views()
+    trainer = VLMTrainer(game, model, **options, watch=views)
     runs = CurveRuns(trainer, plan)
     for line in runs.estimate_lines():
         print_line(console, line)

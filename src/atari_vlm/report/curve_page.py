@@ -16,6 +16,7 @@ import numpy as np
 
 from atari_vlm.atari import images
 from atari_vlm.errors import StoreError
+from atari_vlm.protocols import Proof
 from atari_vlm.report.curve_figure import figure
 from atari_vlm.runs.curve import MEANINGS, Curve, difference_text
 from atari_vlm.runs.playback import pictures
@@ -94,23 +95,26 @@ def _learned(curve: Curve, linked: bool) -> Iterator[str]:
     assert trained is not None
     left, before = MOST_PICTURES, dict[str, str]()
     with closing(Run.read(trained)) as run, closing(Run.read(last.folder)) as shown:
+        proofs = run.proofs()
         for after in range(1, last.after + 1):
             source, made = run, run.lessons(after, _undrawn)
             if made is None and after == last.after:  # made for the evaluation alone
                 source, made = shown, shown.lessons(0, _undrawn)
+            tried = [proof for row, proof in proofs if row == after]
             if made is None:
                 continue
             texts = dict.fromkeys(made.advice, "lesson")
             texts |= {example.text: "example" for example in made.examples}
             new = [example for example in made.examples if example.text not in before]
-            if texts.keys() != before.keys():
+            if tried or texts.keys() != before.keys():
                 yield f"<section><h3>{_heading(curve, after, linked)}</h3>"
                 yield from _words(words for words in made.advice if words not in before)
                 yield from _examples(new, pictures(source), left)
+                yield from map(_tried, tried)
                 gone = Counter(kind for text, kind in before.items() if text not in texts)
                 yield "".join(map(_dropped, gone, gone.values())) + "</section>"
             left, before = left - len(new), texts
-    if not before:
+    if not before and not proofs:
         yield "<p>Nothing: there was no example and no lesson.</p>"
 
 
@@ -141,6 +145,12 @@ def _examples(
         screens = "".join(_picture(frame, draw) for frame in shown)
         source = f" <small>{escape(example.source)}</small>" if example.source else ""
         yield f"<figure>{screens}<figcaption>{escape(example.text)}{source}</figcaption></figure>"
+
+
+def _tried(proof: Proof) -> str:
+    """A lesson that was tried in paired games, and what came of it."""
+    kept = "Kept" if proof.kept else "Not kept"
+    return f"<p>{kept} after trying: {escape(proof.lesson)} <b>{escape(proof.reason)}.</b></p>"
 
 
 def _dropped(kind: str, count: int) -> str:

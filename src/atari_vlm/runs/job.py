@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from atari_vlm.models.hosted.budget import Account, Budget, Caps
 from atari_vlm.protocols import Learner, Model, Policy
@@ -11,6 +12,19 @@ from atari_vlm.types import Lessons, Limits, Step
 
 Watcher = Callable[[int, Step], None]
 """Called with (episode, step) for every new step; not for those that a resume repeats."""
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """A watcher that is also told of games that are no episodes of the run."""
+
+    def announce(self, text: str) -> None:
+        """Say how far they are, in a sentence."""
+        ...
+
+
+def _silent(text: str) -> None:
+    """Where nobody listens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +47,9 @@ class Job:
     """What the episodes may spend together."""
     payer: int | None = None
     """The episode whose account pays for all of them; None for each its own."""
+
+    announce: Callable[[str], None] = _silent
+    """Called with a sentence while lessons are tried."""
 
     def account(self, episode: int) -> Account:
         """What the requests of an episode are charged to."""

@@ -109,16 +109,26 @@ class Progress:
             self._shown = now
             self._print(episode, step)
 
+    def announce(self, text: str) -> None:
+        """Say how far games are that are no episodes of the run."""
+        if self._shows:
+            self._write(f"{self._title}: {text}")
+
     def _print(self, episode: int, step: Step) -> None:
         number, score = step.observation.step + 1, step.observation.score + step.reward
         now = f"decision {number}, score {score:.15g} ({self._tally.pace})"
         if not self._over:
             counted = f"{self._ended} of {self._episodes} episodes; episode {episode}"
-            print(f"{self._title}: {counted}, {now}", file=self._file, flush=True)
+            self._write(f"{self._title}: {counted}, {now}")
             return
         running = 0.0 if step.terminated or step.truncated else self._share(number)
         bar = self._bar(self._ended + running)
-        line = f"{self._title} {bar} {self._ended}/{self._episodes}, {now}"
+        self._write(f"{self._title} {bar} {self._ended}/{self._episodes}, {now}")
+
+    def _write(self, line: str) -> None:
+        if not self._over:
+            print(line, file=self._file, flush=True)
+            return
         line = line[: shutil.get_terminal_size().columns - 1]  # a longer one cannot be overwritten
         print("\r" + line.ljust(self._width), end="", file=self._file, flush=True)
         self._width = len(line)

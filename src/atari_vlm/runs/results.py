@@ -12,7 +12,7 @@ from atari_vlm.atari.games import Game, get_game
 from atari_vlm.costs.bill import dollars_text, format_dollars
 from atari_vlm.errors import AtariVLMError
 from atari_vlm.policies.registry import get_policy, is_policy
-from atari_vlm.protocols import labelled, privileges_of
+from atari_vlm.protocols import Proof, labelled, privileges_of
 from atari_vlm.runs.curve import Curve
 from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.schema import FILE, legible
@@ -53,6 +53,8 @@ class Summary:
     curve: Curve | None = None
     """Held-out scores over the episodes of training, if `train` was asked for them."""
 
+    proofs: tuple[Proof, ...] = ()
+    """Lessons that were tried in paired games, and what came of it."""
     thought: Thought | None = None
     """What thinking longer came to; None if the player does not think longer."""
 
@@ -154,5 +156,6 @@ def _summary(run: RunReader, first: int | None, before: int, seconds: float) -> 
         privileges=privileges_in(run.settings),
         refusals=run.refusals(parts),
         stuck=sum(bool(text) for row in counted for text in run.stuck(row.episode)),
+        proofs=tuple(proof for row, proof in run.proofs() if first is None or row <= first),
         thought=thought_in(run, [row.episode for row in counted]),
     )

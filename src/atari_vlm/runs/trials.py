@@ -82,15 +82,15 @@ class Trials:
 
     async def _prove(self, before: Lessons, lesson: str) -> Proof:
         try:
-            without = await self._scores("without", before)
+            without = await self._scores("without", before, lesson)
             taught = replace(before, advice=(*before.advice, lesson))
-            shown = await self._scores("with", taught)
+            shown = await self._scores("with", taught, lesson)
         except RunInvalid as error:
             reason = f"Its games are no measure of it: {error.message}"[:1000]
             return Proof(lesson, self.seeds, (), (), False, reason)
         return judged(lesson, self.seeds, shown, without)
 
-    async def _scores(self, kind: str, lessons: Lessons) -> tuple[float, ...]:
+    async def _scores(self, kind: str, lessons: Lessons, lesson: str) -> tuple[float, ...]:
         words = json.dumps(lessons.advice).encode()
         mark = hashlib.sha256(words).hexdigest()[:8]
         run, job, model = self.run, self.job, self.job.model
@@ -110,7 +110,20 @@ class Trials:
                 lessons=lessons,
                 payer=LEARNING,
             )
-            await self.play(games, games_job, _unwatched)
+            ended = [row.episode for row in games.episodes() if row.status == "finished"]
+
+            def watch(episode: int, step: Step) -> None:
+                if step.terminated or step.truncated:
+                    ended.append(episode)
+                    say()
+
+            def say() -> None:
+                played = f"{len(ended)} of {len(self.seeds)} games {kind} it are played"
+                self.job.announce(f'Trying the lesson "{lesson}": {played}')
+
+            if len(ended) < len(self.seeds):
+                say()
+            await self.play(games, games_job, watch)
             return tuple(row.score or 0.0 for row in games.episodes())
 
     @property
@@ -148,10 +161,6 @@ def judged(
 def _foreign(example: Example) -> Example:
     """An example of the run that learns, for the record of another."""
     return example if example.frame is None else replace(example, frame=example.frame.foreign())
-
-
-def _unwatched(episode: int, step: Step) -> None:
-    """The watcher of a run is told of its own episodes only."""
 
 
 @dataclass(frozen=True)

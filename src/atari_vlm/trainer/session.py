@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import given, part
 from atari_vlm.players import Options, Player
 from atari_vlm.protocols import Model, labelled
+from atari_vlm.runs.job import Announces
 from atari_vlm.runs.progress import Progress
 from atari_vlm.runs.results import Summary, summarise
 from atari_vlm.runs.run import Run
@@ -77,7 +78,8 @@ class Session:
         with closing(Run.play(folder, settings, given(self.options))) as run:
             before = sum(run.sources().values())
             with self._progress(run, purpose, len(seeds)) as shown:
-                wait_for(self._until_done(run, purpose, seeds, taught, self._watcher(shown)))
+                watch, announce = self._watcher(shown), self._announced(shown)
+                wait_for(self._until_done(run, purpose, seeds, taught, watch, announce))
             return summarise(
                 run,
                 first=len(seeds),
@@ -98,6 +100,17 @@ class Session:
 
         return both
 
+    def _announced(self, shown: Progress) -> Callable[[str], None]:
+        """Tells the watcher, if it listens, and the line of progress."""
+
+        def announce(text: str) -> None:
+            if isinstance(self.watch, Announces):
+                self.watch.announce(text)
+            if self.watch is None or self.progress:
+                shown.announce(text)
+
+        return announce
+
     def _progress(self, run: Run, purpose: str, episodes: int) -> Progress:
         phase = f", {_PHASES[purpose]}" if self.player.learner else ""
         done = sum(row.status == "finished" for row in run.episodes())
@@ -117,6 +130,7 @@ class Session:
         seeds: Sequence[int],
         taught: Taught | None,
         watch: Watcher,
+        announce: Callable[[str], None],
     ) -> None:
         player = self.player
         budget = _budget(part(self.options, SpendOptions).caps, run, self.shared_budget)
@@ -135,6 +149,7 @@ class Session:
                 lessons=lessons,
                 parallel=self.options.parallel,
                 budget=budget,
+                announce=announce,
             )
             await play_job(run, job, watch)
         finally:
