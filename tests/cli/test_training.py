@@ -1,0 +1,54 @@
+"""`atari-vlm train`: what it learns from, and what it says meanwhile."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from atari_vlm.cli.app import app
+from atari_vlm.cli.live_view import LiveView
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+from tests.servers import Server
+from tests.vendor_apis import Answer
+
+
+@pytest.fixture
+def server():
+    with Server(Answer(text='ACTION: UP {"lessons": ["Walk up without a pause."]}')) as running:
+        yield running
+
+
+def reflecting(server, folder, *flags):
+    """Train with --reflect; returns the learner in the record."""
+    flags += ("--no-before", "--episodes", "1", "--evaluations", "1", "--max-decisions", "1")
+    asked = ["train", "--game", "freeway", "--model", "x", "--reflect", "--no-replay", *flags]
+    place = ["--base-url", server.base_url, "--run", str(folder)]
+    done = CliRunner().invoke(app, [*asked, *place])
+    assert done.exit_code == 0, done.output
+    with closing(Run.read(folder)) as run:
+        return run.settings["learner"]
+
+
+def test_reflection_alone_shows_no_examples_and_no_page_is_written_if_none_is_wanted(
+    server, tmp_path
+):
+    assert reflecting(server, tmp_path / "new") == "reflection"
+    assert not (tmp_path / "new" / "replay.html").exists()
+
+
+def test_a_run_that_was_begun_with_examples_goes_on_with_them(server, tmp_path):
+    options = {"base_url": server.base_url, "max_decisions": 1, "run_folder": tmp_path}
+    VLMTrainer("freeway", "x", reflect=True, use_in_context_learning=True, **options).train(1)
+    assert reflecting(server, tmp_path) == "in-context+reflection"
+
+
+def test_a_log_names_the_games_in_which_a_lesson_is_tried():
+    out = StringIO()
+    with LiveView(Console(file=out), "freeway, x") as view:
+        view.announce("Trying the lesson: 3 of 10 games with it are played")
+    assert out.getvalue() == "Trying the lesson: 3 of 10 games with it are played\n"
