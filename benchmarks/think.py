@@ -131,14 +131,32 @@ def beyond(one: Row, other: Row) -> Interval:
     return mean_interval([mine - its for mine, its in pairs])
 
 
+ORDER = [MODEL, *VOTES, *AHEAD, ADAPTIVE, *UNIFORM, *ALONE]
+
+
+def together(rows: Sequence[Row]) -> Iterator[str]:
+    """One table of all games: points beyond a random player on the same seeds."""
+    found = {(row.game, row.player): row for row in rows}
+    games = [game for game in GAMES if (game, RANDOM) in found]
+    yield "\n### Points beyond random\n"
+    yield "| player | " + " | ".join(games) + " |"
+    yield "|---" * (len(games) + 1) + "|"
+    for name in ORDER:
+        cells = [
+            str(beyond(found[game, name], found[game, RANDOM])) if (game, name) in found else ""
+            for game in games
+        ]
+        if any(cells):
+            yield f"| {name} | " + " | ".join(cells) + " |"
+
+
 def tables(rows: Sequence[Row]) -> Iterator[str]:
     for game in dict.fromkeys(row.game for row in rows):
         found = {row.player: row for row in rows if row.game == game}
         yield f"\n### {game}\n"
         yield "| player | beyond random | seeds | frames a decision | ms a decision |"
         yield "|---|---|---|---|---|"
-        order = [MODEL, *VOTES, *AHEAD, ADAPTIVE, *UNIFORM, *ALONE]
-        for name in (name for name in order if name in found and RANDOM in found):
+        for name in (name for name in ORDER if name in found and RANDOM in found):
             row = found[name]
             yield (
                 f"| {name} | {beyond(row, found[RANDOM])} | {len(row.scores)} "
@@ -212,7 +230,11 @@ def main() -> None:
     if not asked.table and asked.part != "scores":
         play_literature(asked.out, asked.processes)
     scored, published = (rows_of(asked.out / name) for name in ("scores", "literature"))
-    lines = [*tables(scored), *(literature(published) if published else ())]
+    lines = [
+        *(together(scored) if scored else ()),
+        *tables(scored),
+        *(literature(published) if published else ()),
+    ]
     if not lines:
         raise AtariVLMError(f"Nothing was played in {asked.out} yet.")
     print("\n".join(lines))
