@@ -113,12 +113,15 @@ class Trainer:
     def leave(self) -> None:
         """End what holds several processes together. No step can be taken after it.
 
-        A process that ends while it still belongs to the others may be aborted by its threads.
+        The group's threads end with the last object that holds it. One that lets go of a tensor
+        while Python ends aborts the whole process.
         """
         if self.accelerator.num_processes > 1:
             import torch
 
             self.accelerator.wait_for_everyone()
+            self._wrapped = None
+            self.accelerator.free_memory()
             torch.distributed.destroy_process_group()
 
     def step(self, rng: np.random.Generator) -> None:

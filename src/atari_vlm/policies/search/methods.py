@@ -59,7 +59,8 @@ class RolloutIW:
     no atom that was not seen as early or earlier in the tree; what is fully explored is not entered
     again. An action is worth the best discounted return of a branch below it. Where the original
     keeps the subtree of the action played, the first rollout follows the best branch of the last
-    search, which the decision's queue holds.
+    search, which the decision's queue holds. Where actions are so long that the horizon is less
+    than `depth` of them, a rollout looks that many ahead and ends where a life is lost.
     """
 
     name: ClassVar[str] = "iw"
@@ -97,6 +98,7 @@ class RolloutIW:
             first: place of the root's action; None to choose it as any other.
         """
         node = tree.root
+        deep = falls_short(self.horizon, self.depth, tree.first, tree.hold)
         while True:
             place = node.open[int(rng.integers(len(node.open)))]
             if node.elapsed < len(plan):
@@ -112,7 +114,7 @@ class RolloutIW:
             else:  # another branch may have shown all of it earlier since
                 novel = seen.still_novel(child)
             far = child.elapsed >= self.horizon and child.depth >= self.depth
-            if child.over or not novel or far:
+            if child.over or not novel or far or (deep and child.gain.losses):
                 _solve(child)
                 return child
             node = child

@@ -1,4 +1,4 @@
-"""UCT where a decision is long: few simulations, of which the best one is not forgotten."""
+"""Searches where a decision is long: few rollouts, which look far and end at a lost life."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from numpy.random import default_rng
 
 from atari_vlm.env import AtariVLMEnvironment
-from atari_vlm.policies.search.methods import UCT
+from atari_vlm.policies.search.methods import UCT, RolloutIW
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.search.tree import SearchSettings, tree
 
@@ -53,3 +53,19 @@ def test_the_next_search_begins_with_the_best_simulation_of_the_last_where_actio
         if kept:
             assert decision.queue[0].action == decision.action
             assert decision.queue[0].frames % 15 == 0
+
+
+def test_where_actions_are_long_no_rollout_of_iw_goes_on_after_a_lost_life():
+    after = {}
+    for frame_skip in (15, 4):
+        env = AtariVLMEnvironment("breakout", resize_shape=None, frame_skip=frame_skip)
+        env.begin(seed=0)
+        env.advance(env.legal.index("FIRE"), 4)
+        rng, search = default_rng(0), RolloutIW(horizon=180)
+        with tree(env.observe(PRIVILEGES), SearchSettings(budget=3000), rng) as grown:
+            search.grow(grown, rng, ())
+            lost = [node for node in grown.nodes if node.gain.losses]
+            assert lost
+            after[frame_skip] = [child for node in lost for child in node.children if child]
+    assert not after[15]
+    assert after[4]
