@@ -68,7 +68,7 @@ def curve(folder, counted):
         model=ScriptedModel(counted.script),
         learner=Notes(),
         prompt_type="basic",
-        max_decisions=100,
+        max_decisions=75,
         run_folder=folder,
         watch=counted.watch,
     )
@@ -79,7 +79,7 @@ def curve(folder, counted):
 def played(tmp_path_factory):
     """A curve of Pong that was stopped once; what it was asked, and its folder."""
     folder = tmp_path_factory.mktemp("curve") / "pong"
-    counted = Counted(stops_at=700)
+    counted = Counted(stops_at=525)
     with pytest.raises(KeyboardInterrupt):
         curve(folder, counted)
     return curve(folder, counted), counted
@@ -113,10 +113,10 @@ def test_with_learning_off_it_stays_flat_and_shuffled_lessons_do_not_help(played
 def test_what_was_stopped_goes_on_and_nothing_is_asked_twice(played):
     summary, counted = played
     episodes = 3 + 4 + 3 + 3 + 1  # learning, its evaluations, shuffled ones, the control's
-    assert len(counted.steps) == episodes * 100
+    assert len(counted.steps) == episodes * 75
     assert counted.calls == len(counted.steps)
     again = curve(summary.folder, counted)
-    assert counted.calls == episodes * 100
+    assert counted.calls == episodes * 75
     assert again.curve == summary.curve
     assert again.played == 0
 

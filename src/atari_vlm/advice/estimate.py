@@ -205,37 +205,6 @@ def estimate_run(
     return estimate_of(player, episodes, day=day)
 
 
-def estimate_runs(
-    games: Sequence[str], models: Sequence[str], *, episodes: int, options: Options
-) -> tuple[list[Estimate], list[str]]:
-    """Estimate a run of every model in every game.
-
-    Args:
-        games: any spellings of games.
-        models: players by name.
-        episodes: of each run.
-        options: of all runs.
-
-    Returns:
-        The estimates, by model; and why players that nobody bills have none.
-
-    Raises:
-        InvalidSetting: none of the players is billed.
-        UnknownName: no game, model or prompt has a name.
-    """
-    made: list[Estimate] = []
-    left_out: dict[str, InvalidSetting] = {}
-    for model in models:
-        for game in games:
-            try:
-                made.append(estimate_run(game, model, episodes=episodes, options=options))
-            except InvalidSetting as error:
-                left_out[error.message] = error
-    if not made:
-        raise next(iter(left_out.values()))
-    return made, [str(error) for error in left_out.values()]
-
-
 def _shown(spec: ModelSpec | None, name: str, options: Options) -> dict[str, Any]:
     """How the model is shown the screens, as in the settings of its run.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from atari_vlm.advice.simulation import simulation_of
 from atari_vlm.costs.prices import Price
 from atari_vlm.errors import setting
 from atari_vlm.players import Player
@@ -81,6 +82,8 @@ def thinking_effort(player: Player) -> ThinkingEffort:
     if calls.least != calls.most:
         often += f" ({calls.least:g} to {calls.most:g})"
     about = f"{player.name} asks its model {often} a decision."
+    if (simulated := simulation_of(player)) is not None:
+        about += f" {simulated.marked}"
     if any(isinstance(each, Adaptive) for each in chain_of(player.policy)):
         about += f" That {ASSUMED:.0%} of the decisions are difficult is an assumption."
     if extra is not None:

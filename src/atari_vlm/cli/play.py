@@ -13,7 +13,7 @@ from atari_vlm.cli.console import (
     print_line,
     write_replay_page,
 )
-from atari_vlm.cli.flags import with_options
+from atari_vlm.cli.flags import with_flags, with_options
 from atari_vlm.cli.places import check_places
 from atari_vlm.players import Options, Player
 
@@ -72,11 +72,14 @@ def play(
 
 
 def print_estimate_line(player: Player, episodes: int, *, learning: bool = True) -> None:
-    """Print the estimated cost in one line, for players that are billed."""
+    """Print what is foreseen: the cost of players that are billed, and what others simulate."""
     from atari_vlm.advice.estimate import billed, estimate_of
+    from atari_vlm.advice.simulation import simulation_of
 
     if billed(player):
         print_line(console, f"Estimate: {estimate_of(player, episodes, learning=learning).line}")
+    if (simulated := simulation_of(player)) is not None:
+        print_line(console, with_flags(simulated.marked))
 
 
 @with_options(without={"api_key"})
@@ -92,9 +95,11 @@ def estimate(
 ) -> None:
     """Estimate the cost of `play`, or of a bench, in tokens and dollars. Needs no key.
 
-    It takes the options of `play`; those that change no cost are ignored. No model is called.
+    Of a search, and of a player that looks ahead, it says what is simulated and how long that
+    takes. It takes the options of `play`; those that change no cost are ignored. No model is
+    called.
     """
-    from atari_vlm.advice.estimate import estimate_runs
+    from atari_vlm.advice.estimates import estimate_runs
     from atari_vlm.cli.bench import named_games
     from atari_vlm.cli.listings import budget_line, print_estimate, print_estimates
 
@@ -104,9 +109,9 @@ def estimate(
     )
     if len(made) == 1:
         print_estimate(console, made[0])
-    else:
+    elif made:
         print_estimates(console, made)
     for reason in left_out:
-        console.print(f"Not estimated: {reason}", highlight=False, markup=False)
+        console.print(with_flags(reason), highlight=False, markup=False)
     if chosen.budget is not None:
         console.print(budget_line(made, chosen.budget), highlight=False, markup=False)

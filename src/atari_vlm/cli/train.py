@@ -166,7 +166,7 @@ def train_and_evaluate(
     trainer = VLMTrainer(game, model, **options, watch=views)
     runs = CurveRuns(trainer, plan)
     for line in runs.estimate_lines():
-        print_line(console, line)
+        print_line(console, with_flags(line))
     if not learns(trainer.player):
         print_line(console, with_flags(why_nothing_is_learned(trainer.player)))
     with page_of_an_invalid_run(replay):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from atari_vlm.advice.estimate import billed, estimate_of, total_line
+from atari_vlm.advice.simulation import simulation_of
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.players import Player
 from atari_vlm.protocols import labelled
@@ -115,8 +116,14 @@ class CurveRuns:
         self._before = plan.before and trainer.player.learner is not None
 
     def estimate_lines(self) -> Iterator[str]:
-        """What it will cost, and how much of that the controls do; nothing for a free player."""
+        """What is simulated, what it will cost, and how much of that the controls do.
+
+        In sentences with settings marked as by `errors.setting`; none for a free player that
+        simulates nothing.
+        """
         plan, player = self.plan, self._learning.player
+        if (simulated := simulation_of(player)) is not None:
+            yield simulated.marked
         if not billed(player):
             return
         marks = len(plan.marks)

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from atari_vlm.advice.estimate import billed, estimate_of, record_of
+from atari_vlm.advice.simulation import simulation_of
 from atari_vlm.files.paths import check_own
 from atari_vlm.learning.choice import as_begun
 from atari_vlm.models.hosted.budget import Budget, Caps, SharedBudget
@@ -120,7 +121,7 @@ class Session:
             wanted=self.progress if self.watch is None else bool(self.progress),
             done=done,
             longest=self.options.max_decisions,
-            opening=partial(_estimate_line, self.player, episodes - done, purpose == "train"),
+            opening=partial(_foreseen, self.player, episodes - done, purpose == "train"),
         )
 
     async def _until_done(
@@ -165,11 +166,16 @@ async def _close(model: Model) -> None:
         warnings.warn(f"{model.name} could not be closed: {error}", stacklevel=2)
 
 
-def _estimate_line(player: Player, episodes: int, learning: bool) -> str:
-    """What the episodes that are left will cost; "" if there are none, or nobody bills them."""
-    if episodes < 1 or not billed(player):
+def _foreseen(player: Player, episodes: int, learning: bool) -> str:
+    """What the episodes that are left will cost and simulate; "" if there is nothing to say."""
+    if episodes < 1:
         return ""
-    return f"Estimate: {estimate_of(player, episodes, learning=learning).line}"
+    lines = []
+    if billed(player):
+        lines = [f"Estimate: {estimate_of(player, episodes, learning=learning).line}"]
+    if (simulated := simulation_of(player)) is not None:
+        lines.append(simulated.line)
+    return "\n".join(lines)
 
 
 def _budget(caps: Caps, run: Run, shared: SharedBudget | None) -> Budget:

@@ -1,0 +1,46 @@
+"""The cost of several runs: every player in every game, before they are played."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atari_vlm.advice.estimate import Estimate, estimate_run
+from atari_vlm.advice.simulation import simulated_line
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.players import Options
+
+
+def estimate_runs(
+    games: Sequence[str], models: Sequence[str], *, episodes: int, options: Options
+) -> tuple[list[Estimate], list[str]]:
+    """Estimate a run of every model in every game.
+
+    Args:
+        games: any spellings of games.
+        models: players by name.
+        episodes: of each run.
+        options: of all runs.
+
+    Returns:
+        The estimates, by model; and sentences about players that nobody bills, with settings marked
+        as by `errors.setting`: what they simulate, or why there is no estimate.
+
+    Raises:
+        InvalidSetting: none of the players is billed.
+        UnknownName: no game, model or prompt has a name.
+    """
+    made: list[Estimate] = []
+    left_out: dict[str, InvalidSetting] = {}
+    simulated: list[str] = []
+    for model in models:
+        for game in games:
+            try:
+                made.append(estimate_run(game, model, episodes=episodes, options=options))
+            except InvalidSetting as error:
+                if about := simulated_line(game, model, options):
+                    simulated.append(about)
+                else:
+                    left_out[error.message] = error
+    if not made and not simulated:
+        raise next(iter(left_out.values()))
+    return made, [*simulated, *(f"Not estimated: {error.message}" for error in left_out.values())]
