@@ -1,11 +1,13 @@
 """Simulated frames a second of the searches, beside a bare loop in the same game and run.
 
-    python benchmarks/search_speed.py [--games pong breakout] [--rounds 3]
+    python benchmarks/search_speed.py [--games pong breakout] [--rounds 3] [--pairs 9]
 
 It prints CPU-time ratios: frames of `uct` and `iw` to those of a loop of
 `AtariVLMEnvironment.advance`, which also pools a screen, and of `Emulator.play`. The loops and the
-searches take turns, and the median of the rounds counts. Then two games at the same time are
-compared with one after the other, in wall-clock time: on two free cores they take half.
+searches take turns, and the median of the rounds counts. Then two games that search at the same
+time are compared with one alone, in wall-clock time and in turns: 1.00 is a core for each, 2.00 one
+core for both. That needs two cores on which nothing else runs; `--games` without a name does only
+this.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ from numpy.random import default_rng
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.env import AtariVLMEnvironment
+from atari_vlm.policies.baselines import ConstantPolicy
 from atari_vlm.policies.registry import get_policy
+from atari_vlm.policies.think.lookahead import Lookahead
+from atari_vlm.protocols import Policy
 from atari_vlm.types import Observation
 
 PLAYERS = ("uct-3000", "iw-3000")
-"""Each decides every 4 frames."""
+FRAMES = 3000
+"""Simulated for a decision of a lookahead, as by those."""
 
 STEPS = 1500
 """Decisions of a bare loop."""
@@ -95,39 +101,50 @@ def compare(game: str, rounds: int) -> None:
     )
 
 
-def two_games(decisions: int = 10) -> None:
-    """Print how long two games at the same time take, beside one after the other."""
+def two_games(player: str, policy: Policy, repeats: int, decisions: int = 6) -> None:
+    """Print how long two games that search at the same time take, beside one game alone."""
     seen = moment("breakout").observe(frozenset({"emulator"}))
-    policy = get_policy("uct-3000", "breakout")
 
     async def game(seed: int) -> None:
         for k in range(decisions):
             await policy.decide(seen, [], default_rng([seed, k]))
             await asyncio.sleep(0)
 
-    async def together() -> None:
-        await asyncio.gather(game(0), game(1))
+    async def games(*seeds: int) -> None:
+        await asyncio.gather(*map(game, seeds))
 
-    async def in_turn() -> None:
-        for seed in (0, 1):
-            await asyncio.create_task(game(seed))
-
-    asyncio.run(together())  # the workers are started
-    took = []
-    for play in (in_turn, together):
+    def took(*seeds: int) -> float:
         begun = time.perf_counter()
-        asyncio.run(play())
-        took.append(time.perf_counter() - begun)
+        asyncio.run(games(*seeds))
+        return time.perf_counter() - begun
+
+    took(0, 1)  # the workers are started
+    took(0)
+    ratios = []
+    for k in range(repeats):
+        pair, alone = (2 * k, 2 * k + 1), 2 * k + k % 2
+        if k % 2:
+            one, two = took(alone), took(*pair)
+        else:
+            two, one = took(*pair), took(alone)
+        ratios.append(two / one)
+    low, high = min(ratios), max(ratios)
     print(
-        f"two games of uct-3000 at the same time: {took[0] / took[1]:.2f} times as fast as in turn"
+        f"two games of {player} at once take {median(ratios):.2f} times as long as one "
+        f"({low:.2f} to {high:.2f} over {repeats} pairs)",
+        flush=True,
     )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--games", nargs="+", default=["pong", "breakout", "ms_pacman"])
+    parser.add_argument("--games", nargs="*", default=["pong", "breakout", "ms_pacman"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=9)
     given = parser.parse_args()
     for name in given.games:
         compare(name, given.rounds)
-    two_games()
+    for name in PLAYERS:
+        two_games(name, get_policy(name, "breakout"), given.pairs)
+    ahead = Lookahead(ConstantPolicy("NOOP"), FRAMES)
+    two_games(f"lookahead:{FRAMES}", ahead, given.pairs)

@@ -37,8 +37,9 @@ from atari_vlm.types import Call, Decision
 from tests.servers import Server
 from tests.vendor_apis import Answer
 
-VOTES = "gpt-4o+vote:3+adaptive:best-of:2"
-"""Six votes at once, then a judge between the two that they elect, if these differ."""
+VOTES = "any+vote:3+adaptive:best-of:2"
+"""Six votes at once, then a judge between the two that they elect, if these differ. The server is
+told a seed with each question, as OpenAI's own is not: without it all votes would be the same."""
 
 AHEAD = "gpt-4o+lookahead:150"
 TRAIN = ["train", "--game", "breakout", "--model", "gpt-4o", "--run", "OUT/r"]
@@ -52,7 +53,7 @@ PROGRAMS = {
 }
 OWN = {
     "run": ["--icl", "--parallel", "2"],
-    "vote": ["--parallel", "2"],
+    "vote": ["--parallel", "2", "--base-url", "URL"],
     "lookahead": ["--parallel", "2"],
     "bench": ["--no-baselines", "--processes", "2", "--out", "OUT", "--budget-tokens", "999999999"],
     "train": ["--icl", "--evaluations", "1", "--parallel", "2"],
@@ -142,11 +143,11 @@ class Trial:
         self.program, self.place, self.delay = program, place, delay
         self._more = ["--episodes", str(episodes), "--max-decisions", str(decisions)]
 
-    def command(self, out: Path) -> list[str]:
+    def command(self, out: Path, url: str) -> list[str]:
         words = [*PROGRAMS[self.program], *OWN[self.program], *self._more]
         words += ["--decisions-per-call", "2", "--prompt", "basic"]
         return [sys.executable, "-m", "atari_vlm.cli.app"] + [
-            word.replace("OUT", str(out)) for word in words
+            word.replace("OUT", str(out)).replace("URL", url) for word in words
         ]
 
     def start(self, server: Server, out: Path) -> subprocess.Popen[str]:
@@ -156,7 +157,7 @@ class Trial:
             "OPENAI_API_KEY": "planted-key-of-the-trial",
         }
         return subprocess.Popen(
-            self.command(out),
+            self.command(out, server.base_url),
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
