@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from atari_vlm.cli.app import app
+from atari_vlm.cli.flags import with_flags
+from atari_vlm.errors import AtariVLMError
 from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
 from tests.commands import SECRET, command, play
 from tests.servers import Server
 from tests.vendor_apis import Answer
@@ -205,17 +210,31 @@ def test_the_version_is_printed_and_an_estimate_needs_no_key(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def said(*arguments):
+    """What a command prints, in this process."""
+    done = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def refused(*arguments):
+    """The message of a command that fails, in this process."""
+    error = CliRunner().invoke(app, list(map(str, arguments))).exception
+    assert isinstance(error, AtariVLMError)
+    return with_flags(error.message)
+
+
 def test_games_and_models_are_listed(tmp_path):
-    games = command("games", cwd=tmp_path)
-    assert games.stdout.index("pong") < games.stdout.index("private_eye")
-    assert "104 games" in games.stdout
-    models = command("models", cwd=tmp_path)
+    games = said("games")
+    assert games.index("pong") < games.index("private_eye")
+    assert "104 games" in games
+    models = said("models")
     for name in ("embedded", "gpt-4o", "claude", "gemini", "qwen-vl", "video-llava", "idefics2"):
-        assert name in models.stdout
-    shown = command("models", "gpt-4o", cwd=tmp_path)
-    assert shown.stdout == command("models", "show", "gpt-4o", cwd=tmp_path).stdout
-    assert "for: comparison with published results" in shown.stdout
-    assert "0.075" in command("models", "prices", cwd=tmp_path).stdout
+        assert name in models
+    shown = said("models", "gpt-4o")
+    assert shown == said("models", "show", "gpt-4o")
+    assert "for: comparison with published results" in shown
+    assert "0.075" in said("models", "prices")
     unknown = command("models", "gpt-4p", cwd=tmp_path)
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "asked for as openai:gpt-4p" in unknown.stderr
@@ -257,26 +276,18 @@ def test_the_seed_command_evaluates_only_and_recommends(tmp_path):
 
 
 def test_a_gif_shows_part_of_an_episode(tmp_path):
-    first = play("--model", "random", "--max-decisions", 30, "--run", "r", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    part = ["--gif", "film.gif", "--start", 10, "--decisions", 12]
-    film = command("report", "r", *part, cwd=tmp_path)
-    assert film.returncode == 0, film.stderr
-    with Image.open(tmp_path / "film.gif") as picture:
+    run, film = tmp_path / "r", tmp_path / "film.gif"
+    VLMTrainer("pong", "random", max_decisions=30, run_folder=run).train(1)
+    said("report", run, "--gif", film, "--start", 10, "--decisions", 12)
+    with Image.open(film) as picture:
         assert picture.n_frames == 12
     empty = command("report", "r", "--gif", "film.gif", "--start", 99, cwd=tmp_path)
     assert empty.returncode == 2
     assert "has 30 decisions; none from 99 on" in empty.stderr
-    other = command("report", "r", "--gif", "film.mp4", cwd=tmp_path)
-    assert (other.returncode, "call it film.gif" in other.stderr) == (2, True)
-    file = command("report", "r/run.sqlite", cwd=tmp_path)
-    assert (file.returncode, "is a file; name the folder of a run, such as r." in file.stderr) == (
-        2,
-        True,
-    )
-    missing = command("report", "r", "--gif", "film.gif", "--episode", 5, cwd=tmp_path)
-    assert missing.returncode == 1
-    assert "has no episode 5" in missing.stderr
+    assert "film.gif" in refused("report", run, "--gif", tmp_path / "film.mp4")
+    file = refused("report", run / "run.sqlite")
+    assert f"is a file; name the folder of a run, such as {run}." in file
+    assert "has no episode 5" in refused("report", run, "--gif", film, "--episode", 5)
 
 
 def test_playing_again_plays_another_seed_unless_the_seed_is_given(tmp_path):

@@ -16,6 +16,7 @@ from atari_vlm.atari.emulator import Emulator
 from atari_vlm.costs.prompt_tokens import count_tokens, text_tokens
 from atari_vlm.learning.choice import learners_in
 from atari_vlm.learning.examples import MOST_TOKENS
+from atari_vlm.learning.reflection.given import GivenLessons
 from atari_vlm.learning.reflection.learner import Reflection
 from atari_vlm.players import Player
 from atari_vlm.prompts.strategies import PromptSettings, get_strategy
@@ -147,9 +148,12 @@ def _examples(number: int, now: Observation, pictures: bool) -> tuple[Example, .
 
 
 def _advice(player: Player) -> tuple[str, ...]:
-    """As many lessons as reflection keeps, each as long as it may be."""
-    kept = [each for each in learners_in(player.learner) if isinstance(each, Reflection)]
-    return tuple(full_lesson(each.lesson_length) for each in kept for _ in range(each.max_lessons))
+    """As many lessons as reflection keeps, each as long as it may be; those of another run."""
+    learners = learners_in(player.learner)
+    kept = [each for each in learners if isinstance(each, Reflection)]
+    given = [each for each in learners if isinstance(each, GivenLessons)]
+    full = tuple(full_lesson(each.lesson_length) for each in kept for _ in range(each.max_lessons))
+    return full + tuple(words for each in given for words in each.source.words)
 
 
 def full_lesson(length: int) -> str:

@@ -293,7 +293,7 @@ def estimate_of(
     length = length and length.at_frame_skip(settings["frame_skip"])
     least, mean = (min(length.least, most), min(length.mean, most)) if length else (most, most)
     least_calls, mean_calls = ceil(least / chunk_size), ceil(mean / chunk_size)
-    at_once = bool(settings.get("examples_from"))
+    at_once = bool(settings.get("examples_from") or settings.get("lessons_from"))
     examples = sizes.examples * (1 if at_once else (episodes - 1) / episodes)
     prompt = sizes.mean_prompt(mean_calls, chunk_size) + examples
     answer = sizes.answer + thinking

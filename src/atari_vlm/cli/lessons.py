@@ -68,8 +68,8 @@ def lessons(
         if left := len(known) - len(shown):
             more = f"{left} more {'is' if left == 1 else 'are'} no longer shown (--all)."
             print_line(console, more)
-        for _, proof in proofs:
-            print_line(console, proof_line(proof))
+        for episode, proof in proofs:
+            print_line(console, f"For episode {episode}: {proof_line(proof)}")
 
 
 def _say(lesson: Lesson) -> None:

@@ -63,7 +63,7 @@ def train(
     from atari_vlm.trainer.curve_plan import CurvePlan
 
     check_places(options)
-    if icl is None and (options["reflect"] or options["examples_from"]):
+    if icl is None and (options["reflect"] or options["examples_from"] or options["lessons_from"]):
         icl = _begun_with_examples(game, model, options)
     options["use_in_context_learning"] = icl
     plan = CurvePlan(

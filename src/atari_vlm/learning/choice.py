@@ -15,6 +15,7 @@ from atari_vlm.learning.example_runs import example_run
 from atari_vlm.learning.examples import BestMoments
 from atari_vlm.learning.options import LearningOptions
 from atari_vlm.learning.progress import Progress, progress
+from atari_vlm.learning.reflection.given import GivenLessons, lesson_run
 from atari_vlm.learning.reflection.learner import Reflection
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.protocols import Learner, Reviews, Study
@@ -130,6 +131,12 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
                 picture_tokens=player.picture_tokens,
             )
         )
+    given = None
+    if options.lessons_from is not None:
+        limits = options.lesson_length, options.max_lessons
+        given = lesson_run(options.lessons_from, player.game, player.legal(), *limits)
+    if given is not None and not options.reflect:
+        chosen.append(GivenLessons(given))
     if options.reflect:
         chosen.append(
             Reflection(
@@ -139,6 +146,7 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
                 prove=options.prove_lessons,
                 image_size=player.image_size,
                 mode=player.mode,
+                start=given,
             )
         )
     if len(chosen) > 1:
@@ -150,7 +158,7 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
 
 def named_learning(options: LearningOptions) -> bool:
     """Whether a way of learning other than from the player's own moments is named."""
-    return options.reflect or options.examples_from is not None
+    return options.reflect or (options.examples_from or options.lessons_from) is not None
 
 
 def given_learning(options: LearningOptions) -> dict[str, Any]:
@@ -160,6 +168,7 @@ def given_learning(options: LearningOptions) -> dict[str, Any]:
     return {
         "use_in_context_learning": options.use_in_context_learning or None,
         "examples_from": options.examples_from,
+        "lessons_from": options.lessons_from,
         **{name: value if value != defaults[name] else None for name, value in asked.items()},
     }
 
@@ -228,8 +237,12 @@ def learning_record(learner: Learner | None) -> dict[str, Any]:
         "learner": learner.name if learner else None,
         "examples": moments[0].examples if moments else None,
         **(moments[0].record if moments else {}),
-        **next((each.record for each in learners_in(learner) if isinstance(each, Reflection)), {}),
+        **next((each.record for each in learners_in(learner) if isinstance(each, _IN_WORDS)), {}),
     }
+
+
+_IN_WORDS = (Reflection, GivenLessons)
+"""Learners whose lessons are words."""
 
 
 def as_begun(learner: Learner | None, settings: Mapping[str, Any]) -> Learner | None:
@@ -247,7 +260,10 @@ def as_begun(learner: Learner | None, settings: Mapping[str, Any]) -> Learner | 
 
 
 def gives_at_once(learner: Learner | None) -> bool:
-    """Whether there are lessons before the first episode: examples of another run."""
+    """Whether there are lessons before the first episode: those of another run."""
     return any(
-        isinstance(each, BestMoments) and each.source is not None for each in learners_in(learner)
+        (isinstance(each, BestMoments) and each.source is not None)
+        or isinstance(each, GivenLessons)
+        or (isinstance(each, Reflection) and each.start is not None)
+        for each in learners_in(learner)
     )

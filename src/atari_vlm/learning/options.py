@@ -32,6 +32,11 @@ class LearningOptions:
         "Show the screens of the examples, and not only words.",
         flag="--example-pictures/--no-example-pictures",
     )
+    lessons_from: str | Path | None = option(
+        None,
+        "Show the lessons in words of this recorded run of the game from the first episode on.",
+        flag="--lessons",
+    )
     reflect: bool = option(
         False,
         "Let the model review each episode, and show the lessons it draws in the next ones.",

@@ -96,7 +96,7 @@ def _learned(curve: Curve, linked: bool) -> Iterator[str]:
     left, before = MOST_PICTURES, dict[str, str]()
     with closing(Run.read(trained)) as run, closing(Run.read(last.folder)) as shown:
         proofs = run.proofs()
-        for after in range(1, last.after + 1):
+        for after in range(last.after + 1):
             source, made = run, run.lessons(after, _undrawn)
             if made is None and after == last.after:  # made for the evaluation alone
                 source, made = shown, shown.lessons(0, _undrawn)
@@ -127,6 +127,8 @@ _NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 
 def _heading(curve: Curve, after: int, linked: bool) -> str:
+    if not after:
+        return "From the start"
     score = curve.learning.training[after - 1]
     said = f"After episode {after - 1}, which scored {format_score(score)}"
     return f'<a href="{REPLAY}#episode={after - 1}">{said}</a>' if linked else said

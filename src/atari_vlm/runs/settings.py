@@ -58,6 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "example_pictures": True,
     "examples_from": None,
     "examples_of_own": False,
+    "lessons_from": None,
     "reflect": False,
     "max_lessons": 8,
     "lesson_length": 200,
@@ -215,6 +216,7 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("max_lessons", "lesson_length", "review_frames"), _whole(0, 10_000)),
     "lesson_edits": _whole(0, 10**6),
     "examples_from": _unset_or(_text),
+    "lessons_from": _unset_or(_text),
 }
 """Setting -> whether it can have a value; of those that reading or replaying a run relies on."""
 

@@ -188,14 +188,18 @@ class CurveRuns:
         names = list(dict.fromkeys(phase.arm for phase, _ in played))
         arms = [_arm(name, [each for each in played if each[0].arm == name]) for name in names]
         arms.sort(key=lambda arm: arm.name != "learning")
-        evaluated = [summary for phase, summary in played if phase.after is not None]
+        shown = [
+            summary
+            for phase, summary in played
+            if phase.arm == "learning" and phase.after is not None
+        ]
         first = arms[0].folder
         assert first is not None
         return Curve(
             game=player.game.title,
             model=labelled(player.name, player.privileges),
             learner="" if player.learner is None else player.learner.name,
-            settings=settings_line(evaluated[-1]),
+            settings=settings_line(shown[-1]),
             folder=first,
             arms=tuple(arms),
         )

@@ -9,6 +9,7 @@ from typing import Any
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import ModelFault, ModelUnusable, setting
 from atari_vlm.learning.progress import progress
+from atari_vlm.learning.reflection.given import LessonRun
 from atari_vlm.learning.reflection.merging import merged
 from atari_vlm.learning.reflection.moments import key_moments
 from atari_vlm.learning.reflection.reading import Review, read_review
@@ -45,6 +46,8 @@ class Reflection:
     mode: int | None = None
     """ALE game mode."""
     name: str = "reflection"
+    start: LessonRun | None = None
+    """The lessons that are there before the first episode."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -56,7 +59,12 @@ class Reflection:
             "review_frames": self.review_frames,
         }
         others = {name: value for name, value in chosen.items() if value != getattr(usual, name)}
-        return {"reflect": True, **others, **({"prove_lessons": True} if self.prove else {})}
+        return {
+            "reflect": True,
+            **others,
+            **({"prove_lessons": True} if self.prove else {}),
+            **({"lessons_from": self.start.identity} if self.start else {}),
+        }
 
     @property
     def reviews(self) -> bool:
@@ -70,6 +78,8 @@ class Reflection:
             ModelUnusable: the server gives no answer; nothing is lost, and the next call goes on.
         """
         advice, notes = study.before.advice, []
+        if self.start is not None and not trajectories:
+            advice = self.start.added_to(advice, study.forbidden)
         for played in trajectories[study.before.episodes :]:
             advice, note = await self._after(played, advice, study)
             notes.append(f"Episode {played.episode}: {note}.")

@@ -19,7 +19,8 @@ class Lesson:
     made: str
     """When it was learned or added, as ISO 8601; empty if it is not known."""
     source: str
-    """The episodes it was drawn from, "3" or "2 to 3", or the name of the person who added it."""
+    """The episodes it was drawn from, "3" or "2 to 3"; the person who added it, or "another run".
+    """
     shown: int = 0
     """Episodes that were played with it, in any of its words."""
     proof: Proof | None = None
@@ -46,7 +47,8 @@ def lessons_of(run: RunReader) -> list[Lesson]:
                 taken.add(numbers[words])
             number = numbers[words]
             if number not in found:
-                found[number] = Lesson(number, words, made, _episodes(earlier, row))
+                source = _episodes(earlier, row) if row else "another run"
+                found[number] = Lesson(number, words, made, source)
         earlier = row
     for edit in edits:  # of lessons that no episode was shown before they were changed
         if edit.about not in found:

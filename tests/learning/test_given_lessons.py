@@ -1,0 +1,90 @@
+"""Lessons of one run brought into another: shown from the first episode on, listed, and refused."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import pytest
+
+from atari_vlm.errors import InvalidSetting
+from atari_vlm.learning.reflection.edits import add_lesson, forbid_lesson
+from atari_vlm.learning.reflection.listing import lessons_of
+from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.report.settings_text import settings_line
+from atari_vlm.runs.run import Run
+from atari_vlm.trainer import VLMTrainer
+
+UP, CARS = "Walk up without a pause.", "Wait for the cars to pass."
+
+
+def player(folder, said, *words, game="freeway", **chosen):
+    """A player that keeps what it is asked in `said`, and learns `words` if it reflects."""
+
+    def script(prompt):
+        said.append(prompt.text)
+        review = "Review your gameplay" in prompt.text
+        return json.dumps({"lessons": words}) if review else "ACTION: NOOP"
+
+    model = ScriptedModel(script, name="mine")
+    settings = {"prompt_type": "basic", "max_decisions": 1, "run_folder": folder, **chosen}
+    return VLMTrainer(game, "mine", model=model, **settings)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher")
+    player(folder, [], UP, reflect=True).train(1)
+    return folder
+
+
+def test_lessons_of_another_run_are_shown_from_the_first_episode_on(teacher, tmp_path):
+    said = []
+    trainer = player(tmp_path, said, lessons_from=teacher)
+    summary = trainer.train(1)
+    assert UP in said[0]
+    assert trainer.settings["learner"] == "lessons"
+    assert "lessons 1 lesson of mine (" in settings_line(summary)
+    assert trainer.evaluate(1).taught_by == 1
+    assert UP in said[1]
+    with closing(Run.read(tmp_path)) as run:
+        (lesson,) = lessons_of(run)
+    assert (lesson.words, lesson.source, lesson.state) == (UP, "another run", "shown")
+    add_lesson(tmp_path, CARS)
+    forbid_lesson(tmp_path, 1)
+    trainer.train(2)
+    assert CARS in said[-1]
+    assert UP not in said[-1]
+    evaluated = player(tmp_path / "untrained", said, lessons_from=teacher).evaluate(1)
+    assert UP in said[-1]
+    assert evaluated.scores == (0.0,)
+
+
+def test_reflection_goes_on_from_them(teacher, tmp_path):
+    said = []
+    player(tmp_path, said, CARS, reflect=True, lessons_from=teacher).train(2)
+    first, _, second = said[:3]
+    assert UP in first
+    assert CARS not in first
+    assert UP in second
+    assert CARS in second
+    with closing(Run.read(tmp_path)) as run:
+        assert run.settings["lessons_from"].startswith("1 lesson of mine (")
+        assert [lesson.source for lesson in lessons_of(run)] == ["another run", "0"]
+
+
+def test_lessons_that_cannot_be_shown_are_refused_in_one_sentence(teacher, tmp_path):
+    refused = {
+        "are about freeway, and not about pong; give a run of pong": (teacher, "pong"),
+        "holds none: there is no run.sqlite in it": (tmp_path, "freeway"),
+    }
+    for sentence, (folder, game) in refused.items():
+        with pytest.raises(InvalidSetting, match=sentence):
+            player(tmp_path / "run", [], game=game, lessons_from=folder)
+    plain = player(tmp_path / "plain", [])
+    assert "lessons_from" not in plain.settings
+    plain.train(1)
+    with pytest.raises(InvalidSetting, match="has no lessons in words for this player"):
+        player(tmp_path / "run", [], lessons_from=tmp_path / "plain")
+    with pytest.raises(InvalidSetting, match=r"leave out lessons_from, or"):
+        VLMTrainer("freeway", "embedded", lessons_from=teacher)
