@@ -72,7 +72,7 @@ def test_kill_9_at_random_moments_changes_nothing_and_repeats_at_most_one_call_e
     rng, kills = random.Random(0), 0
     while True:
         process = start(folder, log, parallel)
-        target = (log.stat().st_size if log.exists() else 0) + rng.randint(20, 90)
+        target = (log.stat().st_size if log.exists() else 0) + rng.randint(50, 130)
         while process.poll() is None and (not log.exists() or log.stat().st_size < target):
             time.sleep(0.0005)
         if process.poll() is not None:

@@ -209,6 +209,38 @@ def test_the_dice_of_the_real_game_change_nothing_about_a_decision(sticky):
         assert told(blind, seed) == told(seeing, seed)
 
 
+def test_how_sticky_the_game_is_changes_nothing_about_a_decision():
+    policy, found = Lookahead(says("ACTION: RIGHT"), 240), []
+    for sticky in (0.0, 0.25, 1.0):
+        made = decide(policy, at("breakout", repeat_action_probability=sticky))
+        found.append((made.plan, made.reason, [each.reason for each in made.considered]))
+    assert found[1:] == found[:1] * 2
+
+
+@pytest.fixture(scope="module")
+def last_moment():
+    """Breakout, one decision before the last ball is lost, whatever is played."""
+    env = at("breakout", frame_skip=8)
+    while not env.emulator.terminated:
+        before = env.save()
+        env.advance(env.legal.index("FIRE"), 8)
+    env.restore(before)
+    return env
+
+
+@pytest.mark.parametrize("frames", [8, 42, 240])
+@pytest.mark.parametrize("sticky", [0.0, 1.0])
+def test_where_every_branch_ends_the_game_the_model_decides(frames, sticky, last_moment):
+    policy = Lookahead(says("ACTION: LEFT x3"), frames)
+    search = replace(policy.settings.search, sticky=sticky)
+    policy = replace(policy, settings=replace(policy.settings, search=search))
+    made = decide(policy, last_moment)
+    assert (made.plan, made.source) == (("LEFT", 3), "parsed")
+    assert made.thinking.why == "nothing better within reach"
+    assert {each.reason.partition(",")[0] for each in made.considered} == {"worth -10"}
+    assert made.thinking.spent.frames <= frames
+
+
 @pytest.mark.parametrize("frames", [4, 5, 42, 243])
 def test_the_budget_is_never_exceeded(frames, before_a_crossing):
     decision = decide(Lookahead(says("ACTION: DOWN x1"), frames), before_a_crossing)
