@@ -47,7 +47,7 @@ def train(
         typer.Option(
             "--icl/--no-icl",
             help="Show the best moments of earlier episodes; default: if the prompt supports it "
-            "and neither --reflect nor --examples is given.",
+            "and none of --reflect, --examples and --lessons is given.",
             rich_help_panel=PROMPT,
         ),
     ] = None,

@@ -145,11 +145,11 @@ def judged(
     """Whether play was no worse with a lesson than without it; see the module.
 
     >>> judged("Wait.", range(10), [3.0] * 10, [2.0] * 10).reason
-    'No worse: +1 a game over 10 paired seeds'
+    'No worse: +1 (no interval: every pair differs by that) a game over 10 paired seeds'
     """
     interval = mean_interval([one - other for one, other in zip(shown, without, strict=True)])
     kept = interval.value >= 0
-    between = f" ({interval.text()})" if interval.text() else ""
+    between = f" ({interval.text() or 'no interval: every pair differs by that'})"
     sign = "+" if interval.value > 0 else ""
     reason = (
         f"{'No worse' if kept else 'Worse'}: {sign}{interval.value_text()}{between} a game over "

@@ -51,7 +51,8 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         policy: a policy of your own, played as it is.
         strategy: a prompt of your own, used in place of `prompt_type`.
         learner: a learner of your own.
-        watch: called with (episode, step) during play.
+        watch: called with (episode, step) during play; its method `announce(text)`, if it has one,
+            while lessons are tried.
         shared_budget: what this and other trainers may spend together, in place of `budget` and
             `budget_tokens`; earlier sessions are counted in it already.
         progress: a line of progress on standard error, after the estimate of a paid player; None
