@@ -6,6 +6,7 @@ read from them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
 import shutil
@@ -26,6 +27,7 @@ from atari_vlm.runs.schema import FILE, FORMAT
 from atari_vlm.runs.settings import VERSIONS
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Plan
+from tests import hashing_player
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 EXPECTED = json.loads((FIXTURES / "runs" / "expected.json").read_text())
@@ -187,6 +189,39 @@ def test_an_older_run_that_was_stopped_is_continued(tmp_path):
         assert run.usage().calls == 60
         assert run.latencies(0)[:30] == [None] * 30
         assert all(seconds > 0 for seconds in run.latencies(0)[30:])
+
+
+def test_an_older_training_that_was_killed_chooses_its_examples_as_it_would_have(tmp_path):
+    """Commit ac447d8 was killed in episode 1 of 3; the digest is of what it played uninterrupted.
+
+    The examples of episode 2, one of them the only point of episode 1, are chosen by today's code.
+    """
+    folder, rest = copied("learning-stopped", tmp_path), []
+    summary = VLMTrainer(
+        "breakout",
+        "hashing",
+        prompt_type="basic",
+        use_in_context_learning=True,
+        model=scripted(lambda prompt: rest.append(prompt) or hashing_player.answer(prompt)),
+        run_folder=folder,
+        max_decisions=30,
+        frame_skip=12,
+        seed=3,
+    ).train(3)
+    assert summary.scores == (0.0, 1.0, 0.0)
+    digest = hashlib.sha256()
+    with closing(Run.read(folder)) as run:
+        for row in run.episodes():
+            digest.update(f"{row.seed} {row.score} {row.decisions}\n".encode())
+            for made in run.decisions(row.episode):
+                digest.update(f"{made.action} {made.frames} {made.source}\n".encode())
+                for call in made.calls:
+                    digest.update(f"{call.prompt.text}\n{call.reply.text}\n".encode())
+        assert len(rest) < run.usage().calls / 2
+    assert "Example 1: " in rest[-1].text
+    assert digest.hexdigest() == (
+        "93f7b4a16595ba891839ed20d3f87cd24259238feff0b796d83f0e3b01a9bf06"
+    )
 
 
 def cut(folder, step):
