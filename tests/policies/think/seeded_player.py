@@ -51,6 +51,8 @@ class Seeded:
 def said(prompt, rng):
     if "BEST:" in prompt.text:
         return rng.choice(["BEST: 1", "BEST: 2", "BEST: 9", "Hmm."])
+    if not prompt.legal:  # it is asked for a note
+        return f"Note {rng.randint(1, 1000)}."
     if rng.random() < 0.1 and len(prompt.messages) < 3:
         return "Hmm."
     plans = [f"{rng.choice(prompt.legal)} x{rng.randint(1, 4)}" for _ in range(rng.randint(1, 2))]
@@ -65,6 +67,8 @@ def play(folder: Path, log: Path, wrapper: str, kill_at: int = 0):
         run_folder=folder,
         max_decisions=10,
         decisions_per_call=2,
+        nudge=True,
+        stuck_after=2,
         seed=3,
     )
     return trainer.train(1)

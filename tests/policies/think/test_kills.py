@@ -21,6 +21,7 @@ def told(decision):
         decision.queue,
         decision.source,
         decision.reason,
+        decision.memory,
         decision.thinking,
         [(call.seed, call.prompt.text, call.reply.text, call.fault) for call in decision.calls],
         [told(other) for other in decision.considered],
@@ -33,8 +34,9 @@ def record(folder):
         return [told(each) for each in run.decisions(0)], run.rewards(0), usage
 
 
-WRAPPERS = "vote:3+adaptive:best-of:2"
-"""Six votes at once, then a judge between the two that they elect, if these differ."""
+WRAPPERS = "vote:3+adaptive:best-of:2+lookahead:40+summary:3"
+"""Six votes at once, then a judge between the two that they elect, if these differ; what it prefers
+is tried ahead, and every few decisions the model writes a note to itself."""
 
 
 def test_kill_9_among_votes_changes_nothing_and_repeats_only_the_calls_in_flight(tmp_path):
@@ -52,3 +54,15 @@ def test_kill_9_among_votes_changes_nothing_and_repeats_only_the_calls_in_flight
     assert len(asked) - len(expected) <= 6  # the votes of the decision that was interrupted
     assert summary.usage.calls == len(expected)
     assert summary.thought.decisions > 5
+    with closing(Run.read(tmp_path / "cut")) as run:
+        made = run.decisions(0)
+    assert any("by the judge: answer" in each.reason for each in made)
+    assert any(each.source == "searched" for other in made for each in other.considered)
+    assert made[-1].memory
+    assert any("try something else" in told_to(each) for each in made)
+
+
+def told_to(decision):
+    """The prompts of a decision, those of its candidates included."""
+    own = "".join(call.prompt.text for call in decision.calls)
+    return own + "".join(map(told_to, decision.considered))
