@@ -127,8 +127,11 @@ def _frames(decision: Decision) -> int:
 
 def beyond(one: Row, other: Row) -> Interval:
     """The mean of paired differences."""
-    pairs = zip(one.scores, other.scores, strict=False)
-    return mean_interval([mine - its for mine, its in pairs])
+    return mean_interval(differences(one, other))
+
+
+def differences(one: Row, other: Row) -> list[float]:
+    return [mine - its for mine, its in zip(one.scores, other.scores, strict=False)]
 
 
 ORDER = [MODEL, *VOTES, *AHEAD, ADAPTIVE, *UNIFORM, *ALONE]
@@ -178,22 +181,21 @@ def comparisons(found: dict[str, Row]) -> Iterator[str]:
             yield from _compared(found, ahead, other)
     full = found.get(AHEAD[1])
     if ADAPTIVE in found and full and RANDOM in found:
-        gained, whole = (fmean(beyond_each(found, each)) for each in (ADAPTIVE, AHEAD[1]))
+        gained, whole = (
+            fmean(differences(found[each], found[RANDOM])) for each in (ADAPTIVE, AHEAD[1])
+        )
         yield (
             f"- {ADAPTIVE}: {gained / whole:.0%} of what {AHEAD[1]} gains over random, with "
             f"{found[ADAPTIVE].frames / full.frames:.0%} of its frames"
         )
 
 
-def beyond_each(found: dict[str, Row], player: str) -> list[float]:
-    pairs = zip(found[player].scores, found[RANDOM].scores, strict=False)
-    return [mine - its for mine, its in pairs]
-
-
 def _compared(found: dict[str, Row], one: str, other: str) -> Iterator[str]:
     if one in found and other in found:
         difference = beyond(found[one], found[other])
-        yield f"- {one} beyond {other}: {difference}: {verdict(difference)}"
+        same = not any(differences(found[one], found[other]))
+        words = "the same score on every seed" if same else verdict(difference)
+        yield f"- {one} beyond {other}: {difference}: {words}"
 
 
 def verdict(difference: Interval) -> str:
