@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.policies.search.tree import Gain, Held, Node, Simulation, Stretch, Tree, falls_short
+from atari_vlm.policies.search.nodes import Gain, Held, Node, Simulation, Stretch, falls_short
+from atari_vlm.policies.search.tree import Tree
 
 _BYTES = 256 * np.arange(128)
 """The first atom of each byte of memory: its value 0."""

@@ -13,14 +13,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from atari_vlm.policies.search.methods import Search
-from atari_vlm.policies.search.tree import (
-    Held,
-    Node,
-    SearchSettings,
-    falls_short,
-    tree,
-    without_screens,
-)
+from atari_vlm.policies.search.nodes import Held, Node, falls_short
+from atari_vlm.policies.search.tree import SearchSettings, tree, without_screens
 from atari_vlm.policies.search.workers import searched
 from atari_vlm.types import Decision, Observation, Plan, Privilege, Step
 

@@ -17,8 +17,9 @@ from numpy.random import default_rng
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.policies.search.methods import Rating, RolloutIW, Seen
+from atari_vlm.policies.search.nodes import Gain, Node
 from atari_vlm.policies.search.policy import queue_of
-from atari_vlm.policies.search.tree import Gain, Node, SearchSettings, Tree, tree
+from atari_vlm.policies.search.tree import SearchSettings, Tree, tree
 from atari_vlm.types import Observation, Plan
 
 KEPT = 160

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Lock
 from time import thread_time
-from typing import NamedTuple
 
 import numpy as np
 
 from atari_vlm.atari.games import get_game
-from atari_vlm.atari.simulator import Simulator, SimulatorState
+from atari_vlm.atari.simulator import Simulator
 from atari_vlm.atari.snapshot import Snapshot
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.types import Observation, Pixels, Plan
+from atari_vlm.policies.search.nodes import Gain, Held, Node, Stretch
+from atari_vlm.types import Observation, Plan
 
 _ALONE = Lock()
 """Searches in threads take turns: they share the consoles, and ALE never releases the GIL."""
@@ -81,101 +81,6 @@ class SearchSettings:
                 f"A search budget of {self.budget} frames is less than one decision of {frames} "
                 "frames; raise the budget."
             )
-
-
-@dataclass(slots=True, eq=False)
-class Gain:
-    """Points and lost lives of a stretch of play, discounted to its start."""
-
-    points: float = 0.0
-    losses: float = 0.0
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """A moment of the simulated game."""
-
-    parent: Node | None
-    place: int
-    """Index of the action that led here, in the legal list."""
-    depth: int
-    """Actions from the root."""
-    elapsed: int
-    """Emulator frames from the root."""
-    memory: Pixels
-    """The console's 128 bytes."""
-    children: list[Node | None]
-    """By index of the action in the legal list; None if it was not tried."""
-    state: SimulatorState | None = None
-    """Saved when play goes on from here or leaves; a moment that is never returned to has none."""
-    gain: Gain = field(default_factory=Gain)
-    """Of the edge that leads here."""
-    fade: float = 1.0
-    """Discount factor from here to the parent."""
-    over: bool = False
-    solved: bool = False
-    """Rollout IW: nothing new can be found below."""
-    open: list[int] = field(init=False)
-    """Rollout IW: the actions, by index, below which something new may be found."""
-    visits: int = 0
-    """UCT: number of simulations through this node."""
-    total: Gain = field(default_factory=Gain)
-    """UCT: sum of the gains of those simulations, discounted to the parent."""
-    best: Simulation | None = None
-    """UCT: the best of those simulations; kept for the root's children."""
-
-    def __post_init__(self) -> None:
-        self.open = [*range(len(self.children))]
-
-
-class Held(NamedTuple):
-    """An action that was held and of which no node is kept."""
-
-    place: int
-    """Index of the action, in the legal list."""
-    elapsed: int
-    """Emulator frames from the root to where it ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """What was played without keeping nodes."""
-
-    gain: Gain = field(default_factory=Gain)
-    """Discounted to where it begins."""
-    held: Sequence[Held] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """One way to play on from the root."""
-
-    gain: Gain
-    """Discounted to the root."""
-    leaf: Node
-    """The last of its nodes."""
-    held: Sequence[Held]
-    """What was played after it."""
-
-    def nodes(self) -> list[Node]:
-        """Its nodes, from the root's child on."""
-        nodes, node = list[Node](), self.leaf
-        while node.parent:
-            nodes.append(node)
-            node = node.parent
-        return nodes[::-1]
-
-
-def falls_short(horizon: int, depth: int, first: int, hold: int) -> bool:
-    """Whether play goes on to a horizon before it has `depth` actions.
-
-    Args:
-        horizon: emulator frames from the root.
-        depth: actions, of at least 1.
-        first: frames the first of them is held.
-        hold: frames each other is held.
-    """
-    return first + (depth - 2) * hold >= horizon
 
 
 class Tree:
