@@ -120,7 +120,8 @@ class ModelUnusable(AtariVLMError):
 
     Args:
         message: what is wrong and what would help.
-        what: "key", "server", "model" or "quota", if the server's answer says so.
+        what: "key", "server", "model" or "quota", if the server's answer says so; "request" if it
+            rejected this one, as it may no other.
     """
 
     def __init__(self, message: str, what: str = "") -> None:

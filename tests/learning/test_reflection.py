@@ -134,6 +134,14 @@ def test_an_outage_in_a_review_stops_the_run_and_the_same_command_continues(tmp_
     assert advice_of(tmp_path)[1] == (WORDS[0],)
 
 
+def test_a_server_that_rejects_a_review_and_nothing_else_is_said_to(tmp_path):
+    script = Reviewer(Answer(status=400, message="too many images"))
+    said = "A review of what was played was rejected: .*too many images.*a lower review_frames"
+    with Server(script) as server, pytest.raises(ModelUnusable, match=said):
+        trainer(server, tmp_path, max_decisions=1).train(2)
+    assert advice_of(tmp_path) == [()]
+
+
 def test_reviews_are_capped_as_any_call(tmp_path):
     script = Reviewer(lessons(WORDS[0]))
     with Server(script) as server:

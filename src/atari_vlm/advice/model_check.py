@@ -136,7 +136,7 @@ async def _findings(model: Model, question: _Question) -> list[Finding]:
         try:
             reply = await model.answer(question.prompt, seed=0)
         except ModelUnusable as error:
-            if error.what:
+            if error.what not in ("", "request"):
                 raise
             # A server without support for schemas rejects the request: ask without one.
             rejected = error.message
@@ -151,6 +151,7 @@ async def _findings(model: Model, question: _Question) -> list[Finding]:
 
 def _without_answer(error: ModelUnusable | ModelFault) -> list[Finding]:
     failed = error.what if isinstance(error, ModelUnusable) else error.kind
+    failed = "" if failed == "request" else failed
     reached: State = "works" if failed in ("key", "model", "quota", "rate limit") else "unknown"
     key: State = "works" if failed in ("model", "rate limit") else "unknown"
     rows = {

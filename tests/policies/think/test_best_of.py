@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atari_vlm.errors import InvalidSetting, ModelFault
+from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable
 from atari_vlm.policies.think.best_of import BestOf
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.types import Frame
@@ -77,17 +77,35 @@ def test_a_verdict_is_read_in_any_usual_form(verdict):
     assert judged(verdict)[0].plan == ("NOOP", 4)
 
 
-def test_a_judge_whose_call_fails_is_counted_and_the_answers_vote():
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModelFault("timeout", "No answer in 60 s."), "timeout: No answer in 60 s."),
+        (ModelUnusable("The prompt is too long.", "request"), "The prompt is too long."),
+    ],
+)
+def test_a_judge_whose_call_fails_is_counted_and_the_answers_vote(error, said):
     class Fails(Answers):
         async def answer(self, prompt, *, seed):
             if "BEST" in prompt.text:
-                raise ModelFault("timeout", "No answer in 60 s.")
+                raise error
             return await super().answer(prompt, seed=seed)
 
     made = decide(BestOf(asked(Fails(THREE), "cot"), 3))
-    assert made.reason.startswith("The judge gave no answer (timeout: No answer in 60 s.), so the")
+    assert made.reason.startswith(f"The judge gave no answer ({said}), so the")
     assert (made.action, made.source) == ("LEFT", "parsed")
-    assert made.calls[0].fault.startswith("timeout")
+    assert made.calls[0].fault == said
+
+
+def test_a_key_that_is_refused_to_the_judge_stops_the_run():
+    class Refused(Answers):
+        async def answer(self, prompt, *, seed):
+            if "BEST" in prompt.text:
+                raise ModelUnusable("The key is wrong.", "key")
+            return await super().answer(prompt, seed=seed)
+
+    with pytest.raises(ModelUnusable, match="The key is wrong"):
+        decide(BestOf(asked(Refused(THREE), "cot"), 3))
 
 
 def test_a_judge_of_ones_own_chooses_and_may_be_broken():

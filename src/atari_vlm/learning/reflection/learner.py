@@ -75,7 +75,8 @@ class Reflection:
         """The lessons of before, after a review of every episode since.
 
         Raises:
-            ModelUnusable: the server gives no answer; nothing is lost, and the next call goes on.
+            ModelUnusable: the server gives no answer, or rejects a review; nothing is lost, and the
+                next call goes on.
         """
         advice, notes = study.before.advice, []
         if self.start is not None and not trajectories:
@@ -153,6 +154,10 @@ class Reflection:
             if fault.kind in SERVER_FAULTS:
                 raise ModelUnusable(_outage(fault), "server") from fault
             return Review(fault=f"The review failed ({fault.kind})."), None
+        except ModelUnusable as error:
+            if error.what != "request":  # whatever it is asked
+                raise
+            raise ModelUnusable(_rejected(error)) from error
         text = "" if reply.finish == "content_filter" else reply.text
         review = read_review(text)
         if not review.fault:
@@ -163,11 +168,22 @@ class Reflection:
         return replace(review, fault=reason), repair(prompt, reply.text, reason) if again else None
 
 
+def _rejected(error: ModelUnusable) -> str:
+    return (
+        f"A review of what was played was rejected: {_sentence(error.message)} Everything played "
+        f"and learned is kept; a run with a lower {setting('review_frames')} asks with fewer "
+        "screens."
+    )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", '."')) else f"{text}."
+
+
 def _outage(fault: ModelFault) -> str:
-    stop = "" if fault.message.endswith(".") else "."
     slow = f", with a longer {setting('timeout')} if it is slow" if fault.kind == "timeout" else ""
     return (
-        f"The server gave no answer to a review of what was played. The reason: {fault.message}"
-        f"{stop} Everything played and learned is kept: give the same command to continue once it "
-        f"answers{slow}."
+        f"The server gave no answer to a review of what was played. The reason: "
+        f"{_sentence(fault.message)} Everything played and learned is kept: give the same command "
+        f"to continue once it answers{slow}."
     )

@@ -215,14 +215,16 @@ def _rejected(error: Exception, context: ErrorContext) -> Failure:
         return _key(error, context)  # Google answers 400 to a wrong key
     return _unusable(
         f"{context.name} rejected the request for {context.model_id!r} ({_status(error)})."
-        f"{_quote(error, context)}"
+        f"{_quote(error, context)}",
+        "request",
     )
 
 
 def _too_long(error: Exception, context: ErrorContext) -> Failure:
     return _unusable(
         f"The prompt is longer than {context.model_id!r} can read ({_status(error)}). Send fewer "
-        f"or smaller frames, or a shorter history.{_quote(error, context)}"
+        f"or smaller frames, or a shorter history.{_quote(error, context)}",
+        "request",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from atari_vlm.errors import InvalidSetting, ModelFault
+from atari_vlm.errors import InvalidSetting, Lost, ModelFault, ModelUnusable
 from atari_vlm.options import check_number
 from atari_vlm.policies.think.effort import Effort, Range, WithPriorOfInside, beyond_first, noted
 from atari_vlm.policies.think.samples import (
@@ -185,16 +185,18 @@ async def _verdict(
     try:
         reply = await base.model.answer(prompt, seed=seed)
     except ModelFault as fault:
-        said = f"{fault.kind}: {fault}"
-        reply = Reply(text="", finish=fault.kind, usage=lost_usage(fault.lost))
-        return (
-            0,
-            f"{BROKEN}gave no answer ({said}), so the answers voted.",
-            (Call(prompt, reply, seed, said),),
-        )
-    place, fault_of_words = _read(reply.text, len(candidates))
-    problem = f"{BROKEN}{fault_of_words}, so the answers voted." if fault_of_words else ""
-    return place, problem, (Call(prompt, reply, seed, problem),)
+        said, kind, usage = f"{fault.kind}: {fault}", fault.kind, lost_usage(fault.lost)
+    except ModelUnusable as error:
+        if error.what != "request":  # it could not play either
+            raise
+        said, kind, usage = error.message, "rejected", lost_usage(Lost())
+    else:
+        place, fault_of_words = _read(reply.text, len(candidates))
+        problem = f"{BROKEN}{fault_of_words}, so the answers voted." if fault_of_words else ""
+        return place, problem, (Call(prompt, reply, seed, problem),)
+    reply = Reply(text="", finish=kind, usage=usage)
+    problem = f"{BROKEN}gave no answer ({said}), so the answers voted."
+    return 0, problem, (Call(prompt, reply, seed, said),)
 
 
 _BEST = re.compile(r"\bBEST\b[\"'*_\s]*[:=]?[\"'*_\s]*(?:answer\s*)?#?([0-9]{1,4})", re.IGNORECASE)
