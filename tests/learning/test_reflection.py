@@ -241,6 +241,13 @@ def test_a_lesson_is_kept_only_if_paired_games_with_it_are_no_worse(tmp_path):
     with closing(Run.read(tmp_path)) as run:
         assert run.usage().calls == calls
     assert len(asked) == 1
+    one().train(2)  # the next review says both again, in vain
+    with closing(Run.read(tmp_path)) as run:
+        assert run.usage().calls == calls + 4 + 1
+        assert len(run.proofs()) == 2
+        (_, _, advice, note) = run.lessons_made()[-1]
+    assert advice == ("Walk up without a pause.",)
+    assert f"Tried before episode 1: {second.reason}" in note
 
 
 def test_who_cannot_reflect_says_so_at_the_start_with_what_would_work():

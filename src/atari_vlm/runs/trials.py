@@ -24,6 +24,7 @@ from numpy.random import default_rng
 from atari_vlm.errors import RunInvalid
 from atari_vlm.models.wrapped import WrappedModel
 from atari_vlm.protocols import Proof
+from atari_vlm.replies.likeness import alike
 from atari_vlm.runs.episode_log import journaled
 from atari_vlm.runs.job import Job, Watcher
 from atari_vlm.runs.lesson_writing import store_proof
@@ -68,17 +69,33 @@ class Trials:
     async def prove(self, before: Lessons, lessons: Sequence[str]) -> tuple[Proof, ...]:
         """Try each lesson by itself beside those of before; a proof that is stored is not repeated.
 
+        A lesson that was worse before an earlier episode is not tried again, however it is worded.
+
         Raises:
             ModelUnusable, BudgetExceeded: as in any game; the same call continues.
         """
-        stored = [proof for episode, proof in self.run.proofs() if episode == self.episode]
-        known = {proof.lesson: proof for proof in stored}
+        stored = self.run.proofs()
+        known = {proof.lesson: proof for episode, proof in stored if episode == self.episode}
+        worse = [
+            (episode, proof)
+            for episode, proof in stored
+            if episode < self.episode and proof.shown and not proof.kept
+        ]
+        found = []
         for lesson in lessons:
+            again = [each for each in worse if alike(lesson, each[1].lesson)]
+            if again and lesson not in known:
+                episode, proof = again[-1]
+                found.append(
+                    replace(proof, reason=f"Tried before episode {episode}: {proof.reason}")
+                )
+                continue
             if lesson not in known:
                 proof = await self._prove(before, lesson)
                 store_proof(self.run, self.episode, len(known), proof)
                 known[lesson] = proof
-        return tuple(known[lesson] for lesson in lessons)
+            found.append(known[lesson])
+        return tuple(found)
 
     async def _prove(self, before: Lessons, lesson: str) -> Proof:
         try:
