@@ -7,13 +7,15 @@ from contextlib import closing
 import pytest
 
 from atari_vlm import VLMTrainer
-from atari_vlm.errors import InvalidSetting, Lost, ModelFault
+from atari_vlm.errors import InvalidSetting, Lost, ModelFault, ModelUnusable
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.think.effort import effort_of
 from atari_vlm.runs.run import Run
 
+REFUSED = ModelFault("refusal", "No.", Lost(0, 0, 0.0))
 
-def playing(folder, asked, **more):
+
+def playing(folder, asked, error=REFUSED, **more):
     """A player that notes how often it was asked for a summary; the third has no answer."""
 
     def script(prompt):
@@ -21,12 +23,19 @@ def playing(folder, asked, **more):
             return "ACTION: FIRE x2"
         asked.append(prompt.text)
         if len(asked) == 3:
-            raise ModelFault("refusal", "No.", Lost(0, 0, 0.0))
+            raise error
         return f"Note {len(asked)}: the ball is fast."
 
     model = ScriptedModel(script, name="mine")
     settings = {"max_decisions": 18, "prompt_type": "basic", "run_folder": folder}
     return VLMTrainer("breakout", "mine+summary:5", model=model, **{**settings, **more})
+
+
+def test_a_note_that_alone_is_rejected_is_one_without_an_answer(tmp_path):
+    rejected = ModelUnusable("The prompt is too long.", "request")
+    made = decisions_of(playing(tmp_path, [], rejected).train(1))
+    assert "The prompt is too long." in made[15].considered[0].reason
+    assert made[15].memory == made[14].memory
 
 
 def decisions_of(summary):

@@ -15,11 +15,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from atari_vlm.errors import InvalidSetting, Lost, ModelFault, ModelUnusable
+from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.policies.think.effort import Effort, Range, WithPriorOfInside, beyond_first, noted
 from atari_vlm.policies.think.samples import (
     MOST_SAMPLES,
+    asked_beside,
     base_of,
     check_has_model,
     count_from,
@@ -27,10 +28,10 @@ from atari_vlm.policies.think.samples import (
     sample,
 )
 from atari_vlm.policies.think.vote import elected
-from atari_vlm.policies.vlm import VLMPolicy, lost_usage
+from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.protocols import Policy
 from atari_vlm.replies.plan_parser import thoughts_of
-from atari_vlm.types import Call, Decision, Frame, Message, Observation, Prompt, Reply, Step
+from atari_vlm.types import Call, Decision, Frame, Message, Observation, Prompt, Step
 
 Judge: TypeAlias = Callable[[Observation, Sequence[Decision]], "int | Awaitable[int]"]
 """(observation, candidates) -> the place of the best one, from 0 on; may be `async`."""
@@ -182,21 +183,12 @@ async def _verdict(
     if _spoken(candidates[0]) is None:  # a wrapper of the caller's own dropped the calls
         return 0, f"{BROKEN}was not asked, as the answers have no prompt, so they voted.", ()
     prompt = judge_prompt(candidates)
-    try:
-        reply = await base.model.answer(prompt, seed=seed)
-    except ModelFault as fault:
-        said, kind, usage = f"{fault.kind}: {fault}", fault.kind, lost_usage(fault.lost)
-    except ModelUnusable as error:
-        if error.what != "request":  # it could not play either
-            raise
-        said, kind, usage = error.message, "rejected", lost_usage(Lost())
-    else:
-        place, fault_of_words = _read(reply.text, len(candidates))
-        problem = f"{BROKEN}{fault_of_words}, so the answers voted." if fault_of_words else ""
-        return place, problem, (Call(prompt, reply, seed, problem),)
-    reply = Reply(text="", finish=kind, usage=usage)
-    problem = f"{BROKEN}gave no answer ({said}), so the answers voted."
-    return 0, problem, (Call(prompt, reply, seed, said),)
+    call = await asked_beside(base, prompt, seed)
+    if call.fault:
+        return 0, f"{BROKEN}gave no answer ({call.fault}), so the answers voted.", (call,)
+    place, fault = _read(call.reply.text, len(candidates))
+    problem = f"{BROKEN}{fault}, so the answers voted." if fault else ""
+    return place, problem, (replace(call, fault=problem),)
 
 
 _BEST = re.compile(r"\bBEST\b[\"'*_\s]*[:=]?[\"'*_\s]*(?:answer\s*)?#?([0-9]{1,4})", re.IGNORECASE)

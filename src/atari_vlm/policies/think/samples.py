@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import default_rng
 
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, Lost, ModelFault, ModelUnusable
 from atari_vlm.policies.action_chunk import queued
 from atari_vlm.policies.baselines import ConstantPolicy, RandomPolicy
 from atari_vlm.policies.checking import checked
 from atari_vlm.policies.experts.base import ExpertPolicy
 from atari_vlm.policies.search.policy import SearchPolicy
-from atari_vlm.policies.vlm import VLMPolicy
+from atari_vlm.policies.vlm import VLMPolicy, lost_usage
 from atari_vlm.protocols import Policy, awaitable, chain_of
-from atari_vlm.types import Decision, Observation, Step
+from atari_vlm.types import Call, Decision, Observation, Prompt, Reply, Step
 
 MOST_SAMPLES = 100
 """Most samples of a decision."""
@@ -87,3 +87,25 @@ def count_from(text: str, wrapper: str, what: str, least: int) -> int:
             f"+{wrapper}:{max(least, 5)}."
         )
     return number
+
+
+async def asked_beside(base: VLMPolicy, prompt: Prompt, seed: int) -> Call:
+    """A question beside those of a plain decision; the call has a fault if no answer came.
+
+    Args:
+        base: whose model is asked.
+        prompt: the question. It may be rejected though the model answers shorter ones.
+        seed: of the call.
+
+    Raises:
+        ModelUnusable: the model could not play either.
+    """
+    try:
+        return Call(prompt, await base.model.answer(prompt, seed=seed), seed)
+    except ModelFault as fault:
+        said, kind, usage = f"{fault.kind}: {fault}", fault.kind, lost_usage(fault.lost)
+    except ModelUnusable as error:
+        if error.what != "request":
+            raise
+        said, kind, usage = error.message, "rejected", lost_usage(Lost())
+    return Call(prompt, Reply(text="", finish=kind, usage=usage), seed, said)

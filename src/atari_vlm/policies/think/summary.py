@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from atari_vlm.atari.games import get_game
-from atari_vlm.errors import InvalidSetting, ModelFault
+from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
 from atari_vlm.policies.checking import decision_of
 from atari_vlm.policies.think.effort import (
@@ -25,11 +25,17 @@ from atari_vlm.policies.think.effort import (
     noted,
     spent_by,
 )
-from atari_vlm.policies.think.samples import MOST_SAMPLES, base_of, check_has_model, count_from
-from atari_vlm.policies.vlm import VLMPolicy, lost_usage
+from atari_vlm.policies.think.samples import (
+    MOST_SAMPLES,
+    asked_beside,
+    base_of,
+    check_has_model,
+    count_from,
+)
+from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.prompts.parts import LONGEST_MEMORY
 from atari_vlm.protocols import Policy
-from atari_vlm.types import Call, Decision, Message, Observation, Prompt, Reply, Step
+from atari_vlm.types import Call, Decision, Message, Observation, Prompt, Step
 
 WORDS = 60
 """Words that the model is asked for at most."""
@@ -119,11 +125,7 @@ class RunningSummary(WithPriorOfInside):
         base = base_of(self.policy)
         assert isinstance(base, VLMPolicy)
         prompt = summary_prompt(observation, history[-self.every :], before)
-        try:
-            return Call(prompt, await base.model.answer(prompt, seed=seed), seed)
-        except ModelFault as fault:
-            reply = Reply(text="", finish=fault.kind, usage=lost_usage(fault.lost))
-            return Call(prompt, reply, seed, f"{fault.kind}: {fault}")
+        return await asked_beside(base, prompt, seed)
 
 
 def summary_prompt(observation: Observation, since: Sequence[Step], before: str) -> Prompt:
