@@ -7,10 +7,13 @@ from contextlib import closing
 
 import pytest
 
+from atari_vlm.advice.estimate import estimate_of
+from atari_vlm.costs.prompt_tokens import text_tokens
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.learning.reflection.edits import add_lesson, forbid_lesson
 from atari_vlm.learning.reflection.listing import lessons_of
 from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.players import Options, resolve
 from atari_vlm.report.settings_text import settings_line
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
@@ -36,6 +39,22 @@ def teacher(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teacher")
     player(folder, [], UP, reflect=True).train(1)
     return folder
+
+
+def test_the_low_end_of_an_estimate_has_the_lessons_that_are_shown_at_once(teacher):
+    def low(episodes, **learning):
+        options = Options(max_decisions=10, prompt_type="basic", **learning)
+        model = ScriptedModel(str, name="gpt-4o")
+        player = resolve("freeway", "gpt-4o", options, model=model)
+        return estimate_of(player, episodes).low.input_tokens
+
+    without = low(1, use_in_context_learning=True)
+    given = low(1, lessons_from=teacher) - without
+    assert given >= 10 * text_tokens(UP)
+    assert low(2, lessons_from=teacher) == pytest.approx(2 * (without + given), abs=2)
+    # A review may drop them, so that only the first episode surely shows them.
+    reflecting = low(2, lessons_from=teacher, reflect=True) - low(2, reflect=True)
+    assert reflecting == pytest.approx(given, abs=2)
 
 
 def test_lessons_of_another_run_are_shown_from_the_first_episode_on(teacher, tmp_path):

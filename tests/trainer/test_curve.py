@@ -197,6 +197,6 @@ def test_a_player_that_cannot_learn_is_told_so_in_one_sentence_wherever_it_is_as
     with pytest.raises(InvalidSetting, match="random has no model, so it learns nothing from what"):
         VLMTrainer("pong", "random", reflect=True)
     model = ScriptedModel(lambda prompt: "ACTION: NOOP")
-    without = "without use_in_context_learning, examples_from or reflect. There is no learning to"
+    without = "use_in_context_learning, examples_from, reflect or lessons_from. There is no learn"
     with pytest.raises(InvalidSetting, match=without):
         VLMTrainer("pong", "mine", model=model).train(4, control=True)

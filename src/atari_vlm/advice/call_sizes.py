@@ -40,6 +40,8 @@ class CallSizes:
     """Recent actions in a full history."""
     examples: float
     """Size of what learning adds: examples with their frames, and lessons in words."""
+    given: float
+    """Size of the lessons of another run, which are shown at once, in the smallest style."""
     answer: float
     """Mean size of an answer as long as the prompt asks for, without hidden reasoning."""
     shortest_answer: float
@@ -84,9 +86,9 @@ class CallSizes:
         first = [count(strategy(now, (), Lessons())) for strategy in strategies]
         full = [count(prompt) for prompt in prompts]
 
-        def added(lessons: Lessons) -> float:
+        def added(lessons: Lessons) -> list[int]:
             sizes = [count(strategy(now, past, lessons)) for strategy in strategies]
-            return max(b - a for a, b in zip(full, sizes, strict=True))
+            return [b - a for a, b in zip(full, sizes, strict=True)]
 
         answers = [_answer(prompt, "word " * WORDS, interval, chunk_size) for prompt in prompts]
         shortest = [_answer(prompt, "", interval, 1) for prompt in prompts]
@@ -95,7 +97,9 @@ class CallSizes:
             full_prompt=mean(full),
             largest_prompt=max(full),
             history=len(past),
-            examples=min(added(shown), settings.get("example_tokens", MOST_TOKENS)) + added(told),
+            examples=min(max(added(shown)), settings.get("example_tokens", MOST_TOKENS))
+            + max(added(told)),
+            given=min(added(Lessons(advice=_given(player)))),
             answer=mean(text_tokens(answer) for answer in answers),
             shortest_answer=min(text_tokens(answer) for answer in shortest),
             reasons=any(prompt.json for prompt in prompts),
@@ -154,6 +158,14 @@ def _advice(player: Player) -> tuple[str, ...]:
     given = [each for each in learners if isinstance(each, GivenLessons)]
     full = tuple(full_lesson(each.lesson_length) for each in kept for _ in range(each.max_lessons))
     return full + tuple(words for each in given for words in each.source.words)
+
+
+def _given(player: Player) -> tuple[str, ...]:
+    """The lessons of another run that the first episode shows."""
+    learners = learners_in(player.learner)
+    runs = [each.source for each in learners if isinstance(each, GivenLessons)]
+    runs += [each.start for each in learners if isinstance(each, Reflection) and each.start]
+    return tuple(words for run in runs for words in run.words)
 
 
 def full_lesson(length: int) -> str:

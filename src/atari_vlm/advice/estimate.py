@@ -57,6 +57,10 @@ QUOTED = text_tokens("word " * (LONGEST_REASONING // 5)) + 10
 """Most tokens of an answer that a judge is shown."""
 
 
+class NotBilled(InvalidSetting):
+    """The player runs in this process, so nobody bills its tokens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """Totals over the episodes of a run."""
@@ -173,8 +177,8 @@ def estimate_run(
         day: day of the price; None for today.
 
     Raises:
-        InvalidSetting: the player is not billed by tokens (a baseline, the embedded model), or the
-            length of an episode is unknown.
+        NotBilled: the player is not billed by tokens (a baseline, the embedded model).
+        InvalidSetting: the length of an episode is unknown, or a setting cannot be.
         UnknownName: no game, model or prompt has this name.
     """
     check_name(model)
@@ -191,7 +195,7 @@ def estimate_run(
     base_url = options.base_url
     spec = None if is_policy(name) else spec_of(name, base_url)
     if is_policy(name) or (spec is not None and spec.provider == "embedded"):
-        raise InvalidSetting(
+        raise NotBilled(
             f"{name!r} plays in this process and is not billed by tokens, so there is nothing to "
             "estimate."
         )
@@ -300,7 +304,9 @@ def estimate_of(
     check_budgets(player, prompt, answer, price)
     # In the worst case every second call is a repair.
     largest_prompt = worst_sizes.largest_prompt + worst_sizes.examples + REPAIR / 2
-    shortest_prompt = sizes.mean_prompt(least_calls, chunk_size)
+    # A review may drop lessons of another run after the first episode.
+    given = sizes.given / (episodes if settings.get("reflect") else 1)
+    shortest_prompt = sizes.mean_prompt(least_calls, chunk_size) + given
     return Estimate(
         game=player.game.name,
         model=settings["model"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atari_vlm.advice.estimate import Estimate, estimate_run
+from atari_vlm.advice.estimate import Estimate, NotBilled, estimate_run
 from atari_vlm.advice.simulation import simulated_line
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.players import Options
@@ -26,7 +26,7 @@ def estimate_runs(
         as by `errors.setting`: what they simulate, or why there is no estimate.
 
     Raises:
-        InvalidSetting: none of the players is billed.
+        InvalidSetting: none of the players is billed or simulates anything, or none can play.
         UnknownName: no game, model or prompt has a name.
     """
     made: list[Estimate] = []
@@ -36,11 +36,18 @@ def estimate_runs(
         for game in games:
             try:
                 made.append(estimate_run(game, model, episodes=episodes, options=options))
-            except InvalidSetting as error:
-                if about := simulated_line(game, model, options):
+            except NotBilled as error:
+                try:
+                    about = simulated_line(game, model, options)
+                except InvalidSetting as cannot_play:
+                    left_out[cannot_play.message] = cannot_play
+                    continue
+                if about:
                     simulated.append(about)
                 else:
                     left_out[error.message] = error
+            except InvalidSetting as error:
+                left_out[error.message] = error
     if not made and not simulated:
         raise next(iter(left_out.values()))
     return made, [*simulated, *(f"Not estimated: {error.message}" for error in left_out.values())]

@@ -13,6 +13,9 @@ from atari_vlm.runs.seeds import EVALUATION
 PROGRESS = "progress"
 """The learner of the prompt `adaptive`, which counts and gives no lesson."""
 
+LEARNERS = ("use_in_context_learning", "examples_from", "reflect", "lessons_from")
+"""The settings with which a player is shown what was learned."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePlan:
@@ -90,5 +93,5 @@ def _reads_nothing(player: Player) -> bool:
 def _why(player: Player) -> str:
     if _reads_nothing(player):
         return why_no_lessons(player.name, embedded=player.model is not None)
-    learners = [setting(name) for name in ("use_in_context_learning", "examples_from", "reflect")]
-    return f"Nothing is learned without {learners[0]}, {learners[1]} or {learners[2]}"
+    *others, last = (setting(name) for name in LEARNERS)
+    return f"Nothing is learned without {', '.join(others)} or {last}"

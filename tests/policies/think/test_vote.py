@@ -97,6 +97,14 @@ def test_one_vote_is_said_to_be_the_plain_model():
         resolve("pong", "embedded+vote:1", Options())
 
 
+def test_one_vote_by_confidence_is_said_to_change_the_prompt_and_counts_nothing(tmp_path):
+    model = ScriptedModel(lambda prompt: "ACTION: LEFT x2", name="mute")
+    player = {"model": model, "max_decisions": 2, "run_folder": tmp_path}
+    with pytest.warns(UserWarning, match="asks once, and also how sure the model is"):
+        summary = VLMTrainer("pong", "mute+vote:1:confidence", **player).train(1)
+    assert summary.thought.unsaid == 0
+
+
 @pytest.mark.parametrize("prompt", ["basic", "cot"])
 @pytest.mark.parametrize("plans", [True, False])
 def test_a_repair_still_asks_for_the_confidence(prompt, plans):

@@ -119,7 +119,8 @@ class Vote(WithPriorOfInside):
         """
         weights = await self._weights(_voters(made), observation, history)
         decision = elected(made, weights)
-        if self.weigh == "confidence" and none_stated(each.reply for each in _voters(made)):
+        unsaid = self.weigh == "confidence" and none_stated(each.reply for each in _voters(made))
+        if unsaid and len(made) > 1:  # one vote is weighed against none
             decision = replace(decision, reason=f"{decision.reason}; {UNSAID}")
         spent = beyond_first(decision, made)
         self._warn_if_alike(decision, history)
@@ -247,7 +248,7 @@ def vote(policy: Policy, game: str, samples: str = "5", weigh: str = "likelihood
     number = count_from(samples, "vote", "votes", 1)
     base = base_of(policy)
     if number == 1:
-        warnings.warn("+vote:1 asks once, so it plays as without it; +vote:5 votes.", stacklevel=2)
+        warnings.warn(_one_vote(weigh), stacklevel=2)
     if isinstance(base, ScoredPolicy) and base.temperature == 0 and number > 1:
         warnings.warn(
             str(
@@ -259,3 +260,12 @@ def vote(policy: Policy, game: str, samples: str = "5", weigh: str = "likelihood
             stacklevel=2,
         )
     return Vote(policy, number, weigh)  # type: ignore[arg-type]  # checked there
+
+
+def _one_vote(weigh: str) -> str:
+    if weigh == "confidence":
+        return (
+            "+vote:1:confidence asks once, and also how sure the model is, which changes its "
+            "prompt; there is nothing to vote on, so leave it out, or +vote:5:confidence votes."
+        )
+    return "+vote:1 asks once, so it plays as without it; +vote:5 votes."
