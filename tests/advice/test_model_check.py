@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from atari_vlm.advice.model_check import LEGAL, check_model, draw
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.atari.images import rgb
+from atari_vlm.cli.app import app
 from atari_vlm.errors import InvalidSetting, UnknownName
 from atari_vlm.types import Frame
+from tests.commands import command
 from tests.hosted import OPENAI
 from tests.servers import Server
 from tests.vendor_apis import Answer
@@ -169,21 +169,11 @@ def test_embedded_models_and_unknown_names_are_refused():
 
 
 def test_the_command_exits_with_1_if_a_required_finding_fails(tmp_path):
-    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
-    outcomes = []
-    for answers in (sees, Answer(text="LEFT")):
-        with Server(answers) as server:
-            arguments = ["models", "check", "x", "--base-url", server.base_url]
-            done = subprocess.run(
-                [sys.executable, "-m", "atari_vlm.cli.app", *arguments],
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        outcomes.append((done.returncode, done.stdout))
-        assert max(map(len, done.stdout.splitlines())) <= 80
-    assert [code for code, _ in outcomes] == [0, 1]
-    assert "It can play." in outcomes[0][1]
-    assert "FAILS" in outcomes[1][1]
+    arguments = ["models", "check", "x", "--base-url"]
+    with Server(sees) as server:
+        works = CliRunner().invoke(app, [*arguments, server.base_url])
+    assert (works.exit_code, "It can play." in works.output) == (0, True)
+    with Server(Answer(text="LEFT")) as server:
+        fails = command(*arguments, server.base_url, cwd=tmp_path, COLUMNS="80")
+    assert (fails.returncode, "FAILS" in fails.stdout) == (1, True)
+    assert max(map(len, fails.stdout.splitlines())) <= 80
