@@ -9,7 +9,7 @@ import pytest
 
 from atari_vlm.advice.estimate import estimate_of
 from atari_vlm.costs.prompt_tokens import text_tokens
-from atari_vlm.errors import InvalidSetting
+from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.learning.reflection.edits import add_lesson, forbid_lesson
 from atari_vlm.learning.reflection.listing import lessons_of
 from atari_vlm.models.scripted import ScriptedModel
@@ -17,6 +17,7 @@ from atari_vlm.players import Options, resolve
 from atari_vlm.report.settings_text import settings_line
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
+from atari_vlm.types import Lessons
 
 UP, CARS = "Walk up without a pause.", "Wait for the cars to pass."
 
@@ -77,6 +78,58 @@ def test_lessons_of_another_run_are_shown_from_the_first_episode_on(teacher, tmp
     evaluated = player(tmp_path / "untrained", said, lessons_from=teacher).evaluate(1)
     assert UP in said[-1]
     assert evaluated.scores == (0.0,)
+
+
+@pytest.mark.parametrize("first", ["before learning", "taught"])
+def test_a_training_stopped_in_its_first_episode_leaves_both_evaluations_true(
+    teacher, tmp_path, first
+):
+    said = []
+
+    def stop(episode, step):
+        raise KeyboardInterrupt
+
+    stopped = player(tmp_path, said, lessons_from=teacher, watch=stop, max_decisions=2)
+    trainer = player(tmp_path, said, lessons_from=teacher, max_decisions=2)
+    if first == "before learning":
+        trainer.evaluate_after(0, 1)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train(1)
+    said.clear()
+    taught = trainer.evaluate(1)
+    assert taught.taught_by is None
+    assert all(UP in words for words in said)
+    assert len(said) == 2
+    said.clear()
+    plain = trainer.evaluate_after(0, 1)
+    assert plain.folder != taught.folder
+    assert len(said) == (0 if first == "before learning" else 2)
+    assert not any(UP in words for words in said)
+    with closing(Run.read(plain.folder)) as run:
+        assert run.lessons_made() == []
+    points = trainer.train(1, evaluate_every=1, num_evaluations=1).curve.learning.points
+    assert [point.lessons for point in points] == [0, 1]
+    assert points[0].folder == plain.folder
+
+
+def test_what_is_shown_before_a_training_is_shuffled_on_request(teacher, tmp_path):
+    said = []
+    trainer = player(tmp_path, said, lessons_from=teacher)
+    trainer.evaluate(1)
+    shuffled = trainer.evaluate_after(1, 1, shuffled=True)
+    assert [UP in words for words in said] == [True, False]
+    assert shuffled.settings["lessons"] == "shuffled"
+
+
+def test_a_run_without_lessons_that_shows_some_is_refused(teacher, tmp_path):
+    trainer = player(tmp_path, [], lessons_from=teacher)
+    shown = trainer.evaluate(1).folder
+    with closing(Run.read(shown)) as run:
+        value = dict(run.settings, taught_by_episodes=0)
+    with closing(Run.play(tmp_path / "evaluate-after-0", value)) as run:
+        run.store_lessons(0, "lessons", Lessons(advice=(UP,)), ())
+    with pytest.raises(StoreError, match="was played with lessons by an earlier version"):
+        trainer.evaluate_after(0, 1)
 
 
 def test_reflection_goes_on_from_them(teacher, tmp_path):

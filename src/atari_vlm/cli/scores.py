@@ -109,11 +109,13 @@ def proof_line(proof: Proof) -> str:
 def _untaught(summary: Summary) -> str:
     """Why an evaluation showed nothing learned, in a sentence; empty if it showed something."""
     count = summary.taught_by
-    if not count:
-        return "No training taught this evaluation: no examples or lessons were shown."
     with closing(Run.read(summary.folder)) as run:
         lessons = run.lessons(0, pictures(run))
-    if lessons is None or lessons.examples or lessons.advice:
+    if lessons is not None and (lessons.examples or lessons.advice):
+        return ""
+    if not count:
+        return "No training taught this evaluation: no examples or lessons were shown."
+    if lessons is None:
         return ""
     episodes = f"{count} training episode{'s' * (count != 1)}"
     return f"{episodes} taught nothing: no examples or lessons were shown."

@@ -78,9 +78,10 @@ def train(
 
 
 def _begun_with_examples(game: str, model: str, options: dict[str, Any]) -> bool | None:
-    """True if the run shows the player's own moments already, as --reflect once did without --icl.
+    """True, said in a line, if the training to continue was begun with --icl too.
 
-    None for a new run, and for one that does not.
+    Before --icl had to be given beside --reflect, it was on; such a run cannot be told from one
+    that was asked for both. None for a new training, and for one without.
     """
     from atari_vlm.runs.run import Run
     from atari_vlm.runs.seeds import EPISODES
@@ -91,12 +92,24 @@ def _begun_with_examples(game: str, model: str, options: dict[str, Any]) -> bool
         folder = both.folder("train", both.seed * EPISODES)
         with closing(Run.read(folder)) as run:
             begun = run.settings
+        alone = VLMTrainer(game, model, **options)
+        other = alone.folder("train", alone.seed * EPISODES)
+        if other != folder and Run.exists(other):
+            return None
     except AtariVLMError:  # there is no such run; what cannot work is said when it is played
         return None
     same = all(
         begun.get(name) == both.settings.get(name) for name in ("learner", "examples_of_own")
     )
-    return True if same else None
+    if not same:
+        return None
+    elsewhere = " with another --run" if options["run_folder"] else ""
+    print_line(
+        console,
+        f"The training in {folder} was begun with examples of its own play (--icl) and goes on "
+        f"with them; --no-icl{elsewhere} begins one without.",
+    )
+    return True
 
 
 def evaluate_only(game: str, model: str, evaluations: int, options: dict[str, Any]) -> None:

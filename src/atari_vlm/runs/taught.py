@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.random import default_rng
 
+from atari_vlm.errors import StoreError
 from atari_vlm.models.hosted.budget import Budget
 from atari_vlm.protocols import Learner, Model, Reviews
 from atari_vlm.runs.learning import lessons_before, lessons_for
@@ -24,8 +25,8 @@ class Taught:
         source: the training run; None if there is none.
         episodes: its episodes that taught.
         shuffled: show the lessons shuffled, as a control.
-        at_once: without a training run, the learner is asked what it has before the first episode;
-            otherwise there are no lessons.
+        at_once: no episode taught, and the learner is asked what it has before the first one;
+            otherwise there are no lessons then, but for those that a person added.
     """
 
     def __init__(
@@ -36,8 +37,8 @@ class Taught:
         shuffled: bool = False,
         at_once: bool = False,
     ) -> None:
-        self._source, self._episodes, self._shuffled = source, episodes, shuffled
-        self._at_once = at_once
+        self._source, self._episodes, self._at_once = source, episodes, at_once
+        self.shuffled = shuffled and (at_once or source is not None)
 
     def __len__(self) -> int:
         """Number of episodes that taught."""
@@ -56,8 +57,9 @@ class Taught:
     @property
     def settings(self) -> dict[str, Any]:
         """What it decides of the settings of a run: the words of its prompts are the training's."""
+        control = {"lessons": "shuffled"} if self.shuffled else {}
         if self._source is None:
-            return {}
+            return control
         known = completed(self._source.settings)
         words = int(known["prompt_version"])
         examples = self._source.settings.get("examples") is not None
@@ -66,7 +68,7 @@ class Taught:
             "prompt_version": words,
             **rule,
             **({"lesson_edits": self.edits} if self.edits else {}),
-            **({"lessons": "shuffled"} if self._shuffled else {}),
+            **control,
         }
 
     async def lessons(
@@ -82,16 +84,19 @@ class Taught:
             budget: pays for what the learner asks.
 
         Raises:
-            StoreError: they are those of a vendor's model, and another server's would read them.
+            StoreError: they are those of a vendor's model, and another server's would read them; or
+                none are to be shown, and the run was played with some.
         """
+        own = pictures(run)
+        if not self._at_once and not self._episodes and not self.edits:
+            _check_shows_nothing(run)
+            return Lessons()
+        made_by = ShuffledLearner(learner) if self.shuffled else learner
         if self._source is None:
-            if not self._at_once:
-                return Lessons()
-            kept = pictures(run)
             return await lessons_for(
-                run, 0, learner, tuple, kept, model=model, seed=seed, budget=budget
+                run, 0, made_by, tuple, own, model=model, seed=seed, budget=budget
             )
-        source, own = self._source, pictures(run)
+        source = self._source
         reviewed = isinstance(learner, Reviews) and learner.reviews
         draw = pictures(source)
 
@@ -104,19 +109,20 @@ class Taught:
 
         if self._episodes and run.lessons_until(0) is None:
             check_teacher(source.folder, source.settings, run.server)
-        if reviewed and run.lessons_until(0) is None:
+        made = not self._at_once or source.lessons_until(0) is not None
+        if reviewed and made and run.lessons_until(0) is None:
             # They were made and paid for when those episodes had ended.
             def foreign(episode: int, step: int) -> Frame:
                 return draw(episode, step).foreign()
 
             shown = lessons_before(source, len(self) + 1, foreign)
-            if self._shuffled:
+            if self.shuffled:
                 shown = shuffled(shown, default_rng([seed, len(self)]))
             run.store_lessons(0, learner.name, shown, ())
         return await lessons_for(
             run,
             0,
-            ShuffledLearner(learner) if self._shuffled else learner,
+            made_by,
             trajectories,
             frame,
             model=model,
@@ -124,4 +130,17 @@ class Taught:
             budget=budget,
             edits=source.lesson_edits(),
             said=source.said,
+        )
+
+
+def _check_shows_nothing(run: Run) -> None:
+    """Raise StoreError if a run in which nothing is to be shown was played with lessons.
+
+    Evaluations of a training whose first episode had not ended were once played in this folder.
+    """
+    stored = run.lessons(0, pictures(run)) or Lessons()
+    if stored.advice or stored.examples:
+        raise StoreError(
+            f"{run.folder} was played with lessons by an earlier version, so it does not say how "
+            "the player does without; move it elsewhere, and it is played anew."
         )

@@ -241,7 +241,7 @@ def _spent_earlier(trainers: Sequence[Trainer]) -> Iterator[Charge]:
                 yield Charge(*run.spent())
                 counts, edits = len(run.episodes()), len(run.lesson_edits())
         held_out = first + EVALUATION
-        taught = ((None, 0, False), *product(range(counts + 1), range(edits + 1), (False, True)))
+        taught = product((None, *range(counts + 1)), range(edits + 1), (False, True))
         for count, edited, shuffled in taught:
             folder = trainer.folder("evaluate", held_out, count, edited, shuffled=shuffled)
             if Run.exists(folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -250,19 +250,21 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             taught_by: the first episodes that taught; None for all, 0 for no lessons.
             shuffled: show the lessons shuffled.
         """
-        if self.player.learner is None:
+        learner = self.player.learner
+        if learner is None:
             return self._session.play(self.folder(purpose, seeds[0]), purpose, seeds)
         source = self.folder("train", self.seed * EPISODES)
-        if taught_by != 0 and not Run.exists(source) and gives_at_once(self.player.learner):
-            folder, taught = self.folder(purpose, seeds[0]), Taught(at_once=True)
-            return self._session.play(folder, purpose, seeds, taught)
-        if taught_by == 0 or not Run.exists(source):
-            folder = self.folder(purpose, seeds[0], 0)
-            return self._session.play(folder, purpose, seeds, Taught())
-        with closing(Run.read(source)) as run:
-            finished = [r.episode for r in run.episodes() if r.status == "finished"]
-            taught = Taught(run, finished[:taught_by], shuffled=shuffled)
-            folder = self.folder(purpose, seeds[0], len(taught), taught.edits, shuffled=shuffled)
+        with ExitStack() as opened:
+            run, finished = None, []
+            if taught_by != 0 and Run.exists(source):
+                run = opened.enter_context(closing(Run.read(source)))
+                finished = [r.episode for r in run.episodes() if r.status == "finished"]
+            at_once = taught_by != 0 and not finished and gives_at_once(learner)
+            taught = Taught(run, finished[:taught_by], shuffled=shuffled, at_once=at_once)
+            # What is shown at once is never in the folder of the player without lessons.
+            folder = self.folder(
+                purpose, seeds[0], taught.count, taught.edits, shuffled=taught.shuffled
+            )
             return self._session.play(folder, purpose, seeds, taught)
 
     # -- the learning curve ---------------------------------------------------------------------
