@@ -14,6 +14,7 @@ from atari_vlm.learning.reflection.edits import add_lesson, forbid_lesson
 from atari_vlm.learning.reflection.listing import lessons_of
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.players import Options, resolve
+from atari_vlm.report.run_page import replay_of
 from atari_vlm.report.settings_text import settings_line
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
@@ -110,6 +111,10 @@ def test_a_training_stopped_in_its_first_episode_leaves_both_evaluations_true(
     points = trainer.train(1, evaluate_every=1, num_evaluations=1).curve.learning.points
     assert [point.lessons for point in points] == [0, 1]
     assert points[0].folder == plain.folder
+    with closing(Run.read(taught.folder)) as one, closing(Run.read(plain.folder)) as other:
+        shown = replay_of(one, evaluations=[one, other])
+    names = [episode.name for episode in shown.episodes]
+    assert names[1:] == ["with what another run taught, 0", "before training, 0"]
 
 
 def test_what_is_shown_before_a_training_is_shuffled_on_request(teacher, tmp_path):

@@ -194,6 +194,8 @@ def _evaluation(run: Run) -> str:
 
 def _when(run: Run) -> str:
     """When an evaluation was played, e.g. "after 3"."""
+    if run.settings.get("learner") and not isinstance(run.settings.get("taught_by_episodes"), int):
+        return "with what another run taught"
     taught = _taught_by(run)
     return f"after {taught}" if taught else "before training"
 
