@@ -209,6 +209,7 @@ def resolve(
         return thinking.limited(built)
 
     _check_learner(name, learner, base, options)
+    fit.check_thinking(base.model, thinking.instead_of_dollars)
     built = build(base.model, Lessons(), VERSIONS[-1])
     warn_of_temperature(built, options.temperature)
     check_interval(built, options.frame_skip)

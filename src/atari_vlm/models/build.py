@@ -7,10 +7,11 @@ from typing import Any
 
 from atari_vlm.errors import InvalidSetting, MissingExtra, ModelUnusable, setting
 from atari_vlm.files.paths import is_folder, typed_path
+from atari_vlm.models import fit
 from atari_vlm.models.catalogue import MODELS, ModelSpec, get_model_spec
 from atari_vlm.models.hosted.addresses import check_name
 from atari_vlm.models.hosted.dialects import GENERIC
-from atari_vlm.models.hosted.environment import is_same, moved_to
+from atari_vlm.models.hosted.environment import moved_to
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
 from atari_vlm.models.hosted.settings import HostedSettings
@@ -94,16 +95,7 @@ def _hosted(
     settings: HostedSettings, api_key: str | None, hosted: HostedOptions, spend: SpendOptions
 ) -> HostedModel:
     if spend.caps.in_dollars and settings.known_price is None:
-        variable = settings.vendor.address_variable
-        moved = moved_to(variable, settings.vendor.address)
-        where, unset = "", ""
-        if moved is not None and is_same(settings.base_url or "", moved):
-            where, unset = f" at the address that {variable} names", f", unset {variable}"
-        raise InvalidSetting(
-            f"The price of {settings.name}{where} is not known, so a budget in dollars cannot be "
-            f"enforced. Cap it with {setting('budget_tokens')}{unset}, or choose a model with a "
-            "price (`atari-vlm models`)."
-        )
+        raise fit.unpriced(settings, f"Cap it with {setting('budget_tokens')}")
     return HostedModel(settings, api_key=api_key, rate=hosted.rate, cache=hosted.cache_settings)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from atari_vlm.atari.pooling import DEFAULT
 from atari_vlm.errors import CannotPlay, InvalidSetting, setting
+from atari_vlm.models.hosted.environment import is_same, moved_to
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.hosted.options import HostedOptions, SpendOptions, refuse_hosted
+from atari_vlm.models.hosted.settings import HostedSettings
 from atari_vlm.models.local.options import LocalOptions, refuse_local
 from atari_vlm.models.options import refuse_video
 from atari_vlm.protocols import (
@@ -76,6 +78,31 @@ def check_own(
         raise InvalidSetting(
             f"The price of {name} is not known; cap it with {setting('budget_tokens')}."
         )
+
+
+def check_thinking(model: Model | None, instead: str) -> None:
+    """Refuse a budget of thinking in dollars if the price of a hosted model is not known.
+
+    Args:
+        model: that plays.
+        instead: how else thinking can be limited, as the beginning of a sentence; "" if no dollars
+            are limited.
+    """
+    if instead and isinstance(model, HostedModel) and model.price is None:
+        raise unpriced(model.settings, instead)
+
+
+def unpriced(settings: HostedSettings, instead: str) -> InvalidSetting:
+    """The error where dollars are limited and the price of the model is not known."""
+    variable = settings.vendor.address_variable
+    moved = moved_to(variable, settings.vendor.address)
+    where, unset = "", ""
+    if moved is not None and is_same(settings.base_url or "", moved):
+        where, unset = f" at the address that {variable} names", f", unset {variable}"
+    return InvalidSetting(
+        f"The price of {settings.name}{where} is not known, so a budget in dollars cannot be "
+        f"enforced. {instead}{unset}, or choose a model with a price (`atari-vlm models`)."
+    )
 
 
 def described(model: Model, game: str) -> dict[str, Any]:

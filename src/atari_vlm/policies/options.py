@@ -40,6 +40,14 @@ class ThinkOptions:
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return {name: str(ThinkBudget.read(value, name)) for name, value in given.items()}
 
+    @property
+    def instead_of_dollars(self) -> str:
+        """How to limit thinking by tokens, as the beginning of a sentence; "" without dollars."""
+        for name in self.budgets:
+            if ThinkBudget.read(getattr(self, name), name).dollars is not None:
+                return f"Limit thinking with {setting(name, '5000 tokens')}"
+        return ""
+
     def limited(self, policy: Policy) -> Policy:
         """The policy within the budgets.
 

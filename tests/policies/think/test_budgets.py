@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from atari_vlm.policies.think.lookahead import Lookahead
 from atari_vlm.policies.think.vote import Vote
 from atari_vlm.runs.run import Run
 from atari_vlm.trainer import VLMTrainer
-from atari_vlm.types import Decision, Spent, Step
+from atari_vlm.types import Decision, Spent, Step, Usage
 from tests.policies.think.models import Answers, asked, decide, observation
 
 
@@ -79,6 +80,47 @@ def test_a_budget_is_read_as_people_write_it(text, budget):
 def test_what_is_no_budget_is_refused(text):
     with pytest.raises(InvalidSetting, match=r"think_budget takes (amounts such as|whole calls)"):
         ThinkBudget.read(text, "think_budget")
+
+
+@pytest.mark.parametrize(
+    "amounts", [{"dollars": float("nan")}, {"calls": "x"}, {"tokens": 2.5}, {"frames": -1}]
+)
+def test_amounts_that_are_none_are_refused_in_python_too(amounts):
+    with pytest.raises(InvalidSetting, match=rf"\b{next(iter(amounts))} must be"):
+        ThinkBudget(**amounts)
+
+
+def test_dollars_of_a_model_without_a_price_are_refused_before_play_and_in_an_estimate():
+    budget = {"think": "vote:9", "think_budget": "0.0000001 dollars"}
+    says = r"price of m is not known, so .* Limit thinking with .*think_budget='5000 tokens'"
+    with pytest.raises(InvalidSetting, match=says):
+        VLMTrainer("freeway", "m", base_url="http://127.0.0.1:9/v1", **budget)
+    options = Options(**budget, base_url="http://127.0.0.1:9/v1", max_decisions=5)
+    with pytest.raises(InvalidSetting, match=r"price of m\S* is not known"):
+        estimate_run("freeway", "m", options=options)
+
+
+@pytest.mark.parametrize(
+    ("budget", "usage", "unit"),
+    [
+        (ThinkBudget(tokens=5000), Usage(calls=1), "tokens"),
+        (ThinkBudget(tokens=5000), Usage(calls=2, input_tokens=9, uncounted=1), "tokens"),
+        (ThinkBudget(dollars=1.0), Usage(calls=1, input_tokens=9, dollars=None), "dollars"),
+    ],
+)
+def test_a_budget_of_what_the_model_does_not_report_stops_thinking_and_says_so(budget, usage, unit):
+    class Silent(Answers):
+        async def answer(self, prompt, *, seed):
+            return replace(await super().answer(prompt, seed=seed), usage=usage)
+
+    history = after(Spent(), decide(asked(Silent(["LEFT x1"]))))
+    for name in ("episode", "decision"):
+        model = Answers(["LEFT x1"])
+        made = decide(Budgeted(Vote(asked(model), 3), **{name: budget}), history=history)
+        assert len(model.prompts) == 1
+        assert made.thinking.why == (
+            f"not: the budget in {unit} cannot be kept, because the model does not report them"
+        )
 
 
 @pytest.mark.parametrize(

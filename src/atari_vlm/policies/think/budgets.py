@@ -10,6 +10,7 @@ import numpy as np
 
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.options import check_number
 from atari_vlm.policies.checking import decision_of
 from atari_vlm.policies.think.effort import (
     ONCE,
@@ -22,7 +23,7 @@ from atari_vlm.policies.think.effort import (
     total_of,
 )
 from atari_vlm.protocols import Policy
-from atari_vlm.types import Decision, Observation, Spent, Step
+from atari_vlm.types import Decision, Observation, Spent, Step, Usage
 
 _UNITS: dict[str, Callable[[float], str]] = {
     "calls": lambda number: f"{number:,.0f} calls",
@@ -43,7 +44,11 @@ NO_ROOM = "not: the budget"
 
 @dataclass(frozen=True, slots=True)
 class ThinkBudget:
-    """Most that thinking may take; None for no limit."""
+    """Most that thinking may take; None for no limit.
+
+    Raises:
+        InvalidSetting: an amount is no number of at least 0, or a part of a call.
+    """
 
     calls: int | None = None
     tokens: int | None = None
@@ -51,6 +56,12 @@ class ThinkBudget:
     dollars: float | None = None
     frames: int | None = None
     """Emulator frames simulated in another emulator."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no amount."""
+        for unit in _UNITS:
+            if (amount := getattr(self, unit)) is not None:
+                check_number(unit, amount, 0, 10**15, whole=unit != "dollars")
 
     @classmethod
     def read(cls, text: str, name: str) -> ThinkBudget:
@@ -110,6 +121,7 @@ class Budgeted(WithPriorOfInside):
     What a decision may take is foreseen: its calls without repairs and its frames are known; tokens
     and dollars are those of the calls of the last decisions. So thinking is not begun where it
     would pass a budget; a repaired answer, or the first decision of an episode, may still do so.
+    Nor is it begun after an answer whose tokens, or dollars, are limited and not known.
 
     Args:
         policy: thinks longer.
@@ -171,6 +183,8 @@ class Budgeted(WithPriorOfInside):
         elif self.decision is not None and (unit := self.decision.exceeded_by(more)):
             left = self.decision.said(unit)
             why = f"{NO_ROOM} of a decision, {left}, has no room for it"
+        elif unit := self._unknown(total, history):
+            why = f"{NO_ROOM} in {unit} cannot be kept, because the model does not report them"
         policy = plain(self.policy) if why else self.policy
         made = await decision_of(policy, observation, history, rng)
         return noted(made, history, why) if why else made
@@ -182,13 +196,28 @@ class Budgeted(WithPriorOfInside):
         spent = Spent(calls=calls, frames=round(effort.frames.most))
         if not calls or not self._in_money:
             return spent
-        for at in range(len(history) - 1, max(-1, len(history) - 9), -1):
-            usage = history[at].decision.usage
-            if usage.calls:
-                tokens = round(calls * (usage.input_tokens + usage.output_tokens) / usage.calls)
-                dollars = None if usage.dollars is None else calls * usage.dollars / usage.calls
-                return spent._replace(tokens=tokens, dollars=dollars)
-        return spent
+        if (usage := _newest_usage(history)) is None:
+            return spent
+        tokens = round(calls * (usage.input_tokens + usage.output_tokens) / usage.calls)
+        dollars = None if usage.dollars is None else calls * usage.dollars / usage.calls
+        return spent._replace(tokens=tokens, dollars=dollars)
+
+    def _unknown(self, total: Spent, history: Sequence[Step]) -> str:
+        """The limited unit of which it is not known how much calls take; "" if there is none."""
+        usage = _newest_usage(history) if self._in_money and "calls" in self._spends else None
+        if usage is None:
+            return ""
+        counted = usage.input_tokens + usage.output_tokens and not usage.uncounted
+        known = {"tokens": counted, "dollars": None not in (usage.dollars, total.dollars)}
+        budgets = [each for each in (self.episode, self.decision) if each is not None]
+        return next(
+            (
+                unit
+                for unit in known
+                if not known[unit] and any(each.limits([unit]) for each in budgets)
+            ),
+            "",
+        )
 
     @property
     def _spends(self) -> tuple[str, ...]:
@@ -202,6 +231,12 @@ class Budgeted(WithPriorOfInside):
         """Whether tokens or dollars are limited."""
         both = (self.episode, self.decision)
         return any(b is not None and (b.tokens, b.dollars) != (None, None) for b in both)
+
+
+def _newest_usage(history: Sequence[Step]) -> Usage | None:
+    """What the newest decision that asked a model took; None if the last eight asked none."""
+    usages = (step.decision.usage for step in reversed(history[-8:]))
+    return next((usage for usage in usages if usage.calls), None)
 
 
 def budgeted(policy: Policy, episode: str | None, decision: str | None) -> Policy:
