@@ -8,8 +8,10 @@ import shutil
 from contextlib import closing
 
 import pytest
+from typer.testing import CliRunner
 
 from atari_vlm import Run, VLMTrainer
+from atari_vlm.cli.app import app
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.learning.reflection.edits import (
     add_lesson,
@@ -160,7 +162,8 @@ def test_the_command_lists_and_a_look_changes_nothing(folder):
         return hashlib.sha256((folder / "run.sqlite").read_bytes()).hexdigest()
 
     before = content()
-    found = command("lessons", folder, cwd=folder)
+    found = CliRunner().invoke(app, ["lessons", str(folder)])
+    assert found.exit_code == 0
     assert FIRST in found.stdout
     assert content() == before
     refused = command("lessons", folder, "--forbid", 1, "--allow", 2, cwd=folder)
