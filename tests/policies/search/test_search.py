@@ -234,7 +234,9 @@ def test_a_lost_life_costs_the_penalty_times_the_largest_reward():
 def test_a_small_budget_beats_random():
     random = [score(play(RandomPolicy(), "space_invaders", 100, seed=seed)) for seed in range(5)]
     for search in SEARCHES:
-        assert score(play(small(search, budget=400), "space_invaders", 100)) > max(random)
+        policy = small(search, budget=400)
+        two = [score(play(policy, "space_invaders", 100, seed=seed)) for seed in range(2)]
+        assert sum(two) > 2 * max(random)
 
 
 def test_any_game_can_be_searched():
@@ -386,5 +388,5 @@ def test_the_bench_labels_a_search_by_what_it_uses(tmp_path):
 def test_the_depth_of_a_search_is_part_of_its_version_only_where_it_matters(name):
     search = get_policy(f"{name}-300", "pong")
     assert "depth" not in version_of(search, "pong", 7)
-    assert version_of(search, "pong", 8).endswith("depth 16")
+    assert "depth 16" in version_of(search, "pong", 8)
     assert version_of(search, "pong") == version_of(search, "pong", 15)

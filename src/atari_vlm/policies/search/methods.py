@@ -23,6 +23,8 @@ class Search(Protocol):
     """Grows a tree and rates the root's actions."""
 
     name: ClassVar[str]
+    revision: ClassVar[int]
+    """Above 1 if the same settings decided differently before."""
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Spend the budget, or as much of it as is useful.
@@ -65,6 +67,7 @@ class RolloutIW:
     """
 
     name: ClassVar[str] = "iw"
+    revision: ClassVar[int] = 1
 
     horizon: int = 120
     """Emulator frames a rollout looks ahead."""
@@ -102,7 +105,7 @@ class RolloutIW:
         deep = falls_short(self.horizon, self.depth, tree.first, tree.hold)
         while True:
             place = node.open[int(rng.integers(len(node.open)))]
-            if node.elapsed < len(plan):
+            if node.elapsed < len(plan) and plan[node.elapsed] in node.open:
                 place = plan[node.elapsed]
             if node is tree.root and first is not None:
                 place = first
@@ -190,7 +193,8 @@ class UCT:
     """UCT (Kocsis and Szepesvari 2006), used as by Bellemare et al. 2013 (arXiv:1207.4708).
 
     A simulation goes down the tree by upper confidence bounds, tries one new action, and plays on
-    at random up to the horizon. The action visited most is played.
+    at random up to the horizon. The action visited most is played. A simulation that the budget
+    cuts short does not count unless it is the only one: what it would have lost is not seen.
 
     Where actions are so long that the horizon is less than `depth` of them, a simulation looks that
     many ahead and ends where a life is lost. A budget is only a few such simulations, and the next
@@ -199,6 +203,7 @@ class UCT:
     """
 
     name: ClassVar[str] = "uct"
+    revision: ClassVar[int] = 2
 
     horizon: int = 120
     """Emulator frames a simulation looks ahead."""
@@ -235,7 +240,8 @@ class UCT:
                 return Rating(rank, words)
             return Rating(rank, words, best.nodes(), best.held)
 
-        return [rated(child) if child else None for child in tree.root.children]
+        children = tree.root.children
+        return [rated(child) if child and child.visits else None for child in children]
 
     def _is_deep(self, tree: Tree) -> bool:
         return falls_short(self.horizon, self.depth, tree.first, tree.hold)
@@ -253,13 +259,18 @@ class UCT:
                     return False
                 ended = deep and child.gain.losses
                 rest = Stretch() if ended else tree.wander(horizon, plan, to_a_loss=deep)
-                _back_up(tree, child, rest)
-                return True
-            node = self._chosen(node, tree)
+                if not rest.is_cut or not any(each and each.visits for each in tree.root.children):
+                    _back_up(tree, child, rest)
+                return not rest.is_cut
+            node = self._chosen(node, tree, rng)
         _back_up(tree, node, Stretch())
         return True
 
-    def _chosen(self, node: Node, tree: Tree) -> Node:
+    def _chosen(self, node: Node, tree: Tree, rng: np.random.Generator) -> Node:
+        """The child with the largest bound; of several one at random.
+
+        The first one in the list would be visited most where nothing is at stake.
+        """
         children = [child for child in node.children if child]
         means = [tree.worth(child.total) / child.visits for child in children]
         low, span = min(means), max(means) - min(means)
@@ -269,7 +280,9 @@ class UCT:
             value = (means[k] - low) / span if span else 0.0
             return value + self.exploration * math.sqrt(2 * visits / children[k].visits)
 
-        return children[max(range(len(children)), key=bound)]
+        bounds = [bound(k) for k in range(len(children))]
+        ties = [k for k, each in enumerate(bounds) if each == max(bounds)]
+        return children[ties[int(rng.integers(len(ties)))]]
 
 
 def _back_up(tree: Tree, leaf: Node, rest: Stretch) -> None:

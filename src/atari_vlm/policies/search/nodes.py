@@ -71,6 +71,8 @@ class Stretch:
     gain: Gain = field(default_factory=Gain)
     """Discounted to where it begins."""
     held: Sequence[Held] = ()
+    is_cut: bool = False
+    """Whether the budget ended before it did."""
 
 
 @dataclass(frozen=True, slots=True)

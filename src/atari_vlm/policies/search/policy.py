@@ -45,6 +45,8 @@ class SearchPolicy:
             del values["depth"]
         if self.settings.seconds is None:  # runs of before have no such setting
             del values["seconds"]
+        if self.search.revision > 1:
+            values["revision"] = self.search.revision
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
     def check_interval(self, frames: int) -> None:

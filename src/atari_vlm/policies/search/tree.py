@@ -159,8 +159,11 @@ class Tree:
             to_a_loss: whether to end where a life is lost.
         """
         self._leave()
-        elapsed, start, total, held = self.nodes[-1].elapsed, self.spent, Gain(), []
-        while elapsed < horizon and not self._simulator.terminated and self._affords(self.hold):
+        elapsed, start = self.nodes[-1].elapsed, self.spent
+        total, held = Gain(), list[Held]()
+        while elapsed < horizon and not self._simulator.terminated:
+            if not self._affords(self.hold):
+                return Stretch(total, held, is_cut=True)
             begun = self.spent
             place = plan[elapsed] if elapsed < len(plan) else int(self._rng.integers(self.actions))
             gain = self._play(place, self.hold)
