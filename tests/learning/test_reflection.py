@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from html import escape
 
 import pytest
 
 from atari_vlm import Run, VLMTrainer
-from atari_vlm.cli.scores import proof_line
+from atari_vlm.cli.console import Console
+from atari_vlm.cli.lessons import lessons as lessons_command
+from atari_vlm.cli.scores import print_summary, proof_line
 from atari_vlm.errors import BudgetExceeded, InvalidSetting, ModelUnusable
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.scripted import ScriptedModel
+from atari_vlm.report.curve_page import page
 from atari_vlm.runs.totals import LEARNING
 from tests.hosted import COMPATIBLE, make_settings
 from tests.servers import Server
@@ -106,6 +110,37 @@ def test_an_answer_that_cannot_be_read_is_repaired_once_and_then_the_lessons_of_
         assert [bool(call.fault) for call in run.learning_calls()] == [False] * 6
     assert "could be read. The lessons of before stay" in notes[3]
     assert "The lessons of before stay" in notes[4]
+
+
+def test_reviews_that_could_not_be_used_are_said_wherever_lessons_are_looked_for(tmp_path, capsys):
+    why = 'The answer has no list of "lessons" that could be read.'
+    with Server(Reviewer("Hm.")) as server:
+        summary = trainer(server, tmp_path / "a", max_decisions=1).train(2)
+        curve = trainer(server, tmp_path / "a", max_decisions=1).train(2, evaluate_every=2).curve
+    said = f"2 of 2 reviews could not be used. That of episode 1: {why}"
+    assert summary.unused_reviews == said
+    print_summary(Console(width=200), summary)
+    assert said in capsys.readouterr().out
+    lessons_command(tmp_path / "a", None, None, None, None)
+    listed = " ".join(capsys.readouterr().out.split())
+    assert listed == f"No lessons: 2 episodes have ended, and reviews brought none. {said}"
+    assert f"<p>{escape(said)}</p>" in page(curve)
+    with (
+        Server(Reviewer("Hm.")) as server,
+        pytest.raises(InvalidSetting, match=r"though it was trained with .*True.*\. 2 of 2 rev"),
+    ):
+        trainer(server, tmp_path / "b", lessons_from=tmp_path / "a")
+
+
+def test_lessons_of_a_review_that_a_cap_stopped_are_said_to_be_on_their_way(tmp_path, capsys):
+    capped = {"prove_lessons": True, "budget_tokens": 10_300 + TOKENS, "max_decisions": 1}
+    with Server(Reviewer(lessons(WORDS[0]))) as server, pytest.raises(BudgetExceeded):
+        trainer(server, tmp_path, **capped).train(1)
+    lessons_command(tmp_path, None, None, None, None)
+    assert " ".join(capsys.readouterr().out.split()) == (
+        "No lessons yet: 1 episode has ended and its review is not finished. The command that "
+        "played the run goes on with it."
+    )
 
 
 def test_a_lesson_with_an_action_that_the_game_lacks_or_with_a_key_is_not_shown(

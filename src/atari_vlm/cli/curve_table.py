@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from atari_vlm.cli.console import print_line
+from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.tables import Listing
 from atari_vlm.runs.curve import MEANINGS, Arm, Curve, difference_text
+from atari_vlm.runs.run import Run
 from atari_vlm.stats import format_score
 
 
-def print_curve(console: Console, curve: Curve, files: Sequence[Path]) -> None:
-    """Print the table, the scores of the training episodes, the differences and the files."""
+def print_curve(console: Console, curve: Curve, files: Sequence[Path], *, told: bool) -> None:
+    """Print the table, the scores of the training episodes, the differences and the files.
+
+    Args:
+        console: where to.
+        curve: with its runs.
+        files: that were written.
+        told: whether the summary of the training has been printed.
+    """
     console.print(_table(curve))
     for arm in curve.arms:
         if arm.training:
             print_line(console, _training_line(arm))
     for name, difference, pairs in curve.differences():
         print_line(console, f"Paired, {name}: {difference_text(difference, pairs)}")
+    if not told and curve.learning.folder is not None:
+        with closing(Run.read(curve.learning.folder)) as run:
+            if run.unused_reviews:
+                print_line(console, printable(run.unused_reviews))
     for path in files:
         print_line(console, f"{_WHAT[path.suffix]}: {path}")
 

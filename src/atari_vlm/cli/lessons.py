@@ -39,10 +39,7 @@ def lessons(
     Changes are part of the run's record: who changed what and when. What earlier episodes were
     shown stays as it was.
     """
-    from atari_vlm.cli.scores import proof_line
     from atari_vlm.learning.reflection import edits
-    from atari_vlm.learning.reflection.listing import lessons_of
-    from atari_vlm.runs.run import Run
 
     asked = {"edit": edit, "forbid": forbid, "allow": allow, "add": add}
     named = [setting(name) for name, value in asked.items() if value is not None]
@@ -57,19 +54,32 @@ def lessons(
     elif add is not None:
         _say(edits.add_lesson(run, add))
     else:
-        with closing(Run.read(run)) as read:
-            edits.check_learned(read)
-            known, proofs = lessons_of(read), read.proofs()
-        shown = [each for each in known if every or each.state != "dropped"]
-        if not shown:
-            print_line(console, "No lessons yet: they are drawn when an episode has ended.")
-        else:
-            console.print(_table(shown))
-        if left := len(known) - len(shown):
-            more = f"{left} more {'is' if left == 1 else 'are'} no longer shown (--all)."
-            print_line(console, more)
-        for episode, proof in proofs:
-            print_line(console, f"For episode {episode}: {proof_line(proof)}")
+        _list(run, every)
+
+
+def _list(run: Path, every: bool) -> None:
+    """Print the lessons of a run, or why it has none."""
+    from atari_vlm.cli.scores import proof_line
+    from atari_vlm.learning.reflection import edits
+    from atari_vlm.learning.reflection.listing import lessons_of, why_no_lessons
+    from atari_vlm.runs.run import Run
+
+    with closing(Run.read(run)) as read:
+        edits.check_learned(read)
+        known, proofs, unused = lessons_of(read), read.proofs(), read.unused_reviews
+        why = "" if known else why_no_lessons(read)
+    shown = [each for each in known if every or each.state != "dropped"]
+    if why:
+        print_line(console, why)
+    elif shown:
+        console.print(_table(shown))
+    if left := len(known) - len(shown):
+        more = f"{left} more {'is' if left == 1 else 'are'} no longer shown (--all)."
+        print_line(console, more)
+    if unused:
+        print_line(console, printable(unused))
+    for episode, proof in proofs:
+        print_line(console, f"For episode {episode}: {proof_line(proof)}")
 
 
 def _say(lesson: Lesson) -> None:

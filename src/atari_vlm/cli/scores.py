@@ -87,6 +87,8 @@ def _notices(summary: Summary, decisions: int) -> Iterator[str]:
     if summary.stuck:
         yield stuck_line(summary, decisions)
     yield from map(proof_line, summary.proofs)
+    if summary.unused_reviews:
+        yield printable(summary.unused_reviews)
     if summary.thought:
         yield summary.thought.line
 

@@ -195,4 +195,4 @@ def train_and_evaluate(
     if replay:
         write_replay_page(curve.folder, None, evaluations=[*own])
     if learns(trainer.player):
-        print_curve(console, curve, write_curve(curve))
+        print_curve(console, curve, write_curve(curve), told=not plan.compares)

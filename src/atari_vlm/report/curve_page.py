@@ -95,7 +95,7 @@ def _learned(curve: Curve, linked: bool) -> Iterator[str]:
     assert trained is not None
     left, before = MOST_PICTURES, dict[str, str]()
     with closing(Run.read(trained)) as run, closing(Run.read(last.folder)) as shown:
-        proofs = run.proofs()
+        proofs, unused = run.proofs(), run.unused_reviews
         for after in range(last.after + 1):
             source, made = run, run.lessons(after, _undrawn)
             if made is None and after == last.after:  # made for the evaluation alone
@@ -116,6 +116,8 @@ def _learned(curve: Curve, linked: bool) -> Iterator[str]:
             left, before = left - len(new), texts
     if not before and not proofs:
         yield "<p>Nothing: there was no example and no lesson.</p>"
+    if unused:
+        yield f"<p>{escape(unused)}</p>"
 
 
 def _undrawn(episode: int, step: int) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,12 @@ from atari_vlm.runs.lesson_edits import LessonEdit
 from atari_vlm.runs.settings import completed
 from atari_vlm.runs.table_reader import TableReader, readable
 from atari_vlm.types import Frame, Lessons
+
+STAY = "The lessons of before stay"
+"""How the note on a review ends that could not be used; `Lessons.note` has one for each review."""
+
+_REVIEW = re.compile(r"Episode ([0-9]{1,9}): (.*?)(?= Episode [0-9]{1,9}: |$)", re.DOTALL)
+"""A part of the note of `Lessons` that reviews made: an episode, and what came of its review."""
 
 
 class LessonReader(TableReader):
@@ -54,6 +61,23 @@ class LessonReader(TableReader):
         found = self._all("SELECT episode, made, value FROM lessons ORDER BY episode")
         made = [(row[0], row[1], records.lessons_from_json(row[2], unseen)) for row in found]
         return [(episode, when, each.advice, each.note) for episode, when, each in made]
+
+    def reviews(self) -> list[tuple[int, str]]:
+        """(episode, why its review could not be used; "" if it could) of each review, in order."""
+        notes = (note for *_, note in self.lessons_made())
+        parts = [found.groups() for note in notes for found in _REVIEW.finditer(note)]
+        split = ((int(number), said.partition(STAY)) for number, said in parts)
+        return [(number, fault.strip() if stay else "") for number, (fault, stay, _) in split]
+
+    @property
+    def unused_reviews(self) -> str:
+        """A sentence about the reviews that brought nothing because they could not be used."""
+        faults = [(episode, fault) for episode, fault in self.reviews() if fault]
+        if not faults:
+            return ""
+        count, reviews = len(faults), len(self.reviews())
+        last = f"That of episode {faults[-1][0]}: {faults[-1][1]}"
+        return f"{count} of {reviews} review{'s' * (reviews != 1)} could not be used. {last}"
 
     @readable
     def lesson_edits(self) -> list[LessonEdit]:

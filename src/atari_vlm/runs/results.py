@@ -55,6 +55,8 @@ class Summary:
 
     proofs: tuple[Proof, ...] = ()
     """Lessons that were tried in paired games, and what came of it."""
+    unused_reviews: str = ""
+    """A sentence about reviews that brought nothing because they could not be used; "" if none."""
     thought: Thought | None = None
     """What thinking longer came to; None if the player does not think longer."""
 
@@ -157,5 +159,6 @@ def _summary(run: RunReader, first: int | None, before: int, seconds: float) -> 
         refusals=run.refusals(parts),
         stuck=sum(bool(text) for row in counted for text in run.stuck(row.episode)),
         proofs=tuple(proof for row, proof in run.proofs() if first is None or row <= first),
+        unused_reviews=run.unused_reviews,
         thought=thought_in(run, [row.episode for row in counted]),
     )

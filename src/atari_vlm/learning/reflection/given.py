@@ -21,6 +21,7 @@ from atari_vlm.learning.reflection.words import SHORTEST, cleaned, illegal_actio
 from atari_vlm.protocols import Study
 from atari_vlm.replies.likeness import without_copies
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.settings import completed
 from atari_vlm.types import Lessons, Trajectory
 
 
@@ -92,13 +93,17 @@ def lesson_run(
                 f"run of {game}."
             )
         known = shown_now(run)
+        reflected, unused = bool(completed(run.settings)["reflect"]), run.unused_reviews
     clean = without_copies(cleaned(words, longest) for words in known)
     usable = [w for w in clean if len(w) >= SHORTEST and not illegal_actions(w, legal)][-most:]
     if not usable:
-        raise InvalidSetting(
-            f"{name}: the run in {path} has no lessons in words for this player; give one that was "
-            f"trained with {setting('reflect', True)}."
-        )
+        have = f"{name}: the run in {path} has no lessons in words for this player"
+        if reflected:
+            raise InvalidSetting(
+                f"{have}, though it was trained with {setting('reflect', True)}. {unused}".strip()
+                + f" `atari-vlm lessons {path}` says more."
+            )
+        raise InvalidSetting(f"{have}; give one that was trained with {setting('reflect', True)}.")
     digest = hashlib.sha256(json.dumps([game, usable]).encode()).hexdigest()[:8]
     count = f"{len(usable)} lesson{'s' * (len(usable) > 1)}"
     return LessonRun(tuple(usable), f"{count} of {cleaned(player, 60) or 'a player'} ({digest})")

@@ -20,6 +20,7 @@ from atari_vlm.prompts.strategies import repair
 from atari_vlm.protocols import Study
 from atari_vlm.replies.endings import ending_of
 from atari_vlm.replies.likeness import alike, without_copies
+from atari_vlm.runs.lesson_reader import STAY
 from atari_vlm.types import Lessons, Prompt, Trajectory
 
 
@@ -92,7 +93,7 @@ class Reflection:
         """The lessons after an episode, and how they came about."""
         review = await self._review(played, advice, study)
         if review.fault:
-            return advice, f"{review.fault} The lessons of before stay"
+            return advice, f"{review.fault} {STAY}"
         legal = played.steps[0].observation.legal
         new, left_out = self._usable(review.lessons, legal, study.forbidden)
         known = [words for words in new if any(alike(words, old) for old in advice)]

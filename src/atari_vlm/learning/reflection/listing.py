@@ -59,6 +59,20 @@ def lessons_of(run: RunReader) -> list[Lesson]:
     return [found[number] for number in sorted(found)]
 
 
+def why_no_lessons(run: RunReader) -> str:
+    """Why a run has no lessons, as a sentence."""
+    ended = [row.episode for row in run.episodes() if row.status == "finished"]
+    waiting = len(ended) - max((row for row, *_ in run.lessons_made()), default=0)
+    if not ended:
+        return "No lessons yet: they are drawn when an episode has ended."
+    if waiting > 0:
+        return (
+            f"No lessons yet: {_ended(waiting)} and {'its' if waiting == 1 else 'their'} "
+            "review is not finished. The command that played the run goes on with it."
+        )
+    return f"No lessons: {_ended(len(ended))}, and reviews brought none."
+
+
 def shown_now(run: RunReader) -> tuple[str, ...]:
     """The lessons that the episodes to come are shown, in order."""
     rows, edits = run.lessons_made(), run.lesson_edits()
@@ -116,6 +130,11 @@ def _follow(
 def is_written(run: RunReader, words: str) -> bool:
     """Whether a person wrote a lesson."""
     return words in written(run.lesson_edits())
+
+
+def _ended(count: int) -> str:
+    """E.g. "2 episodes have ended"."""
+    return f"{count:,} episode{'s have' if count != 1 else ' has'} ended"
 
 
 def _episodes(first: int, after: int) -> str:
