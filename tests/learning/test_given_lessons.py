@@ -165,3 +165,28 @@ def test_lessons_that_cannot_be_shown_are_refused_in_one_sentence(teacher, tmp_p
         player(tmp_path / "run", [], lessons_from=tmp_path / "plain")
     with pytest.raises(InvalidSetting, match=r"leave out lessons_from, or"):
         VLMTrainer("freeway", "embedded", lessons_from=teacher)
+
+
+def test_lessons_are_shown_whole_and_all_and_what_is_left_out_is_said(tmp_path):
+    long = "Look at each of the ten lanes, " * 8 + "and do not press UP."
+    many = ["Stop before trucks.", "Count the gaps first.", "Yellow ones are slow."]
+    many += ["Never turn around.", "Hurry on the last lane.", "Begin when it is green."]
+    source = tmp_path / "source"
+    wide = {"lesson_length": 400, "max_lessons": 20, "full_action_space": True}
+    player(source, [], long, UP, "Press LEFT at once, and wait.", reflect=True, **wide).train(1)
+    for words in many:
+        add_lesson(source, words)
+    said = []
+    with pytest.warns(UserWarning, match="1 left out, since LEFT is no action here"):
+        player(tmp_path / "shown", said, lessons_from=source).train(1)
+    assert all(words in said[0] for words in (long, UP, *many))
+    with pytest.warns(UserWarning, match="first 4 left out.*1 cut|first 5 left out"):
+        player(tmp_path / "few", said, lessons_from=source, reflect=True, max_lessons=3).train(1)
+
+
+def test_shuffled_lessons_of_a_control_are_refused(tmp_path):
+    trained = player(tmp_path / "run", [], UP, reflect=True)
+    trained.train(1, evaluate_every=1, shuffled=True)
+    (control,) = tmp_path.rglob("*-shuffled")
+    with pytest.raises(InvalidSetting, match="shown shuffled lessons, as a control"):
+        player(tmp_path / "other", [], lessons_from=control)

@@ -133,7 +133,7 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
         )
     given = None
     if options.lessons_from is not None:
-        limits = options.lesson_length, options.max_lessons
+        limits = (options.lesson_length, options.max_lessons) if options.reflect else ()
         given = lesson_run(options.lessons_from, player.game, player.legal(), *limits)
     if given is not None and not options.reflect:
         chosen.append(GivenLessons(given))

@@ -92,7 +92,8 @@ class _AblatedHistory(Sequence[Step]):
 def _with_frames(observation: Observation, before: Frame, now: Frame) -> Observation:
     count = len(observation.frames)
     frames = (*(before,) * (count - 1), now) if count else ()
-    return replace(observation, frames=frames)
+    # Whether the true screen changes is something seen, too.
+    return replace(observation, frames=frames, still=0)
 
 
 def _blank(game: str) -> list[FramePair]:

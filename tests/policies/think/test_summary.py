@@ -43,6 +43,14 @@ def decisions_of(summary):
         return run.decisions(0)
 
 
+def test_a_note_that_was_paid_for_outlives_the_budget_for_notes(tmp_path):
+    asked = []
+    made = decisions_of(playing(tmp_path, asked, think_budget="1 calls").train(1))
+    assert len(asked) == 1
+    assert [d.memory for d in made] == [""] * 5 + ["Note 1: the ball is fast."] * 13
+    assert "Your note to yourself: Note 1" in made[-1].calls[0].prompt.text
+
+
 def test_a_summary_stands_in_the_prompts_after_it_until_the_next_one(tmp_path):
     asked = []
     summary = playing(tmp_path, asked).train(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -63,10 +64,19 @@ class GivenLessons:
         return replace(progress(trajectories), advice=advice)
 
 
+LONGEST = 1000
+"""Characters of a lesson that are shown if no review asks for less."""
+
+MOST = 64
+"""Lessons that are shown if no review asks for fewer."""
+
+
 def lesson_run(
-    folder: str | Path, game: str, legal: Sequence[str], longest: int, most: int
+    folder: str | Path, game: str, legal: Sequence[str], longest: int = LONGEST, most: int = MOST
 ) -> LessonRun:
     """The lessons that a recorded run would show next, if a player can be shown them.
+
+    A warning says what is left out, or cut.
 
     Args:
         folder: of the run.
@@ -92,10 +102,16 @@ def lesson_run(
                 f"{name}: the lessons of {path} are about {played}, and not about {game}; give a "
                 f"run of {game}."
             )
+        if run.settings.get("lessons"):
+            raise InvalidSetting(
+                f"{name}: the run in {path} was shown shuffled lessons, as a control; give the "
+                "training run that it belongs to."
+            )
         known = shown_now(run)
         reflected, unused = bool(completed(run.settings)["reflect"]), run.unused_reviews
-    clean = without_copies(cleaned(words, longest) for words in known)
-    usable = [w for w in clean if len(w) >= SHORTEST and not illegal_actions(w, legal)][-most:]
+    clean = [*without_copies(cleaned(words, longest) for words in known)]
+    legible = [w for w in clean if len(w) >= SHORTEST and not illegal_actions(w, legal)]
+    usable = legible[-most:]
     if not usable:
         have = f"{name}: the run in {path} has no lessons in words for this player"
         if reflected:
@@ -104,6 +120,25 @@ def lesson_run(
                 + f" `atari-vlm lessons {path}` says more."
             )
         raise InvalidSetting(f"{have}; give one that was trained with {setting('reflect', True)}.")
+    changed = _changed(known, clean, usable, legal)
+    if changed:
+        warnings.warn(f"{name}: of the lessons of {path}, {changed}", stacklevel=2)
     digest = hashlib.sha256(json.dumps([game, usable]).encode()).hexdigest()[:8]
     count = f"{len(usable)} lesson{'s' * (len(usable) > 1)}"
     return LessonRun(tuple(usable), f"{count} of {cleaned(player, 60) or 'a player'} ({digest})")
+
+
+def _changed(
+    known: Sequence[str], clean: Sequence[str], usable: Sequence[str], legal: Sequence[str]
+) -> str:
+    """What is not shown as it stands in the other run; "" if all is."""
+    foreign = sorted({action for words in clean for action in illegal_actions(words, legal)})
+    naming = sum(bool(illegal_actions(words, legal)) for words in clean)
+    cut = sum(words.endswith("\u2026") and words not in known for words in usable)
+    earlier = len(clean) - naming - len(usable)
+    told = [f"{naming} left out, since {', '.join(foreign)} is no action here"] * bool(naming)
+    told += [f"the first {earlier} left out; a higher {setting('max_lessons')} shows more"] * (
+        earlier > 0
+    )
+    told += [f"{cut} cut; a higher {setting('lesson_length')} shows all of it"] * bool(cut)
+    return "; ".join(told) + "." * bool(told)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from atari_vlm.policies.think.effort import (
     thinks,
     total_of,
 )
-from atari_vlm.protocols import Policy
+from atari_vlm.policies.think.summary import RunningSummary
+from atari_vlm.protocols import Policy, chain_of
 from atari_vlm.types import Decision, Observation, Spent, Step, Usage
 
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -187,12 +189,16 @@ class Budgeted(WithPriorOfInside):
             why = f"{NO_ROOM} in {unit} cannot be kept, because the model does not report them"
         policy = plain(self.policy) if why else self.policy
         made = await decision_of(policy, observation, history, rng)
-        return noted(made, history, why) if why else made
+        if not why:
+            return made
+        if history and any(isinstance(each, RunningSummary) for each in chain_of(self.policy)):
+            made = replace(made, memory=made.memory or history[-1].decision.memory)
+        return noted(made, history, why)
 
     def _foreseen(self, history: Sequence[Step]) -> Spent:
         """The most that thinking about the next decision takes."""
         effort, alone = effort_of(self.policy), effort_of(plain(self.policy))
-        calls = round(effort.calls.most - alone.calls.most)
+        calls = ceil(round(effort.calls.most - alone.calls.most, 6))  # a note is one every few
         spent = Spent(calls=calls, frames=round(effort.frames.most))
         if not calls or not self._in_money:
             return spent
