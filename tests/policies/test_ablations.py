@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from atari_vlm.errors import InvalidSetting, StoreError, UnknownName
+from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.policies.ablations import ABLATIONS
 from atari_vlm.policies.registry import PlayerName, WrapperCall, parse_name
 from atari_vlm.runs.run import Run
@@ -82,3 +83,22 @@ def test_a_blinded_run_goes_on_where_it_stopped(tmp_path):
     assert decisions(tmp_path / "a") == decisions(tmp_path / "b")
     with pytest.raises(StoreError, match="holds another run: it has model"):
         VLMTrainer("pong", "embedded", run_folder=tmp_path / "b", seed=3, max_decisions=20).train(2)
+
+
+def test_a_nudge_does_not_tell_whether_the_true_screen_changes(tmp_path):
+    """Breakout before the serve, the paddle at the wall: only the true screen stands still."""
+    told = {}
+    for player in ("mine", "mine+shuffled"):
+        said = []
+
+        def script(prompt, said=said):
+            said.append(prompt.text)
+            return "ACTION: NOOP" if len(said) > 20 and len(said) % 2 else "ACTION: RIGHT"
+
+        model = ScriptedModel(script, name="mine")
+        settings = {"nudge": True, "stuck_after": 4, "max_decisions": 40, "prompt_type": "basic"}
+        folder = tmp_path / player
+        VLMTrainer("breakout", player, model=model, run_folder=folder, **settings).train(1)
+        told[player] = [text for text in said if "The screen has not changed" in text]
+    assert told["mine"]
+    assert not told["mine+shuffled"]
