@@ -388,11 +388,3 @@ def test_an_estimate_knows_how_often_a_player_that_thinks_asks(think, calls):
     assert any(f"gpt-6-luna+{think} asks its model" in said for said in found.assumptions)
     limited = replace(options, think_budget="50 calls")
     assert estimate_run("pong", "gpt-6-luna", options=limited).expected.calls == 150
-
-
-def test_an_evaluation_makes_no_lessons_so_its_estimate_has_no_reviews_and_no_proofs():
-    options = Options(reflect=True, prove_lessons=True, max_decisions=10, prompt_type="cot")
-    player = resolve("pong", "gpt-4o", options, model=ScriptedModel(str, name="gpt-4o"))
-    taught = estimate_of(player, 2, learning=False)
-    assert taught.expected.calls == 2 * 10
-    assert estimate_of(player, 2).expected.calls > 400  # twenty games try each lesson

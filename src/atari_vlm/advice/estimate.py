@@ -268,7 +268,7 @@ def estimate_of(
     longest_answer = settings["max_tokens"] or max_tokens_of(spec, settings)
     most = settings["max_decisions"] or settings["max_frames"] // settings["frame_skip"]
     effort = thinking_effort(player)
-    reviews = reviews_of(player, worst_rule, video_rule) if learning else Reviews()
+    reviews = reviews_of(player, rule, worst_rule, video_rule) if learning else Reviews()
 
     def figures(
         decisions: int, asked: int, prompt: float, answer: float, case: Case = "usual"

@@ -32,6 +32,8 @@ class Reviews:
     """Tokens of a review without lessons of before."""
     taught: int = 0
     """Tokens of a review with as many lessons as are kept."""
+    longest: int = 0
+    """The same, by the rule for pictures of the worst case."""
     answer: int = 0
     """Tokens of its answer, without hidden reasoning."""
     asks: bool = False
@@ -61,7 +63,7 @@ class Reviews:
         if case == "most":
             return (
                 2 * episodes,
-                round(episodes * (2 * self.taught + repair)),
+                round(episodes * (2 * self.longest + repair)),
                 2 * episodes * longest,
             )
         written = self.answer + thinking if case == "usual" else 20
@@ -69,12 +71,13 @@ class Reviews:
         return episodes, round(episodes * read), episodes * min(written, longest)
 
 
-def reviews_of(player: Player, rule: str, video_rule: str = "") -> Reviews:
+def reviews_of(player: Player, rule: str, worst_rule: str, video_rule: str = "") -> Reviews:
     """What the reflection of a player takes; its prompts are built and counted.
 
     Args:
         player: with or without reflection.
         rule: name of the rule that counts pictures; see `costs.picture_tokens`.
+        worst_rule: that of the worst case.
         video_rule: of the rule that counts the frames of a video, if one is shown.
     """
     learner = next((e for e in learners_in(player.learner) if isinstance(e, Reflection)), None)
@@ -96,7 +99,7 @@ def reviews_of(player: Player, rule: str, video_rule: str = "") -> Reviews:
         image_size=learner.image_size,
     )
     empty, full = ask([]), ask([lesson] * learner.max_lessons)
-    count = partial(count_tokens, family=rule, video_family=video_rule)
+    count = partial(count_tokens, video_family=video_rule)
     about = (
         f"After each episode the model reviews it in one call, with {learner.review_frames} "
         f"screens ({setting('review_frames')}); prompts are taken to show {learner.max_lessons} "
@@ -108,8 +111,9 @@ def reviews_of(player: Player, rule: str, video_rule: str = "") -> Reviews:
             f"games ({setting('prove_lessons', True)}); at worst it brings {NEW}."
         )
     return Reviews(
-        prompt=count(empty),
-        taught=count(full),
+        prompt=count(empty, rule),
+        taught=count(full, rule),
+        longest=count(full, worst_rule),
         answer=text_tokens("word " * WORDS + lesson * NEW),
         asks=True,
         proves=learner.prove,
