@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import shutil
@@ -157,14 +158,28 @@ def test_numbers_runs_and_moments_that_do_not_fit_are_refused(folder, tmp_path):
         forbid_lesson(folder, 2)
 
 
+def test_a_lesson_that_changed_no_score_is_listed_as_making_no_difference(tmp_path):
+    summary = trainer(tmp_path, prove_lessons=True).train(1)
+    assert {proof.reason for proof in summary.proofs} == {
+        "No difference: the scores of all 10 pairs were equal"
+    }
+    listed = " ".join(CliRunner().invoke(app, ["lessons", str(tmp_path)]).stdout.split())
+    assert "shown, made no difference" in listed
+    assert "proved" not in listed
+
+
 def test_the_command_lists_and_a_look_changes_nothing(folder):
     def content():
         return hashlib.sha256((folder / "run.sqlite").read_bytes()).hexdigest()
 
+    add_lesson(folder, OWN)
     before = content()
     found = CliRunner().invoke(app, ["lessons", str(folder)])
     assert found.exit_code == 0
     assert FIRST in found.stdout
+    said = " ".join(found.stdout.split())
+    assert "episode 0" in said
+    assert f"added by {getpass.getuser()}" in said
     assert content() == before
     refused = command("lessons", folder, "--forbid", 1, "--allow", 2, cwd=folder)
     assert refused.returncode == 2

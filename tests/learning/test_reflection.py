@@ -257,7 +257,9 @@ def test_a_lesson_is_kept_only_if_paired_games_with_it_are_no_worse(tmp_path):
     summary = one().train(1)
     assert listener.episodes == {0}
     assert listener.told[0].startswith('Trying the lesson "Walk up without a pause.": 0 of 10')
-    assert listener.told[-1].endswith(": 10 of 10 games with it are played")
+    assert listener.told[-2].endswith(": 10 of 10 games with it are played")
+    outcomes = [proof_line(proof) for proof in summary.proofs]
+    assert [text for text in listener.told if "after trying" in text] == outcomes
     assert proof_line(summary.proofs[1]).startswith('Not kept after trying: "Rest at the kerb for')
     with closing(Run.read(tmp_path)) as run:
         (_, first), (_, second) = run.proofs()

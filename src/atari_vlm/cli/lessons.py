@@ -96,10 +96,10 @@ def _say(lesson: Lesson) -> None:
 def _table(shown: list[Lesson]) -> Listing:
     from atari_vlm.cli.tables import Listing
 
-    headings = ("no.", "lesson", "of episode", "learned", "shown in", "state")
+    headings = ("no.", "lesson", "from", "learned", "shown in", "state")
     table = Listing(*headings, right=("no.", "shown in"), fold="lesson")
     for lesson in shown:
-        cells = (printable(lesson.words), printable(lesson.source), _when(lesson.made))
+        cells = (printable(lesson.words), printable(_source(lesson)), _when(lesson.made))
         proved = _proved(lesson)
         state = ", ".join(filter(None, (lesson.state, *_changed(lesson), proved)))
         row = (str(lesson.number), *cells, str(lesson.shown), state)
@@ -112,6 +112,15 @@ def _when(made: str) -> str:
     return made[:16].replace("T", " ")
 
 
+def _source(lesson: Lesson) -> str:
+    """E.g. "episode 3", "episodes 2 to 3", "another run", or the person who added it."""
+    if any(edit.kind == "add" for edit in lesson.edits):
+        return f"added by {lesson.source}"
+    if not lesson.source[:1].isdecimal():
+        return lesson.source
+    return f"episode{'s' * (' to ' in lesson.source)} {lesson.source}"
+
+
 def _changed(lesson: Lesson) -> list[str]:
     kinds = [edit.kind for edit in lesson.edits]
     return ["added"] * ("add" in kinds) + ["edited"] * ("edit" in kinds)
@@ -120,4 +129,6 @@ def _changed(lesson: Lesson) -> list[str]:
 def _proved(lesson: Lesson) -> str:
     if lesson.proof is None:
         return ""
+    if lesson.proof.shown and lesson.proof.shown == lesson.proof.without:
+        return "made no difference"
     return "proved" if lesson.proof.kept else "not proved"

@@ -104,8 +104,7 @@ def stuck_line(summary: Summary, decisions: int) -> str:
 
 def proof_line(proof: Proof) -> str:
     """What came of a lesson that was tried in paired games, in a line."""
-    kept = "Kept" if proof.kept else "Not kept"
-    return printable(f'{kept} after trying: "{proof.lesson}" {proof.reason}.')
+    return printable(proof.line)
 
 
 def _untaught(summary: Summary) -> str:

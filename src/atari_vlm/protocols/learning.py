@@ -37,6 +37,12 @@ class Proof:
     reason: str
     """Why, as a sentence with the numbers."""
 
+    @property
+    def line(self) -> str:
+        """What came of it, in a line."""
+        kept = "Kept" if self.kept else "Not kept"
+        return f'{kept} after trying: "{self.lesson}" {self.reason}.'
+
 
 Prove: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Proof]]]
 """Tries pieces of advice, each by itself beside the lessons of before, in paired games."""

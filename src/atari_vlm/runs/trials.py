@@ -94,6 +94,7 @@ class Trials:
                 proof = await self._prove(before, lesson)
                 store_proof(self.run, self.episode, len(known), proof)
                 known[lesson] = proof
+                self.job.announce(proof.line)
             found.append(known[lesson])
         return tuple(found)
 
@@ -163,7 +164,12 @@ def judged(
 
     >>> judged("Wait.", range(10), [3.0] * 10, [2.0] * 10).reason
     'No worse: +1 (no interval: every pair differs by that) a game over 10 paired seeds'
+    >>> judged("Wait.", range(10), [3.0] * 10, [3.0] * 10).reason
+    'No difference: the scores of all 10 pairs were equal'
     """
+    if tuple(shown) == tuple(without):
+        reason = f"No difference: the scores of all {len(seeds)} pairs were equal"
+        return Proof(lesson, tuple(seeds), tuple(shown), tuple(without), True, reason)
     interval = mean_interval([one - other for one, other in zip(shown, without, strict=True)])
     kept = interval.value >= 0
     between = f" ({interval.text() or 'no interval: every pair differs by that'})"

@@ -261,7 +261,8 @@ def test_adaptive_thinks_only_where_a_glance_finds_a_better_plan():
 @pytest.mark.parametrize(
     ("think", "words"),
     [
-        ("lookahead:0", "at least those of one decision, not '0'"),
+        ("lookahead:0", "at least those of one decision and at most 1000000000, not '0'"),
+        ("lookahead:6000000000", "at most 1000000000, not '6000000000'"),
         ("lookahead:many", "not 'many'"),
         ("lookahead:600:blind", "guided by prior or uniform, not 'blind'"),
         ("lookahead:3", "3 frames are too few to look ahead: one decision takes 4"),

@@ -299,6 +299,6 @@ def lookahead(
     if not 1 <= number <= MOST_FRAMES:
         raise InvalidSetting(
             "+lookahead takes a number of emulator frames to simulate for a decision, at least "
-            f"those of one decision, not {frames!r}: +lookahead:{FRAMES}."
+            f"those of one decision and at most {MOST_FRAMES}, not {frames!r}: +lookahead:{FRAMES}."
         )
     return Lookahead(policy, number, guide)  # type: ignore[arg-type]  # checked there
