@@ -26,6 +26,7 @@ from atari_vlm.bench.cells import Cell
 from atari_vlm.bench.results import read_results
 from atari_vlm.errors import AtariVLMError
 from atari_vlm.files.writing import write_whole
+from atari_vlm.protocols import labelled
 from atari_vlm.stats import Interval, mean_interval
 from atari_vlm.types import Decision
 
@@ -52,6 +53,8 @@ class Row:
 
     game: str
     player: str
+    label: str
+    """The player, and what it uses beyond the screen."""
     scores: tuple[float, ...]
     frames: float
     """Simulated emulator frames of a decision, on average."""
@@ -109,12 +112,13 @@ def rows_of(folder: Path) -> list[Row]:
 
 def _row(folder: Path, cell: Cell) -> Row:
     frames, seconds = [], []
+    label = labelled(cell.player, cell.privileges)
     with closing(Run.read(folder / cell.folder)) as run:
         for row in run.episodes():
             seconds += [each or 0.0 for each in run.latencies(row.episode)]
             for step in run.trajectory(row.episode).steps:
                 frames.append(_frames(step.decision))
-    return Row(cell.game, cell.player, cell.scores, fmean(frames), 1000 * fmean(seconds))
+    return Row(cell.game, cell.player, label, cell.scores, fmean(frames), 1000 * fmean(seconds))
 
 
 def _frames(decision: Decision) -> int:
@@ -138,19 +142,28 @@ ORDER = [MODEL, *VOTES, *AHEAD, ADAPTIVE, *UNIFORM, *ALONE]
 
 
 def together(rows: Sequence[Row]) -> Iterator[str]:
-    """One table of all games: points beyond a random player on the same seeds."""
+    """One table of all games: points beyond a random player on the same seeds; whole cells only."""
     found = {(row.game, row.player): row for row in rows}
     games = [game for game in GAMES if (game, RANDOM) in found]
     yield "\n### Points beyond random\n"
     yield "| player | " + " | ".join(games) + " |"
     yield "|---" * (len(games) + 1) + "|"
     for name in ORDER:
-        cells = [
-            str(beyond(found[game, name], found[game, RANDOM])) if (game, name) in found else ""
-            for game in games
+        whole = [
+            game for game in games if seeds(found.get((game, name))) >= seeds(found[game, RANDOM])
         ]
-        if any(cells):
-            yield f"| {name} | " + " | ".join(cells) + " |"
+        if whole:
+            cells = [
+                str(beyond(found[game, name], found[game, RANDOM]))
+                if game in whole
+                else "not played"
+                for game in games
+            ]
+            yield f"| {found[whole[0], name].label} | " + " | ".join(cells) + " |"
+
+
+def seeds(row: Row | None) -> int:
+    return len(row.scores) if row else 0
 
 
 def tables(rows: Sequence[Row]) -> Iterator[str]:
@@ -162,7 +175,7 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
         for name in (name for name in ORDER if name in found and RANDOM in found):
             row = found[name]
             yield (
-                f"| {name} | {beyond(row, found[RANDOM])} | {len(row.scores)} "
+                f"| {row.label} | {beyond(row, found[RANDOM])} | {len(row.scores)} "
                 f"| {row.frames:,.0f} | {row.milliseconds:,.0f} |"
             )
         yield ""
