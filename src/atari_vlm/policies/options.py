@@ -42,10 +42,10 @@ class ThinkOptions:
 
     @property
     def instead_of_dollars(self) -> str:
-        """How to limit thinking by tokens, as the beginning of a sentence; "" without dollars."""
+        """How else to limit thinking, as the beginning of a sentence; "" without dollars."""
         for name in self.budgets:
             if ThinkBudget.read(getattr(self, name), name).dollars is not None:
-                return f"Limit thinking with {setting(name, '5000 tokens')}"
+                return f"Limit thinking in tokens or calls ({setting(name)})"
         return ""
 
     def limited(self, policy: Policy) -> Policy:
