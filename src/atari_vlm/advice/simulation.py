@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atari_vlm.costs.episode_lengths import episode_length
 from atari_vlm.errors import AtariVLMError, setting
 from atari_vlm.models.hosted.model import HostedModel
+from atari_vlm.models.hosted.options import SpendOptions
+from atari_vlm.options import values
 from atari_vlm.players import Options, Player, resolve
 from atari_vlm.policies.search.policy import SearchPolicy
 from atari_vlm.policies.think.budgets import Budgeted
@@ -122,7 +124,8 @@ def simulated_line(game: str, model: str, options: Options) -> str:
     Raises:
         AtariVLMError: it cannot play.
     """
-    player = resolve(game, model, options)
+    # A cap on spending is compared with what all players cost together.
+    player = resolve(game, model, replace(options, **values(SpendOptions())))
     made = None if isinstance(player.model, HostedModel) else simulation_of(player)
     about = f"{player.game.name}, {player.name}: nobody bills it."
     return "" if made is None else f"{about} {made.marked}"
