@@ -194,3 +194,8 @@ def test_the_record_has_the_budget_and_where_it_was_used_up(tmp_path):
     assert "has no room" in thinking[-1].why
     with pytest.raises(Exception, match="think_budget '7 calls', not None"):
         trainer().train(1)
+
+
+@pytest.mark.parametrize("text", ["1234567 tokens", "0.0000001 dollars", "20 calls, 0.5 dollars"])
+def test_a_budget_is_recorded_with_all_its_digits(text):
+    assert str(ThinkBudget.read(text, "think_budget")) == text

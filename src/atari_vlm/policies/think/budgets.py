@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from math import ceil
 
 import numpy as np
@@ -97,7 +98,9 @@ class ThinkBudget:
     def __str__(self) -> str:
         """As `read` takes it, in one order, for the record of a run."""
         known = ((unit, getattr(self, unit)) for unit in _UNITS)
-        return ", ".join(f"{number:g} {unit}" for unit, number in known if number is not None)
+        return ", ".join(
+            f"{_digits(number)} {unit}" for unit, number in known if number is not None
+        )
 
     def exceeded_by(self, spent: Spent) -> str:
         """The first unit of which more was spent; "" if none."""
@@ -237,6 +240,16 @@ class Budgeted(WithPriorOfInside):
         """Whether tokens or dollars are limited."""
         both = (self.episode, self.decision)
         return any(b is not None and (b.tokens, b.dollars) != (None, None) for b in both)
+
+
+def _digits(number: float) -> str:
+    """A number with all its digits and without an exponent.
+
+    >>> _digits(1234567), _digits(0.1), _digits(1e-7), _digits(20.0)
+    ('1234567', '0.1', '0.0000001', '20')
+    """
+    text = f"{number:g}"
+    return text if float(text) == number and "e" not in text else f"{Decimal(repr(number)):f}"
 
 
 def _newest_usage(history: Sequence[Step]) -> Usage | None:
