@@ -19,8 +19,8 @@ def simulated_once(frame_skip, plan, rng):
     env = AtariVLMEnvironment("breakout", resize_shape=None, frame_skip=frame_skip)
     env.begin(seed=0)
     env.advance(env.legal.index("FIRE"), 4)
-    # One action more than a simulation has: no second one of that length.
-    settings = SearchSettings(budget=17 * frame_skip)
+    # As much as five simulations take, of which this is the first.
+    settings = SearchSettings(budget=5 * 17 * frame_skip)
     with tree(env.observe(PRIVILEGES), settings, rng) as grown:
         UCT()._simulation(grown, rng, [env.legal.index(action) for action in plan])
         (first,) = [child for child in grown.root.children if child]

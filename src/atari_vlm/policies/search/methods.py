@@ -188,13 +188,18 @@ def _solve(node: Node) -> None:
         node.solved = True
 
 
+SIMULATIONS = 5
+"""Simulations of UCT that a budget in frames suffices for, at least."""
+
+
 @dataclass(frozen=True)
 class UCT:
     """UCT (Kocsis and Szepesvari 2006), used as by Bellemare et al. 2013 (arXiv:1207.4708).
 
     A simulation goes down the tree by upper confidence bounds, tries one new action, and plays on
     at random up to the horizon. The action visited most is played. A simulation that the budget
-    cuts short does not count unless it is the only one: what it would have lost is not seen.
+    cuts short does not count unless it is the only one: what it would have lost is not seen. So
+    that there are a few to compare, none looks farther than a fifth of the budget.
 
     Where actions are so long that the horizon is less than `depth` of them, a simulation looks that
     many ahead and ends where a life is lost. A budget is only a few such simulations, and the next
@@ -249,6 +254,8 @@ class UCT:
     def _simulation(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> bool:
         deep = self._is_deep(tree)
         horizon = tree.first + (self.depth - 1) * tree.hold if deep else self.horizon
+        if tree.settings.budget is not None:
+            horizon = min(horizon, max(tree.first, tree.settings.budget // SIMULATIONS))
         node = tree.root
         while not node.over and node.elapsed < horizon and not (deep and node.gain.losses):
             untried = [k for k, child in enumerate(node.children) if child is None]
