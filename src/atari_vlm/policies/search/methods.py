@@ -288,7 +288,8 @@ class UCT:
             return value + self.exploration * math.sqrt(2 * visits / children[k].visits)
 
         bounds = [bound(k) for k in range(len(children))]
-        ties = [k for k, each in enumerate(bounds) if each == max(bounds)]
+        largest = max(bounds)
+        ties = [k for k, each in enumerate(bounds) if each == largest]
         return children[ties[int(rng.integers(len(ties)))]]
 
 
