@@ -138,14 +138,18 @@ class Liar(Server):
         return False
 
 
+def head(status: str, *lines: str) -> bytes:
+    """Of a response after which the server closes; unsaid, the client may ask again on it."""
+    return "\r\n".join([f"HTTP/1.1 {status}", "connection: close", *lines, "", ""]).encode()
+
+
 def http(
     body: bytes, status: str = "200 OK", kind: str = "application/json", **headers: str
 ) -> bytes:
     """A response, with its length."""
-    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", f"content-type: {kind}"]
-    lines.append("connection: close")
+    lines = [f"content-length: {len(body)}", f"content-type: {kind}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return head(status, *lines) + body
 
 
 def fixed(make: Callable[[Wire], bytes]) -> Lie:
@@ -209,20 +213,19 @@ LIES: dict[str, Lie] = {
     "silence": endless(JSON + "content-length: 10\r\n\r\n", b"", 0.5),
     "too short": fixed(lambda wire: http(good(wire))[:-20]),
     "length lies": fixed(
-        lambda wire: b"HTTP/1.1 200 OK\r\ncontent-length: 30\r\n" + JSON.encode() + b"\r\n"
-        + good(wire)
+        lambda wire: head("200 OK", "content-length: 30", JSON.strip()) + good(wire)
     ),
     "two lengths": fixed(
         lambda wire: b"HTTP/1.1 200 OK\r\ncontent-length: 30\r\n" + http(good(wire))[17:]
     ),
-    "negative length": fixed(lambda wire: b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}"),
+    "negative length": fixed(lambda wire: head("200 OK", "content-length: -5") + b"{}"),
     "no HTTP": fixed(lambda wire: b"SSH-2.0-OpenSSH_9.6\r\n"),
     "closed at once": fixed(lambda wire: b""),
     "empty": fixed(lambda wire: http(b"")),
-    "204": fixed(lambda wire: b"HTTP/1.1 204 No Content\r\n\r\n"),
-    "304": fixed(lambda wire: b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+    "204": fixed(lambda wire: head("204 No Content")),
+    "304": fixed(lambda wire: head("304 Not Modified")),
     "999": fixed(lambda wire: http(good(wire), "999 X")),
-    "101": fixed(lambda wire: b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n"),
+    "101": fixed(lambda wire: head("101 Switching", "upgrade: x")),
     "page": fixed(
         lambda wire: http(b"<html><title>Sign in</title></html>", kind="text/html")
     ),
