@@ -60,6 +60,24 @@ class Page:
 
         self.driver.find_element(By.TAG_NAME, "body").send_keys(*keys)
 
+    def boxes(self, selector: str) -> list[tuple[float, float, float, float]]:
+        """(left, top, right, bottom) of elements, as far as their scrolling panels show them."""
+        return [
+            tuple(box)
+            for box in self.run(
+                """return [...document.querySelectorAll(arguments[0])].map((element) => {
+                  let {left, top, right, bottom} = element.getBoundingClientRect();
+                  for (let around = element.parentElement; around; around = around.parentElement) {
+                    if (getComputedStyle(around).overflowY === "visible") continue;
+                    const edge = around.getBoundingClientRect();
+                    [top, bottom] = [Math.max(top, edge.top), Math.min(bottom, edge.bottom)];
+                  }
+                  return [left, top, right, bottom];
+                })""",
+                selector,
+            )
+        ]
+
     def pixels(self, selector: str) -> np.ndarray:
         """The pixels of a canvas, shape (height, width, 3)."""
         width, height, text = self.run(
@@ -111,3 +129,20 @@ def browser(tmp_path_factory) -> Iterator[Page]:
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     yield Page(driver)
     driver.quit()
+
+
+@pytest.fixture
+def window(browser):
+    """A function that sets the size of the window, and the theme."""
+
+    def resize(width: int, height: int, theme: str = "light") -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": theme}]},
+        )
+
+    yield resize
+    browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

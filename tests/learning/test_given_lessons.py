@@ -113,8 +113,9 @@ def test_a_training_stopped_in_its_first_episode_leaves_both_evaluations_true(
     assert points[0].folder == plain.folder
     with closing(Run.read(taught.folder)) as one, closing(Run.read(plain.folder)) as other:
         shown = replay_of(one, evaluations=[one, other])
+    assert shown.episodes[1].phase == "Evaluation, taught by another run"
     names = [episode.name for episode in shown.episodes]
-    assert names[1:] == ["with what another run taught, 0", "before training, 0"]
+    assert names[1:] == ["taught by another run, 0", "before training, 0"]
 
 
 def test_what_is_shown_before_a_training_is_shuffled_on_request(teacher, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from atari_vlm.report.curve_figure import figure
+from atari_vlm.report.curve_figure import WIDTH, figure
 from atari_vlm.report.curve_page import paired
 from atari_vlm.runs.curve import Arm, Curve, Point
 
@@ -18,8 +18,8 @@ def arm(name, *marks):
     return Arm(name=name, points=tuple(points), training=(1.0, 1.0))
 
 
-def curve(*arms):
-    return Curve(game="Pong", model="mine", learner="x", settings="", folder=Path(), arms=arms)
+def curve(*arms, model="mine"):
+    return Curve(game="Pong", model=model, learner="x", settings="", folder=Path(), arms=arms)
 
 
 def test_arms_that_are_equal_all_along_are_all_seen():
@@ -33,6 +33,15 @@ def test_arms_that_are_equal_all_along_are_all_seen():
     ]
     places = re.findall(r'(?:cx|<rect x)="([\d.]+)"[^>]*><title>', drawn)
     assert len({*places}) == 6
+
+
+def test_a_long_title_ends_within_the_figure():
+    for model in ("mine", "m" * 60, "m" * 140):
+        drawn = figure(curve(arm("learning", 0, 2), model=model))
+        ((left, size, title),) = re.findall(
+            r'<text x="([\d.]+)" y="26[^>]* font-size="(\d+)"[^>]*>([^<]*)<', drawn
+        )
+        assert float(left) + 0.6 * float(size) * len(title) < WIDTH
 
 
 def test_differences_have_a_heading_only_where_something_is_compared():

@@ -74,46 +74,10 @@ def pages(runs) -> dict[str, Path]:
     return {name: write_replay(folder) for name, folder in runs.items()}
 
 
-@pytest.fixture
-def window(browser):
-    """A function that sets the size of the window, and the theme."""
-
-    def resize(width: int, height: int, theme: str = "light") -> None:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        browser.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": theme}]},
-        )
-
-    yield resize
-    browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
 def shown(browser) -> None:
     """Wait until screen, prompt and answer all show one decision."""
     at = browser.run("return document.getElementById('scrub').value")
     browser.settled(int(at))
-
-
-def boxes(browser, selector: str) -> list[tuple[float, float, float, float]]:
-    """(left, top, right, bottom) of elements, as far as their scrolling panels show them."""
-    return [
-        tuple(box)
-        for box in browser.run(
-            """return [...document.querySelectorAll(arguments[0])].map((element) => {
-              let {left, top, right, bottom} = element.getBoundingClientRect();
-              for (let around = element.parentElement; around; around = around.parentElement) {
-                if (getComputedStyle(around).overflowY === "visible") continue;
-                const edge = around.getBoundingClientRect();
-                [top, bottom] = [Math.max(top, edge.top), Math.min(bottom, edge.bottom)];
-              }
-              return [left, top, right, bottom];
-            })""",
-            selector,
-        )
-    ]
 
 
 def cover(one, other) -> bool:
@@ -139,14 +103,14 @@ def test_screen_action_and_answer_are_seen_without_scrolling(
     for name, page in pages.items():
         browser.open(page)
         shown(browser)
-        (dock,) = boxes(browser, ".dock")
+        (dock,) = browser.boxes(".dock")
         for part in ("#screen", "#action", "#held", "#source"):
-            (box,) = boxes(browser, part)
+            (box,) = browser.boxes(part)
             assert 0 <= box[0] < box[2] <= width, (name, part, box)
             assert 0 <= box[1] < box[3] <= dock[1], (name, part, box)
             assert box[3] - box[1] >= min(height(browser, part), 14) - 1, (name, part, box)
         assert height(browser, "#screen") >= 170, name
-        answers = boxes(browser, "#said .words") or boxes(browser, "#said .empty")
+        answers = browser.boxes("#said .words") or browser.boxes("#said .empty")
         assert min(answers[0][3], dock[1]) - answers[0][1] >= 18, (name, answers[0], dock)
 
 
@@ -158,7 +122,7 @@ def test_the_parts_of_a_page_stand_side_by_side(browser, pages, window, width, t
     for name, page in pages.items():
         browser.open(page)
         shown(browser)
-        places = {part: box for part in parts for box in boxes(browser, part) if box[2] > box[0]}
+        places = {part: box for part in parts for box in browser.boxes(part) if box[2] > box[0]}
         for one, other in combinations(places, 2):
             assert not cover(places[one], places[other]), (name, one, other)
         assert browser.run("return document.documentElement.scrollWidth") <= width, name
@@ -172,12 +136,12 @@ def test_several_frames_stand_in_a_row_the_newest_marked(browser, pages, window,
     browser.open(pages[name], "#episode=0&decision=20")
     shown(browser)
     count = {"four frames": 4, "twelve frames": 12}[name]
-    frames = boxes(browser, "#saw .strip .frame button")
+    frames = browser.boxes("#saw .strip .frame button")
     steps = browser.run(
         "return [...document.querySelectorAll('#saw .strip canvas')].map((c) => +c.dataset.step)"
     )
     assert steps == list(range(21 - count, 21))
-    (panel,) = boxes(browser, "#saw")
+    (panel,) = browser.boxes("#saw")
     assert all(panel[0] <= box[0] and box[2] <= panel[2] for box in frames)
     assert len({round(box[1]) for box in frames[:8]}) == 1, "the first eight share a row"
     assert not any(cover(*pair) for pair in combinations(frames, 2))
@@ -185,7 +149,7 @@ def test_several_frames_stand_in_a_row_the_newest_marked(browser, pages, window,
     assert newest == "now"
     assert f"{count} pictures, oldest first" in browser.text("saw")
     if width > 820:
-        (dock,) = boxes(browser, ".dock")
+        (dock,) = browser.boxes(".dock")
         assert frames[0][3] - frames[0][1] >= 40
         assert frames[0][3] <= dock[1]
 
@@ -200,7 +164,7 @@ def test_the_embedded_model_is_shown_with_the_picture_it_gets(browser, runs, pag
         browser.painted("#saw canvas.motion")
         before, now = steps[at].decision.calls[0].prompt.frames
         assert np.array_equal(browser.pixels("#saw canvas.motion"), images.motion(before, now))
-        assert len(boxes(browser, "#saw .strip .frame")) == 2
+        assert len(browser.boxes("#saw .strip .frame")) == 2
         assert f"1 picture, 160 {TIMES} 160" in browser.text("saw")
 
 
@@ -243,7 +207,7 @@ def test_a_video_is_shown_as_a_row_that_can_be_played(browser, runs, tmp_path):
     page, _ = shown_as(runs, tmp_path / "video.html", pictures_of(policy))
     browser.open(page, "#episode=0&decision=20")
     browser.settled(20)
-    assert len(boxes(browser, "#saw .strip .frame")) == 4
+    assert len(browser.boxes("#saw .strip .frame")) == 4
     said = browser.text("saw")
     assert f"1 video of 8 frames at 15 a second, 160 {TIMES} 210, oldest first" in said
     assert "the oldest is repeated 4 times" in said
@@ -305,11 +269,11 @@ def test_labels_of_the_curve_never_touch(browser, tmp_path, window, rewards, ran
         window(width, tall)
         browser.open(path, "#episode=0&decision=0")
         shown(browser)
-        labels = boxes(browser, ".axis > span")
+        labels = browser.boxes(".axis > span")
         assert len(labels) >= 1 + 2 * (human is not None)
-        things = [*labels, *boxes(browser, "#curve")]
+        things = [*labels, *browser.boxes("#curve")]
         assert not any(cover(*pair) for pair in combinations(things, 2)), (width, labels)
-        (dock,) = boxes(browser, ".dock")
+        (dock,) = browser.boxes(".dock")
         assert all(dock[0] <= b[0] and b[2] <= dock[2] and dock[1] <= b[1] for b in labels), width
         if human is not None:
             assert "human" in browser.text("references")
@@ -322,7 +286,7 @@ def test_an_invalid_run_says_so_quotes_the_reply_and_opens_where_it_began(browse
         browser.open(pages["invalid"])
         browser.settled(6)
         assert browser.text("source") == "fallback"
-        (banner,) = boxes(browser, "#banner")
+        (banner,) = browser.boxes("#banner")
         assert 0 <= banner[1] < banner[3] <= tall / 3
         assert "This run is invalid: it has no score." in browser.text("banner")
         assert "20 times in a row" in browser.text("banner")
@@ -330,7 +294,7 @@ def test_an_invalid_run_says_so_quotes_the_reply_and_opens_where_it_began(browse
         if width <= 820:  # where the page scrolls, the whole reason is shown
             size = "const p = document.querySelector('#banner p'); return p."
             assert browser.run(f"{size}scrollHeight") <= browser.run(f"{size}clientHeight")
-        (quote,) = boxes(browser, "#banner-quote")
+        (quote,) = browser.boxes("#banner-quote")
         assert banner[1] < quote[1] < quote[3] < banner[3]
         assert browser.text("result").startswith("no score invalid")
         assert not browser.run("return document.getElementById('banner-go').checkVisibility()")
@@ -343,7 +307,7 @@ def test_an_invalid_run_says_so_quotes_the_reply_and_opens_where_it_began(browse
 @pytest.mark.browser
 def test_a_run_without_failures_has_no_banner(browser, pages):
     browser.open(pages["embedded"])
-    assert not boxes(browser, "#banner") or not browser.run(
+    assert not browser.boxes("#banner") or not browser.run(
         "return document.getElementById('banner').checkVisibility()"
     )
 

@@ -54,13 +54,13 @@ def figure(curve: Curve) -> str:
     game of another seed. The controls are drawn over it in thinner, broken lines with hollow marks,
     so that all are seen where they are equal.
     """
-    scale = _scale(curve)
+    scale, title = _scale(curve), _title(curve)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" role="img" font-family="{_FONT}" font-size="12">',
-        f"<title>{escape(_title(curve))}</title>",
+        f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="10" fill="#fdfcfa"/>',
-        _text(_LEFT, 26, _title(curve), size=14, colour=_INK, weight=600),
+        _text(_LEFT, 26, title, size=min(14, 1120 // len(title)), colour=_INK, weight=600),
         _text(_LEFT, 43, _note(curve), size=11),
         *_axes(scale),
         *_training(curve.learning, scale),

@@ -185,7 +185,7 @@ def _evaluations(runs: Sequence[Run]) -> list[PlayedRun]:
 
 
 def _evaluation(run: Run) -> str:
-    if not isinstance(run.settings.get("taught_by_episodes"), int):
+    if run.settings.get("taught_by_episodes") is None and not _is_taught_elsewhere(run):
         return "Evaluation"
     taught = _taught_by(run)
     episodes = f" training episode{'s' * (taught != 1)}" if taught else ""
@@ -193,11 +193,16 @@ def _evaluation(run: Run) -> str:
 
 
 def _when(run: Run) -> str:
-    """When an evaluation was played, e.g. "after 3"."""
-    if run.settings.get("learner") and not isinstance(run.settings.get("taught_by_episodes"), int):
-        return "with what another run taught"
+    """When an evaluation was played, e.g. "after 3", or by what it was taught."""
+    if _is_taught_elsewhere(run):
+        return "taught by another run"
     taught = _taught_by(run)
     return f"after {taught}" if taught else "before training"
+
+
+def _is_taught_elsewhere(run: Run) -> bool:
+    """Whether an evaluation shows what another run learned, and not what its training did."""
+    return bool(run.settings.get("learner")) and run.settings.get("taught_by_episodes") is None
 
 
 def _pictures(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -234,7 +234,7 @@ function showEvents() {
       "button",
       attributes,
       icon(EVENT_ICONS[kind]),
-      name,
+      make("span", { class: "name" }, name),
       make("span", {}, number(n)),
     );
   });
