@@ -392,5 +392,5 @@ def _learner(game: Game, name: str, model: Model, prompt: str, options: Options)
     size = options.resize_shape
     asked = {"base_url": options.address, "detail": options.detail}
     tokens = tokens_of_picture(model, name, asked, size)
-    groups = part(options, GameOptions), part(options, PromptOptions)
+    groups = part(options, GameOptions), part(options, PromptOptions), part(options, RunOptions)
     return choose_learner(prompt, learning, learner_setting(game, *groups, tokens))

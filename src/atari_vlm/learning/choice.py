@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import Game
 from atari_vlm.atari.options import GameOptions
 from atari_vlm.errors import InvalidSetting, setting
-from atari_vlm.learning.example_runs import example_run
+from atari_vlm.learning.begun import example_source, lesson_source
 from atari_vlm.learning.examples import BestMoments
 from atari_vlm.learning.options import LearningOptions
 from atari_vlm.learning.progress import Progress, progress
-from atari_vlm.learning.reflection.given import GivenLessons, lesson_run
+from atari_vlm.learning.reflection.given import GivenLessons
 from atari_vlm.learning.reflection.learner import Reflection
 from atari_vlm.prompts.options import PromptOptions
 from atari_vlm.protocols import Learner, Reviews, Study
+from atari_vlm.runs.options import RunOptions
 from atari_vlm.types import Lessons, Trajectory
 
 
@@ -64,6 +66,8 @@ class LearnerSetting:
     """Name of the game in the catalogue."""
     legal: Callable[[], tuple[str, ...]]
     """Returns the player's action names."""
+    folder: Path | None = None
+    """Of the run to be played; None if it is named after its settings."""
     num_examples: int = 3
     """Most examples in a prompt."""
     plans: bool = True
@@ -77,7 +81,7 @@ class LearnerSetting:
 
 
 def learner_setting(
-    game: Game, play: GameOptions, prompts: PromptOptions, picture_tokens: int
+    game: Game, play: GameOptions, prompts: PromptOptions, run: RunOptions, picture_tokens: int
 ) -> LearnerSetting:
     """What a learner needs to know of the player of a game, from its options.
 
@@ -85,11 +89,13 @@ def learner_setting(
         game: that is played.
         play: how.
         prompts: what the prompts show and ask for.
+        run: which run is played.
         picture_tokens: of one screen, by the rule of the model.
     """
     return LearnerSetting(
         game=game.name,
         legal=partial(_legal, game, play.full_action_space),
+        folder=None if run.run_folder is None else Path(run.run_folder),
         num_examples=prompts.num_examples,
         plans=prompts.plans,
         image_size=prompts.resize_shape,
@@ -120,13 +126,18 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
     if own is None:
         own = not named_learning(options)
     if own or others is not None:
+        source = None
+        if others is not None:
+            source = example_source(
+                others, player.folder, player.game, player.legal(), own=bool(own)
+            )
         chosen.append(
             BestMoments(
                 player.num_examples,
                 tokens=options.example_tokens,
                 pictures=options.example_pictures,
                 own=own,
-                source=None if others is None else example_run(others, player.game, player.legal()),
+                source=source,
                 plans=player.plans,
                 picture_tokens=player.picture_tokens,
             )
@@ -134,7 +145,9 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
     given = None
     if options.lessons_from is not None:
         limits = (options.lesson_length, options.max_lessons) if options.reflect else ()
-        given = lesson_run(options.lessons_from, player.game, player.legal(), *limits)
+        given = lesson_source(
+            options.lessons_from, player.folder, player.game, player.legal(), *limits
+        )
     if given is not None and not options.reflect:
         chosen.append(GivenLessons(given))
     if options.reflect:

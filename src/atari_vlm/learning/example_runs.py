@@ -82,10 +82,14 @@ class ExampleRun:
     """The finished ones that are looked at."""
     digest: str
     """Tells the episodes apart from those of another run."""
+    recorded: str = ""
+    """Its identity, if all that is known of it is what a run that goes on recorded."""
 
     @property
     def identity(self) -> str:
         """For the settings of a run that shows them."""
+        if self.recorded:
+            return self.recorded
         count = len(self.episodes)
         return f"{count} episode{'s' * (count > 1)} of {self.player} ({self.digest})"
 
@@ -94,10 +98,11 @@ class ExampleRun:
         """The episodes, for as long as the block lasts.
 
         Raises:
-            StoreError: the run is gone, damaged, or another one by now.
+            StoreError: the run is gone, damaged, or these episodes are others by now.
         """
         with closing(Run.read(self.folder)) as run:
-            if _digest(run, _finished(run)) != self.digest:
+            looked_at = [row for row in _finished(run) if row.episode in {*self.episodes}]
+            if _digest(run, looked_at) != self.digest:
                 raise StoreError(f"{self.folder} has changed since; give the same command again.")
             draw = pictures(run)
             yield Played(
@@ -157,18 +162,46 @@ def example_run(folder: str | Path, game: str, legal: Sequence[str]) -> ExampleR
                 f"{name}: the run in {path} has no finished episode, so it shows nothing; give "
                 "another, or finish it with the command that began it."
             )
-        player = cleaned(str(run.settings["model"]), 60) or "a player"
-        return ExampleRun(
-            folder=path,
-            player=player,
-            episodes=tuple(row.episode for row in finished),
-            digest=_digest(run, finished),
-        )
+        return _of(path, run, _looked_at(finished))
+
+
+def as_it_was(folder: str | Path, identity: str) -> ExampleRun | None:
+    """A run as it was before more of its episodes were played; None if it never was that.
+
+    Args:
+        folder: of the run.
+        identity: of what it was, see `ExampleRun.identity`.
+
+    Raises:
+        StoreError: there is no run, or it is damaged.
+    """
+    path = Path(folder)
+    with closing(Run.read(path)) as run:
+        rows = _finished(run)
+        for count in range(len(rows), 0, -1):
+            earlier = _of(path, run, _looked_at(rows[:count]))
+            if earlier.identity == identity:
+                return earlier
+    return None
+
+
+def _of(path: Path, run: Run, rows: Sequence[EpisodeRow]) -> ExampleRun:
+    return ExampleRun(
+        folder=path,
+        player=cleaned(str(run.settings["model"]), 60) or "a player",
+        episodes=tuple(row.episode for row in rows),
+        digest=_digest(run, rows),
+    )
 
 
 def _finished(run: Run) -> list[EpisodeRow]:
-    """The finished episodes that are looked at, in order."""
-    rows = [row for row in run.episodes() if row.status == "finished" and row.decisions]
+    """The finished episodes, in order."""
+    return [row for row in run.episodes() if row.status == "finished" and row.decisions]
+
+
+def _looked_at(rows: Sequence[EpisodeRow]) -> list[EpisodeRow]:
+    """Those of finished episodes that are looked at, in order."""
+    rows = list(rows)
     if len(rows) > MOST_EPISODES:
         last = rows[-MOST_EPISODES // 2 :]
         first = rows[: -MOST_EPISODES // 2]

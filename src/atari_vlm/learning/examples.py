@@ -74,10 +74,17 @@ class BestMoments:
             **({"examples_of_own": self.own} if self.source else {}),
         }
 
+    @property
+    def reviews(self) -> bool:
+        """Whether it shows what a run recorded, in evaluations too; see `protocols.Reviews`."""
+        return self.source is not None and bool(self.source.recorded)
+
     async def learn(self, trajectories: Sequence[Trajectory], study: Study) -> Lessons:
         """The best moments, gains first, each with the screen it began from and a later one."""
         if self.rule == 1:
             return replace(progress(trajectories), examples=_by_rule_1(self, trajectories, study))
+        if self.reviews:
+            return replace(progress(trajectories), examples=study.before.examples)
         own = list(trajectories) if self.own else []
         if self.source is None:
             chosen = self._chosen(Played(own, study.frame, study.said), None)

@@ -28,7 +28,8 @@ from atari_vlm.runs import durable, records
 from atari_vlm.runs.reader import EpisodeRow, RunReader, Setting
 from atari_vlm.runs.rules import MOST_SIDE
 from atari_vlm.runs.schema import FILE, FORMAT, connect, create, explained, legible, locked
-from atari_vlm.runs.settings import moved, must_match
+from atari_vlm.runs.servers import moved
+from atari_vlm.runs.settings import must_match
 from atari_vlm.runs.totals import LEARNING, add_decisions, add_usage, charged
 from atari_vlm.types import Call, Charge, Frame, Lessons, Pixels, Reply
 
@@ -155,7 +156,7 @@ class Run(RunReader):
                     add_decisions(db, episode, source, count)
 
     def go_on(self) -> None:
-        """Say and record that more is asked at another server than before; see `settings.moved`.
+        """Say and record that more is asked at another server than before; see `servers.moved`.
 
         Raises:
             StoreError: it may not be.

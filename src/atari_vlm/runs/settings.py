@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from atari_vlm.atari.options import GameOptions
 from atari_vlm.atari.repetition import STUCK_AFTER
 from atari_vlm.errors import StoreError, setting
 from atari_vlm.files.untrusted import json_of
-from atari_vlm.models.hosted.environment import is_same
 from atari_vlm.models.hosted.options import HostedOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.options import abouts
@@ -70,10 +68,16 @@ DEFAULTS: dict[str, Any] = {
 }
 """What an absent key means: it was added after the run was begun, or only differs from this."""
 
+SOURCES = ("examples_from", "lessons_from")
+"""Settings that name the runs whose examples and lessons are shown."""
+
 OPTIONS = {
-    name
-    for group in (GameOptions, PromptOptions, AnswerOptions, ThinkOptions, HostedOptions)
-    for name in abouts(group)
+    *SOURCES,
+    *(
+        name
+        for group in (GameOptions, PromptOptions, AnswerOptions, ThinkOptions, HostedOptions)
+        for name in abouts(group)
+    ),
 }
 """Recorded settings that the user chooses by an option of the same name."""
 
@@ -89,9 +93,10 @@ IDENTITY_FREE = frozenset(
         "later_servers",
         "estimate",
         "pictures",
+        "source_runs",
     }
 )
-"""Settings that may differ when a run is continued: a server may have moved since, see `moved`."""
+"""Settings that may differ when a run is continued: a server may move, see `servers.moved`."""
 
 
 def current_versions() -> dict[str, int]:
@@ -169,13 +174,18 @@ def _estimate(value: Any) -> bool:
 
 
 def _servers(value: Any) -> bool:
-    """Whether it can be the servers at which a run went on, see `moved`."""
+    """Whether it can be the servers at which a run went on, see `servers.moved`."""
     return type(value) is list and all(
         type(server) is dict
         and _unset_or(_text)(server.get("base_url"))
         and _whole()(server.get("earlier_answers"))
         for server in value[:1000]
     )
+
+
+def _places(value: Any) -> bool:
+    """Whether it can be the folders of runs, see `source_runs`."""
+    return type(value) is dict and len(value) <= 10 and all(map(_text, value.values()))
 
 
 def _game(value: Any) -> bool:
@@ -217,6 +227,7 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
     "lesson_edits": _whole(0, 10**6),
     "examples_from": _unset_or(_text),
     "lessons_from": _unset_or(_text),
+    "source_runs": _unset_or(_places),
 }
 """Setting -> whether it can have a value; of those that reading or replaying a run relies on."""
 
@@ -252,11 +263,13 @@ def must_match(
         if "first_seed" in values:
             text = seed_text([values.pop("first_seed")]).removeprefix("seed ")
             values["seed"] = int(text) if text.isdecimal() else text
-    names = sorted({*before, *now} - IDENTITY_FREE - {*VERSIONS})
+    names = {*before, *now} - IDENTITY_FREE - {*VERSIONS}
+    if before.get("taught_by_episodes") == now.get("taught_by_episodes") == 0:
+        names -= {*SOURCES}  # nothing of them is shown before a training
     different = {
         name: f"{setting(name) if name in OPTIONS else name} {before.get(name)!r}, "
         f"not {now.get(name)!r}"
-        for name in names
+        for name in sorted(names)
         if before.get(name) != now.get(name)
     }
     advice = "Give the same settings to continue it, or another folder for a new run."
@@ -266,95 +279,15 @@ def must_match(
             f"record and page stay (`atari-vlm report {folder}`); name another folder for a new "
             "run."
         )
+    if different and {*different} <= {*SOURCES}:
+        advice = (
+            f"What {' and '.join(map(setting, different))} names has changed since, or is another "
+            "run: name another folder for a new run with it."
+        )
     if different:
         raise StoreError(
             f"{folder} holds another run: it has {'; '.join(different.values())}. {advice}"
         )
-
-
-def moved(
-    folder: Path, recorded: Mapping[str, Any], address: str | None, answered: Callable[[], int]
-) -> dict[str, Any]:
-    """What to record so that a run may go on at this address, and a warning if that is another one.
-
-    Servers of your own may move. But a name stands for one model at its vendor and perhaps for
-    another one elsewhere, so a run that has answers of the one does not go on at the other.
-
-    Args:
-        folder: of the run, for the messages.
-        recorded: the settings of the run.
-        address: of the server to ask; None for that of a vendor, or for no server.
-        answered: tells how many answers the run has.
-
-    Returns:
-        Settings to replace: none if it is the same server; the address if the other one gave no
-        answer; otherwise also who gave how many.
-
-    Raises:
-        StoreError: it may not.
-    """
-    later = list(recorded.get("later_servers") or ())
-    last = last_server(recorded)
-    if _is_one(last, address):
-        return {}
-    answers = answered()
-    counted = later[-1]["earlier_answers"] if later else 0
-    if answers <= counted:
-        return (
-            {"later_servers": [*later[:-1], {**later[-1], "base_url": address}]}
-            if later
-            else {"base_url": address}
-        )
-    begun, now = last or "its vendor", address or "its vendor"
-    said = f"{answers - counted:,} answer{'s' * (answers - counted > 1)}"
-    if last is None or address is None:
-        raise StoreError(
-            f"{folder} has {said} of the model at {begun}, and does not go on at {now}, where the "
-            f"name may be that of another model. Ask the same server ({setting('base_url')}, or "
-            "the variable that moves the vendor), or use another folder for a new run."
-        )
-    warnings.warn(
-        f"{folder} has {said} of the server at {begun}, and goes on at {now}.", stacklevel=3
-    )
-    return {"later_servers": [*later, {"base_url": address, "earlier_answers": answers}]}
-
-
-def last_server(recorded: Mapping[str, Any]) -> str | None:
-    """The address of the server that a run asked last; None for that of a vendor, or for none."""
-    later = recorded.get("later_servers") or ()
-    address: str | None = later[-1]["base_url"] if later else recorded.get("base_url")
-    return address
-
-
-def _is_one(one: str | None, other: str | None) -> bool:
-    return one == other or bool(one and other and is_same(one, other))
-
-
-def check_teacher(folder: Path, recorded: Mapping[str, Any], address: str | None) -> None:
-    """Say that the lessons of a training run are shown to the model of another server.
-
-    Args:
-        folder: of the training run, for the message.
-        recorded: its settings.
-        address: of the server whose model reads them; None for that of a vendor, or for none.
-
-    Raises:
-        StoreError: one is a vendor and the other is not, so the models may be different ones.
-    """
-    last = last_server(recorded)
-    if _is_one(last, address):
-        return
-    begun, now = last or "its vendor", address or "its vendor"
-    if last is None or address is None:
-        raise StoreError(
-            f"{folder} was played by the model at {begun}, and its lessons are not shown to the "
-            f"one at {now}, where the name may be that of another model. Ask the same server "
-            f"({setting('base_url')}, or the variable that moves the vendor), or train in another "
-            "folder."
-        )
-    warnings.warn(
-        f"{folder} was played at {begun}, and its lessons are shown at {now}.", stacklevel=3
-    )
 
 
 def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from atari_vlm.protocols import Learner, Model, Reviews
 from atari_vlm.runs.learning import lessons_before, lessons_for
 from atari_vlm.runs.playback import pictures, trajectories_for_learner
 from atari_vlm.runs.run import Run
-from atari_vlm.runs.settings import check_teacher, completed
+from atari_vlm.runs.servers import check_teacher
+from atari_vlm.runs.settings import completed
 from atari_vlm.runs.shuffled_lessons import ShuffledLearner, shuffled
 from atari_vlm.types import Frame, Lessons, Trajectory
 

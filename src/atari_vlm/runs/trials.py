@@ -146,7 +146,7 @@ class Trials:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        own = {"format", "later_servers"}
+        own = {"format", "later_servers", "source_runs"}
         settings = {key: value for key, value in self.run.settings.items() if key not in own}
         return {
             **settings,

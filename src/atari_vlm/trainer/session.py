@@ -28,6 +28,7 @@ from atari_vlm.runs.run import Run
 from atari_vlm.runs.runner import Job, Watcher
 from atari_vlm.runs.runner import play as play_job
 from atari_vlm.runs.settings import completed
+from atari_vlm.runs.source_runs import source_runs_record
 from atari_vlm.runs.taught import Taught
 from atari_vlm.runs.waiting import wait_for
 from atari_vlm.types import Charge, Step
@@ -73,6 +74,11 @@ class Session:
             "atari_vlm": version("atari-vlm"),
             "python": platform.python_version(),
             "estimate": record_of(self.player, learning=purpose == "train"),
+            **source_runs_record(
+                folder,
+                examples_from=self.options.examples_from,
+                lessons_from=self.options.lessons_from,
+            ),
         }
         if taught is not None:
             settings |= taught.settings

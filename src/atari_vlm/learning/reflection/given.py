@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.errors import AtariVLMError, InvalidSetting, setting
 from atari_vlm.learning.progress import progress
 from atari_vlm.learning.reflection.listing import shown_now
 from atari_vlm.learning.reflection.words import SHORTEST, cleaned, illegal_actions
@@ -33,6 +32,8 @@ class LessonRun:
     words: tuple[str, ...]
     identity: str
     """For the settings of a run that shows them: how many, of whom, and which."""
+    left_out: str = field(default="", compare=False)
+    """What is not shown as it stands in the other run, in a sentence; empty if all is."""
 
     def added_to(self, advice: Sequence[str], forbidden: Sequence[str]) -> tuple[str, ...]:
         """They, but for the forbidden ones, before what a person has added already."""
@@ -75,8 +76,6 @@ def lesson_run(
     folder: str | Path, game: str, legal: Sequence[str], longest: int = LONGEST, most: int = MOST
 ) -> LessonRun:
     """The lessons that a recorded run would show next, if a player can be shown them.
-
-    A warning says what is left out, or cut.
 
     Args:
         folder: of the run.
@@ -121,11 +120,11 @@ def lesson_run(
             )
         raise InvalidSetting(f"{have}; give one that was trained with {setting('reflect', True)}.")
     changed = _changed(known, clean, usable, legal)
-    if changed:
-        warnings.warn(f"{name}: of the lessons of {path}, {changed}", stacklevel=2)
+    left_out = str(AtariVLMError(f"{name}: of the lessons of {path}, {changed}" if changed else ""))
     digest = hashlib.sha256(json.dumps([game, usable]).encode()).hexdigest()[:8]
     count = f"{len(usable)} lesson{'s' * (len(usable) > 1)}"
-    return LessonRun(tuple(usable), f"{count} of {cleaned(player, 60) or 'a player'} ({digest})")
+    identity = f"{count} of {cleaned(player, 60) or 'a player'} ({digest})"
+    return LessonRun(tuple(usable), identity, left_out)
 
 
 def _changed(
