@@ -15,7 +15,7 @@ import numpy as np
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.costs.prompt_tokens import count_tokens, text_tokens
 from atari_vlm.learning.choice import learners_in
-from atari_vlm.learning.examples import MOST_TOKENS
+from atari_vlm.learning.examples import MOST_TOKENS, BestMoments
 from atari_vlm.learning.reflection.given import GivenLessons
 from atari_vlm.learning.reflection.learner import Reflection
 from atari_vlm.players import Player
@@ -41,7 +41,10 @@ class CallSizes:
     examples: float
     """Size of what learning adds: examples with their frames, and lessons in words."""
     given: float
-    """Size of the lessons of another run, which are shown at once, in the smallest style."""
+    """Size of what of another run is in every prompt, in the smallest style."""
+    given_first: float
+    """Size of what of another run is in every prompt of the first episode, and may make room for
+    what the player learns itself."""
     answer: float
     """Mean size of an answer as long as the prompt asks for, without hidden reasoning."""
     shortest_answer: float
@@ -79,7 +82,7 @@ class CallSizes:
         now, past = _made_up_step(player, length)
         pictures = settings.get("example_pictures", True)
         shown = Lessons(examples=_examples(settings["examples"] or 0, now, pictures))
-        told = Lessons(advice=_advice(player))
+        lessons = _lessons_of(player)
         strategies = [get_strategy(style, prompt_settings) for style in styles]
         prompts = [strategy(now, past, Lessons()) for strategy in strategies]
         count = partial(count_tokens, family=rule, video_family=video_rule)
@@ -98,8 +101,9 @@ class CallSizes:
             largest_prompt=max(full),
             history=len(past),
             examples=min(max(added(shown)), settings.get("example_tokens", MOST_TOKENS))
-            + max(added(told)),
-            given=min(added(Lessons(advice=_given(player)))),
+            + max(added(lessons.full)),
+            given=min(added(lessons.always)),
+            given_first=min(added(lessons.first)),
             answer=mean(text_tokens(answer) for answer in answers),
             shortest_answer=min(text_tokens(answer) for answer in shortest),
             reasons=any(prompt.json for prompt in prompts),
@@ -151,21 +155,33 @@ def _examples(number: int, now: Observation, pictures: bool) -> tuple[Example, .
     return (Example(text, frame, (frame,) if frame else ()),) * number
 
 
-def _advice(player: Player) -> tuple[str, ...]:
-    """As many lessons as reflection keeps, each as long as it may be; those of another run."""
-    learners = learners_in(player.learner)
-    kept = [each for each in learners if isinstance(each, Reflection)]
-    given = [each for each in learners if isinstance(each, GivenLessons)]
-    full = tuple(full_lesson(each.lesson_length) for each in kept for _ in range(each.max_lessons))
-    return full + tuple(words for each in given for words in each.source.words)
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Lessons that a player is shown."""
+
+    full: Lessons
+    """Lessons in words: as many as are kept, each as long as it may be."""
+    always: Lessons
+    """What of another run stays."""
+    first: Lessons
+    """What of another run may make room for what is learned in the first episode."""
 
 
-def _given(player: Player) -> tuple[str, ...]:
-    """The lessons of another run that the first episode shows."""
-    learners = learners_in(player.learner)
-    runs = [each.source for each in learners if isinstance(each, GivenLessons)]
-    runs += [each.start for each in learners if isinstance(each, Reflection) and each.start]
-    return tuple(words for run in runs for words in run.words)
+def _lessons_of(player: Player) -> _Shown:
+    full: list[str] = []
+    always, first = Lessons(), Lessons()
+    for each in learners_in(player.learner):
+        if isinstance(each, Reflection):
+            full += [full_lesson(each.lesson_length)] * each.max_lessons
+            first = replace(first, advice=each.start.words if each.start else ())
+        elif isinstance(each, GivenLessons):
+            full += each.source.words
+            always = replace(always, advice=each.source.words)
+        elif isinstance(each, BestMoments) and each.own:
+            first = replace(first, examples=each.at_once)
+        elif isinstance(each, BestMoments):
+            always = replace(always, examples=each.at_once)
+    return _Shown(Lessons(advice=tuple(full)), always, first)
 
 
 def full_lesson(length: int) -> str:

@@ -181,8 +181,6 @@ def estimate_run(
         InvalidSetting: the length of an episode is unknown, or a setting cannot be.
         UnknownName: no game, model or prompt has this name.
     """
-    check_name(model)
-    name = parse_name(model, known=lambda base: base.lower() in MODELS).base
     chosen: dict[str, Any] = {
         "prompt_type": prompt_type,
         "use_in_context_learning": learn,
@@ -192,6 +190,13 @@ def estimate_run(
         options or Options(),
         **{name: value for name, value in chosen.items() if value},
     )
+    return estimate_of(uncalled_player(game, model, options), episodes, day=day)
+
+
+def uncalled_player(game: str, model: str, options: Options) -> Player:
+    """The player of a model by name, whose model is never called; see `estimate_run`."""
+    check_name(model)
+    name = parse_name(model, known=lambda base: base.lower() in MODELS).base
     base_url = options.base_url
     spec = None if is_policy(name) else spec_of(name, base_url)
     if is_policy(name) or (spec is not None and spec.provider == "embedded"):
@@ -205,8 +210,7 @@ def estimate_run(
     unused = {key: value for group in left_out for key, value in values(group).items()}
     options = replace(options, video=None, decide="words", **unused)
     player = resolve(game, model, options, model=_UncalledModel(name))
-    player = replace(player, settings={**player.settings, **shown})
-    return estimate_of(player, episodes, day=day)
+    return replace(player, settings={**player.settings, **shown})
 
 
 def _shown(spec: ModelSpec | None, name: str, options: Options) -> dict[str, Any]:
@@ -297,15 +301,15 @@ def estimate_of(
     length = length and length.at_frame_skip(settings["frame_skip"])
     least, mean = (min(length.least, most), min(length.mean, most)) if length else (most, most)
     least_calls, mean_calls = ceil(least / chunk_size), ceil(mean / chunk_size)
-    at_once = bool(settings.get("examples_from") or settings.get("lessons_from"))
+    # An evaluation shows what was learned before it.
+    at_once = not learning or settings.get("examples_from") or settings.get("lessons_from")
     examples = sizes.examples * (1 if at_once else (episodes - 1) / episodes)
     prompt = sizes.mean_prompt(mean_calls, chunk_size) + examples
     answer = sizes.answer + thinking
     check_budgets(player, prompt, answer, price)
     # In the worst case every second call is a repair.
     largest_prompt = worst_sizes.largest_prompt + worst_sizes.examples + REPAIR / 2
-    # A review may drop lessons of another run after the first episode.
-    given = sizes.given / (episodes if settings.get("reflect") else 1)
+    given = sizes.given + sizes.given_first / (episodes if learning else 1)
     shortest_prompt = sizes.mean_prompt(least_calls, chunk_size) + given
     return Estimate(
         game=player.game.name,

@@ -1,25 +1,41 @@
-"""The cost of several runs: every player in every game, before they are played."""
+"""The cost of several runs, or trainings: every player in every game, before they are played."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from atari_vlm.advice.estimate import Estimate, NotBilled, estimate_run
 from atari_vlm.advice.simulation import simulated_line
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.players import Options
 
+Priced = TypeVar("Priced")
+
 
 def estimate_runs(
     games: Sequence[str], models: Sequence[str], *, episodes: int, options: Options
 ) -> tuple[list[Estimate], list[str]]:
-    """Estimate a run of every model in every game.
+    """Estimate a run of so many episodes of every model in every game; see `estimate_each`."""
+    return estimate_each(
+        games, models, options, partial(estimate_run, episodes=episodes, options=options)
+    )
+
+
+def estimate_each(
+    games: Sequence[str],
+    models: Sequence[str],
+    options: Options,
+    price: Callable[[str, str], Priced],
+) -> tuple[list[Priced], list[str]]:
+    """Estimate every model in every game.
 
     Args:
         games: any spellings of games.
         models: players by name.
-        episodes: of each run.
-        options: of all runs.
+        options: of all of them.
+        price: estimates a (game, model), e.g. with `estimate_run`.
 
     Returns:
         The estimates, by model; and sentences about players that nobody bills, with settings marked
@@ -29,13 +45,13 @@ def estimate_runs(
         InvalidSetting: none of the players is billed or simulates anything, or none can play.
         UnknownName: no game, model or prompt has a name.
     """
-    made: list[Estimate] = []
+    made: list[Priced] = []
     left_out: dict[str, InvalidSetting] = {}
     simulated: list[str] = []
     for model in models:
         for game in games:
             try:
-                made.append(estimate_run(game, model, episodes=episodes, options=options))
+                made.append(price(game, model))
             except NotBilled as error:
                 try:
                     about = simulated_line(game, model, options)

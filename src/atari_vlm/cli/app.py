@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from atari_vlm.cli import bench, distill, games, lessons, models, play, report, train
+from atari_vlm.cli import bench, distill, estimate, games, lessons, models, play, report, train
 from atari_vlm.cli.console import run_app
 from atari_vlm.cli.help import Command, Group
 
@@ -39,7 +39,7 @@ def about(
 
 for command in (
     play.play,
-    play.estimate,
+    estimate.estimate,
     train.train,
     bench.bench,
     lessons.lessons,

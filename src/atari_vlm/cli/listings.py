@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -25,6 +26,9 @@ from atari_vlm.models.catalogue import (
     claims,
     recommendations,
 )
+
+if TYPE_CHECKING:
+    from atari_vlm.trainer.curve_costs import TrainingEstimate
 
 
 def games_table(games: list[Game]) -> Listing:
@@ -104,13 +108,17 @@ def _price_or_hardware(spec: ModelSpec) -> str:
 # --- estimates -----------------------------------------------------------------------------------
 
 
+CASES = ("low", "expected", "worst")
+"""The cases of an estimate."""
+
+
 def print_estimate(console: Console, estimate: Estimate) -> None:
     """The low, expected and worst case, then every assumption."""
     episodes = f"{estimate.episodes} episode{'s' if estimate.episodes > 1 else ''}"
     title = f"{estimate.game}, {estimate.model}, prompt {estimate.prompt}, {episodes}"
     headings = ("", "decisions", "calls", "tokens in", "tokens out", "dollars")
     table = Listing(*headings, title=title, right=headings[1:])
-    for name in ("low", "expected", "worst"):
+    for name in CASES:
         figures: Figures = getattr(estimate, name)
         table.add_row(
             name,
@@ -165,6 +173,34 @@ def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:
         first = next(each for each in estimates if each.model == model)
         console.print(Text(f"{model}, prompt {first.prompt}: {_price(first)}"))
     console.print("One game and one model show every assumption.", highlight=False)
+
+
+def print_training(console: Console, made: TrainingEstimate) -> None:
+    """A row for each part of a training, and the totals: of its controls, and of all."""
+    parts, first = made.parts, made.own["of training"]
+    headings = ("episodes", "calls", "tokens in", "tokens out", "low", "dollars", "at worst")
+    title = f"Expected of a training: {first.game}, {first.model}, prompt {first.prompt}"
+    table = Listing(*headings, title=title, right=headings[1:])
+    sums = {"controls": [*made.controls.values()], "total": [*parts.values()]}
+    rows = {name: [each] for name, each in parts.items()}
+    rows |= {name: each for name, each in sums.items() if len(each) > 1}
+    for name, estimates in rows.items():
+        low, expected, worst = (total(getattr(each, case) for each in estimates) for case in CASES)
+        table.add_row(
+            f"{estimates[0].episodes} {name}" if name in parts else name,
+            f"{expected.calls:,}",
+            f"{expected.input_tokens:,}",
+            f"{expected.output_tokens:,}",
+            *(
+                "unknown" if each.dollars is None else f"{each.dollars:,.2f}"
+                for each in (low, expected, worst)
+            ),
+            style="bold" if name in sums else None,
+        )
+    console.print(table)
+    console.print(_price(first), highlight=False)
+    for assumption in first.marked_assumptions:
+        console.print(Text(f"- {with_flags(assumption)}"))
 
 
 def budget_line(estimates: Sequence[Estimate], budget: float) -> str:

@@ -1,4 +1,4 @@
-"""`atari-vlm play` and `estimate`."""
+"""`atari-vlm play`, and what it shares with the other commands that play."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atari_vlm.cli.console import (
-    comma_separated,
     console,
     page_of_an_invalid_run,
     print_line,
@@ -15,7 +14,7 @@ from atari_vlm.cli.console import (
 )
 from atari_vlm.cli.flags import with_flags, with_options
 from atari_vlm.cli.places import check_places
-from atari_vlm.players import Options, Player
+from atari_vlm.players import Player
 
 if TYPE_CHECKING:
     pass
@@ -80,38 +79,3 @@ def print_estimate_line(player: Player, episodes: int, *, learning: bool = True)
         print_line(console, f"Estimate: {estimate_of(player, episodes, learning=learning).line}")
     if (simulated := simulation_of(player)) is not None:
         print_line(console, with_flags(simulated.marked))
-
-
-@with_options(without={"api_key"})
-def estimate(
-    options: dict[str, Any],
-    game: Annotated[
-        str, typer.Option("--game", "--games", help="Games, separated by commas; or all12.")
-    ] = "pong",
-    model: Annotated[
-        str, typer.Option("--model", "--models", help="Models, separated by commas.")
-    ] = "gpt-6-luna",
-    episodes: Annotated[int, typer.Option(help="Episodes of each run.", min=1)] = 1,
-) -> None:
-    """Estimate the cost of `play`, or of a bench, in tokens and dollars. Needs no key.
-
-    Of a search, and of a player that looks ahead, it says what is simulated and how long that
-    takes. It takes the options of `play`; those that change no cost are ignored. No model is
-    called.
-    """
-    from atari_vlm.advice.estimates import estimate_runs
-    from atari_vlm.cli.bench import named_games
-    from atari_vlm.cli.listings import budget_line, print_estimate, print_estimates
-
-    chosen = Options(**options)
-    made, left_out = estimate_runs(
-        named_games(game), comma_separated(model), episodes=episodes, options=chosen
-    )
-    if len(made) == 1:
-        print_estimate(console, made[0])
-    elif made:
-        print_estimates(console, made)
-    for reason in left_out:
-        console.print(with_flags(reason), highlight=False, markup=False)
-    if chosen.budget is not None:
-        console.print(budget_line(made, chosen.budget), highlight=False, markup=False)

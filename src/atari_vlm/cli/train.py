@@ -18,6 +18,18 @@ from atari_vlm.types import Step, Usage
 if TYPE_CHECKING:
     from atari_vlm.cli.live_view import LiveView
 
+IclOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--icl/--no-icl",
+        help="Show the best moments of earlier episodes; default: if the prompt supports it "
+        "and none of --reflect, --examples and --lessons is given.",
+        rich_help_panel=PROMPT,
+    ),
+]
+BeforeOption = Annotated[
+    bool, typer.Option(help="Evaluate before learning too, for a player that learns.")
+]
 EveryOption = Annotated[
     int | None,
     typer.Option(
@@ -42,18 +54,8 @@ def train(
     model: ModelOption = "embedded",
     episodes: Annotated[int, typer.Option(help="Episodes of training.", min=1)] = 10,
     evaluations: Annotated[int, typer.Option(help="Episodes of evaluation.", min=1)] = 5,
-    icl: Annotated[
-        bool | None,
-        typer.Option(
-            "--icl/--no-icl",
-            help="Show the best moments of earlier episodes; default: if the prompt supports it "
-            "and none of --reflect, --examples and --lessons is given.",
-            rich_help_panel=PROMPT,
-        ),
-    ] = None,
-    before: Annotated[
-        bool, typer.Option(help="Evaluate before learning too, for a player that learns.")
-    ] = True,
+    icl: IclOption = None,
+    before: BeforeOption = True,
     evaluate_every: EveryOption = None,
     control: ControlOption = False,
     shuffled: ShuffledOption = False,

@@ -17,8 +17,10 @@ from typing import TypeAlias, TypeVar
 from atari_vlm.errors import InvalidSetting, StoreError
 from atari_vlm.learning.example_runs import ExampleRun, as_it_was, example_run
 from atari_vlm.learning.reflection.given import LessonRun, lesson_run
+from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.source_runs import is_source
+from atari_vlm.types import Lessons
 
 Found = TypeVar("Found")
 Fault: TypeAlias = InvalidSetting | StoreError
@@ -60,7 +62,9 @@ def example_source(
         )
     begun.tell()
     player = begun.identity.partition(" of ")[2].rpartition(" (")[0]
-    return ExampleRun(Path(asked), player, (), "", recorded=begun.identity)
+    return ExampleRun(
+        Path(asked), player, (), "", recorded=begun.identity, shown=begun.shown.examples
+    )
 
 
 def lesson_source(
@@ -84,7 +88,7 @@ def lesson_source(
     now = _found(partial(lesson_run, asked, game, legal, *limits))
     if begun is not None and not _is(now, begun) and begun.goes_on:
         begun.tell()
-        return LessonRun(begun.words or (), begun.identity)
+        return LessonRun(begun.shown.advice, begun.identity)
     found = _usable(now)
     if found.left_out:
         warnings.warn(found.left_out, stacklevel=2)
@@ -104,14 +108,19 @@ class _Begun:
     same: bool | None
     """Whether the source was in it when the run was begun; None if the record does not say."""
     identity: str
-    words: tuple[str, ...] | None
-    """The lessons that it was shown first; None if nothing was shown yet."""
+    first: Lessons | None
+    """What it was shown first; None if nothing was shown yet."""
 
     @property
     def goes_on(self) -> bool:
         """Whether the run goes on with what it recorded: not with another source."""
         same = not self.there if self.same is None else self.same
-        return same and self.words is not None
+        return same and self.first is not None
+
+    @property
+    def shown(self) -> Lessons:
+        """What it was shown first."""
+        return self.first or Lessons()
 
     @property
     def changed(self) -> str:
@@ -145,16 +154,13 @@ def _begun(asked: str | Path, folder: Path | None, game: str, name: str) -> _Beg
             identity = run.settings.get(name)
             if run.settings["game"] != game or not identity:
                 return None
-            first = next(
-                (advice for episode, _, advice, _ in run.lessons_made() if not episode), None
-            )
             return _Begun(
                 folder=folder,
                 asked=Path(asked),
                 there=Run.exists(asked),
                 same=is_source(folder, run.settings, name, asked),
                 identity=str(identity),
-                words=first,
+                first=run.lessons(0, pictures(run)),
             )
     except StoreError:  # said when the run is opened to be played
         return None

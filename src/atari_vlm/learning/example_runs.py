@@ -22,7 +22,7 @@ from atari_vlm.runs.reader import EpisodeRow
 from atari_vlm.runs.replaying import replayable
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.schema import is_locked
-from atari_vlm.types import Frame, Trajectory
+from atari_vlm.types import Example, Frame, Trajectory
 
 MOST_EPISODES = 20
 """Episodes that are looked at: half of them the best ones, the others the last ones."""
@@ -84,6 +84,8 @@ class ExampleRun:
     """Tells the episodes apart from those of another run."""
     recorded: str = ""
     """Its identity, if all that is known of it is what a run that goes on recorded."""
+    shown: tuple[Example, ...] = field(default=(), compare=False)
+    """The examples that this run recorded first."""
 
     @property
     def identity(self) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from atari_vlm.costs.prompt_tokens import text_tokens
+from atari_vlm.errors import StoreError
 from atari_vlm.learning.example_runs import ExampleRun, Played
 from atari_vlm.learning.moments import Moment, moments
 from atari_vlm.learning.progress import progress
 from atari_vlm.learning.variety import choose
 from atari_vlm.learning.wording import reasoning_in, text_of
 from atari_vlm.protocols import Study
-from atari_vlm.types import Example, Lessons, Pixels, Trajectory
+from atari_vlm.types import Example, Frame, Lessons, Pixels, Trajectory
 
 RULES = (1, 2)
 """Rules that choose the moments, the newest last; a run goes on with the one it was begun with."""
@@ -74,24 +75,30 @@ class BestMoments:
             **({"examples_of_own": self.own} if self.source else {}),
         }
 
-    @property
-    def reviews(self) -> bool:
-        """Whether it shows what a run recorded, in evaluations too; see `protocols.Reviews`."""
-        return self.source is not None and bool(self.source.recorded)
-
     async def learn(self, trajectories: Sequence[Trajectory], study: Study) -> Lessons:
         """The best moments, gains first, each with the screen it began from and a later one."""
         if self.rule == 1:
             return replace(progress(trajectories), examples=_by_rule_1(self, trajectories, study))
-        if self.reviews:
-            return replace(progress(trajectories), examples=study.before.examples)
-        own = list(trajectories) if self.own else []
+        own = Played(list(trajectories) if self.own else [], study.frame, study.said)
+        return replace(progress(trajectories), examples=self.beside(own))
+
+    @property
+    def at_once(self) -> tuple[Example, ...]:
+        """The examples before the first episode: those of the recorded run.
+
+        Raises:
+            StoreError: that run is gone, damaged, or another one by now.
+        """
+        return _at_once(self)
+
+    def beside(self, own: Played) -> tuple[Example, ...]:
+        """The examples of own episodes and of the recorded run."""
         if self.source is None:
-            chosen = self._chosen(Played(own, study.frame, study.said), None)
-        else:
-            with self.source.opened() as others:
-                chosen = self._chosen(Played(own, study.frame, study.said), others)
-        return replace(progress(trajectories), examples=chosen)
+            return self._chosen(own, None)
+        if self.source.recorded:
+            return self.source.shown
+        with self.source.opened() as others:
+            return self._chosen(own, others)
 
     def _chosen(self, own: Played, others: Played | None) -> tuple[Example, ...]:
         home = {id(each): own for each in own.trajectories}
@@ -128,6 +135,16 @@ class BestMoments:
                 first, later = (frames[0], frames[1:]) if frames else (None, ())
                 return Example(text, first, later, played.source(moment)), tokens
         return None
+
+
+def _no_frame(episode: int, step: int) -> Frame:
+    raise StoreError(f"There is no frame {step} of episode {episode} before anything is played.")
+
+
+@lru_cache(maxsize=16)
+def _at_once(learner: BestMoments) -> tuple[Example, ...]:
+    nothing = Played([], _no_frame, lambda episode, step: "")
+    return () if learner.source is None else learner.beside(nothing)
 
 
 def _by_rule_1(

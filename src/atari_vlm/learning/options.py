@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from atari_vlm.learning.examples import FEWEST_TOKENS, MOST_TOKENS
 from atari_vlm.options import check_numbers, option
@@ -55,3 +56,8 @@ class LearningOptions:
 
     def __post_init__(self) -> None:
         check_numbers(self)
+
+
+def without_learning() -> dict[str, Any]:
+    """The options of a player that learns nothing, by name."""
+    return {each.name: each.default for each in fields(LearningOptions)}

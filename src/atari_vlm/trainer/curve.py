@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Protocol
 
-from atari_vlm.advice.estimate import billed, estimate_of, total_line
+from atari_vlm.advice.estimate import billed
 from atari_vlm.advice.simulation import simulation_of
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.players import Player
@@ -24,6 +24,7 @@ from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import EPISODES, EVALUATION
+from atari_vlm.trainer.curve_costs import training_estimate
 from atari_vlm.trainer.curve_plan import CurvePlan
 from atari_vlm.types import Charge, Lessons
 
@@ -126,27 +127,8 @@ class CurveRuns:
             yield simulated.marked
         if not billed(player):
             return
-        marks = len(plan.marks)
-        evaluated = plan.evaluations * (marks + self._before)
-        own = [
-            estimate_of(player, plan.episodes),
-            estimate_of(player, evaluated, learning=False),
-        ]
-        beside = []
-        if plan.shuffled:
-            beside.append(estimate_of(player, plan.evaluations * marks, learning=False))
-        if self._control is not None:
-            evaluated = len(self._control_marks) * plan.evaluations
-            beside.append(estimate_of(self._control.player, plan.episodes + evaluated))
-        yield f"Estimate: {total_line([*own, *beside])}"
-        if beside:
-            yield f"Of that the controls: {total_line(beside)}"
-
-    @property
-    def _control_marks(self) -> tuple[int, ...]:
-        """When the control is evaluated: one that counts nothing either is always the same."""
-        counts = self._control is not None and self._control.player.learner is not None
-        return self.plan.marks if counts else self.plan.marks[-1:]
+        control = None if self._control is None else self._control.player
+        yield from training_estimate(plan, player, control).lines
 
     def phases(self) -> Iterator[Phase]:
         """The parts, in order; each is played when it is asked to."""
@@ -165,7 +147,7 @@ class CurveRuns:
         if control is not None:
             name = "Control, which learns nothing: "
             yield self._training(f"{name}the training seeds", "control", control, plan.episodes)
-            for mark in self._control_marks:
+            for mark in plan.control_marks(control.player):
                 yield self._evaluation(f"{name}the held-out seeds", "control", control, mark)
 
     def _training(self, name: str, arm: ArmName, trainer: Trainer, episodes: int) -> Phase:

@@ -61,6 +61,10 @@ class CurvePlan:
         every = self.every or self.episodes
         return (*range(every, self.episodes, every), self.episodes)
 
+    def control_marks(self, control: Player) -> tuple[int, ...]:
+        """The marks at which a control is evaluated: one that counts nothing is always the same."""
+        return self.marks if control.learner is not None else self.marks[-1:]
+
     def check_learns(self, player: Player) -> None:
         """Raise InvalidSetting for a curve of a player that learns nothing."""
         if self.compares and not learns(player):

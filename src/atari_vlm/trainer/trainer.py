@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from atari_vlm.learning.choice import gives_at_once
-from atari_vlm.learning.options import LearningOptions
+from atari_vlm.learning.options import without_learning
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
 from atari_vlm.options import check_number, check_switch, documented_options, hides_keys, part
@@ -288,9 +288,9 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
 
     def without_learning(self) -> VLMTrainer:
         """The same player with learning off; its runs are in a folder of their own."""
-        off: dict[str, Any] = {each.name: each.default for each in fields(LearningOptions)}
         folder = None if self.run_folder is None else Path(self.run_folder) / "control"
-        return replace(self, **{**off, "learner": None, "run_folder": folder})
+        off: dict[str, Any] = {**without_learning(), "learner": None, "run_folder": folder}
+        return replace(self, **off)
 
 
 def _ended(folder: Path, num_episodes: int) -> bool:
