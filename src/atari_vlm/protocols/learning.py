@@ -45,7 +45,8 @@ class Proof:
 
 
 Prove: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Proof]]]
-"""Tries pieces of advice, each by itself beside the lessons of before, in paired games."""
+"""Tries pieces of advice in paired games, in order: each beside the lessons of before and those of
+the advice that were kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,12 +45,11 @@ class Job:
     """Episodes played at the same time in this process."""
     budget: Budget = field(default_factory=lambda: Budget(Caps()))
     """What the episodes may spend together."""
-    payer: int | None = None
-    """The episode whose account pays for all of them; None for each its own."""
-
+    account_of: Callable[[int], Account] | None = None
+    """Returns the account of an episode; None for that of the run's own episode."""
     announce: Callable[[str], None] = _silent
     """Called with a sentence while lessons are tried."""
 
     def account(self, episode: int) -> Account:
         """What the requests of an episode are charged to."""
-        return self.budget.account(episode if self.payer is None else self.payer)
+        return (self.account_of or self.budget.account)(episode)

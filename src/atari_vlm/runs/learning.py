@@ -85,7 +85,7 @@ async def lessons_for(
         model: that plays; None for a player without one.
         seed: with `episode`, decides everything random.
         budget: of the run.
-        prove: tries pieces of advice beside the lessons of before, in paired games.
+        prove: tries pieces of advice beside the lessons of before, in paired games and in order.
         edits: what a person changed of the lessons; None for the edits of this run.
         said: the model's words at (episode, step); None for those in this run.
 

@@ -2,7 +2,11 @@
 
 The games are runs of their own in the run folder, under `proofs/`. They are played by the same
 player in the same settings, on seeds that are neither trained nor evaluated on, and continue when
-they were stopped. Their answers are journaled and charged in the run that they belong to.
+they were stopped. Their answers are journaled and charged in the run that they belong to, and the
+cap of an episode cuts each of them short, as it does an episode.
+
+Lessons of one review are tried one after the other, each beside the lessons of before and those of
+the review that were kept: two that do no harm alone may do so together.
 
 A lesson is kept if play with it was no worse: if the mean of the paired differences (score with it
 minus score without it, one for each seed) is at least 0. The 95% interval of that mean stands
@@ -21,7 +25,7 @@ from typing import Any
 
 from numpy.random import default_rng
 
-from atari_vlm.errors import RunInvalid
+from atari_vlm.errors import BudgetExceeded, RunInvalid
 from atari_vlm.models.wrapped import WrappedModel
 from atari_vlm.protocols import Proof
 from atari_vlm.replies.likeness import alike
@@ -32,7 +36,7 @@ from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import EPISODES, TRIALS
 from atari_vlm.runs.totals import LEARNING
 from atari_vlm.stats import mean_interval
-from atari_vlm.types import Example, Lessons, Prompt, Reply, Step
+from atari_vlm.types import Charge, Example, Lessons, Prompt, Reply, Step
 
 FOLDER = "proofs"
 """Where the games lie, in the folder of the run."""
@@ -67,9 +71,10 @@ class Trials:
         return tuple(first + self.episode % 10_000 * PAIRS + k for k in range(PAIRS))
 
     async def prove(self, before: Lessons, lessons: Sequence[str]) -> tuple[Proof, ...]:
-        """Try each lesson by itself beside those of before; a proof that is stored is not repeated.
+        """Try each lesson beside those of before and those that were kept, in order.
 
-        A lesson that was worse before an earlier episode is not tried again, however it is worded.
+        A proof that is stored is not repeated. A lesson that was worse before an earlier episode is
+        not tried again, however it is worded.
 
         Raises:
             ModelUnusable, BudgetExceeded: as in any game; the same call continues.
@@ -81,7 +86,7 @@ class Trials:
             for episode, proof in stored
             if episode < self.episode and proof.shown and not proof.kept
         ]
-        found = []
+        found: list[Proof] = []
         for lesson in lessons:
             again = [each for each in worse if alike(lesson, each[1].lesson)]
             if again and lesson not in known:
@@ -91,7 +96,9 @@ class Trials:
                 )
                 continue
             if lesson not in known:
-                proof = await self._prove(before, lesson)
+                kept = tuple(each.lesson for each in found if each.kept)
+                beside = replace(before, advice=(*before.advice, *kept))
+                proof = await self._prove(beside, lesson)
                 store_proof(self.run, self.episode, len(known), proof)
                 known[lesson] = proof
                 self.job.announce(proof.line)
@@ -103,7 +110,9 @@ class Trials:
             without = await self._scores("without", before, lesson)
             taught = replace(before, advice=(*before.advice, lesson))
             shown = await self._scores("with", taught, lesson)
-        except RunInvalid as error:
+        except (RunInvalid, BudgetExceeded) as error:
+            if isinstance(error, BudgetExceeded) and not error.episode:
+                raise
             reason = f"Its games are no measure of it: {error.message}"[:1000]
             return Proof(lesson, self.seeds, (), (), False, reason)
         return judged(lesson, self.seeds, shown, without)
@@ -113,7 +122,10 @@ class Trials:
         mark = hashlib.sha256(words).hexdigest()[:8]
         run, job, model = self.run, self.job, self.job.model
         assert job.learner is not None
-        folder = run.folder / FOLDER / f"before-{self.episode}-{kind}-{mark}"
+        # Games without a lesson may be those with the one that was kept before it.
+        named = (f"before-{self.episode}-{each}-{mark}" for each in ("with", "without"))
+        folders = [run.folder / FOLDER / name for name in named]
+        folder = next(filter(Run.exists, folders), folders[kind == "without"])
         examples = tuple(map(_foreign, lessons.examples))
         lessons = replace(lessons, examples=examples, note="")
         with closing(Run.play(folder, self._settings)) as games:
@@ -126,7 +138,7 @@ class Trials:
                 seeds=self.seeds,
                 learner=None,
                 lessons=lessons,
-                payer=LEARNING,
+                account_of=lambda game: job.budget.account(LEARNING, Charge(*games.spent(game))),
             )
             ended = [row.episode for row in games.episodes() if row.status == "finished"]
 

@@ -223,13 +223,17 @@ class Budget:
         self.stopped = ""
         """Why the run may send no more requests; empty while it may."""
 
-    def account(self, episode: int) -> Account:
+    def account(self, episode: int, game_spent: Charge | None = None) -> Account:
         """The account that the requests of an episode are charged to.
 
-        Below 0 it is that of learning, which only the caps of the run limit.
+        Args:
+            episode: of the run. Below 0 it is learning, which only the caps of the run limit.
+            game_spent: what a game that learning plays has spent; the cap of an episode limits it.
         """
-        cap = self._caps.episode_dollars if episode >= 0 else None
-        spent = _dollars(self._spent_by(episode)) if cap is not None else 0.0
+        cap = self._caps.episode_dollars if episode >= 0 or game_spent is not None else None
+        spent = 0.0
+        if cap is not None:
+            spent = _dollars(self._spent_by(episode) if game_spent is None else game_spent)
         own = Allowance(cap, "episode", "budget_episode", format_dollars, _dollars)
         own.tally.add(spent)
         return Account((*self._run, own), self, partial(self._write_off, episode))

@@ -112,9 +112,10 @@ class SpendOptions:
         None, "Most US dollars of a run, or of a whole bench or training; raise it to continue."
     )
     budget_episode: float | None = option(
-        None, "Most US dollars of an episode, which is then cut short."
+        None,
+        "Most US dollars of an episode, or of a game that tries a lesson; it is then cut short.",
     )
-    budget_tokens: int | None = option(None, "The same in tokens, read and written.")
+    budget_tokens: int | None = option(None, "As the budget, in tokens, read and written.")
 
     def __post_init__(self) -> None:
         _ = self.caps
