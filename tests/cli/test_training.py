@@ -73,6 +73,26 @@ def test_in_a_folder_of_its_own_a_training_without_examples_comes_first(server, 
     assert not said.get()
 
 
+@pytest.mark.parametrize("others", ["reflect", "examples", "lessons", "all"])
+def test_the_folder_of_a_training_without_own_examples_is_known_from_the_one_with_them(
+    server, tmp_path, others
+):
+    place = {"base_url": server.base_url, "max_decisions": 90, "save_dir": tmp_path}
+    taught = VLMTrainer("freeway", "x", reflect=True, **{**place, "max_decisions": 1}).train(1)
+    shown = VLMTrainer("freeway", "expert", max_decisions=90, save_dir=tmp_path).train(1)
+    learning = {
+        "reflect": {"reflect": True},
+        "examples": {"examples_from": shown.folder},
+        "lessons": {"lessons_from": taught.folder},
+    }
+    chosen = learning.get(others) or {k: v for each in learning.values() for k, v in each.items()}
+    both = VLMTrainer("freeway", "x", use_in_context_learning=True, **chosen, **place)
+    alone = VLMTrainer("freeway", "x", **chosen, **place)
+    assert both.without_own_moments().settings == alone.settings
+    assert both.without_own_moments().player.learner == alone.player.learner
+    assert both.settings != alone.settings
+
+
 def test_a_log_names_the_games_in_which_a_lesson_is_tried():
     out = StringIO()
     with LiveView(Console(file=out), "freeway, x") as view:

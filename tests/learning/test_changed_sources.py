@@ -106,12 +106,14 @@ def test_examples_of_a_run_that_is_gone_are_those_that_were_recorded(moments, tm
     assert examples(tmp_path / "run", 1) == examples(tmp_path / "run", 0) == examples(evaluated, 0)
 
 
+@pytest.mark.parametrize("asked", [True, False])
 def test_a_choice_among_moments_that_are_gone_is_refused_and_what_would_work_is_said(
-    moments, tmp_path
+    moments, tmp_path, asked
 ):
     both = {"examples_from": moments, "use_in_context_learning": True}
     player(tmp_path / "run", **both).train(1)
     shutil.rmtree(moments)
+    both["use_in_context_learning"] = asked
     with pytest.raises(InvalidSetting, match=r"was moved or deleted since.* Put that run back"):
         player(tmp_path / "run", **both)
 

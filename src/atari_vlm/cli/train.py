@@ -94,8 +94,7 @@ def _begun_with_examples(game: str, model: str, options: dict[str, Any]) -> bool
         folder = both.folder("train", both.seed * EPISODES)
         with closing(Run.read(folder)) as run:
             begun = run.settings
-        alone = VLMTrainer(game, model, **options)
-        other = alone.folder("train", alone.seed * EPISODES)
+        other = both.without_own_moments().folder("train", both.seed * EPISODES)
         if other != folder and Run.exists(other):
             return None
     except AtariVLMError:  # there is no such run; what cannot work is said when it is played

@@ -19,6 +19,7 @@ from atari_vlm.learning.example_runs import ExampleRun, as_it_was, example_run
 from atari_vlm.learning.reflection.given import LessonRun, lesson_run
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.settings import completed
 from atari_vlm.runs.source_runs import is_source
 from atari_vlm.types import Lessons
 
@@ -54,7 +55,7 @@ def example_source(
         return earlier
     if not begun.goes_on:
         return _usable(now)
-    if own:
+    if own or begun.own:
         raise InvalidSetting(
             f"{begun.changed}, which chooses among its moments and the player's own before each "
             f"episode, and was begun with {begun.identity}. Put that run back as it was, or name "
@@ -108,6 +109,8 @@ class _Begun:
     same: bool | None
     """Whether the source was in it when the run was begun; None if the record does not say."""
     identity: str
+    own: bool
+    """Whether it shows moments of its own play too."""
     first: Lessons | None
     """What it was shown first; None if nothing was shown yet."""
 
@@ -160,6 +163,7 @@ def _begun(asked: str | Path, folder: Path | None, game: str, name: str) -> _Beg
                 there=Run.exists(asked),
                 same=is_source(folder, run.settings, name, asked),
                 identity=str(identity),
+                own=bool(completed(run.settings)["examples_of_own"]),
                 first=run.lessons(0, pictures(run)),
             )
     except StoreError:  # said when the run is opened to be played

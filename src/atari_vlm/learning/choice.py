@@ -258,6 +258,16 @@ _IN_WORDS = (Reflection, GivenLessons)
 """Learners whose lessons are words."""
 
 
+def without_own_moments(learner: Learner | None) -> Learner | None:
+    """The learner that shows no moments of the player's own; None if nothing is left."""
+    parts = [
+        replace(each, own=False) if isinstance(each, BestMoments) else each
+        for each in learners_in(learner)
+        if not isinstance(each, BestMoments) or each.source is not None
+    ]
+    return Together(tuple(parts)) if len(parts) > 1 else next(iter(parts), None)
+
+
 def as_begun(learner: Learner | None, settings: Mapping[str, Any]) -> Learner | None:
     """The learner by the rule for examples that a run was begun with.
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.learning.choice import gives_at_once
+from atari_vlm.learning.choice import gives_at_once, learning_record, without_own_moments
 from atari_vlm.learning.options import without_learning
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.models.hosted.options import SpendOptions
@@ -284,6 +284,16 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         """The same trainer, player included, whose runs spend from one budget with others."""
         other = copy.copy(self)
         object.__setattr__(other, "shared_budget", budget)
+        return other
+
+    def without_own_moments(self) -> VLMTrainer:
+        """The same trainer, player included, that shows no examples of its own play."""
+        player, learner = self.player, without_own_moments(self.player.learner)
+        recorded = learning_record(player.learner)
+        kept = {name: value for name, value in player.settings.items() if name not in recorded}
+        settings = {**kept, **learning_record(learner)}
+        other = copy.copy(self)
+        vars(other)["player"] = replace(player, learner=learner, settings=settings)
         return other
 
     def without_learning(self) -> VLMTrainer:
