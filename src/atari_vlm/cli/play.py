@@ -17,7 +17,7 @@ from atari_vlm.cli.places import check_places
 from atari_vlm.players import Player
 
 if TYPE_CHECKING:
-    pass
+    from pathlib import Path
 
 GameOption = Annotated[str, typer.Option(help="A game: pong, Breakout-v5, ...; see `games`.")]
 ModelOption = Annotated[
@@ -47,16 +47,23 @@ def play(
     """Play, show it live and write the replay page. The same command continues a stopped run."""
     from atari_vlm.cli.live_view import LiveView
     from atari_vlm.cli.scores import print_summary
+    from atari_vlm.players import Options
     from atari_vlm.protocols import labelled
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
+    from atari_vlm.trainer.continued import continued
 
     check_places(options)
 
     def work() -> Summary:
         name = f"{model}+{options['think']}" if options["think"] else model
         with LiveView(console, f"{game}, {name}", screen=screen) as view:
-            trainer = VLMTrainer(game, model, **options, seed=seed or 0, watch=view)
+
+            def make(folder: str | Path | None, seed: int) -> VLMTrainer:
+                chosen = {**options, "run_folder": folder, "seed": seed}
+                return VLMTrainer(game, model, **chosen, watch=view)
+
+            trainer = continued(make, Options(**options), seed, lambda begun: begun.ended(episodes))
             if seed is None and options["run_folder"] is None:
                 trainer = trainer.with_seed(trainer.unplayed_seed(episodes))
             view.title = f"{game}, {labelled(trainer.player.name, trainer.player.privileges)}"

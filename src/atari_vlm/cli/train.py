@@ -16,6 +16,8 @@ from atari_vlm.errors import AtariVLMError
 from atari_vlm.types import Step, Usage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from atari_vlm.cli.live_view import LiveView
 
 IclOption = Annotated[
@@ -162,10 +164,12 @@ def train_and_evaluate(
     from atari_vlm.cli.curve_table import print_curve
     from atari_vlm.cli.live_view import LiveView
     from atari_vlm.cli.scores import print_summary, usage_line
+    from atari_vlm.players import Options
     from atari_vlm.protocols import labelled
     from atari_vlm.report.curve import write_curve
     from atari_vlm.runs.results import Summary
     from atari_vlm.trainer import VLMTrainer
+    from atari_vlm.trainer.continued import continued
     from atari_vlm.trainer.curve import CurveRuns, Phase
     from atari_vlm.trainer.curve_plan import learns, why_nothing_is_learned
 
@@ -177,7 +181,17 @@ def train_and_evaluate(
             return phase.play()
 
     views = _Views()
-    trainer = VLMTrainer(game, model, **options, watch=views)
+
+    def make(folder: str | Path | None, seed: int) -> VLMTrainer:
+        chosen = {**options, "run_folder": folder, "seed": seed}
+        return VLMTrainer(game, model, **chosen, watch=views)
+
+    trainer = continued(
+        make,
+        Options(**options),
+        options["seed"],
+        lambda begun: begun.ended(plan.episodes, plan.evaluations),
+    )
     runs = CurveRuns(trainer, plan)
     for line in runs.estimate_lines():
         print_line(console, with_flags(line))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from atari_vlm.errors import InvalidSetting
@@ -11,6 +12,7 @@ from atari_vlm.players import Options
 from atari_vlm.protocols import Model, Policy, check_parts
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.seeds import EVALUATION
+from atari_vlm.trainer.continued import continued
 from atari_vlm.trainer.parts import Parts
 from atari_vlm.trainer.trainer import VLMTrainer
 
@@ -62,7 +64,12 @@ def play(game: str, player: str | Policy | Model, options: PlayOptions) -> Summa
         parts[kind] = player
     chosen = values(options)
     episodes = chosen.pop("episodes")
-    return VLMTrainer(game, name, **{**chosen, **parts}).train(episodes)
+
+    def make(folder: str | Path | None, seed: int) -> VLMTrainer:
+        return VLMTrainer(game, name, **{**chosen, **parts, "run_folder": folder, "seed": seed})
+
+    trainer = continued(make, options, options.seed, lambda begun: begun.ended(episodes))
+    return trainer.train(episodes)
 
 
 if play.__doc__:  # absent under python -OO

@@ -188,6 +188,28 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
             seed += 1
         return seed
 
+    def ended(self, num_episodes: int, num_evaluations: int = 0) -> bool:
+        """Whether nothing is left to play of its training, and of the evaluation after it.
+
+        Args:
+            num_episodes: of the training run.
+            num_evaluations: of the evaluation; 0 for none.
+        """
+        first = self.seed * EPISODES
+        trained = self.folder("train", first)
+        if not num_evaluations or not _ended(trained, num_episodes):
+            return _ended(trained, num_episodes)
+        with closing(Run.read(trained)) as run:
+            edits = len(run.lesson_edits())
+        evaluated = self.folder("evaluate", first + EVALUATION, num_episodes, edits)
+        return _ended(evaluated, num_evaluations)
+
+    def by_default_name(self) -> VLMTrainer:
+        """The same trainer, player included, whose runs are named after their settings."""
+        other = copy.copy(self)
+        object.__setattr__(other, "run_folder", None)
+        return other
+
     def folder(
         self,
         purpose: str,
