@@ -26,15 +26,15 @@ def test_the_estimate_of_a_training_is_what_train_says_before_it_begins():
     trainer = VLMTrainer("pong", "gpt-4o", api_key="planted", **LEARNING)
     assert [*made.lines] == [*CurveRuns(trainer, plan).estimate_lines()]
     assert {name: each.episodes for name, each in made.parts.items()} == {
-        "of training": 4,
+        "training": 4,
         "before learning": 2,
-        "of evaluation": 4,
-        "lessons shuffled": 4,
-        "without learning": 6,
+        "evaluation": 4,
+        "shuffled": 4,
+        "control": 6,
     }
-    assert made.own["of training"].expected.calls > 400  # the games in which lessons are tried
+    assert made.own["training"].expected.calls > 400  # the games in which lessons are tried
     before = made.own["before learning"].expected.input_tokens
-    assert before < made.own["of evaluation"].expected.input_tokens / 2
+    assert before < made.own["evaluation"].expected.input_tokens / 2
 
 
 def test_the_command_prints_every_part_and_the_same_total_as_train(tmp_path):
@@ -46,9 +46,7 @@ def test_the_command_prints_every_part_and_the_same_total_as_train(tmp_path):
         name: figures
         for name, figures in re.findall(r" ([a-z0-9 ]+?)  +([\d,]+ .*)", printed.stdout)
     }
-    assert [*rows] == [
-        *("4 of training", "2 before learning", "4 of evaluation", "6 without learning", "total")
-    ]
+    assert [*rows] == [*("4 training", "2 before learning", "4 evaluation", "6 control", "total")]
     plan = CurvePlan(episodes=4, evaluations=2, every=2, control=True)
     trainer = VLMTrainer(
         "pong", "gpt-4o", api_key="planted", use_in_context_learning=None, max_decisions=20

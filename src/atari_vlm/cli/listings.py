@@ -158,12 +158,7 @@ def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:
             f"{figures.calls:,}",
             f"{figures.input_tokens:,}",
             f"{figures.output_tokens:,}",
-            *(
-                "unknown"
-                if each.dollars is None
-                else f"{each.dollars:,.{0 if each.dollars >= 1000 else 2}f}"
-                for each in (figures, worst)
-            ),
+            *map(_dollars, (figures, worst)),
             style="bold" if name in sums or name == "total" else None,
         )
     console.print(table)
@@ -177,11 +172,11 @@ def print_estimates(console: Console, estimates: Sequence[Estimate]) -> None:
 
 def print_training(console: Console, made: TrainingEstimate) -> None:
     """A row for each part of a training, and the totals: of its controls, and of all."""
-    parts, first = made.parts, made.own["of training"]
-    headings = ("episodes", "calls", "tokens in", "tokens out", "low", "dollars", "at worst")
+    parts, first = made.parts, made.own["training"]
+    headings = ("episodes of", "calls", "tokens in", "tokens out", "low", "dollars", "at worst")
     title = f"Expected of a training: {first.game}, {first.model}, prompt {first.prompt}"
     table = Listing(*headings, title=title, right=headings[1:])
-    sums = {"controls": [*made.controls.values()], "total": [*parts.values()]}
+    sums = {"both controls": [*made.controls.values()], "total": [*parts.values()]}
     rows = {name: [each] for name, each in parts.items()}
     rows |= {name: each for name, each in sums.items() if len(each) > 1}
     for name, estimates in rows.items():
@@ -191,10 +186,7 @@ def print_training(console: Console, made: TrainingEstimate) -> None:
             f"{expected.calls:,}",
             f"{expected.input_tokens:,}",
             f"{expected.output_tokens:,}",
-            *(
-                "unknown" if each.dollars is None else f"{each.dollars:,.2f}"
-                for each in (low, expected, worst)
-            ),
+            *map(_dollars, (low, expected, worst)),
             style="bold" if name in sums else None,
         )
     console.print(table)
@@ -212,6 +204,13 @@ def budget_line(estimates: Sequence[Estimate], budget: float) -> str:
         return f"The budget of ${budget:,.2f} covers what is expected."
     share = budget / dollars
     return f"The budget of ${budget:,.2f} covers {share:.0%} of what is expected."
+
+
+def _dollars(figures: Figures) -> str:
+    """The dollars of figures, without cents from a thousand on."""
+    if figures.dollars is None:
+        return "unknown"
+    return f"{figures.dollars:,.{0 if figures.dollars >= 1000 else 2}f}"
 
 
 def _price(estimate: Estimate) -> str:

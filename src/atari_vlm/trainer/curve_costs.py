@@ -47,16 +47,16 @@ def training_estimate(plan: CurvePlan, player: Player, control: Player | None) -
         InvalidSetting: the length of an episode is unknown.
     """
     marks, evaluations = len(plan.marks), plan.evaluations
-    own = {"of training": estimate_of(player, plan.episodes)}
+    own = {"training": estimate_of(player, plan.episodes)}
     if plan.before and player.learner is not None:
         own["before learning"] = estimate_of(_taught_nothing(player), evaluations)
-    own["of evaluation"] = estimate_of(player, evaluations * marks, learning=False)
+    own["evaluation"] = estimate_of(player, evaluations * marks, learning=False)
     beside = {}
     if plan.shuffled:
-        beside["lessons shuffled"] = estimate_of(player, evaluations * marks, learning=False)
+        beside["shuffled"] = estimate_of(player, evaluations * marks, learning=False)
     if control is not None:
         evaluated = len(plan.control_marks(control)) * evaluations
-        beside["without learning"] = estimate_of(control, plan.episodes + evaluated)
+        beside["control"] = estimate_of(control, plan.episodes + evaluated)
     return TrainingEstimate(own=own, controls=beside)
 
 
