@@ -85,6 +85,7 @@ def test_each_game_that_tries_a_lesson_has_the_cap_of_an_episode(tmp_path, monke
         serve_as(monkeypatch, openai=server)
         (proof,) = paid(tmp_path, budget_episode=0.02).train(1).proofs
         assert len(proof.shown) == len(proof.without) == 10
+        assert proof.reason.endswith("20 of 20 games were cut short by the budget of an episode")
         asked = server.count
         paid(tmp_path, budget_episode=0.02).train(1)
         assert server.count == asked

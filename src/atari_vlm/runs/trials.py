@@ -107,17 +107,24 @@ class Trials:
 
     async def _prove(self, before: Lessons, lesson: str) -> Proof:
         try:
-            without = await self._scores("without", before, lesson)
+            without, cut_without = await self._scores("without", before, lesson)
             taught = replace(before, advice=(*before.advice, lesson))
-            shown = await self._scores("with", taught, lesson)
+            shown, cut_shown = await self._scores("with", taught, lesson)
         except (RunInvalid, BudgetExceeded) as error:
             if isinstance(error, BudgetExceeded) and not error.episode:
                 raise
             reason = f"Its games are no measure of it: {error.message}"[:1000]
             return Proof(lesson, self.seeds, (), (), False, reason)
-        return judged(lesson, self.seeds, shown, without)
+        proof = judged(lesson, self.seeds, shown, without)
+        if not (cut := cut_shown + cut_without):
+            return proof
+        games = f"{cut} of {2 * len(self.seeds)} games were cut short by the budget of an episode"
+        return replace(proof, reason=f"{proof.reason}; {games}")
 
-    async def _scores(self, kind: str, lessons: Lessons, lesson: str) -> tuple[float, ...]:
+    async def _scores(
+        self, kind: str, lessons: Lessons, lesson: str
+    ) -> tuple[tuple[float, ...], int]:
+        """The score of each game, and how many of them a cap cut short."""
         words = json.dumps(lessons.advice).encode()
         mark = hashlib.sha256(words).hexdigest()[:8]
         run, job, model = self.run, self.job, self.job.model
@@ -154,7 +161,8 @@ class Trials:
             if len(ended) < len(self.seeds):
                 say()
             await self.play(games, games_job, watch)
-            return tuple(row.score or 0.0 for row in games.episodes())
+            rows = games.episodes()
+            return tuple(row.score or 0.0 for row in rows), sum(bool(row.message) for row in rows)
 
     @property
     def _settings(self) -> dict[str, Any]:
