@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from numpy.random import default_rng
@@ -40,8 +40,8 @@ async def steps(
     seed: int,
     episode: int = 0,
     limits: Limits,
-) -> AsyncIterator[Step]:
-    """Play one episode, yielding each step as it happens.
+) -> AsyncGenerator[Step, None]:
+    """Play one episode, yielding each step as it happens; close it, if it is left before its end.
 
     Raises:
         RunInvalid: the model fell back `limits.fallbacks` times in a row, or in a whole episode.

@@ -60,15 +60,31 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_player_that_computes_without_waiting_is_interrupted_too(tmp_path):
+BUSY = """
+import sys, time
+from atari_vlm import play
+
+def watch(episode, step):
+    print("watching", flush=True)
+    time.sleep(60)
+
+try:
+    play("pong", "random", run_folder=sys.argv[1], watch=watch)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("program", "said"), [(DEAF, "thinking\n"), (BUSY, "watching\n")])
+def test_what_computes_without_waiting_is_interrupted_too(tmp_path, program, said):
     process = subprocess.Popen(
-        [sys.executable, "-c", DEAF, str(tmp_path / "run")],
+        [sys.executable, "-c", program, str(tmp_path / "run")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stdout.readline() == "thinking\n"
+    assert process.stdout.readline() == said
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30) == ("stopped\n", "")
     assert process.returncode == 0

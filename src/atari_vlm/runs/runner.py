@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import (
@@ -138,14 +138,16 @@ async def _episode(
     score, count = 0.0, 0
     kept: list[Step] = []
     try:
-        async for step in steps(env, resumed, log, seed=seed, episode=episode, limits=job.limits):
-            score, count = score + step.reward, count + 1
-            if job.learner is not None:
-                kept.append(step.without_frames())
-            if step.observation.step >= len(made):
-                watch(episode, step)
-            # A model that never waits would keep Ctrl-C and the other episodes out.
-            await asyncio.sleep(0)
+        game = steps(env, resumed, log, seed=seed, episode=episode, limits=job.limits)
+        async with aclosing(game):  # by hand: the event loop may end before it would do so
+            async for step in game:
+                score, count = score + step.reward, count + 1
+                if job.learner is not None:
+                    kept.append(step.without_frames())
+                if step.observation.step >= len(made):
+                    watch(episode, step)
+                # A model that never waits would keep Ctrl-C and the other episodes out.
+                await asyncio.sleep(0)
     except RunInvalid as error:
         message = _quoting(error, job.model)
         log.finish("invalid", score=score, frames=env.emulator.frame, message=message)

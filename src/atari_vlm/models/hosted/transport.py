@@ -16,6 +16,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any, NoReturn
 
@@ -122,11 +123,12 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
 async def _read(response: httpx2.Response, most: int) -> tuple[bytearray, bool]:
     """The first `most` bytes of a body as they were sent; whether they are all."""
     body = bytearray()
-    async for piece in response.aiter_raw():
-        body += piece
-        if len(body) > most:
-            del body[most:]
-            return body, False
+    async with aclosing(response.aiter_raw()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > most:
+                del body[most:]
+                return body, False
     return body, True
 
 
