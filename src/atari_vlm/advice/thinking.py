@@ -7,10 +7,11 @@ from typing import Literal, TypeAlias
 
 from atari_vlm.advice.simulation import simulation_of
 from atari_vlm.costs.prices import Price
-from atari_vlm.errors import InvalidSetting, setting
+from atari_vlm.errors import setting
+from atari_vlm.models.fit import unpriced
 from atari_vlm.players import Player
 from atari_vlm.policies.think.adaptive import ASSUMED, Adaptive
-from atari_vlm.policies.think.budgets import Budgeted
+from atari_vlm.policies.think.budgets import Budgeted, instead_of_dollars
 from atari_vlm.policies.think.effort import ONCE, Effort, Range, effort_of, thinks
 from atari_vlm.protocols import chain_of
 from atari_vlm.stats import times
@@ -64,13 +65,9 @@ def check_budgets(player: Player, prompt: float, answer: float, price: Price | N
     """
     if not isinstance(player.policy, Budgeted):
         return
-    limited = player.policy.episode, player.policy.decision
-    if price is None and any(each is not None and each.dollars is not None for each in limited):
-        raise InvalidSetting(
-            f"The price of {player.name} is not known, so a budget of thinking in dollars cannot "
-            f"be enforced. Give {setting('think_budget')} in tokens or calls, or choose a model "
-            "with a price (`atari-vlm models`)."
-        )
+    instead = instead_of_dollars(player.policy.budgets)
+    if price is None and instead:
+        raise unpriced(player.model.name if player.model else player.name, instead)
     calls = effort_of(player.policy).calls.most - 1
     read, written = round(calls * prompt), round(calls * answer)
     dollars = None if price is None else price.cost(read, 0, written)

@@ -95,7 +95,8 @@ def _hosted(
     settings: HostedSettings, api_key: str | None, hosted: HostedOptions, spend: SpendOptions
 ) -> HostedModel:
     if spend.caps.in_dollars and settings.known_price is None:
-        raise fit.unpriced(settings, f"Cap it with {setting('budget_tokens')}")
+        instead = f"Cap it with {setting('budget_tokens')}"
+        raise fit.unpriced(settings.name, instead, fit.moved_by(settings))
     return HostedModel(settings, api_key=api_key, rate=hosted.rate, cache=hosted.cache_settings)
 
 

@@ -89,18 +89,28 @@ def check_thinking(model: Model | None, instead: str) -> None:
             are limited.
     """
     if instead and isinstance(model, HostedModel) and model.price is None:
-        raise unpriced(model.settings, instead)
+        raise unpriced(model.settings.name, instead, moved_by(model.settings))
 
 
-def unpriced(settings: HostedSettings, instead: str) -> InvalidSetting:
-    """The error where dollars are limited and the price of the model is not known."""
+def moved_by(settings: HostedSettings) -> str:
+    """The variable that names the address at which a model is asked; "" if none does."""
     variable = settings.vendor.address_variable
     moved = moved_to(variable, settings.vendor.address)
-    where, unset = "", ""
-    if moved is not None and is_same(settings.base_url or "", moved):
-        where, unset = f" at the address that {variable} names", f", unset {variable}"
+    return variable if moved is not None and is_same(settings.base_url or "", moved) else ""
+
+
+def unpriced(name: str, instead: str, variable: str = "") -> InvalidSetting:
+    """The error where dollars are limited and the price of the model is not known.
+
+    Args:
+        name: of the model.
+        instead: what to do instead, as the beginning of a sentence.
+        variable: that names the address at which it is asked, if one does.
+    """
+    where = f" at the address that {variable} names" if variable else ""
+    unset = f", unset {variable}" if variable else ""
     return InvalidSetting(
-        f"The price of {settings.name}{where} is not known, so a budget in dollars cannot be "
+        f"The price of {name}{where} is not known, so a budget in dollars cannot be "
         f"enforced. {instead}{unset}, or choose a model with a price (`atari-vlm models`)."
     )
 

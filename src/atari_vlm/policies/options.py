@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.options import option
 from atari_vlm.policies.registry import THINKING, WRAPPERS, added_wrappers
-from atari_vlm.policies.think.budgets import ThinkBudget, budgeted
+from atari_vlm.policies.think.budgets import ThinkBudget, budgeted, instead_of_dollars
 from atari_vlm.policies.think.effort import effort_of
 from atari_vlm.policies.think.samples import base_of
 from atari_vlm.policies.vlm import VLMPolicy
@@ -43,10 +43,8 @@ class ThinkOptions:
     @property
     def instead_of_dollars(self) -> str:
         """How else to limit thinking, as the beginning of a sentence; "" without dollars."""
-        for name in self.budgets:
-            if ThinkBudget.read(getattr(self, name), name).dollars is not None:
-                return f"Limit thinking in tokens or calls ({setting(name)})"
-        return ""
+        read = {name: ThinkBudget.read(text, name) for name, text in self.budgets.items()}
+        return instead_of_dollars(read)
 
     def limited(self, policy: Policy) -> Policy:
         """The policy within the budgets.

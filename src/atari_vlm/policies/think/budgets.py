@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import ceil
@@ -148,27 +148,30 @@ class Budgeted(WithPriorOfInside):
         Args:
             more: the most that thinking about a decision takes.
         """
-        for name, budget in (
-            ("think_budget", self.episode),
-            ("think_budget_decision", self.decision),
-        ):
-            if budget is not None and not (thinks(self.policy) and self._spends):
+        for name, budget in self.budgets.items():
+            if not (thinks(self.policy) and self._spends):
                 raise InvalidSetting(
                     f"{self.policy.name} does not think longer, so {setting(name)} limits nothing; "
                     f"leave it out, or let it think: {setting('think', 'vote:5')}."
                 )
-            if budget is not None and (spends := self._spends) and not budget.limits(spends):
+            if (spends := self._spends) and not budget.limits(spends):
                 raise InvalidSetting(
                     f"{self.policy.name} takes {' and '.join(spends)} to think, so "
                     f"{setting(name)} of {budget} limits nothing; leave it out, or give it in "
                     f"{' or '.join(spends)}."
                 )
-            if budget is not None and (unit := budget.exceeded_by(more)):
+            if unit := budget.exceeded_by(more):
                 raise InvalidSetting(
                     f"{setting(name)} of {budget.said(unit)} is too small for one decision of "
                     f"{self.policy.name}, which may take {_UNITS[unit](getattr(more, unit))} more "
                     "than a plain one: raise it, or think less."
                 )
+
+    @property
+    def budgets(self) -> dict[str, ThinkBudget]:
+        """The budgets by the names of their settings."""
+        both = {"think_budget": self.episode, "think_budget_decision": self.decision}
+        return {name: budget for name, budget in both.items() if budget is not None}
 
     @property
     def name(self) -> str:
@@ -218,15 +221,8 @@ class Budgeted(WithPriorOfInside):
             return ""
         counted = usage.input_tokens + usage.output_tokens and not usage.uncounted
         known = {"tokens": counted, "dollars": None not in (usage.dollars, total.dollars)}
-        budgets = [each for each in (self.episode, self.decision) if each is not None]
-        return next(
-            (
-                unit
-                for unit in known
-                if not known[unit] and any(each.limits([unit]) for each in budgets)
-            ),
-            "",
-        )
+        unknown = (unit for unit in known if not known[unit] and self._limits(unit))
+        return next(unknown, "")
 
     @property
     def _spends(self) -> tuple[str, ...]:
@@ -238,8 +234,22 @@ class Budgeted(WithPriorOfInside):
     @property
     def _in_money(self) -> bool:
         """Whether tokens or dollars are limited."""
-        both = (self.episode, self.decision)
-        return any(b is not None and (b.tokens, b.dollars) != (None, None) for b in both)
+        return self._limits("tokens", "dollars")
+
+    def _limits(self, *units: str) -> bool:
+        """Whether a budget limits one of these units."""
+        return any(budget.limits(units) for budget in self.budgets.values())
+
+
+def instead_of_dollars(budgets: Mapping[str, ThinkBudget]) -> str:
+    """How else to limit thinking, as the beginning of a sentence; "" if no dollars are limited.
+
+    Args:
+        budgets: by the names of their settings.
+    """
+    limited = (name for name, budget in budgets.items() if budget.dollars is not None)
+    name = next(limited, None)
+    return "" if name is None else f"Limit thinking in tokens or calls ({setting(name)})"
 
 
 def _digits(number: float) -> str:
