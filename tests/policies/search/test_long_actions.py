@@ -22,7 +22,8 @@ def simulated_once(frame_skip, plan, rng):
     # As much as five simulations take, of which this is the first.
     settings = SearchSettings(budget=5 * 17 * frame_skip)
     with tree(env.observe(PRIVILEGES), settings, rng) as grown:
-        UCT()._simulation(grown, rng, [env.legal.index(action) for action in plan])
+        search, places = UCT(), [env.legal.index(action) for action in plan]
+        search._simulation(grown, rng, places, search._reach(grown))
         (first,) = [child for child in grown.root.children if child]
         places = [node.place for node in first.best.nodes()]
         places += [each.place for each in first.best.held]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.policies.search.nodes import Gain, Held, Node, Simulation, Stretch, falls_short
+from atari_vlm.policies.search.nodes import Gain, Held, Node, Simulation, Stretch
 from atari_vlm.policies.search.tree import Tree
 
 _BYTES = 256 * np.arange(128)
@@ -25,6 +25,15 @@ class Search(Protocol):
     name: ClassVar[str]
     revision: ClassVar[int]
     """Above 1 if the same settings decided differently before."""
+
+    def falls_short(self, first: int, hold: int) -> bool:
+        """Whether the horizon is so near that a least number of actions counts instead.
+
+        Args:
+            first: frames the first action is held.
+            hold: frames each other is held.
+        """
+        ...
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Spend the budget, or as much of it as is useful.
@@ -54,8 +63,21 @@ class Rating:
     """What was played after it without keeping nodes."""
 
 
+class LooksAhead:
+    """What looks a number of frames ahead, and a number of actions at least."""
+
+    horizon: int
+    """Emulator frames from the root."""
+    depth: int
+    """Actions, of at least 1."""
+
+    def falls_short(self, first: int, hold: int) -> bool:
+        """Whether play reaches the horizon before it has `depth` actions; see `Search`."""
+        return first + (self.depth - 2) * hold >= self.horizon
+
+
 @dataclass(frozen=True)
-class RolloutIW:
+class RolloutIW(LooksAhead):
     """Rollout IW(1) (Bandres, Bonet and Geffner 2018, arXiv:1801.03354) on the memory's bytes.
 
     Every (byte, value) is an atom. A rollout picks actions at random and ends where a moment has
@@ -102,7 +124,7 @@ class RolloutIW:
             first: place of the root's action; None to choose it as any other.
         """
         node = tree.root
-        deep = falls_short(self.horizon, self.depth, tree.first, tree.hold)
+        deep = self.falls_short(tree.first, tree.hold)
         while True:
             place = node.open[int(rng.integers(len(node.open)))]
             if node.elapsed < len(plan) and plan[node.elapsed] in node.open:
@@ -192,8 +214,17 @@ SIMULATIONS = 5
 """Simulations of UCT that a budget in frames suffices for, at least."""
 
 
+class Reach(NamedTuple):
+    """How far a simulation of UCT plays."""
+
+    horizon: int
+    """Emulator frames from the root after which no action begins."""
+    to_a_loss: bool
+    """Whether it ends where a life is lost."""
+
+
 @dataclass(frozen=True)
-class UCT:
+class UCT(LooksAhead):
     """UCT (Kocsis and Szepesvari 2006), used as by Bellemare et al. 2013 (arXiv:1207.4708).
 
     A simulation goes down the tree by upper confidence bounds, tries one new action, and plays on
@@ -225,47 +256,51 @@ class UCT:
 
     def grow(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> None:
         """Simulate until the budget is spent."""
-        idle = 0
-        plan = plan if self._is_deep(tree) else ()
+        idle, reach = 0, self._reach(tree)
+        plan = plan if reach.to_a_loss else ()
         while idle <= len(tree.nodes):  # a tree that is whole up to the horizon has no more to say
             before = tree.spent
-            if not self._simulation(tree, rng, plan):
+            if not self._simulation(tree, rng, plan, reach):
                 return
             plan = ()
             idle = 0 if tree.spent > before else idle + 1
 
     def rate(self, tree: Tree) -> list[Rating | None]:
         """By visits, then by the mean return in points."""
+        keeps_branch = self.falls_short(tree.first, tree.hold)
 
         def rated(child: Node) -> Rating:
             mean = tree.worth(child.total) / child.visits
             words = f"worth {mean:.3g} on average over {child.visits} visits"
             rank, best = (child.visits, mean), child.best
-            if best is None or not self._is_deep(tree):
+            if best is None or not keeps_branch:
                 return Rating(rank, words)
             return Rating(rank, words, best.nodes(), best.held)
 
         children = tree.root.children
         return [rated(child) if child and child.visits else None for child in children]
 
-    def _is_deep(self, tree: Tree) -> bool:
-        return falls_short(self.horizon, self.depth, tree.first, tree.hold)
-
-    def _simulation(self, tree: Tree, rng: np.random.Generator, plan: Sequence[int]) -> bool:
-        deep = self._is_deep(tree)
+    def _reach(self, tree: Tree) -> Reach:
+        deep = self.falls_short(tree.first, tree.hold)
         horizon = tree.first + (self.depth - 1) * tree.hold if deep else self.horizon
         if tree.settings.budget is not None:
             horizon = min(horizon, max(tree.first, tree.settings.budget // SIMULATIONS))
+        return Reach(horizon, deep)
+
+    def _simulation(
+        self, tree: Tree, rng: np.random.Generator, plan: Sequence[int], reach: Reach
+    ) -> bool:
+        horizon, to_a_loss = reach
         node = tree.root
-        while not node.over and node.elapsed < horizon and not (deep and node.gain.losses):
+        while not node.over and node.elapsed < horizon and not (to_a_loss and node.gain.losses):
             untried = [k for k, child in enumerate(node.children) if child is None]
             if untried:
                 place = plan[0] if plan else untried[int(rng.integers(len(untried)))]
                 child = tree.grow(node, place)
                 if child is None:
                     return False
-                ended = deep and child.gain.losses
-                rest = Stretch() if ended else tree.wander(horizon, plan, to_a_loss=deep)
+                ended = to_a_loss and child.gain.losses
+                rest = Stretch() if ended else tree.wander(horizon, plan, to_a_loss=to_a_loss)
                 if not rest.is_cut or not any(each and each.visits for each in tree.root.children):
                     _back_up(tree, child, rest)
                 return not rest.is_cut

@@ -93,15 +93,3 @@ class Simulation:
             nodes.append(node)
             node = node.parent
         return nodes[::-1]
-
-
-def falls_short(horizon: int, depth: int, first: int, hold: int) -> bool:
-    """Whether play reaches a horizon before it has `depth` actions.
-
-    Args:
-        horizon: emulator frames from the root.
-        depth: actions, of at least 1.
-        first: frames the first of them is held.
-        hold: frames each other is held.
-    """
-    return first + (depth - 2) * hold >= horizon

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from atari_vlm.policies.search.methods import Search
-from atari_vlm.policies.search.nodes import Held, Node, falls_short
+from atari_vlm.policies.search.nodes import Held, Node
 from atari_vlm.policies.search.tree import SearchSettings, tree, without_screens
 from atari_vlm.policies.search.workers import searched
 from atari_vlm.types import Decision, Observation, Plan, Privilege, Step
@@ -41,7 +41,7 @@ class SearchPolicy:
         """All settings that matter at so many frames a decision, so that runs of before go on."""
         values = {**asdict(self.settings), **vars(self.search)}
         hold = self.settings.hold or frames
-        if not falls_short(values["horizon"], values["depth"], frames, hold):
+        if not self.search.falls_short(frames, hold):
             del values["depth"]
         if self.settings.seconds is None:  # runs of before have no such setting
             del values["seconds"]
