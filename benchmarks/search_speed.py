@@ -20,9 +20,9 @@ from functools import partial
 from statistics import median
 
 from numpy.random import default_rng
+from simulation_rate import moment
 
 from atari_vlm.atari.emulator import Emulator
-from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.policies.baselines import ConstantPolicy
 from atari_vlm.policies.registry import get_policy
 from atari_vlm.policies.think.lookahead import Lookahead
@@ -35,15 +35,6 @@ FRAMES = 3000
 
 STEPS = 1500
 """Decisions of a bare loop."""
-
-
-def moment(game: str) -> AtariVLMEnvironment:
-    """A game after 20 decisions at random."""
-    env, rng = AtariVLMEnvironment(game, resize_shape=None), default_rng(0)
-    env.begin(seed=0)
-    for _ in range(20):
-        env.advance(int(rng.integers(len(env.legal))), 4)
-    return env
 
 
 def loop(emulator: Emulator, play: Callable[[int], float], begin: Callable[[], None]) -> float:

@@ -16,24 +16,23 @@ from numpy.random import default_rng
 from atari_vlm.atari.games import SUGGESTED
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.policies.registry import get_policy
-from atari_vlm.types import Observation
 
 SEARCHES = ("uct-600", "iw-600")
 DECISIONS = 3
 
 
-def moment(game: str) -> Observation:
+def moment(game: str) -> AtariVLMEnvironment:
     """A game after 20 decisions at random."""
     env, rng = AtariVLMEnvironment(game, resize_shape=None), default_rng(0)
     env.begin(seed=0)
     for _ in range(20):
         env.advance(int(rng.integers(len(env.legal))), 4)
-    return env.observe(frozenset({"emulator"}))
+    return env
 
 
 def rate(game: str, player: str) -> float:
     """Frames a second of CPU time; the first decision, which starts a console, does not count."""
-    policy, seen = get_policy(player, game), moment(game)
+    policy, seen = get_policy(player, game), moment(game).observe(frozenset({"emulator"}))
     asyncio.run(policy.decide(seen, [], default_rng(0)))
     frames, begun = 0, time.process_time()
     for seed in range(DECISIONS):

@@ -307,8 +307,8 @@ def made(decision: Decision) -> Any:
     )
 
 
-def told_of(call: Call) -> tuple[str, str]:
-    return call.prompt.text, call.reply.text
+def told_of(call: Call) -> tuple[int, str, str, str]:
+    return call.seed, call.prompt.text, call.reply.text, call.fault
 
 
 def spent(out: Path) -> int:

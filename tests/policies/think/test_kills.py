@@ -10,28 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from atari_vlm.runs.run import Run
+from tests.kill_trials import made
 from tests.policies.think.seeded_player import play
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def told(decision):
-    return (
-        decision.plan,
-        decision.queue,
-        decision.source,
-        decision.reason,
-        decision.memory,
-        decision.thinking,
-        [(call.seed, call.prompt.text, call.reply.text, call.fault) for call in decision.calls],
-        [told(other) for other in decision.considered],
-    )
-
-
 def record(folder):
     with closing(Run.read(folder)) as run:
         usage = replace(run.usage(), seconds=0.0)
-        return [told(each) for each in run.decisions(0)], run.rewards(0), usage
+        return [made(each) for each in run.decisions(0)], run.rewards(0), usage
 
 
 WRAPPERS = "vote:3+adaptive:best-of:2+lookahead:40+summary:3"
@@ -55,11 +43,11 @@ def test_kill_9_among_votes_changes_nothing_and_repeats_only_the_calls_in_flight
     assert summary.usage.calls == len(expected)
     assert summary.thought.decisions > 5
     with closing(Run.read(tmp_path / "cut")) as run:
-        made = run.decisions(0)
-    assert any("by the judge: answer" in each.reason for each in made)
-    assert any(each.source == "searched" for other in made for each in other.considered)
-    assert made[-1].memory
-    assert any("try something else" in told_to(each) for each in made)
+        decisions = run.decisions(0)
+    assert any("by the judge: answer" in each.reason for each in decisions)
+    assert any(each.source == "searched" for other in decisions for each in other.considered)
+    assert decisions[-1].memory
+    assert any("try something else" in told_to(each) for each in decisions)
 
 
 def told_to(decision):
