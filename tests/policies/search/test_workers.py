@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -158,6 +160,26 @@ def test_what_a_worker_cannot_do_is_done_here(pool):
     assert [total for _, total in asyncio.run(game())] == [3, 7]
 
 
+def test_a_search_that_is_cancelled_before_a_worker_has_it_is_not_begun():
+    def asked(call, *arguments):
+        return pool.ask(pickle.dumps((call, arguments)))
+
+    async def game():
+        busy = pool._idle.get()  # the only worker
+        waits = asyncio.create_task(asked(time.sleep, 60))
+        await asyncio.sleep(0.1)
+        waits.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        pool._idle.put(busy)
+        async with asyncio.timeout(20):
+            return await asked(here, 1, 2)
+
+    with closing(workers._Pool(1)) as pool:
+        (_, total), _ = asyncio.run(game())
+    assert total == 3
+
+
 ORPHAN = """
 import asyncio, os, sys, time
 from atari_vlm.policies.search import workers
@@ -196,6 +218,7 @@ def test_no_worker_outlives_its_game(how):
     )
     pids = {int(script.stdout.readline()) for _ in range(2)} - {script.pid}
     assert pids
+    time.sleep(0.5)  # a Ctrl-C just before its event loop waits is heard by Python when that wakes
     os.killpg(script.pid, how) if how == signal.SIGINT else os.kill(script.pid, how)
     _, said = script.communicate(timeout=60)
     deadline = time.monotonic() + 60

@@ -116,6 +116,36 @@ class _Worker:
                 continue
 
 
+class _Asked:
+    """A search that was asked for, as the thread that waits for it and its game share it."""
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self._lock = Lock()
+        self._worker: _Worker | None = None
+        self._cancelled = False
+
+    def begin(self, worker: _Worker) -> bool:
+        """Whether a worker is to do it: it may have been cancelled before there was one."""
+        with self._lock:
+            self._worker = None if self._cancelled else worker
+            return not self._cancelled
+
+    def end(self) -> None:
+        """Its worker is free for others."""
+        with self._lock:
+            self._worker = None
+
+    def cancel(self) -> bool:
+        """End the worker that does it; returns whether one did."""
+        with self._lock:
+            self._cancelled = True
+            if self._worker is None:
+                return False
+            self._worker.process.kill()
+            return True
+
+
 class _Pool:
     """Workers, started when they are needed; a thread waits for each."""
 
@@ -133,24 +163,21 @@ class _Pool:
 
     async def ask(self, request: bytes) -> Any:
         """The answer of a worker; None if it has none. A search that is cancelled is ended."""
-        taken: list[_Worker] = []
+        asked = _Asked(request)
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._ask, request, taken)
+            return await loop.run_in_executor(self._threads, self._ask, asked)
         except asyncio.CancelledError:
-            for worker in taken:
-                self._deaths -= 1
-                worker.process.kill()
+            self._deaths -= asked.cancel()
             raise
 
-    def _ask(self, request: bytes, taken: list[_Worker]) -> Any:
+    def _ask(self, asked: _Asked) -> Any:
         worker = self._idle.get()
         try:
             if worker is None:
                 worker = _Worker()
                 self._workers.add(worker)
-            taken.append(worker)
-            return worker.ask(request)
+            return worker.ask(asked.request) if asked.begin(worker) else None
         except (OSError, EOFError, pickle.UnpicklingError):
             self._deaths += 1
             if worker is not None:
@@ -159,7 +186,7 @@ class _Pool:
                 worker = None
             return None
         finally:
-            taken.clear()
+            asked.end()
             self._idle.put(worker)
 
     def close(self) -> None:
