@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -41,6 +42,27 @@ def test_ctrl_c_returns_only_after_the_work_has_cleaned_up():
     loop.run_until_complete(cell())
     loop.close()
     assert events == ["cleaned up", "returned"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows has no such signals")
+def test_ctrl_c_is_heard_even_if_it_does_not_interrupt_the_wait():
+    """As when it comes just before the wait begins; here another thread is given it."""
+    ended = threading.Event()
+
+    def press():
+        time.sleep(0.3)  # the wait has begun
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        ended.wait(20)
+
+    async def work():
+        threading.Thread(target=press, daemon=True).start()
+        await asyncio.sleep(20)
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        wait_for(work())
+    ended.set()
+    assert time.monotonic() - begun < 10
 
 
 DEAF = """

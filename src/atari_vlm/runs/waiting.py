@@ -18,7 +18,8 @@ from types import FrameType
 from typing import Any
 
 POLL = 0.25
-"""Seconds between two looks for Ctrl-C on Windows, where it does not interrupt a wait."""
+"""Seconds between two looks for Ctrl-C: it does not interrupt a wait on Windows, nor anywhere one
+that just begins, and Python runs its handler only when the main thread is awake."""
 
 AGAIN = 2.0
 """Seconds after a signal in which others are ignored: two presses, or the same Ctrl-C twice."""
@@ -212,6 +213,7 @@ class _Work:
             self._task = asyncio.current_task()
             if self._stopped:  # before there was a task
                 self._cancel()
+            self._look_for_signals()
             await self._work
 
         try:
@@ -221,6 +223,10 @@ class _Work:
             self._error = error
         finally:
             self._ended.set()
+
+    def _look_for_signals(self) -> None:
+        """Wake the event loop every while, which is all that it takes."""
+        self._loop.call_later(POLL, self._look_for_signals)
 
     def run_in_thread(self) -> None:
         """Run it in a thread, and wait for its end."""
