@@ -41,6 +41,8 @@ AHEAD = [f"{MODEL}+lookahead:{frames}" for frames in FRAMES]
 UNIFORM = [f"{name}:uniform" for name in AHEAD]
 ADAPTIVE = f"{MODEL}+adaptive:lookahead:600"
 ALONE = [f"{kind}-{frames}" for frames in FRAMES for kind in ("iw", "uct")]
+TIMED = ["iw-60ms", "uct-60ms"]
+"""As much CPU time as a decision of `AHEAD[1]` takes (`benchmarks/decision_time.py`)."""
 RANDOM = "random"
 
 RIW = {"breakout": 79.8, "ms_pacman": 13747.0}
@@ -69,6 +71,7 @@ def play_scores(out: Path, processes: int, episodes: int) -> None:
         [AHEAD[1], ADAPTIVE, "iw-600", "uct-600"],
         VOTES,
         [AHEAD[0], "iw-150", "uct-150"],
+        TIMED,
         [UNIFORM[1], UNIFORM[0]],
         [AHEAD[2], "iw-1200", "uct-1200", UNIFORM[2]],
     ]
@@ -138,7 +141,7 @@ def differences(one: Row, other: Row) -> list[float]:
     return [mine - its for mine, its in zip(one.scores, other.scores, strict=False)]
 
 
-ORDER = [MODEL, *VOTES, *AHEAD, ADAPTIVE, *UNIFORM, *ALONE]
+ORDER = [MODEL, *VOTES, *AHEAD, ADAPTIVE, *UNIFORM, *ALONE, *TIMED]
 
 
 def together(rows: Sequence[Row]) -> Iterator[str]:
@@ -188,9 +191,9 @@ def comparisons(found: dict[str, Row]) -> Iterator[str]:
         yield from _compared(found, vote, MODEL)
     for frames in FRAMES:
         ahead = f"{MODEL}+lookahead:{frames}"
-        others = [name for name in (f"iw-{frames}", f"uct-{frames}") if name in found]
-        best = max(others, key=lambda name: fmean(found[name].scores), default="")
-        for other in (MODEL, best, f"{ahead}:uniform"):
+        alone = _best(found, (f"iw-{frames}", f"uct-{frames}"))
+        timed = _best(found, TIMED) if ahead == AHEAD[1] else ""
+        for other in (MODEL, alone, timed, f"{ahead}:uniform"):
             yield from _compared(found, ahead, other)
     full = found.get(AHEAD[1])
     if ADAPTIVE in found and full and RANDOM in found:
@@ -201,6 +204,12 @@ def comparisons(found: dict[str, Row]) -> Iterator[str]:
             f"- {ADAPTIVE}: {gained / whole:.0%} of what {AHEAD[1]} gains over random, with "
             f"{found[ADAPTIVE].frames / full.frames:.0%} of its frames"
         )
+
+
+def _best(found: dict[str, Row], names: Sequence[str]) -> str:
+    """The player with the best mean score, of those that played; empty if none did."""
+    played = [name for name in names if name in found]
+    return max(played, key=lambda name: fmean(found[name].scores), default="")
 
 
 def _compared(found: dict[str, Row], one: str, other: str) -> Iterator[str]:
