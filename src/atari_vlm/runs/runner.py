@@ -17,7 +17,7 @@ from atari_vlm.models.hosted.budget import ACCOUNT
 from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.policies.outages import PATIENCE, Answered
 from atari_vlm.policies.recorded import Recorded
-from atari_vlm.protocols import Model, Reviews
+from atari_vlm.protocols import Model
 from atari_vlm.rollout import steps
 from atari_vlm.runs.episode_log import EpisodeLog, journaled
 from atari_vlm.runs.job import Job as Job
@@ -31,6 +31,7 @@ from atari_vlm.runs.playback import (
 )
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.trials import Trials
+from atari_vlm.runs.waves import end_wave, is_to_review, waves
 from atari_vlm.types import Lessons, Step, Trajectory
 
 QUOTED = 200
@@ -45,7 +46,7 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
 
     With a learner, episodes are played in waves of `parallel`, each wave taught by all the waves
     before it, so that what is learned does not depend on which episode happens to end first. A
-    learner that reviews learns of the last wave too, if it is whole.
+    learner that reviews learns of the last wave too; see `waves`.
 
     Raises:
         RunInvalid, ModelUnusable, BudgetExceeded, StoreError: the first of them that any episode
@@ -55,15 +56,15 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
         if row.status == "invalid":
             message = f"{run.folder} is invalid: {row.message}"
             raise RunInvalid(f"{message} Play another seed or folder.", folder=run.folder)
-    wave = job.parallel if job.learner else max(1, len(job.seeds))
     played: dict[int, Trajectory] = {}
-    for start in range(0, len(job.seeds), wave):
+    wave = range(0)
+    for wave in waves(run, job):
         finished = {row.episode for row in run.episodes() if row.status == "finished"}
-        left = set(range(start, min(start + wave, len(job.seeds)))) - finished
+        left = {*wave} - finished
         if not left:
             continue
         run.go_on()
-        lessons = await _lessons(run, job, start, played)
+        lessons = await _lessons(run, job, wave.start, played)
         gate = asyncio.Semaphore(job.parallel)
         try:
             async with asyncio.TaskGroup() as group:
@@ -75,8 +76,9 @@ async def play(run: Run, job: Job, watch: Watcher) -> None:
             raise _with_what_was_lost(_first(errors), run) from None
         if any(task.cancelled() for task in tasks):  # a task group says nothing of it
             raise ModelUnusable("The player cancelled its own episode; the same call continues it.")
-    if isinstance(job.learner, Reviews) and job.learner.reviews and len(job.seeds) % wave == 0:
-        await _lessons(run, job, len(job.seeds), played)  # of the last episode too
+    if is_to_review(run, job):
+        end_wave(run, wave, job)
+        await _lessons(run, job, wave.stop, played)
 
 
 async def _lessons(run: Run, job: Job, start: int, played: dict[int, Trajectory]) -> Lessons:

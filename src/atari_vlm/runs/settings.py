@@ -91,12 +91,14 @@ IDENTITY_FREE = frozenset(
         "python",
         "base_url",
         "later_servers",
+        "short_waves",
         "estimate",
         "pictures",
         "source_runs",
     }
 )
-"""Settings that may differ when a run is continued: a server may move, see `servers.moved`."""
+"""Settings that may differ when a run is continued: a server may move, see `servers.moved`, and a
+call may ask for fewer episodes than make a wave, see `waves`."""
 
 
 def current_versions() -> dict[str, int]:
@@ -183,6 +185,11 @@ def _servers(value: Any) -> bool:
     )
 
 
+def _wave_ends(value: Any) -> bool:
+    """Whether it can be where waves ended, see `waves`."""
+    return type(value) is list and len(value) <= 10**6 and all(map(_whole(1, 10**6), value))
+
+
 def _places(value: Any) -> bool:
     """Whether it can be the folders of runs, see `source_runs`."""
     return type(value) is dict and len(value) <= 10 and all(map(_text, value.values()))
@@ -220,6 +227,7 @@ _CAN_BE: dict[str, Callable[[Any], bool]] = {
     "stuck_after": _whole(1, 10_000),
     "base_url": _unset_or(_text),
     "later_servers": _servers,
+    "short_waves": _unset_or(_wave_ends),
     "local": _unset_or(_text),
     "learner": _unset_or(_text),
     **dict.fromkeys(("reflect", "prove_lessons"), _flag),

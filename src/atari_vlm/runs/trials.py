@@ -35,6 +35,7 @@ from atari_vlm.runs.lesson_writing import store_proof
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import EPISODES, TRIALS
 from atari_vlm.runs.totals import LEARNING
+from atari_vlm.runs.waves import SHORT
 from atari_vlm.stats import mean_interval
 from atari_vlm.types import Charge, Example, Lessons, Prompt, Reply, Step
 
@@ -166,7 +167,7 @@ class Trials:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        own = {"format", "later_servers", "source_runs"}
+        own = {"format", "later_servers", "source_runs", SHORT}
         settings = {key: value for key, value in self.run.settings.items() if key not in own}
         return {
             **settings,
