@@ -24,6 +24,7 @@ from atari_vlm.learning.reflection.listing import lessons_of, marks
 from atari_vlm.models.scripted import ScriptedModel
 from tests.commands import command
 
+WIDE = {"COLUMNS": "200"}
 FIRST, SECOND, OWN = "Wait below the ball.", "Serve at once.", "Aim for the corners."
 
 
@@ -71,7 +72,7 @@ def test_edits_hold_for_later_episodes_and_evaluations_and_leave_earlier_ones(fo
     add_lesson(folder, OWN)
     assert listed(folder) == [
         (1, FIRST, 1, "forbidden"),
-        (2, "Serve when the ball is far away.", 1, "shown"),
+        (2, "Serve when the ball is far away.", 0, "shown"),  # one had its old words
         (3, OWN, 0, "shown"),
     ]
     shown = []
@@ -97,6 +98,51 @@ def test_edits_hold_for_later_episodes_and_evaluations_and_leave_earlier_ones(fo
     assert ([said(words) for words in advice[2]], gone) == (["edited", "added"], (FIRST,))
     allow_lesson(folder, 1)
     assert listed(folder)[0] == (1, FIRST, 1, "shown")
+
+
+def test_what_was_shown_before_a_change_stays_what_it_was_in_the_list(folder):
+    edit_lesson(folder, 1, "Walk down.")
+    with closing(Run.read(folder)) as run:
+        first = lessons_of(run)[0]
+    assert (first.source, first.shown, first.shown_before) == ("0", 0, 1)
+    said = " ".join(CliRunner().invoke(app, ["lessons", str(folder)], env=WIDE).stdout.split())
+    assert "0 shown, edited (1 episode had the old words)" in said
+    add_lesson(folder, FIRST)  # the old words of lesson 1
+    with closing(Run.read(folder)) as run:
+        first, second, third = lessons_of(run)
+    assert (first.number, first.words, first.source, first.state) == (1, "Walk down.", "0", "shown")
+    assert (first.shown, first.shown_before) == (0, 1)
+    assert (second.words, second.shown, second.state) == (SECOND, 1, "shown")
+    assert (third.words, third.source, third.shown) == (FIRST, getpass.getuser(), 0)
+    trainer(folder).train(3)
+    assert [shown for _, _, shown, _ in listed(folder)] == [1, 2, 1]
+
+
+def test_a_lesson_that_a_person_adds_again_is_not_the_one_that_was_dropped(tmp_path):
+    one = trainer(tmp_path, max_lessons=2)
+    one.train(2)
+    for words in (OWN, "Watch the score closely."):
+        add_lesson(tmp_path, words)
+    assert listed(tmp_path)[0] == (1, FIRST, 1, "dropped")
+    forbid_lesson(tmp_path, 3)
+    add_lesson(tmp_path, FIRST)
+    assert [(number, shown, state) for number, _, shown, state in listed(tmp_path)] == [
+        (1, 1, "dropped"),
+        (2, 1, "dropped"),
+        (3, 0, "forbidden"),
+        (4, 0, "shown"),
+        (5, 0, "shown"),
+    ]
+
+
+def test_the_lesson_that_makes_room_for_another_is_named(tmp_path):
+    trainer(tmp_path, max_lessons=2).train(1)
+    run = str(tmp_path)
+    said = CliRunner().invoke(app, ["lessons", run, "--add", OWN], env=WIDE).stdout
+    assert f"Lesson 1 made room for it and is no longer shown: {FIRST}" in said
+    forbid_lesson(tmp_path, 3)
+    assert allow_lesson(tmp_path, 1).made_room is None
+    assert allow_lesson(tmp_path, 3).made_room.words == SECOND
 
 
 def test_what_a_person_wrote_stays_and_a_lesson_of_the_model_makes_room(tmp_path):

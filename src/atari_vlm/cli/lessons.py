@@ -91,6 +91,9 @@ def _say(lesson: Lesson) -> None:
         if lesson.state == "forbidden"
         else "It is shown in the episodes to come, as it stands here.",
     )
+    if (dropped := lesson.made_room) is not None:
+        said = f"Lesson {dropped.number} made room for it and is no longer shown: {dropped.words}"
+        print_line(console, printable(said))
 
 
 def _table(shown: list[Lesson]) -> Listing:
@@ -123,7 +126,9 @@ def _source(lesson: Lesson) -> str:
 
 def _changed(lesson: Lesson) -> list[str]:
     kinds = [edit.kind for edit in lesson.edits]
-    return ["added"] * ("add" in kinds) + ["edited"] * ("edit" in kinds)
+    episodes = f"{lesson.shown_before} episode{'s' * (lesson.shown_before != 1)}"
+    earlier = f" ({episodes} had the old words)" if lesson.shown_before else ""
+    return ["added"] * ("add" in kinds) + [f"edited{earlier}"] * ("edit" in kinds)
 
 
 def _proved(lesson: Lesson) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from atari_vlm.errors import InvalidSetting, setting
@@ -31,7 +32,7 @@ from atari_vlm.runs.settings import completed
 
 
 def add_lesson(folder: str | Path, words: str) -> Lesson:
-    """Add a lesson; one of a model makes room for it if there are too many.
+    """Add a lesson; one of a model makes room for it if there are too many (`Lesson.made_room`).
 
     Raises:
         InvalidSetting: its words cannot be a lesson of the run.
@@ -39,10 +40,10 @@ def add_lesson(folder: str | Path, words: str) -> Lesson:
     """
     with _changing(folder) as (run, known):
         words = _checked(run, words, known)
-        _make_room(run, known)
+        dropped = _make_room(run, known)
         number = max((lesson.number for lesson in known), default=0) + 1
         store_edit(run, "add", number, "", words, _who())
-        return _lesson(lessons_of(run), number)
+        return replace(_lesson(lessons_of(run), number), made_room=dropped)
 
 
 def edit_lesson(folder: str | Path, number: int, words: str) -> Lesson:
@@ -75,9 +76,9 @@ def allow_lesson(folder: str | Path, number: int) -> Lesson:
         lesson = _lesson(known, number)
         if lesson.state == "shown":
             raise InvalidSetting(f"Lesson {number} is shown already.")
-        _make_room(run, known)
+        dropped = _make_room(run, known)
         store_edit(run, "allow", number, lesson.words, lesson.words, _who())
-        return _lesson(lessons_of(run), number)
+        return replace(_lesson(lessons_of(run), number), made_room=dropped)
 
 
 def check_learned(run: RunReader) -> None:
@@ -152,19 +153,20 @@ def _checked(run: RunReader, words: str, others: Sequence[Lesson]) -> str:
     return words
 
 
-def _make_room(run: Run, known: Sequence[Lesson]) -> None:
+def _make_room(run: Run, known: Sequence[Lesson]) -> Lesson | None:
     """Drop the lesson of a model that was said least recently, if as many are shown as may be."""
     most, shown = run.most_lessons, shown_now(run)
     if most is None or len(shown) < most:
-        return
+        return None
     first = next((words for words in shown if not is_written(run, words)), None)
     if first is None:
         raise InvalidSetting(
             f"{run.folder} shows {most} lessons, all of which are a person's. Edit or forbid one "
             f"first, or train another run with a higher {setting('max_lessons')}."
         )
-    dropped = next(lesson for lesson in known if lesson.words == first)
+    dropped = next(each for each in known if each.words == first and each.state == "shown")
     store_edit(run, "drop", dropped.number, first, "", _who())
+    return dropped
 
 
 def _who() -> str:

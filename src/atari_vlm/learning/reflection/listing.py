@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,41 +23,123 @@ class Lesson:
     """The episodes it was drawn from, "3" or "2 to 3"; the person who added it, or "another run".
     """
     shown: int = 0
-    """Episodes that were played with it, in any of its words."""
+    """Episodes that were played with it in these words."""
+    shown_before: int = 0
+    """Episodes that were played with it in other words, before a person changed them."""
     proof: Proof | None = None
     """How it fared in paired games; None if it was not tried."""
     state: str = "dropped"
     """"shown" (in the episodes to come), "forbidden", or "dropped" to make room or by a review."""
     edits: list[LessonEdit] = field(default_factory=list)
     """What a person changed of it, in order."""
+    made_room: Lesson | None = None
+    """The lesson that is no longer shown since this one was added or allowed now."""
 
 
 def lessons_of(run: RunReader) -> list[Lesson]:
     """Every lesson in words that the run ever had, by number."""
-    rows, edits = run.lessons_made(), run.lesson_edits()
-    numbers = {words: edit.about for edit in edits for words in (edit.lesson, edit.words) if words}
-    taken, found = {*numbers.values()}, dict[int, Lesson]()
-    for edit in edits:
-        if edit.kind == "add":
-            found[edit.about] = Lesson(edit.about, edit.words, edit.made, edit.who)
-    earlier = 0
-    for row, made, advice, _ in rows:
-        for words in advice:
-            if words not in numbers:
-                numbers[words] = next(n for n in range(1, len(taken) + 2) if n not in taken)
-                taken.add(numbers[words])
-            number = numbers[words]
-            if number not in found:
-                source = _episodes(earlier, row) if row else "another run"
-                found[number] = Lesson(number, words, made, source)
-        earlier = row
-    for edit in edits:  # of lessons that no episode was shown before they were changed
-        if edit.about not in found:
-            row = next((row for row, *_ in rows if row > edit.after), edit.after + 1)
-            made = next((when for each, when, *_ in rows if each == row), "")
-            found[edit.about] = Lesson(edit.about, edit.lesson, made, _episodes(edit.after, row))
-    _follow(found, numbers, run, edits)
-    return [found[number] for number in sorted(found)]
+    return _History(run).lessons()
+
+
+class _History:
+    """Follows the lessons of a run in the order in which things happened.
+
+    The same words may be another lesson later: those that a person gave up, and somebody adds.
+    """
+
+    def __init__(self, run: RunReader) -> None:
+        self._run, self._edits = run, run.lesson_edits()
+        self._to_come = list(self._edits)
+        self._numbers: dict[str, int] = {}
+        """Words -> the lesson that says so now."""
+        self._former: dict[str, int] = {}
+        """Words -> the lesson that said so before it was edited."""
+        self._taken = {edit.about for edit in self._edits}
+        self._found: dict[int, Lesson] = {}
+        self._played: list[int] = [row.episode for row in run.episodes()]
+
+    def lessons(self) -> list[Lesson]:
+        """All of them, by number."""
+        rows, proofs = self._run.lessons_made(), self._run.proofs()
+        for edit in self._edits:
+            if edit.kind == "add":
+                self._found[edit.about] = Lesson(edit.about, edit.words, edit.made, edit.who)
+        shown: list[dict[int, str]] = []
+        earlier = 0
+        for row, made, advice, _ in rows:
+            self._edit(row)
+            source = _episodes(earlier, row) if row else "another run"
+            for words in advice:
+                number = self._number(words)
+                self._found.setdefault(number, Lesson(number, words, made, source))
+            shown.append({self._numbers[words]: words for words in advice})
+            for proof in (proof for episode, proof in proofs if episode == row):
+                about = self._numbers.get(proof.lesson, self._former.get(proof.lesson))
+                if about in self._found:
+                    self._found[about].proof = proof
+            earlier = row
+        self._edit(None)
+        self._add_unshown([(row, made) for row, made, *_ in rows])
+        self._follow()
+        self._count([row for row, *_ in rows], shown)
+        return [self._found[number] for number in sorted(self._found)]
+
+    def _edit(self, row: int | None) -> None:
+        """Apply the edits that hold for lessons of a row, and all of them for None."""
+        while self._to_come and (row is None or self._to_come[0].after < row):
+            edit = self._to_come.pop(0)
+            if edit.kind == "edit" and self._numbers.get(edit.lesson) in (edit.about, None):
+                self._numbers.pop(edit.lesson, None)
+                self._former[edit.lesson] = edit.about
+            elif edit.lesson:
+                self._numbers.setdefault(edit.lesson, edit.about)
+            if edit.words:
+                self._numbers[edit.words] = edit.about
+
+    def _number(self, words: str) -> int:
+        """The number of a lesson: a known one, that of a later edit of it, or a new one."""
+        if words not in self._numbers:
+            later = (edit for edit in self._to_come if words in (edit.lesson, edit.words))
+            naming = next(later, None)
+            free = next(n for n in range(1, len(self._taken) + 2) if n not in self._taken)
+            same = naming is not None and naming.lesson == words
+            self._numbers[words] = naming.about if naming and same else free
+            self._taken.add(self._numbers[words])
+        return self._numbers[words]
+
+    def _add_unshown(self, rows: Sequence[tuple[int, str]]) -> None:
+        """Add the lessons that no episode was shown before they were changed."""
+        for edit in self._edits:
+            if edit.about not in self._found:
+                row, made = next(
+                    ((row, made) for row, made in rows if row > edit.after), (edit.after + 1, "")
+                )
+                source = _episodes(edit.after, row)
+                self._found[edit.about] = Lesson(edit.about, edit.lesson, made, source)
+
+    def _follow(self) -> None:
+        """Fill in what became of the lessons."""
+        for edit in self._edits:
+            lesson = self._found[edit.about]
+            lesson.edits.append(edit)
+            lesson.words = edit.words or lesson.words
+        banned = forbidden(self._edits)
+        now = {self._numbers.get(words) for words in shown_now(self._run)}
+        for lesson in self._found.values():
+            lesson.state = "shown" if lesson.number in now else "dropped"
+            if lesson.words in banned:
+                lesson.state = "forbidden"
+
+    def _count(self, rows: Sequence[int], shown: Sequence[dict[int, str]]) -> None:
+        """Count the episodes that were shown each lesson."""
+        for episode in self._played:
+            place = bisect_right(rows, episode)
+            for number, words in (shown[place - 1] if place else {}).items():
+                lesson = self._found[number]
+                if words == lesson.words:
+                    lesson.shown += 1
+                else:
+                    lesson.shown_before += 1
 
 
 def why_no_lessons(run: RunReader) -> str:
@@ -102,29 +185,6 @@ def marks(run: RunReader, episode: int) -> tuple[Callable[[str], str], tuple[str
         return kinds.get(words) or ("new" if place > 0 and words not in known else "")
 
     return said, forbidden(edits)
-
-
-def _follow(
-    found: dict[int, Lesson], numbers: dict[str, int], run: RunReader, edits: Sequence[LessonEdit]
-) -> None:
-    """Fill in what became of the lessons."""
-    for edit in edits:
-        lesson = found[edit.about]
-        lesson.edits.append(edit)
-        lesson.words = edit.words or lesson.words
-    rows = run.lessons_made()
-    for played in run.episodes():
-        advice = next((row[2] for row in reversed(rows) if row[0] <= played.episode), ())
-        for number in {numbers[words] for words in advice}:
-            found[number].shown += 1
-    for _, proof in run.proofs():
-        if proof.lesson in numbers:
-            found[numbers[proof.lesson]].proof = proof
-    banned, shown = forbidden(edits), shown_now(run)
-    for lesson in found.values():
-        lesson.state = "shown" if lesson.words in shown else "dropped"
-        if lesson.words in banned:
-            lesson.state = "forbidden"
 
 
 def is_written(run: RunReader, words: str) -> bool:
