@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import pytest
 
 from atari_vlm import Run, VLMTrainer
+from atari_vlm.cli.console import Console
+from atari_vlm.cli.scores import print_summary
+from atari_vlm.errors import BudgetExceeded
+from atari_vlm.models.hosted.model import HostedModel
 from atari_vlm.models.scripted import ScriptedModel
+from tests.hosted import COMPATIBLE, make_settings
 from tests.learning.test_reflection import WORDS, Reviewer, lessons
 from tests.servers import Server
 from tests.vendors import serve_as
@@ -116,3 +122,47 @@ def test_a_game_that_may_not_ask_once_is_no_measure_of_a_lesson_and_stops_no_run
         (proof,) = paid(tmp_path, budget_episode=0.0001).train(1).proofs
     assert (proof.kept, proof.shown) == (False, ())
     assert proof.reason.startswith("Its games are no measure of it: This episode has spent")
+
+
+def test_what_was_played_now_are_the_games_too_in_which_lessons_were_tried(tmp_path, capsys):
+    """Every call ends at a cap, but for the last ones."""
+
+    def played(server, folder, tokens, **more):
+        model = HostedModel(make_settings(COMPATIBLE, server, tries=1, max_tokens=100))
+        one = VLMTrainer(
+            "pong",
+            "mine",
+            model=model,
+            prompt_type="basic",
+            reflect=True,
+            run_folder=folder,
+            max_decisions=1,
+            budget_tokens=tokens,
+            **more,
+        )
+        try:
+            print_summary(Console(width=200), one.train(1))
+        except BudgetExceeded:
+            return "stopped"
+        lines = capsys.readouterr().out.splitlines()
+        return re.sub(r" in [0-9.]+ s", " in S s", next(x for x in lines if " now" in x))
+
+    with Server(Reviewer(lessons(WORDS[0]))) as server:
+        folder = tmp_path / "proved"
+        assert played(server, folder, 20_000, prove_lessons=True) == "stopped"
+        with closing(Run.read(folder)) as run:
+            left = 20 - (run.usage().calls - 2)
+        assert 0 < left < 20
+        assert played(server, folder, 10**6, prove_lessons=True) == (
+            f"Played now: {left} games in which lessons were tried, in S s; the episodes had ended "
+            "before"
+        )
+        again = played(server, folder, 10**6, prove_lessons=True)
+        assert again.startswith("This run was complete: nothing was played now.")
+        assert played(server, tmp_path / "all", 10**6, prove_lessons=True) == (
+            "Played now: 1 decision, and 20 games in which lessons were tried, in S s"
+        )
+        assert played(server, tmp_path / "reviewed", 10_300) == "stopped"
+        assert played(server, tmp_path / "reviewed", 10**6) == (
+            "Nothing was played now, as the episodes had ended; 1 answer to reviews came in S s"
+        )

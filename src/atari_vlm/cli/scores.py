@@ -62,13 +62,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     print_line(console, f"Decisions: {decisions} ({sources})")
     for line in _notices(summary, decisions):
         print_line(console, line)
-    if summary.played:
-        print_line(console, f"Played now: {summary.played} decisions in {summary.seconds:.1f} s")
-    else:
-        print_line(
-            console,
-            "This run was complete: nothing was played now. Another --seed plays more.",
-        )
+    print_line(console, _now(summary))
     if summary.taught_by is not None and (untaught := _untaught(summary)):
         print_line(console, untaught)
     usage = summary.usage
@@ -78,6 +72,22 @@ def print_summary(console: Console, summary: Summary) -> None:
         for name, words in compared.lines():
             print_line(console, f"  {name}: {words}")
     print_line(console, f"Run folder: {summary.folder}")
+
+
+def _now(summary: Summary) -> str:
+    """What was played and asked in this call, in a sentence."""
+    seconds = f"in {summary.seconds:.1f} s"
+    games = f"{summary.tried} game{'s' * (summary.tried != 1)} in which lessons were tried"
+    if summary.played:
+        tried = f", and {games}," if summary.tried else ""
+        decisions = f"{summary.played} decision{'s' * (summary.played != 1)}"
+        return f"Played now: {decisions}{tried} {seconds}"
+    if summary.tried:
+        return f"Played now: {games}, {seconds}; the episodes had ended before"
+    if summary.asked:
+        answers = f"{summary.asked} answer{'s' * (summary.asked != 1)} to reviews"
+        return f"Nothing was played now, as the episodes had ended; {answers} came {seconds}"
+    return "This run was complete: nothing was played now. Another --seed plays more."
 
 
 def _notices(summary: Summary, decisions: int) -> Iterator[str]:

@@ -18,7 +18,27 @@ from atari_vlm.runs.reader import EpisodeRow, RunReader
 from atari_vlm.runs.schema import FILE, legible
 from atari_vlm.runs.thought import Thought, thought_in
 from atari_vlm.runs.totals import LEARNING
+from atari_vlm.runs.trials import games_ended
 from atari_vlm.types import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much was played and asked in a run by some moment."""
+
+    decisions: int = 0
+    games: int = 0
+    """Games in which lessons were tried."""
+    answers: int = 0
+
+
+def extent(run: RunReader) -> Extent:
+    """How much was played and asked in an open run until now."""
+    return Extent(
+        decisions=sum(run.sources().values()),
+        games=games_ended(run.folder) if run.settings.get("prove_lessons") else 0,
+        answers=run.usage().calls,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -40,7 +60,11 @@ class Summary:
     seconds: float
     """Wall-clock time of this call; less than the time of play if the run was resumed."""
     played: int
-    """Decisions made in this call; 0 if the run was complete before."""
+    """Decisions made in this call; 0 if every episode was complete before."""
+    tried: int = 0
+    """Games in which lessons were tried that ended in this call."""
+    asked: int = 0
+    """Answers that were asked for in this call, for decisions, reviews and games."""
     taught_by: int | None = None
     """Training episodes whose lessons were shown unchanged; None if there are no such lessons."""
     privileges: tuple[str, ...] = ()
@@ -109,7 +133,7 @@ def summarise(
     run: RunReader,
     *,
     first: int | None = None,
-    before: int = 0,
+    before: Extent | None = None,
     seconds: float = 0.0,
 ) -> Summary:
     """The summary of an open run.
@@ -117,7 +141,7 @@ def summarise(
     Args:
         run: to read.
         first: how many episodes count, from the first on, with what they cost; None for all.
-        before: decisions that were made earlier than this call.
+        before: what was played earlier than this call; None for nothing.
         seconds: wall-clock time of this call.
     """
     with legible(run.folder / FILE):
@@ -136,13 +160,14 @@ def privileges_in(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(privileges_of(policy))) if policy else ()
 
 
-def _summary(run: RunReader, first: int | None, before: int, seconds: float) -> Summary:
+def _summary(run: RunReader, first: int | None, before: Extent | None, seconds: float) -> Summary:
     rows = run.episodes()
     counted = [row for row in rows if first is None or row.episode < first]
     whole = len(counted) == len(rows)
     parts = None if whole else [LEARNING, *(row.episode for row in counted)]
     sources = run.sources(parts)
     taught = run.settings.get("taught_by_episodes")
+    now = _since(run, before)
     return Summary(
         folder=run.folder,
         game=get_game(str(run.settings["game"])),
@@ -153,7 +178,9 @@ def _summary(run: RunReader, first: int | None, before: int, seconds: float) -> 
         sources=sources,
         usage=run.usage(parts),
         seconds=seconds,
-        played=max(0, sum(run.sources().values()) - before),
+        played=now.decisions,
+        tried=now.games,
+        asked=now.answers,
         taught_by=taught if isinstance(taught, int) else None,
         privileges=privileges_in(run.settings),
         refusals=run.refusals(parts),
@@ -161,4 +188,16 @@ def _summary(run: RunReader, first: int | None, before: int, seconds: float) -> 
         proofs=tuple(proof for row, proof in run.proofs() if first is None or row <= first),
         unused_reviews=run.unused_reviews,
         thought=thought_in(run, [row.episode for row in counted]),
+    )
+
+
+def _since(run: RunReader, before: Extent | None) -> Extent:
+    """What was played in this call."""
+    if before is None:
+        return Extent(decisions=sum(run.sources().values()))
+    now = extent(run)
+    return Extent(
+        decisions=max(0, now.decisions - before.decisions),
+        games=max(0, now.games - before.games),
+        answers=max(0, now.answers - before.answers),
     )

@@ -19,13 +19,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from numpy.random import default_rng
 
-from atari_vlm.errors import BudgetExceeded, RunInvalid
+from atari_vlm.errors import BudgetExceeded, RunInvalid, StoreError
 from atari_vlm.models.wrapped import WrappedModel
 from atari_vlm.protocols import Proof
 from atari_vlm.replies.likeness import alike
@@ -33,6 +34,7 @@ from atari_vlm.runs.episode_log import journaled
 from atari_vlm.runs.job import Job, Watcher
 from atari_vlm.runs.lesson_writing import store_proof
 from atari_vlm.runs.run import Run
+from atari_vlm.runs.schema import FILE
 from atari_vlm.runs.seeds import EPISODES, TRIALS
 from atari_vlm.runs.totals import LEARNING
 from atari_vlm.runs.waves import SHORT
@@ -200,6 +202,19 @@ def judged(
         f"{len(seeds)} paired seeds"
     )
     return Proof(lesson, tuple(seeds), tuple(shown), tuple(without), kept, reason)
+
+
+def games_ended(folder: Path) -> int:
+    """How many games that tried lessons have ended in a run.
+
+    Args:
+        folder: of the run that learns.
+    """
+    ended = 0
+    for file in folder.glob(f"{FOLDER}/*/{FILE}"):
+        with suppress(StoreError), closing(Run.read(file.parent)) as games:
+            ended += sum(row.status == "finished" for row in games.episodes())
+    return ended
 
 
 def _foreign(example: Example) -> Example:

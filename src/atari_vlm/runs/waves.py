@@ -29,7 +29,7 @@ def waves(run: Run, job: Job) -> Iterator[range]:
     count = len(job.seeds)
     size = job.parallel if job.learner else max(1, count)
     known = {row for row, *_ in run.lessons_made()} if job.learner else set[int]()
-    known.update(run.settings.get(SHORT) or ())
+    known.update(_short(run))
     start = 0
     while start < count:
         end = min([start + size, count, *(each for each in known if each > start)])
@@ -55,10 +55,15 @@ def end_wave(run: Run, wave: range, job: Job) -> None:
         wave: the last one of the job.
         job: whose episodes have ended.
     """
-    ends = list(run.settings.get(SHORT) or ())
+    ends = _short(run)
     if len(wave) < job.parallel and wave.stop not in ends:
         ends.append(wave.stop)
         with run.writing() as db:
             row = (SHORT, json.dumps(ends))
             db.execute("INSERT OR REPLACE INTO settings VALUES(?, ?)", row)
         run.settings[SHORT] = ends
+
+
+def _short(run: Run) -> list[int]:
+    recorded = run.settings.get(SHORT)  # checked when the run was opened
+    return list(recorded) if isinstance(recorded, list) else []

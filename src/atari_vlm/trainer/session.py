@@ -23,7 +23,7 @@ from atari_vlm.players import Options, Player
 from atari_vlm.protocols import Model, labelled
 from atari_vlm.runs.job import Announces
 from atari_vlm.runs.progress import Progress
-from atari_vlm.runs.results import Summary, summarise
+from atari_vlm.runs.results import Summary, extent, summarise
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.runner import Job, Watcher
 from atari_vlm.runs.runner import play as play_job
@@ -83,7 +83,7 @@ class Session:
         if taught is not None:
             settings |= taught.settings
         with closing(Run.play(folder, settings, given(self.options))) as run:
-            before = sum(run.sources().values())
+            before = extent(run)
             with self._progress(run, purpose, len(seeds)) as shown:
                 watch, announce = self._watcher(shown), self._announced(shown)
                 wait_for(self._until_done(run, purpose, seeds, taught, watch, announce))
