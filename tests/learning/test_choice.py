@@ -50,7 +50,7 @@ def test_a_player_learns_in_context_only_if_it_is_asked_to():
 def test_the_record_of_a_learner_has_what_differs_from_earlier_versions():
     assert learning_record(None) == {"learner": None, "examples": None}
     assert learning_record(Progress()) == {"learner": "progress", "examples": None}
-    newest = {"learner": "in-context", "examples": 2, "learner_version": 2}
+    newest = {"learner": "in-context", "examples": 2, "learner_version": 3}
     assert learning_record(BestMoments(2)) == newest
     assert learning_record(BestMoments(2, tokens=500, pictures=False)) == {
         **newest,
@@ -62,7 +62,8 @@ def test_the_record_of_a_learner_has_what_differs_from_earlier_versions():
 def test_a_run_of_the_first_rule_goes_on_with_it():
     both = Together((BestMoments(2), Says()))
     assert as_begun(both, {"learner_version": 1}).learners[0] == BestMoments(2, rule=1)
-    assert as_begun(both, {"learner_version": 2}) == both
+    assert as_begun(both, {"learner_version": 2}).learners[0] == BestMoments(2, rule=2)
+    assert as_begun(both, {"learner_version": 3}) == both
     assert as_begun(None, {"learner_version": 1}) is None
 
 

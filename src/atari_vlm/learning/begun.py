@@ -28,11 +28,17 @@ Fault: TypeAlias = InvalidSetting | StoreError
 
 
 def example_source(
-    asked: str | Path, folder: Path | None, game: str, legal: Sequence[str], *, own: bool
+    asked: str | Path,
+    folder: Path | None,
+    game: str,
+    legal: Sequence[str],
+    *,
+    own: bool,
+    alone: bool,
 ) -> ExampleRun:
     """The run whose moments are shown: as it is now, or as the run that goes on was begun with it.
 
-    A warning says that it has changed.
+    A warning says that it has changed, or that a new run is shown nothing of it.
 
     Args:
         asked: its folder.
@@ -40,14 +46,20 @@ def example_source(
         game: that is to be played.
         legal: the player's action names.
         own: whether the player's own moments are shown too.
+        alone: whether a player without its moments would be shown nothing.
 
     Raises:
-        InvalidSetting, StoreError: it cannot be shown, see `example_run`; or the run that goes on
-            would choose among moments that are no longer there.
+        InvalidSetting, StoreError: it cannot be shown, see `example_run`; a new run would be shown
+            nothing of it, and nothing else; or the run that goes on would choose among moments
+            that are no longer there.
     """
     begun = _begun(asked, folder, game, "examples_from")
     now = _found(partial(example_run, asked, game, legal))
-    if begun is None or _is(now, begun):
+    if begun is None:
+        found = _usable(now)
+        found.check_shows(alone=alone)
+        return found
+    if _is(now, begun):
         return _usable(now)
     earlier = _found(partial(as_it_was, asked, begun.identity)) if begun.there else None
     if isinstance(earlier, ExampleRun):

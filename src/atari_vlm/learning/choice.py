@@ -129,7 +129,12 @@ def choose_learner(prompt: str, options: LearningOptions, player: LearnerSetting
         source = None
         if others is not None:
             source = example_source(
-                others, player.folder, player.game, player.legal(), own=bool(own)
+                others,
+                player.folder,
+                player.game,
+                player.legal(),
+                own=bool(own),
+                alone=not (own or options.reflect or options.lessons_from),
             )
         chosen.append(
             BestMoments(

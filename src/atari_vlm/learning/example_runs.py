@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from atari_vlm.errors import InvalidSetting, StoreError, setting
-from atari_vlm.learning.moments import Moment
+from atari_vlm.learning.moments import Moment, moments
 from atari_vlm.learning.reflection.words import cleaned
 from atari_vlm.policies.registry import is_policy
 from atari_vlm.runs.playback import environment, pictures, trajectories_for_learner
@@ -95,6 +97,27 @@ class ExampleRun:
         count = len(self.episodes)
         return f"{count} episode{'s' * (count > 1)} of {self.player} ({self.digest})"
 
+    def check_shows(self, *, alone: bool) -> None:
+        """Say that there is no moment to show, if there is none: nothing was earned or lost.
+
+        Args:
+            alone: whether the player would be shown nothing else.
+
+        Raises:
+            InvalidSetting: there is none, and nothing else.
+        """
+        if _has_moments(self):
+            return
+        count = len(self.episodes)
+        episodes = f"{count} episode{'s' * (count != 1)}"
+        said = (
+            f"{setting('examples_from')}: there is no example in the run in {self.folder}: in its "
+            f"{episodes} {self.player} earned nothing and lost nothing"
+        )
+        if alone:
+            raise InvalidSetting(f"{said}; give a run in which points were won or lost.")
+        warnings.warn(str(InvalidSetting(f"{said}. No example of it is shown.")), stacklevel=2)
+
     @contextmanager
     def opened(self) -> Iterator[Played]:
         """The episodes, for as long as the block lasts.
@@ -113,6 +136,12 @@ class ExampleRun:
                 run.said,
                 f"{self.player} in {cleaned(self.folder.resolve().name, 60)}",
             )
+
+
+@lru_cache(maxsize=16)
+def _has_moments(source: ExampleRun) -> bool:
+    with source.opened() as played:
+        return any(moments(played.trajectories).values())
 
 
 def example_run(folder: str | Path, game: str, legal: Sequence[str]) -> ExampleRun:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from atari_vlm.costs.prompt_tokens import text_tokens
@@ -17,8 +17,9 @@ from atari_vlm.learning.wording import reasoning_in, text_of
 from atari_vlm.protocols import Study
 from atari_vlm.types import Example, Frame, Lessons, Pixels, Trajectory
 
-RULES = (1, 2)
-"""Rules that choose the moments, the newest last; a run goes on with the one it was begun with."""
+RULES = (1, 2, 3)
+"""Rules that choose the moments, the newest last; a run goes on with the one it was begun with. By
+rule 3, of examples in the same words and without screens one is shown."""
 
 LEAD = 3
 """Rule 1: decisions before a reward that an example includes: the reward was earned earlier."""
@@ -28,6 +29,9 @@ MOST_TOKENS = 2_000
 
 FEWEST_TOKENS = 200
 """Tokens in which one example without pictures always fits."""
+
+COMPARED = 500
+"""Moments of a kind whose words are compared if no screens are shown, the most valuable ones."""
 
 SCREENS = 2
 """Screens of an example: when it begins, and after the last decision that it names."""
@@ -112,29 +116,53 @@ class BestMoments:
                 played.draw(these, SCREENS)
             return [home[id(each.trajectory)].screens(each, 1)[0].pixels for each in compared]
 
-        shown = choose(moments(everything), self.examples, screens)
+        found = moments(everything)
+        if self.rule > 2 and not self.pictures:
+            found = {kind: self._worded_apart(each, home) for kind, each in found.items()}
+        shown = choose(found, self.examples, screens)
         left = self.tokens
         examples: list[Example] = []
         for number, moment in enumerate(shown):
             made = self._fitted(moment, home[id(moment.trajectory)], left // (len(shown) - number))
-            if made is not None:
+            if made is not None and not (self.rule > 2 and _is_told(made[0], examples)):
                 examples.append(made[0])
                 left -= made[1]
         return tuple(examples)
 
+    def _worded_apart(self, ranked: Sequence[Moment], home: Mapping[int, Played]) -> list[Moment]:
+        """Of the most valuable moments of one kind, those that no better one has the words of."""
+        words: dict[str, Moment] = {}
+        for moment in ranked[:COMPARED]:
+            played = home[id(moment.trajectory)]
+            text = self._words(moment, played, _said(moment, played), 0)
+            words.setdefault(text, moment)
+        return list(words.values())
+
+    def _words(self, moment: Moment, played: Played, said: str, screens: int) -> str:
+        return text_of(moment, said=said, own=not played.run, plans=self.plans, pictures=screens)
+
     def _fitted(self, moment: Moment, played: Played, most: int) -> tuple[Example, int] | None:
         """The example with as much as fits into a number of tokens, and its tokens."""
-        said = reasoning_in(played.said(moment.trajectory.episode, moment.start))
-        word = partial(text_of, moment, own=not played.run, plans=self.plans)
+        said = _said(moment, played)
         counts = range(SCREENS, -1, -1) if self.pictures else (0,)
         for words, count in [*((said, count) for count in counts), ("", 0)]:
-            text = word(said=words, pictures=count)
+            text = self._words(moment, played, words, count)
             tokens = text_tokens(f"Example 10: {text}") + count * self.picture_tokens
             if tokens <= most:
                 frames = tuple(played.screens(moment, count))
                 first, later = (frames[0], frames[1:]) if frames else (None, ())
                 return Example(text, first, later, played.source(moment)), tokens
         return None
+
+
+def _said(moment: Moment, played: Played) -> str:
+    """What the player said when a moment began."""
+    return reasoning_in(played.said(moment.trajectory.episode, moment.start))
+
+
+def _is_told(example: Example, others: Sequence[Example]) -> bool:
+    """Whether others say the same as an example without screens."""
+    return example.frame is None and example.text in [other.text for other in others]
 
 
 def _no_frame(episode: int, step: int) -> Frame:

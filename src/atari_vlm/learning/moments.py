@@ -1,7 +1,7 @@
 """Finds the moments of earlier episodes that mattered: before a reward, before a loss.
 
-Rule 2. Episodes are ranked relative to one another, so that it works where no score is above zero.
-`variety` chooses among what is found here, `examples` puts it into words.
+Rules 2 and 3. Episodes are ranked relative to one another, so that it works where no score is
+above zero. `variety` chooses among what is found here, `examples` puts it into words.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ VERSIONS: dict[str, tuple[int, ...]] = {
     "prompt_version": PROMPTS,
     "reply_version": (1,),
     "pooling_version": (1,),
-    "learner_version": (1, 2),
+    "learner_version": (1, 2, 3),
 }
 """Versions that this package can still play, the newest last: of the words of the prompts, of
 reading replies, of the rules in `atari.pooling`, and of those that choose examples
