@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from atari_vlm.report.curve_figure import WIDTH, figure
+from atari_vlm.report.curve_figure import WIDTH, figure, legend
 from atari_vlm.report.curve_page import paired
 from atari_vlm.runs.curve import Arm, Curve, Point
 
@@ -47,3 +47,13 @@ def test_a_long_title_ends_within_the_figure():
 def test_differences_have_a_heading_only_where_something_is_compared():
     assert [*paired(curve(arm("learning", 2)))] == []
     assert next(paired(curve(arm("learning", 0, 2)))) == "<h2>Differences, paired by seed</h2><ul>"
+
+
+def test_a_legend_says_in_words_what_each_line_is():
+    lines = [*legend(curve(arm("learning", 0, 2), arm("control", 0), arm("shuffled", 0, 2)))]
+    assert [re.sub(r"<title>.*?</title>|<[^>]*>", "", line).strip() for line in lines] == [
+        "learning 1, with what was learned",
+        "control 1, the control, which learns nothing",
+        "shuffled 1, the control that is shown the lessons shuffled",
+    ]
+    assert ['stroke-dasharray="9 9"' in line for line in lines] == [False, True, False]

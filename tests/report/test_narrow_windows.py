@@ -72,3 +72,23 @@ def test_the_page_of_a_learning_curve_can_be_read_on_a_phone(browser, training, 
     assert all(right - left >= 120 for left, _, right, _ in players)
     words = browser.boxes(".figure text")
     assert min(bottom - top for _, top, _, bottom in words) >= 9
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [PHONE, 670, 690, 1400])
+def test_what_the_lines_of_a_curve_are_is_in_the_window_and_that_it_scrolls_is_said(
+    browser, training, window, width
+):
+    window(width, 844)
+    browser.driver.get((training / "learning.html").as_uri())
+    for left, _, right, _ in browser.boxes(".legend li"):
+        assert 0 <= left < right <= width
+    scrolls = browser.run(
+        "const f = document.querySelector('.figure'); return f.scrollWidth > f.clientWidth + 1"
+    )
+    said = browser.run(
+        "return getComputedStyle(document.querySelector('.narrow')).display != 'none'"
+    )
+    assert said == scrolls
+    assert said or width != PHONE
+    assert browser.boxes(".legend li")

@@ -72,6 +72,19 @@ def figure(curve: Curve) -> str:
     return "\n".join(parts) + "\n"
 
 
+def legend(curve: Curve) -> Iterator[str]:
+    """A line of HTML for each arm: its mark, its name, its last mean, and what it is."""
+    for arm in curve.arms:
+        colour, dash = _COLOURS[arm.name], _DASHES[arm.name]
+        mark = "" if _is_level(arm) else _mark(arm, arm.points[-1], 15, 7)
+        yield (
+            '<svg width="30" height="14" aria-hidden="true">'
+            f"{_line(0, 7, 30, 7, colour, width=min(_WIDTHS[arm.name], 3), dash=dash)}{mark}</svg> "
+            f"<b>{arm.name} {escape(arm.points[-1].mean.value_text())}</b>, "
+            f"{escape(MEANINGS[arm.name])}"
+        )
+
+
 def _title(curve: Curve) -> str:
     seeds = len(curve.learning.points[-1].scores)
     return f"{curve.game}, {curve.model}: mean score on {seeds} held-out seed{'s' * (seeds != 1)}"

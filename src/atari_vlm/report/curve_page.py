@@ -17,7 +17,7 @@ import numpy as np
 from atari_vlm.atari import images
 from atari_vlm.errors import StoreError
 from atari_vlm.protocols import Proof
-from atari_vlm.report.curve_figure import figure
+from atari_vlm.report.curve_figure import figure, legend
 from atari_vlm.runs.curve import MEANINGS, Curve, difference_text
 from atari_vlm.runs.playback import pictures
 from atari_vlm.runs.run import Run
@@ -45,6 +45,8 @@ def page(curve: Curve) -> str:
         f'<p>Learner: {escape(curve.learner)}. <a href="curve.csv">curve.csv</a>, '
         f'<a href="curve.svg">curve.svg</a>{_replay_link(linked)}</p>',
         f'<div class="figure">{figure(curve)}</div>',
+        f'<ul class="legend">{"".join(f"<li>{line}</li>" for line in legend(curve))}</ul>',
+        '<p class="narrow">The figure is wider than this window: scroll it sideways.</p>',
         *paired(curve),
         "<h2>Held-out scores</h2>",
         *_table(curve),
