@@ -38,7 +38,7 @@ class Script:
         return Answer(text=json.dumps({"lessons": [lesson]}))
 
 
-def trainer(server, folder, parallel):
+def trainer(server, folder, parallel, **more):
     model = HostedModel(make_settings(COMPATIBLE, server, tries=1, max_tokens=100))
     return VLMTrainer(
         "pong",
@@ -49,6 +49,7 @@ def trainer(server, folder, parallel):
         run_folder=folder,
         max_decisions=1,
         parallel=parallel,
+        **more,
     )
 
 
@@ -114,6 +115,18 @@ def test_reviews_of_a_short_wave_that_were_stopped_go_on_when_more_is_asked_for(
     assert script.reviews == 4 + 1  # the one that failed is asked again, the first is not
     assert reviewed(tmp_path) == [0, 1, 2, 3]
     assert [*made(tmp_path)] == [0, 3, 4]
+
+
+def test_a_run_under_its_default_name_is_found_again_while_a_review_is_missing(tmp_path):
+    with Server(Script(fails_at=1)) as server:
+        one = trainer(server, None, 2, save_dir=tmp_path)
+        with pytest.raises(ModelUnusable, match="no answer to a review"):
+            one.train(1)
+        assert (one.unplayed_seed(1), one.ended(1)) == (0, False)
+        one.train(1)
+        assert (one.unplayed_seed(1), one.ended(1)) == (1, True)
+        one.train(2)
+        assert one.unplayed_seed(1) == 1
 
 
 def as_of_before(folder):

@@ -111,12 +111,13 @@ class ExampleRun:
         count = len(self.episodes)
         episodes = f"{count} episode{'s' * (count != 1)}"
         said = (
-            f"{setting('examples_from')}: there is no example in the run in {self.folder}: in its "
-            f"{episodes} {self.player} earned nothing and lost nothing"
+            f"here is no example in the run in {self.folder}: in its {episodes} {self.player} "
+            "earned nothing and lost nothing"
         )
         if alone:
-            raise InvalidSetting(f"{said}; give a run in which points were won or lost.")
-        warnings.warn(str(InvalidSetting(f"{said}. No example of it is shown.")), stacklevel=2)
+            name, advice = setting("examples_from"), "give a run in which points were won or lost"
+            raise InvalidSetting(f"{name}: t{said}; {advice}.")
+        warnings.warn(f"T{said}. No example of it is shown.", stacklevel=2)
 
     @contextmanager
     def opened(self) -> Iterator[Played]:

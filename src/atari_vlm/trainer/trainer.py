@@ -24,7 +24,7 @@ from atari_vlm.runs.playback import full_trajectory
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.run import Run
 from atari_vlm.runs.seeds import EPISODES, EVALUATION, emulator_seeds
-from atari_vlm.runs.settings import folder_identity, settings_digest
+from atari_vlm.runs.settings import completed, folder_identity, settings_digest
 from atari_vlm.runs.taught import Taught
 from atari_vlm.trainer.curve import CurveRuns
 from atari_vlm.trainer.curve_plan import CurvePlan
@@ -329,8 +329,13 @@ def _ended(folder: Path, num_episodes: int) -> bool:
     if not Run.exists(folder):
         return False
     with closing(Run.read(folder)) as run:
-        status = [row.status for row in run.episodes()]
-    return status.count("finished") >= num_episodes or "invalid" in status
+        rows = run.episodes()
+        status = [row.status for row in rows]
+        reviewed = run.lessons_until(num_episodes) == num_episodes
+        waits = completed(run.settings)["reflect"] and not reviewed
+    finished = status.count("finished") >= num_episodes
+    more = any(row.episode >= num_episodes for row in rows)  # begun with the lessons of before
+    return "invalid" in status or (finished and (more or not waits))
 
 
 if VLMTrainer.__doc__:  # absent under python -OO
