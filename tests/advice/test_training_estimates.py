@@ -7,14 +7,17 @@ import re
 import pytest
 
 from atari_vlm.advice.estimate import estimate_of
+from atari_vlm.costs.bill import compare
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.models.scripted import ScriptedModel
 from atari_vlm.players import Options, resolve
 from atari_vlm.trainer import VLMTrainer
 from atari_vlm.trainer.curve import CurveRuns
-from atari_vlm.trainer.curve_costs import estimate_training
+from atari_vlm.trainer.curve_costs import estimate_training, training_estimate
 from atari_vlm.trainer.curve_plan import CurvePlan
 from tests.commands import command
+from tests.servers import Server
+from tests.vendor_apis import Answer
 
 LEARNING = {"reflect": True, "prove_lessons": True, "max_decisions": 20}
 CURVE = {"every": 2, "control": True, "shuffled": True}
@@ -55,6 +58,45 @@ def test_the_command_prints_every_part_and_the_same_total_as_train(tmp_path):
     calls, read, written, _, dollars, worst = rows["total"].split()
     assert f"about {calls} calls, {read} tokens in, {written} out, ${dollars} " in said
     assert f"(at the very worst ${worst})" in said
+
+
+@pytest.mark.parametrize("flags", [["--control"], ["--shuffled"], ["--no-before"]])
+def test_a_training_is_estimated_by_the_defaults_of_train(tmp_path, flags):
+    with Server(Answer(status=401)) as server:
+        place = ("--base-url", server.base_url, "--max-decisions", 20)
+        asked = ("--game", "pong", "--model", "gpt-4o", "--icl", *flags, *place)
+        printed = command("estimate", *asked, cwd=tmp_path)
+        said = command("train", *asked, cwd=tmp_path)
+    assert printed.returncode == 0, printed.stderr
+    (calls,) = re.findall(r" total  +([\d,]+) ", printed.stdout)
+    assert f"Estimate: about {calls} calls" in said.stdout
+
+
+def test_what_a_run_is_compared_with_is_what_was_said_before_it(tmp_path):
+    with Server(Answer(text="ACTION: UP", tokens=(900, 0, 20))) as server:
+        settings = {
+            "base_url": server.base_url,
+            "max_decisions": 4,
+            "use_in_context_learning": True,
+        }
+        trainer = VLMTrainer("freeway", "gpt-4o", run_folder=tmp_path / "run", **settings)
+        plan = CurvePlan(episodes=3, evaluations=2, every=1)
+        parts = training_estimate(plan, trainer.player, None).own
+        compared = {
+            phase.name: compare(summary.settings, 4 * len(summary.scores), summary.usage)
+            for phase, summary in [(p, p.play()) for p in CurveRuns(trainer, plan).phases()]
+        }
+        alone = VLMTrainer("freeway", "gpt-4o", run_folder=tmp_path / "alone", **settings).train(3)
+    assert compared["Evaluation before learning"].input_tokens == (
+        parts["before learning"].expected.input_tokens,
+        2 * 4 * 900,
+    )
+    training = parts["training"].expected.input_tokens
+    assert compared["Training, to episode 3 of 3"].input_tokens == (training, 3 * 4 * 900)
+    assert compare(alone.settings, 3 * 4, alone.usage).input_tokens == (training, 3 * 4 * 900)
+    name = "Evaluation after 3 episodes, on seeds never trained on"
+    evaluated = parts["evaluation"].expected.input_tokens / 3
+    assert compared[name].input_tokens[0] == pytest.approx(evaluated, abs=1)
 
 
 def test_a_training_that_learns_nothing_has_nothing_to_compare():

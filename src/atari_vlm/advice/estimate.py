@@ -10,7 +10,7 @@ its model is never called.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
 from typing import Any
@@ -258,11 +258,14 @@ def estimate_of(
         day: of the price; None for today.
     """
     check_number("episodes", episodes, 1, 10**6)
-    settings, day = player.settings, day or date.today()
-    spec = _spec(player)
+    name, day = _name_of_model(player), day or date.today()
+    settings = {**player.settings, "model": name}
+    spec = _spec(player, name)
     rule, worst_rule, about_rule = rule_of(spec, settings)
     video_rule, about_video = video_rule_of(spec, settings)
     price, price_source = price_of(spec, settings, day)
+    if price is None and isinstance(player.model, HostedModel) and player.model.price is not None:
+        price, price_source = player.model.price, "of a model of your own"
     length = episode_length(player.game.name)
     sizes = worst_sizes = CallSizes.of(player, rule, video_rule)
     if worst_rule != rule:
@@ -313,7 +316,7 @@ def estimate_of(
     shortest_prompt = sizes.mean_prompt(least_calls, chunk_size) + given
     return Estimate(
         game=player.game.name,
-        model=settings["model"],
+        model=player.settings["model"],
         prompt=player.prompt_type,
         episodes=episodes,
         low=figures(least, least_calls, shortest_prompt, sizes.shortest_answer, "least"),
@@ -340,9 +343,20 @@ def estimate_of(
     )
 
 
-def _spec(player: Player) -> ModelSpec | None:
-    """The catalogue's row of the model; for a model of the caller's own, from its settings."""
-    name = parse_name(str(player.settings["model"]), known=lambda base: base.lower() in MODELS).base
+def _name_of_model(player: Player) -> str:
+    """The name of the player's model, or its label, without the wrappers around it."""
+    own = None if player.model is None else player.model.name
+    name = str(player.settings["model"])
+    return parse_name(name, known=lambda base: base.lower() in MODELS, own=own).base
+
+
+def _spec(player: Player, name: str) -> ModelSpec | None:
+    """The catalogue's row of the model; for a model of the caller's own, from its settings.
+
+    Args:
+        player: with the model.
+        name: of the model, without wrappers.
+    """
     try:
         return spec_of(name, player.settings["base_url"])
     except UnknownName:
@@ -352,28 +366,3 @@ def _spec(player: Player) -> ModelSpec | None:
         if own.provider == "openai-compatible":
             return None
         return spec_of(f"{own.provider}:{own.model_id}", None)
-
-
-def billed(player: Player) -> bool:
-    """Whether a vendor or a server counts the player's tokens and an estimate is possible."""
-    measured = episode_length(player.game.name) or player.settings["max_decisions"]
-    return player.counted and isinstance(player.model, HostedModel) and bool(measured)
-
-
-def record_of(player: Player, *, learning: bool = True) -> dict[str, Any] | None:
-    """The estimate for the record of a run, to be compared with its bill; None if not billed."""
-    if not billed(player):
-        return None
-    made = estimate_of(player, 1, learning=learning)
-    expected = made.expected
-    shares = {
-        name: value / expected.decisions
-        for name, value in asdict(expected).items()
-        if name != "decisions" and value is not None
-    }
-    return {
-        "made": date.today().isoformat(),
-        "images": made.video_rule or made.rule,
-        "price": made.price_source,
-        "per_decision": {"dollars": None, **shares},
-    }

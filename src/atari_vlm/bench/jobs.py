@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from atari_vlm.advice.estimate import Estimate, billed, estimate_of
+from atari_vlm.advice.estimate import Estimate, estimate_of
+from atari_vlm.advice.records import billed
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.bench.cells import SELECTION, Cell

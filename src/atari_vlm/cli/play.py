@@ -79,7 +79,8 @@ def play(
 
 def print_estimate_line(player: Player, episodes: int, *, learning: bool = True) -> None:
     """Print what is foreseen: the cost of players that are billed, and what others simulate."""
-    from atari_vlm.advice.estimate import billed, estimate_of
+    from atari_vlm.advice.estimate import estimate_of
+    from atari_vlm.advice.records import billed
     from atari_vlm.advice.simulation import simulation_of
 
     if billed(player):

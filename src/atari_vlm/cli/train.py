@@ -13,6 +13,7 @@ from atari_vlm.cli.help import PROMPT
 from atari_vlm.cli.places import check_places
 from atari_vlm.cli.play import GameOption, ModelOption, print_estimate_line
 from atari_vlm.errors import AtariVLMError
+from atari_vlm.runs.options import EVALUATION_EPISODES, TRAINING_EPISODES
 from atari_vlm.types import Step, Usage
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ def train(
     options: dict[str, Any],
     game: GameOption = "pong",
     model: ModelOption = "embedded",
-    episodes: Annotated[int, typer.Option(help="Episodes of training.", min=1)] = 10,
-    evaluations: Annotated[int, typer.Option(help="Episodes of evaluation.", min=1)] = 5,
+    episodes: Annotated[int, typer.Option(help="Episodes of training.", min=1)] = TRAINING_EPISODES,
+    evaluations: Annotated[
+        int, typer.Option(help="Episodes of evaluation.", min=1)
+    ] = EVALUATION_EPISODES,
     icl: IclOption = None,
     before: BeforeOption = True,
     evaluate_every: EveryOption = None,

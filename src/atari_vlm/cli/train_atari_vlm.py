@@ -16,6 +16,7 @@ from atari_vlm.cli.train import (
     evaluate_only,
     train_and_evaluate,
 )
+from atari_vlm.runs.options import EVALUATION_EPISODES, TRAINING_EPISODES
 
 FLAGS = {"use_in_context_learning": "--use-icl", "prompt_type": "--prompt-type"}
 """Flags that differ from those of `atari-vlm`, by setting."""
@@ -29,11 +30,15 @@ def train_atari_vlm(
     options: dict[str, Any],
     game: Annotated[str, typer.Option(help="e.g. Pong-v5")] = "Pong-v5",
     vlm: Annotated[str, typer.Option(help="e.g. embedded, gpt-4o, claude, qwen-vl")] = "embedded",
-    num_episodes: Annotated[int, typer.Option(help="Episodes of training.", min=1)] = 10,
+    num_episodes: Annotated[
+        int, typer.Option(help="Episodes of training.", min=1)
+    ] = TRAINING_EPISODES,
     eval_only: Annotated[
         bool, typer.Option("--eval-only", help="Evaluate without training.")
     ] = False,
-    num_eval_episodes: Annotated[int, typer.Option(help="Episodes of evaluation.", min=1)] = 5,
+    num_eval_episodes: Annotated[
+        int, typer.Option(help="Episodes of evaluation.", min=1)
+    ] = EVALUATION_EPISODES,
     evaluate_every: EveryOption = None,
     control: ControlOption = False,
     shuffled: ShuffledOption = False,

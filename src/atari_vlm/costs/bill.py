@@ -83,7 +83,7 @@ def compare(settings: Mapping[str, Any], decisions: int, usage: Usage) -> Compar
     """Compare the estimate of a run with its usage.
 
     Args:
-        settings: settings of the run, with the estimate under "estimate" (see `record_of`).
+        settings: settings of the run, with the estimate under "estimate" (see `advice.records`).
         decisions: number of decisions played.
         usage: usage of those decisions.
 

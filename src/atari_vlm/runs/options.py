@@ -7,6 +7,12 @@ from pathlib import Path
 
 from atari_vlm.options import check_numbers, option
 
+TRAINING_EPISODES = 10
+"""Episodes of a training, unless it is told otherwise."""
+
+EVALUATION_EPISODES = 5
+"""Episodes of an evaluation, unless it is told otherwise."""
+
 MOST_SEEDS = 10**12
 """Seeds of a run; each stands for a million emulator seeds, see `runs.seeds`."""
 

@@ -11,7 +11,7 @@ from atari_vlm import stats
 from atari_vlm.atari.games import Game, get_game
 from atari_vlm.costs.bill import dollars_text, format_dollars
 from atari_vlm.errors import AtariVLMError
-from atari_vlm.policies.registry import get_policy, is_policy
+from atari_vlm.policies.registry import get_policy, is_policy, parse_name
 from atari_vlm.protocols import Proof, labelled, privileges_of
 from atari_vlm.runs.curve import Curve
 from atari_vlm.runs.reader import EpisodeRow, RunReader
@@ -154,7 +154,8 @@ def privileges_in(settings: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(recorded, list):
         return tuple(recorded)
     try:
-        policy = get_policy(name, str(settings["game"])) if is_policy(name) else None
+        base = parse_name(name).base
+        policy = get_policy(base, str(settings["game"])) if is_policy(base) else None
     except AtariVLMError:  # a policy that this version does not know
         return ()
     return tuple(sorted(privileges_of(policy))) if policy else ()

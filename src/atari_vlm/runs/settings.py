@@ -164,7 +164,7 @@ def _texts(value: Any) -> bool:
 
 
 def _estimate(value: Any) -> bool:
-    """Whether it can be an estimate, see `advice.estimate.record_of`; an empty one is none."""
+    """Whether it can be an estimate, see `advice.records.record_of`; an empty one is none."""
     if value == {}:
         return True
     shares = value.get("per_decision") if type(value) is dict else None

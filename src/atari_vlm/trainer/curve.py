@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Protocol
 
-from atari_vlm.advice.estimate import billed
+from atari_vlm.advice.records import billed
 from atari_vlm.advice.simulation import simulation_of
 from atari_vlm.models.hosted.budget import Caps, SharedBudget
 from atari_vlm.players import Player
@@ -72,8 +72,8 @@ class Trainer(Protocol):
         """The folder of a run."""
         ...
 
-    def train(self, num_episodes: int) -> Summary:
-        """Play until the training run has so many episodes."""
+    def train_part(self, num_episodes: int, planned: int) -> Summary:
+        """Play until the training run has so many of the episodes that it is to have."""
         ...
 
     def evaluate_after(self, taught_by: int, num_episodes: int, *, shuffled: bool) -> Summary:
@@ -151,7 +151,10 @@ class CurveRuns:
                 yield self._evaluation(f"{name}the held-out seeds", "control", control, mark)
 
     def _training(self, name: str, arm: ArmName, trainer: Trainer, episodes: int) -> Phase:
-        return Phase(name=name, arm=arm, after=None, play=lambda: trainer.train(episodes))
+        def play() -> Summary:
+            return trainer.train_part(episodes, self.plan.episodes)
+
+        return Phase(name=name, arm=arm, after=None, play=play)
 
     def _evaluation(self, name: str, arm: ArmName, trainer: Trainer, after: int) -> Phase:
         def play() -> Summary:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from atari_vlm.advice.estimate import Estimate, estimate_of, total_line, uncalled_player
-from atari_vlm.learning.choice import learning_record
+from atari_vlm.advice.records import taught_nothing
 from atari_vlm.learning.options import without_learning
 from atari_vlm.players import Options, Player
-from atari_vlm.runs.settings import SOURCES
 from atari_vlm.trainer.curve_plan import CurvePlan
 
 
@@ -49,7 +48,7 @@ def training_estimate(plan: CurvePlan, player: Player, control: Player | None) -
     marks, evaluations = len(plan.marks), plan.evaluations
     own = {"training": estimate_of(player, plan.episodes)}
     if plan.before and player.learner is not None:
-        own["before learning"] = estimate_of(_taught_nothing(player), evaluations)
+        own["before learning"] = estimate_of(taught_nothing(player), evaluations)
     own["evaluation"] = estimate_of(player, evaluations * marks, learning=False)
     beside = {}
     if plan.shuffled:
@@ -80,9 +79,3 @@ def estimate_training(game: str, model: str, plan: CurvePlan, options: Options) 
     if plan.control:
         control = uncalled_player(game, model, replace(options, **without_learning()))
     return training_estimate(plan, player, control)
-
-
-def _taught_nothing(player: Player) -> Player:
-    """The player before it learned anything."""
-    nothing = {**learning_record(None), **dict.fromkeys(SOURCES)}
-    return replace(player, learner=None, settings={**player.settings, **nothing})

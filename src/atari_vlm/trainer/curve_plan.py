@@ -8,6 +8,7 @@ from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.learning.choice import why_no_lessons
 from atari_vlm.options import check_number
 from atari_vlm.players import EMBEDDED, OTHER_MODEL, Player
+from atari_vlm.runs.options import EVALUATION_EPISODES
 from atari_vlm.runs.seeds import EVALUATION
 
 PROGRESS = "progress"
@@ -27,7 +28,7 @@ class CurvePlan:
 
     episodes: int
     """Of training."""
-    evaluations: int = 5
+    evaluations: int = EVALUATION_EPISODES
     """Held-out seeds, the same in each evaluation."""
     every: int | None = None
     """Training episodes between two evaluations; None for one evaluation, at the end."""

@@ -12,7 +12,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from atari_vlm.advice.estimate import billed, estimate_of, record_of
+from atari_vlm.advice.estimate import estimate_of
+from atari_vlm.advice.records import billed, record_of, taught_nothing
 from atari_vlm.advice.simulation import simulation_of
 from atari_vlm.files.paths import check_own
 from atari_vlm.learning.choice import as_begun
@@ -53,6 +54,7 @@ class Session:
         purpose: str,
         seeds: Sequence[int],
         taught: Taught | None = None,
+        planned: int | None = None,
     ) -> Summary:
         """Play what is not played yet, and return what the run came to.
 
@@ -61,10 +63,14 @@ class Session:
             purpose: "train", "evaluate" or "episode".
             seeds: of the emulator, one for each episode.
             taught: lessons of another run, shown unchanged.
+            planned: episodes that the run is to have in the end, for its estimate; None for these.
         """
         start = time.monotonic()
         if self.options.run_folder:
             check_own(Path(self.options.run_folder), folder)
+        learning = purpose == "train"
+        nothing = taught is not None and taught.count == 0
+        player = taught_nothing(self.player) if nothing else self.player
         settings = {
             **self.player.settings,
             "purpose": purpose,
@@ -73,7 +79,7 @@ class Session:
             "ale_py": version("ale-py"),
             "atari_vlm": version("atari-vlm"),
             "python": platform.python_version(),
-            "estimate": record_of(self.player, learning=purpose == "train"),
+            "estimate": record_of(player, planned or len(seeds), learning=learning),
             **source_runs_record(
                 folder,
                 examples_from=self.options.examples_from,
@@ -84,7 +90,7 @@ class Session:
             settings |= taught.settings
         with closing(Run.play(folder, settings, given(self.options))) as run:
             before = extent(run)
-            with self._progress(run, purpose, len(seeds)) as shown:
+            with self._progress(run, player, purpose, len(seeds)) as shown:
                 watch, announce = self._watcher(shown), self._announced(shown)
                 wait_for(self._until_done(run, purpose, seeds, taught, watch, announce))
             return summarise(
@@ -118,7 +124,7 @@ class Session:
 
         return announce
 
-    def _progress(self, run: Run, purpose: str, episodes: int) -> Progress:
+    def _progress(self, run: Run, player: Player, purpose: str, episodes: int) -> Progress:
         phase = f", {_PHASES[purpose]}" if self.player.learner else ""
         done = sum(row.status == "finished" for row in run.episodes())
         return Progress(
@@ -127,7 +133,7 @@ class Session:
             wanted=self.progress if self.watch is None else bool(self.progress),
             done=done,
             longest=self.options.max_decisions,
-            opening=partial(_foreseen, self.player, episodes - done, purpose == "train"),
+            opening=partial(_foreseen, player, episodes - done, purpose == "train"),
         )
 
     async def _until_done(

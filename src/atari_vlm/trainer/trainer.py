@@ -19,7 +19,7 @@ from atari_vlm.players import Options, Player, resolve
 from atari_vlm.protocols import check_parts
 from atari_vlm.report.curve import write_curve
 from atari_vlm.runs.curve import Curve
-from atari_vlm.runs.options import MOST_SEEDS
+from atari_vlm.runs.options import EVALUATION_EPISODES, MOST_SEEDS, TRAINING_EPISODES
 from atari_vlm.runs.playback import full_trajectory
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.run import Run
@@ -103,10 +103,10 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
 
     def train(
         self,
-        num_episodes: int = 10,
+        num_episodes: int = TRAINING_EPISODES,
         *,
         evaluate_every: int | None = None,
-        num_evaluations: int = 5,
+        num_evaluations: int = EVALUATION_EPISODES,
         control: bool = False,
         shuffled: bool = False,
     ) -> Summary:
@@ -139,10 +139,18 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         if plan.compares:
             curve = self._curve(plan)
             return replace(self.train(num_episodes), curve=curve)
-        seeds = self._seeds(0, num_episodes)
-        return self._session.play(self.folder("train", seeds[0]), "train", seeds)
+        return self.train_part(num_episodes, num_episodes)
 
-    def evaluate(self, num_episodes: int = 5, *, lessons: bool = True) -> Summary:
+    def train_part(self, num_episodes: int, planned: int) -> Summary:
+        """Play until the training run has `num_episodes` of the `planned` that it is to have.
+
+        The bill of the run is compared with the estimate of all that are planned when it begins.
+        """
+        seeds = self._seeds(0, num_episodes)
+        folder = self.folder("train", seeds[0])
+        return self._session.play(folder, "train", seeds, planned=planned)
+
+    def evaluate(self, num_episodes: int = EVALUATION_EPISODES, *, lessons: bool = True) -> Summary:
         """Play `num_episodes` on seeds never trained on, with what training taught, unchanged.
 
         If there is a learner and nothing was trained yet, there are no lessons, and
@@ -156,7 +164,7 @@ class VLMTrainer(Options, Parts, OwnPlayer, Matchup):
         return self._play_taught("evaluate", seeds, None if lessons else 0)
 
     def evaluate_after(
-        self, taught_by: int, num_episodes: int = 5, *, shuffled: bool = False
+        self, taught_by: int, num_episodes: int = EVALUATION_EPISODES, *, shuffled: bool = False
     ) -> Summary:
         """Play `num_episodes` on held-out seeds with what the first training episodes taught.
 
