@@ -60,6 +60,47 @@ def test_no_control_of_a_replay_page_lies_outside_of_the_window(browser, trainin
         assert right <= width
 
 
+@pytest.fixture(scope="module")
+def searching(tmp_path_factory):
+    """A player with a long name that uses the emulator."""
+    folder = tmp_path_factory.mktemp("searching") / "run"
+    name = "embedded+adaptive:lookahead:100:uniform"
+    VLMTrainer("freeway", name, run_folder=folder, max_decisions=2).train(1)
+    return folder
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("uses", ["(uses emulator)", "(uses emulator and RAM)"])
+def test_what_a_player_uses_is_never_cut_however_long_its_name(
+    browser, searching, window, width, uses
+):
+    window(width, 844)
+    browser.open(write_replay(searching))
+    said = browser.text("player")
+    assert said == "embedded+adaptive:lookahead:100:uniform (uses emulator) · embedded prompt"
+    browser.run(
+        "for (const s of document.querySelectorAll('#player span'))"
+        " s.textContent = s.textContent.replace('(uses emulator)', arguments[0])",
+        uses,
+    )
+    # What is cut by any element around it has no pixels there.
+    seen = """
+        const node = [...document.querySelectorAll('#player, #player span')]
+            .flatMap(e => [...e.childNodes]).find(n => n.data?.includes('(uses'));
+        const range = document.createRange();
+        const from = node.data.indexOf('(');
+        return Array.from({length: node.data.length - from}, (_, k) => {
+            range.setStart(node, from + k);
+            range.setEnd(node, from + k + 1);
+            const { left, right, top, bottom } = range.getBoundingClientRect();
+            return document.elementFromPoint((left + right) / 2, (top + bottom) / 2)?.contains(node)
+                && right <= node.parentElement.getBoundingClientRect().right + 1;
+        }).every(Boolean)"""
+    assert browser.run(seen)
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.browser
 def test_the_page_of_a_learning_curve_can_be_read_on_a_phone(browser, training, window):
     window(PHONE, 844)

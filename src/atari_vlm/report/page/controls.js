@@ -165,10 +165,19 @@ function fillEpisodes() {
   $("pick").hidden = replay.episodes.length < 2;
 }
 
+/** The player's name, which may be cut; what it uses, which may not; and its prompt. */
+function fillPlayer() {
+  const { label, model, policy } = replay;
+  const uses = label.startsWith(model) ? label.slice(model.length) : "";
+  $("player").append(make("span", {}, label.slice(0, label.length - uses.length)));
+  if (uses) $("player").append(make("span", { class: "uses" }, uses));
+  if (policy) $("player").append(make("span", {}, ` · ${policy}`));
+}
+
 function start() {
   document.title = replay.title;
   $("game").textContent = replay.game;
-  $("player").textContent = [replay.label, replay.policy].filter(Boolean).join(" · ");
+  fillPlayer();
   fillEpisodes();
   const silent = !replay.episodes.some(({ usage }) => usage.calls);
   document.body.classList.toggle("silent", silent);
