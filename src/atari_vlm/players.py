@@ -32,7 +32,7 @@ from atari_vlm.models.local.options import LocalOptions
 from atari_vlm.models.options import AnswerOptions
 from atari_vlm.models.picture_rule import tokens_of_picture
 from atari_vlm.options import check_all, check_types, given, hides_keys, option, part, refuse
-from atari_vlm.policies.options import ThinkOptions, warn_of_temperature, with_thinking
+from atari_vlm.policies.options import ThinkOptions, check_thinking, with_thinking
 from atari_vlm.policies.registry import get_policy, is_policy, parse_name, wrapper_settings
 from atari_vlm.policies.scored import refuse_chunks, scored_policy
 from atari_vlm.policies.vlm import VLMPolicy
@@ -211,7 +211,7 @@ def resolve(
     _check_learner(name, learner, base, options)
     fit.check_thinking(base.model, thinking.instead_of_dollars)
     built = build(base.model, Lessons(), VERSIONS[-1])
-    warn_of_temperature(built, options.temperature)
+    check_thinking(built, game.name, options.temperature)
     check_interval(built, options.frame_skip)
     wrappers = wrapper_settings(built, named)
     learner = learner or base.learner

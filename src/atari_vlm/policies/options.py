@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from atari_vlm.errors import InvalidSetting, setting, unknown
 from atari_vlm.options import option
 from atari_vlm.policies.registry import THINKING, WRAPPERS, added_wrappers
-from atari_vlm.policies.think.budgets import ThinkBudget, budgeted, instead_of_dollars
+from atari_vlm.policies.think.budgets import Budgeted, ThinkBudget, budgeted, instead_of_dollars
 from atari_vlm.policies.think.effort import effort_of
 from atari_vlm.policies.think.samples import base_of
 from atari_vlm.policies.vlm import VLMPolicy
@@ -55,14 +55,30 @@ class ThinkOptions:
         return budgeted(policy, self.think_budget, self.think_budget_decision)
 
 
-def warn_of_temperature(policy: Policy, temperature: float | None) -> None:
+def check_thinking(policy: Policy, game: str, temperature: float | None) -> None:
+    """Refuse budgets that the model is known to pass at once, and warn of answers that are alike.
+
+    Args:
+        policy: as built.
+        game: that it plays.
+        temperature: that was asked for.
+
+    Raises:
+        InvalidSetting: a budget is too small for one decision.
+    """
+    if isinstance(policy, Budgeted):
+        policy.check_tokens(game)
+    _warn_of_temperature(policy, temperature)
+
+
+def _warn_of_temperature(policy: Policy, temperature: float | None) -> None:
     """Say that answers drawn at a temperature of 0 are alike, so that asking again only costs."""
     words = isinstance(base_of(policy), VLMPolicy)
     if temperature == 0 and words and effort_of(policy).calls.most > 1:
         warnings.warn(
             f"{policy.name} asks several times at temperature 0, where answers are alike or nearly "
             "so: leave the temperature out, or think less.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -122,6 +122,15 @@ class Depicting(Protocol):
 
 
 @runtime_checkable
+class CountsTokens(Protocol):
+    """A model that knows how many tokens a call takes before it is asked."""
+
+    def least_tokens(self, game: str) -> int:
+        """The fewest tokens that a call about a game reads and writes."""
+        ...
+
+
+@runtime_checkable
 class Specialised(Protocol):
     """A model that was trained for some games only."""
 

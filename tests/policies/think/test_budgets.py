@@ -9,6 +9,7 @@ import pytest
 
 from atari_vlm.advice.estimate import estimate_run
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.models.embedded.model import EmbeddedModel
 from atari_vlm.players import Options
 from atari_vlm.policies.ablations import ablate
 from atari_vlm.policies.think.budgets import Budgeted, ThinkBudget
@@ -176,6 +177,54 @@ def test_money_that_is_too_little_for_one_decision_is_refused_before_play():
     options = Options(think="vote:5", think_budget_decision="100 tokens", max_decisions=5)
     with pytest.raises(InvalidSetting, match="think_budget_decision of 100 tokens is too small"):
         estimate_run("pong", "gpt-6-luna", options=options)
+
+
+@pytest.mark.parametrize("name", ["think_budget", "think_budget_decision"])
+@pytest.mark.parametrize("amount", ["0 tokens", "0 dollars", "0 calls", "9 calls, 0 tokens"])
+def test_a_budget_of_nothing_is_refused_for_any_model(name, amount):
+    with pytest.raises(InvalidSetting, match=rf"{name} of (0 tokens|\$0\.0000|0 calls)"):
+        VLMTrainer("pong", "answers+vote:3", model=Answers([]), **{name: amount})
+    for budgets in ({"episode": ThinkBudget(calls=0)}, {"decision": ThinkBudget(calls=0)}):
+        with pytest.raises(InvalidSetting, match="has no room for one decision of own"):
+            Budgeted(Vote(Own(), 3), **budgets)
+
+
+def test_tokens_that_are_too_few_for_the_embedded_model_are_refused_before_play(tmp_path):
+    def trainer(tokens):
+        budget = {"think_budget": f"{tokens} tokens", "max_decisions": 2}
+        return VLMTrainer("pong", "embedded+vote:3", run_folder=tmp_path, **budget)
+
+    least = EmbeddedModel().least_tokens("pong")
+    with pytest.raises(InvalidSetting, match="think_budget of 10 tokens is too small for one deci"):
+        trainer(10)
+    with pytest.raises(InvalidSetting, match=f"which may take {2 * least} tokens more"):
+        trainer(2 * least - 1)
+    trainer(2 * least).train(1)
+    with closing(Run.read(tmp_path)) as run:
+        (call,) = run.decisions(0)[0].calls
+    assert least <= call.reply.usage.input_tokens + call.reply.usage.output_tokens < 2 * least
+
+
+@pytest.mark.parametrize("budget", [ThinkBudget(tokens=10), ThinkBudget(dollars=0.001)])
+def test_no_thinking_begins_before_a_first_answer_has_shown_what_one_takes(budget):
+    model = Answers(["LEFT x1"])
+    policy = Budgeted(Vote(asked(model), 3), budget)
+    first = decide(policy)
+    assert len(model.prompts) == 1
+    assert first.thinking.spent == Spent()
+    assert first.thinking.why.startswith("not: a first answer has to show what one takes")
+    second = decide(policy, history=after(Spent(), first))
+    assert (len(model.prompts), second.thinking.spent) == (2, Spent())
+    assert "has no room" in second.thinking.why
+
+
+def test_what_a_call_takes_is_remembered_while_a_long_plan_is_played():
+    planned = replace(decide(asked(Answers(["LEFT x1"]))), calls=())
+    (asking,) = after(Spent(), decide(asked(Answers(["LEFT x1"]))))
+    history = (asking, *(after(Spent(), planned) * 20))
+    model = Answers(["LEFT x1"])
+    decide(Budgeted(Vote(asked(model), 3), ThinkBudget(tokens=219)), history=history)
+    assert len(model.prompts) == 1
 
 
 def test_the_record_has_the_budget_and_where_it_was_used_up(tmp_path):

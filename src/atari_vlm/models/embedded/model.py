@@ -71,6 +71,10 @@ class EmbeddedModel:
         """How the screens were pooled that the game's checkpoint was trained on."""
         return self._runtimes[game].answers.pool_frames
 
+    def least_tokens(self, game: str) -> int:
+        """The fewest tokens that a call about a game reads and writes."""
+        return self._runtimes[game].least_tokens(game)
+
     @property
     def games(self) -> tuple[str, ...]:
         """The games that the model can play."""

@@ -80,6 +80,13 @@ class EmbeddedRuntime:
         """The games that the checkpoint was trained on."""
         return self.answers.games
 
+    def least_tokens(self, game: str) -> int:
+        """Tokens of the usual prompt, image tokens included, and of its shortest answer."""
+        side, request = self.answers.image_size, self.answers.requests["see"].format(game=game)
+        seen = self._sessions.encode(np.zeros((side, side, 3), np.uint8)).shape[1]
+        shortest = min(map(len, self.answers.grammar(request, game).sentences))
+        return len(self._prompt(request, seen)) + shortest
+
     def plan(self, image: Pixels, game: str, rng: np.random.Generator) -> Plan:
         """The plan at the end of a whole answer."""
         plan = self.answer(image, self.answers.requests["see"].format(game=game), game, rng).plan

@@ -24,8 +24,10 @@ from atari_vlm.policies.think.effort import (
     thinks,
     total_of,
 )
+from atari_vlm.policies.think.samples import base_of
 from atari_vlm.policies.think.summary import RunningSummary
-from atari_vlm.protocols import Policy, chain_of
+from atari_vlm.policies.vlm import VLMPolicy
+from atari_vlm.protocols import CountsTokens, Policy, chain_of
 from atari_vlm.types import Decision, Observation, Spent, Step, Usage
 
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -40,6 +42,9 @@ _AMOUNT = re.compile(
     r"\$?\s*(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?P<unit>calls?|tokens?|dollars?|frames?)?"
 )
 
+
+FIRST = "not: a first answer has to show what one takes, as tokens or dollars are limited"
+"""Why the first decision of an episode is plain with such a budget."""
 
 NO_ROOM = "not: the budget"
 """How `Thinking.why` begins where a budget had no room."""
@@ -124,9 +129,10 @@ class Budgeted(WithPriorOfInside):
     """Lets `policy` think while its budgets last, then plays what the plain policy decides.
 
     What a decision may take is foreseen: its calls without repairs and its frames are known; tokens
-    and dollars are those of the calls of the last decisions. So thinking is not begun where it
-    would pass a budget; a repaired answer, or the first decision of an episode, may still do so.
-    Nor is it begun after an answer whose tokens, or dollars, are limited and not known.
+    and dollars are those of the calls of the last decision that asked the model. So thinking is not
+    begun where it would pass a budget; a repaired answer may still do so. Where tokens or dollars
+    are limited, it is not begun before a first answer of the episode, nor after one that does not
+    report them.
 
     Args:
         policy: thinks longer.
@@ -166,6 +172,22 @@ class Budgeted(WithPriorOfInside):
                     f"{self.policy.name}, which may take {_UNITS[unit](getattr(more, unit))} more "
                     "than a plain one: raise it, or think less."
                 )
+            if unit := next((unit for unit in spends if getattr(budget, unit) == 0), ""):
+                raise InvalidSetting(
+                    f"{setting(name)} of {budget.said(unit)} has no room for one decision of "
+                    f"{self.policy.name} that thinks longer: raise it, or leave the thinking out."
+                )
+
+    def check_tokens(self, game: str) -> None:
+        """Refuse budgets that are too small for what the model is known to take.
+
+        Args:
+            game: that is played.
+        """
+        base = base_of(self.policy)
+        if isinstance(base, VLMPolicy) and isinstance(base.model, CountsTokens):
+            calls = self._foreseen(()).calls
+            self.check(Spent(tokens=calls * base.model.least_tokens(game)))
 
     @property
     def budgets(self) -> dict[str, ThinkBudget]:
@@ -191,8 +213,8 @@ class Budgeted(WithPriorOfInside):
         elif self.decision is not None and (unit := self.decision.exceeded_by(more)):
             left = self.decision.said(unit)
             why = f"{NO_ROOM} of a decision, {left}, has no room for it"
-        elif unit := self._unknown(total, history):
-            why = f"{NO_ROOM} in {unit} cannot be kept, because the model does not report them"
+        else:
+            why = self._unforeseen(total, history)
         policy = plain(self.policy) if why else self.policy
         made = await decision_of(policy, observation, history, rng)
         if not why:
@@ -214,15 +236,18 @@ class Budgeted(WithPriorOfInside):
         dollars = None if usage.dollars is None else calls * usage.dollars / usage.calls
         return spent._replace(tokens=tokens, dollars=dollars)
 
-    def _unknown(self, total: Spent, history: Sequence[Step]) -> str:
-        """The limited unit of which it is not known how much calls take; "" if there is none."""
-        usage = _newest_usage(history) if self._in_money and "calls" in self._spends else None
-        if usage is None:
+    def _unforeseen(self, total: Spent, history: Sequence[Step]) -> str:
+        """Why tokens or dollars that are limited cannot be foreseen; "" if they can."""
+        if not (self._in_money and "calls" in self._spends):
             return ""
+        if not history:
+            return FIRST
+        usage = _newest_usage(history) or Usage(dollars=None)
         counted = usage.input_tokens + usage.output_tokens and not usage.uncounted
         known = {"tokens": counted, "dollars": None not in (usage.dollars, total.dollars)}
-        unknown = (unit for unit in known if not known[unit] and self._limits(unit))
-        return next(unknown, "")
+        unit = next((unit for unit in known if not known[unit] and self._limits(unit)), "")
+        why = f"{NO_ROOM} in {unit} cannot be kept, because the model does not report them"
+        return why if unit else ""
 
     @property
     def _spends(self) -> tuple[str, ...]:
@@ -263,8 +288,8 @@ def _digits(number: float) -> str:
 
 
 def _newest_usage(history: Sequence[Step]) -> Usage | None:
-    """What the newest decision that asked a model took; None if the last eight asked none."""
-    usages = (step.decision.usage for step in reversed(history[-8:]))
+    """What the newest decision that asked a model took; None if none of the last 1,000 did."""
+    usages = (step.decision.usage for step in reversed(history[-1000:]))
     return next((usage for usage in usages if usage.calls), None)
 
 
