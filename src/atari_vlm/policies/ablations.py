@@ -16,6 +16,7 @@ import numpy as np
 from atari_vlm.atari.emulator import Emulator
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
+from atari_vlm.policies.checking import check_inside
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.vlm import VLMPolicy
 from atari_vlm.protocols import Policy, awaitable, chain_of, prior_of
@@ -39,6 +40,10 @@ class AblatedPolicy:
     ablation: str
     """Name of the ablation."""
     shown: tuple[FramePair, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        check_inside(self)
 
     @property
     def name(self) -> str:
@@ -150,13 +155,14 @@ def ablate(policy: Policy, game: str, ablation: str) -> AblatedPolicy:
     Raises:
         InvalidSetting: the policy is no model, and does not look at the screen.
     """
+    ablated = AblatedPolicy(policy, ablation, _shown(game, ablation))
     base = list(chain_of(policy))[-1]
     if not isinstance(base, VLMPolicy | ScoredPolicy):
         raise InvalidSetting(
             f"The baseline {base.name!r} cannot follow an ablation (+{ablation}); leave it out, or "
             "choose a model that looks at the screen."
         )
-    return AblatedPolicy(policy, ablation, _shown(game, ablation))
+    return ablated
 
 
 @lru_cache(maxsize=8)

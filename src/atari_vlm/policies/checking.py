@@ -1,4 +1,4 @@
-"""Checks decisions, which a user's own policy may have made, before they are played and stored."""
+"""Checks what a user gave: policies to wrap, and decisions before they are played and stored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,34 @@ from typing import get_args
 
 import numpy as np
 
-from atari_vlm.errors import IllegalAction
-from atari_vlm.protocols import Policy, awaitable
+from atari_vlm.errors import IllegalAction, InvalidSetting
+from atari_vlm.protocols import Model, Policy, Wrapper, awaitable
 from atari_vlm.types import Call, Decision, Observation, Plan, Source, Step, Thinking
 
 _MOST, _SOURCES = 10_000, frozenset(get_args(Source))
+
+
+_MAKE = "VLMPolicy(model, get_strategy('basic'))"
+
+
+def check_inside(wrapper: Wrapper) -> None:
+    """Raise InvalidSetting, with what to give, unless a wrapper goes around a policy."""
+    kind, inside = type(wrapper).__name__, wrapper.policy
+    if isinstance(inside, type):
+        what = f"the class {inside.__name__} is none. Give an instance: {inside.__name__}(...)"
+    elif isinstance(inside, Policy):
+        return
+    elif isinstance(inside, Model):
+        what = f"{inside.name} is a model. Its prompt makes it one: {kind}({_MAKE})"
+    elif isinstance(inside, str):
+        what = (
+            f"{inside!r} is a name. Name the whole player, e.g. {inside + '+vote:5'!r}, or make a "
+            f"policy of a model: {kind}({_MAKE})"
+        )
+    else:
+        needs = "it needs name and async decide(observation, history, rng)"
+        what = f"{repr(inside)[:80]} is none: {needs}"
+    raise InvalidSetting(f"{kind} goes around a policy, and {what}.")
 
 
 async def decision_of(

@@ -16,7 +16,7 @@ import numpy as np
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.policies.checking import decision_of
+from atari_vlm.policies.checking import check_inside, decision_of
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.think.effort import (
     NONE,
@@ -120,6 +120,7 @@ class Adaptive(WithPriorOfInside):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        check_inside(self)
         if not isinstance(self.policy, Thinker) or isinstance(self.policy, Adaptive):
             raise InvalidSetting(
                 f"{self.policy.name} does not think longer, so nothing could decide when it does; "

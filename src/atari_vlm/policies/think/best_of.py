@@ -17,6 +17,7 @@ import numpy as np
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
+from atari_vlm.policies.checking import check_inside
 from atari_vlm.policies.think.effort import Effort, Range, WithPriorOfInside, beyond_first, noted
 from atari_vlm.policies.think.samples import (
     MOST_SAMPLES,
@@ -63,6 +64,7 @@ class BestOf(WithPriorOfInside):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        check_inside(self)
         check_number("samples", self.samples, 2, MOST_SAMPLES)
         if self.judge is not None and not callable(self.judge):
             raise InvalidSetting(

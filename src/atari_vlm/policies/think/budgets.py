@@ -13,7 +13,7 @@ import numpy as np
 from atari_vlm.costs.bill import format_dollars
 from atari_vlm.errors import InvalidSetting, setting
 from atari_vlm.options import check_number
-from atari_vlm.policies.checking import decision_of
+from atari_vlm.policies.checking import check_inside, decision_of
 from atari_vlm.policies.think.effort import (
     ONCE,
     Effort,
@@ -146,6 +146,7 @@ class Budgeted(WithPriorOfInside):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        check_inside(self)
         self.check(self._foreseen(()))
 
     def check(self, more: Spent) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.policies.checking import checked, decision_of
+from atari_vlm.policies.checking import check_inside, checked, decision_of
 from atari_vlm.policies.search.policy import later
 from atari_vlm.policies.search.proposals import (
     Looked,
@@ -71,6 +71,7 @@ class Lookahead(WithPriorOfInside):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        check_inside(self)
         check_number("frames", self.frames, 1, MOST_FRAMES)
         if self.guide not in get_args(Guide):
             words = " or ".join(get_args(Guide))

@@ -15,7 +15,7 @@ import numpy as np
 from atari_vlm.atari.games import get_game
 from atari_vlm.errors import InvalidSetting
 from atari_vlm.options import check_number
-from atari_vlm.policies.checking import decision_of
+from atari_vlm.policies.checking import check_inside, decision_of
 from atari_vlm.policies.think.effort import (
     NO_NOTE,
     NOT,
@@ -62,6 +62,7 @@ class RunningSummary(WithPriorOfInside):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        check_inside(self)
         check_number("every", self.every, 2, MOST_SAMPLES)
         base = base_of(self.policy)
         if not isinstance(base, VLMPolicy) or base.model.prompt_type == "embedded":

@@ -15,6 +15,7 @@ import numpy as np
 
 from atari_vlm.errors import AtariVLMError, InvalidSetting, setting
 from atari_vlm.options import check_number
+from atari_vlm.policies.checking import check_inside
 from atari_vlm.policies.scored import ScoredPolicy
 from atari_vlm.policies.think.confidence import (
     UNSAID,
@@ -67,6 +68,7 @@ class Vote(WithPriorOfInside):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        check_inside(self)
         check_number("samples", self.samples, 1, MOST_SAMPLES)
         if self.weigh not in get_args(Weigh):
             words = ", ".join(get_args(Weigh))
