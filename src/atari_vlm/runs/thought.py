@@ -9,7 +9,7 @@ from atari_vlm.costs.bill import format_dollars
 from atari_vlm.policies.think.best_of import BROKEN
 from atari_vlm.policies.think.budgets import NO_ROOM
 from atari_vlm.policies.think.confidence import UNSAID
-from atari_vlm.policies.think.effort import NO_NOTE, NOT, NOTE
+from atari_vlm.policies.think.effort import NOT, NOTE, notes_in
 from atari_vlm.runs.reader import RunReader
 from atari_vlm.stats import times
 from atari_vlm.types import Spent, Thinking
@@ -80,10 +80,10 @@ def thought_in(run: RunReader, episodes: Iterable[int]) -> Thought | None:
         reasons = list(run.reasons(episode))
         verdicts += sum(reason.startswith(BROKEN) for reason in reasons)
         unsaid += sum(UNSAID in reason for reason in reasons)
-        unanswered += sum(each.why.endswith(NO_NOTE) for each in made)
         stopped += sum(each.why.startswith(NO_ROOM) for each in made)
-        written += sum(each.why.endswith(NOTE) for each in made)
         for each in made:
+            asked, silent = notes_in(each.why)
+            written, unanswered = written + asked, unanswered + silent
             thought, glanced, noted = _parts(each)
             longer.add(thought)
             glances.add(glanced)

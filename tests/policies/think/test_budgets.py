@@ -227,6 +227,15 @@ def test_what_a_call_takes_is_remembered_while_a_long_plan_is_played():
     assert len(model.prompts) == 1
 
 
+def test_a_plan_of_an_earlier_answer_needs_no_budget(tmp_path):
+    model = Answers(["ACTIONS: UP x2, UP x2, UP x2"])
+    options = {"think_budget": "2 calls", "decisions_per_call": 3, "max_decisions": 9}
+    trainer = VLMTrainer("freeway", "answers+vote:3", model=model, run_folder=tmp_path, **options)
+    thought = trainer.train(1).thought
+    assert (thought.decisions, thought.stopped) == (1, 2)
+    assert len(model.prompts) == 3 + 1 + 1
+
+
 def test_the_record_has_the_budget_and_where_it_was_used_up(tmp_path):
     def trainer(**options):
         return VLMTrainer(

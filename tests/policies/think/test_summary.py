@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,42 @@ def test_it_is_counted_and_left_out_of_what_the_model_answered(tmp_path):
     assert [call.reply.text for call in made[5].considered[0].calls] == [made[5].memory]
     policy = playing(tmp_path, []).player.policy
     assert effort_of(policy).calls.usual == 1.2
+
+
+@pytest.mark.filterwarnings("ignore:.*answers were alike")
+@pytest.mark.parametrize(
+    ("wrappers", "calls", "notes", "silent"),
+    [
+        ("summary:5+vote:3", 24 * 3 + 4 * 3, 12, 1),
+        ("summary:5+best-of:3", 24 * 3 + 4 * 3, 12, 1),
+        ("summary:5+adaptive:vote:3", 24 * 2 + 4 * 2, 8, 1),
+        ("summary:5+lookahead:60", 24 + 4, 4, 1),
+        ("summary:5+vote:3+lookahead:60", 24 * 3 + 4 * 3, 12, 1),
+        ("vote:3+summary:5", 24 * 3 + 4, 4, 1),
+    ],
+)
+def test_notes_are_counted_apart_inside_and_outside_of_other_wrappers(
+    tmp_path, wrappers, calls, notes, silent
+):
+    asked = []
+    trainer = playing(tmp_path, asked, max_decisions=24)
+    name = f"mine+{wrappers}"
+    summary = replace(trainer, vlm_type=name).train(1)
+    assert (summary.usage.calls, len(asked)) == (calls, notes)
+    assert (summary.thought.notes, summary.thought.unanswered) == (notes, silent)
+    assert f"; {notes} notes" in summary.thought.line
+    assert f"1 of {notes} notes had no answer" in summary.thought.line
+
+
+def test_a_budget_is_said_to_be_used_up_only_where_a_note_was_due(tmp_path):
+    asked = []
+    summary = playing(tmp_path, asked, think_budget="2 calls", max_decisions=24).train(1)
+    assert (len(asked), summary.thought.notes, summary.thought.stopped) == (2, 2, 2)
+    made = decisions_of(summary)
+    assert [at for at, d in enumerate(made) if d.thinking.why.startswith("not: the budget")] == [
+        15,
+        20,
+    ]
 
 
 def test_after_a_stop_it_goes_on_as_it_would_have_and_asks_nothing_twice(tmp_path):

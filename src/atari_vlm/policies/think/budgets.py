@@ -17,6 +17,7 @@ from atari_vlm.policies.checking import check_inside, decision_of
 from atari_vlm.policies.think.effort import (
     ONCE,
     Effort,
+    Thinker,
     WithPriorOfInside,
     effort_of,
     noted,
@@ -24,10 +25,10 @@ from atari_vlm.policies.think.effort import (
     thinks,
     total_of,
 )
-from atari_vlm.policies.think.samples import base_of
+from atari_vlm.policies.think.samples import base_of, next_in_queue
 from atari_vlm.policies.think.summary import RunningSummary
 from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.protocols import CountsTokens, Policy, chain_of
+from atari_vlm.protocols import CountsTokens, Policy, Wrapper, chain_of
 from atari_vlm.types import Decision, Observation, Spent, Step, Usage
 
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -205,10 +206,12 @@ class Budgeted(WithPriorOfInside):
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
         """Think if it fits into the budgets, else decide plainly and say so."""
-        more = self._foreseen(history)
+        more = self._foreseen(history, _effort_now(self.policy, observation, history))
         total = total_of(history).plus(more)
         why = ""
-        if self.episode is not None and (unit := self.episode.exceeded_by(total)):
+        if not (more.calls or more.frames) and effort_of(plain(self.policy)).calls.most:
+            pass  # it is known that nothing is asked beyond a plain decision
+        elif self.episode is not None and (unit := self.episode.exceeded_by(total)):
             left = self.episode.said(unit)
             why = f"{NO_ROOM} of the episode, {left}, has no room for one more"
         elif self.decision is not None and (unit := self.decision.exceeded_by(more)):
@@ -224,9 +227,14 @@ class Budgeted(WithPriorOfInside):
             made = replace(made, memory=made.memory or history[-1].decision.memory)
         return noted(made, history, why)
 
-    def _foreseen(self, history: Sequence[Step]) -> Spent:
-        """The most that thinking about the next decision takes."""
-        effort, alone = effort_of(self.policy), effort_of(plain(self.policy))
+    def _foreseen(self, history: Sequence[Step], effort: Effort | None = None) -> Spent:
+        """The most that thinking about the next decision takes.
+
+        Args:
+            history: the episode so far.
+            effort: of this decision; None for that of any.
+        """
+        effort, alone = effort or effort_of(self.policy), effort_of(plain(self.policy))
         calls = ceil(round(effort.calls.most - alone.calls.most, 6))  # a note is one every few
         spent = Spent(calls=calls, frames=round(effort.frames.most))
         if not calls or not self._in_money:
@@ -286,6 +294,21 @@ def _digits(number: float) -> str:
     """
     text = f"{number:g}"
     return text if float(text) == number and "e" not in text else f"{Decimal(repr(number)):f}"
+
+
+def _effort_now(policy: Policy, observation: Observation, history: Sequence[Step]) -> Effort:
+    """What this decision takes: a note only if it is due, no calls while an answer is played."""
+    if next_in_queue(policy, observation, history) is not None:
+        effort = replace(effort_of(policy), calls=effort_of(plain(policy)).calls)
+        notes = [each for each in chain_of(policy) if isinstance(each, RunningSummary)]
+        due = sum(each.due(history) for each in notes)
+        return replace(effort, calls=effort.calls.plus(ONCE.times(due)))
+    if not isinstance(policy, Wrapper):
+        return effort_of(policy)
+    inside = _effort_now(policy.policy, observation, history)
+    if isinstance(policy, RunningSummary):
+        return replace(inside, calls=inside.calls.plus(ONCE.times(policy.due(history))))
+    return policy.effort(inside) if isinstance(policy, Thinker) else inside
 
 
 def _newest_usage(history: Sequence[Step]) -> Usage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -161,6 +162,33 @@ NOTE = "a summary of the episode"
 NO_NOTE = f"no answer came for {NOTE}"
 """The same where the model gave none, so that the note of before stays."""
 
+_NOTES = re.compile(rf"(?:(?P<times>[0-9]{{1,6}}) times )?(?P<none>no answer came for )?{NOTE}")
+
+
+def notes_in(why: str) -> tuple[int, int]:
+    """Notes that a decision came with, by the reason of its thinking.
+
+    >>> notes_in(f"a vote of 3; 2 times {NOTE}; {NO_NOTE}")
+    (3, 1)
+
+    Returns:
+        How many were asked for, and how many of them had no answer.
+    """
+    found = [(int(each["times"] or 1), bool(each["none"])) for each in _NOTES.finditer(why)]
+    return sum(count for count, _ in found), sum(count for count, none in found if none)
+
+
+def _with_notes(why: str, decision: Decision) -> str:
+    """The reason, and the notes that the decisions inside came with."""
+    inner = [each.thinking for each in decision.considered if each.thinking]
+    if not inner and decision.thinking:
+        inner = [decision.thinking]
+    notes = [notes_in(each.why) for each in inner]
+    asked, unanswered = sum(each for each, _ in notes), sum(each for _, each in notes)
+    counts = {NOTE: asked - unanswered, NO_NOTE: unanswered}
+    told = [f"{n} times {note}" if n > 1 else note for note, n in counts.items() if n]
+    return "; ".join(filter(None, (why, *told)))
+
 
 def noted(
     decision: Decision, history: Sequence[Step], why: str = "", spent: Spent | None = None
@@ -170,8 +198,9 @@ def noted(
     Args:
         decision: as made.
         history: the episode so far.
-        why: it thought, or did not.
+        why: it thought, or did not; the notes of the decisions inside are added.
         spent: beyond a plain decision; None for nothing.
     """
     spent = spent or Spent()
+    why = _with_notes(why, decision)
     return replace(decision, thinking=Thinking(why, spent, total_of(history).plus(spent)))

@@ -82,6 +82,10 @@ class RunningSummary(WithPriorOfInside):
         least, usual, most = inside.calls
         return replace(inside, calls=type(inside.calls)(least + share, usual + share, most + share))
 
+    def due(self, history: Sequence[Step]) -> bool:
+        """Whether the model is asked for a summary at this decision."""
+        return bool(history) and not len(history) % self.every
+
     async def decide(
         self, observation: Observation, history: Sequence[Step], rng: np.random.Generator
     ) -> Decision:
@@ -89,7 +93,7 @@ class RunningSummary(WithPriorOfInside):
         (own,) = rng.spawn(1)  # the policy inside draws as it would without
         made = await decision_of(self.policy, observation, history, rng)
         before = history[-1].decision.memory if history else ""
-        if not history or len(history) % self.every:
+        if not self.due(history):
             carried = replace(made, memory=made.memory or before)
             return carried if carried.thinking else noted(carried, history)
         call = await self._asked(observation, history, before, int(own.integers(2**63)))
