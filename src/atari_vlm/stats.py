@@ -258,6 +258,15 @@ def _missing(strata: Sequence[Scores]) -> str:
     return ""
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "decision"), counted(3000, "decision")
+    ('1 decision', '3,000 decisions')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def times(count: int) -> str:
     """How often something happened, in words.
 

@@ -67,6 +67,29 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     assert "r holds another run: it has game 'pong', not 'qbert'" in second.stderr
 
 
+def test_a_run_that_was_begun_without_examples_names_the_flag_and_counts_in_the_singular(tmp_path):
+    asked = ("--game", "freeway", "--model", "x", "--max-decisions", 1, "--run", "r")
+    with Server(Answer(text="ACTION: UP")) as server:
+        place = ("--base-url", server.base_url)
+        first = play(*asked, *place, cwd=tmp_path)
+        again = play(*asked, *place, "--icl", "--episodes", 2, cwd=tmp_path)
+    assert "score 0 after 1 decision (" in first.stdout
+    assert "Cut short after 1 decision:" in " ".join(first.stdout.split())
+    assert "Played now: 1 decision in" in first.stdout
+    assert again.returncode == 1
+    assert "it has examples None, not 3 (--icl);" in again.stderr
+
+
+def test_a_server_that_refuses_says_which_key_it_was_not_sent(tmp_path):
+    asked = ("--game", "freeway", "--model", "x", "--max-decisions", 1)
+    with Server(Answer(status=401)) as server:
+        place = ("--base-url", server.base_url)
+        done = play(*asked, *place, cwd=tmp_path, OPENAI_API_KEY="planted")
+    assert "OPENAI_API_KEY is not sent to this server" in done.stderr
+    assert "Set ATARI_VLM_API_KEY" in done.stderr
+    assert "planted" not in done.stderr
+
+
 def test_after_ctrl_c_the_same_command_continues(tmp_path):
     arguments = ["--model", "random", "--run", "r", "--no-replay", "--episodes", "12"]
     program = [sys.executable, "-m", "atari_vlm.cli.app", "play", *arguments]

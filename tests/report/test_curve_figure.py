@@ -57,3 +57,10 @@ def test_a_legend_says_in_words_what_each_line_is():
         "shuffled 1, the control that is shown the lessons shuffled",
     ]
     assert ['stroke-dasharray="9 9"' in line for line in lines] == [False, True, False]
+
+
+def test_a_point_after_one_episode_says_episode():
+    drawn = figure(curve(arm("learning", 1, 2)))
+    assert "after 1 episode: " in drawn
+    assert "after 2 episodes: " in drawn
+    assert "after 1 episodes" not in drawn

@@ -9,6 +9,7 @@ from atari_vlm.advice.call_sizes import WORDS, CallSizes
 from atari_vlm.costs.episode_lengths import EpisodeLength
 from atari_vlm.errors import setting
 from atari_vlm.models.catalogue import MODELS
+from atari_vlm.stats import counted
 
 
 def assumptions_of(
@@ -42,7 +43,7 @@ def assumptions_of(
         )
     if settings["max_decisions"]:
         limit = setting("max_decisions")
-        yield f"Episodes end after {settings['max_decisions']:,} decisions ({limit})."
+        yield f"Episodes end after {counted(settings['max_decisions'], 'decision')} ({limit})."
     yield about_rule + " Text is counted without a tokenizer, to within about 5%."
     form = (
         f"{WORDS} words of reasoning, the most the prompt asks for, and " if sizes.reasons else ""

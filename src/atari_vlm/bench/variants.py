@@ -15,6 +15,7 @@ from atari_vlm.report.settings_text import (
     text_of,
     worth_saying,
 )
+from atari_vlm.stats import counted
 
 
 def applies(name: str, cell: Cell) -> bool:
@@ -97,5 +98,9 @@ def settings_line(cells: Sequence[Cell]) -> str:
             (every if whole else some).append(said(name, value))
     of_some = f" Of every model that follows them: {', '.join(some)}." if some else ""
     limit = same.get("max_decisions")
-    cut = f" Cut short after {limit} decisions: not scores of whole games." if limit else ""
+    cut = (
+        f" Cut short after {counted(limit, 'decision')}: not scores of whole games."
+        if limit
+        else ""
+    )
     return f"Settings of every cell: {', '.join(every)}.{of_some}{cut}"

@@ -20,6 +20,7 @@ from atari_vlm.atari import images
 from atari_vlm.cli.console import print_line, printable
 from atari_vlm.cli.flags import with_flags
 from atari_vlm.runs.progress import Tally
+from atari_vlm.stats import counted
 from atari_vlm.types import Frame, Step
 
 LINE_EVERY = 5.0
@@ -108,10 +109,11 @@ class LiveView:
 
     def _numbers(self, episode: int, step: Step) -> str:
         fallbacks = self._sources["fallback"]
+        said = f", {counted(fallbacks, 'fallback')}" if fallbacks else ""
         return (
             f"episode {episode}: score {self._scores[episode]:.15g} after "
-            f"{step.observation.step + 1} decisions "
-            f"({self._tally.pace}{f', {fallbacks} fallbacks' if fallbacks else ''})"
+            f"{counted(step.observation.step + 1, 'decision')} "
+            f"({self._tally.pace}{said})"
         )
 
     def _panel(self, episode: int, step: Step) -> RenderableType:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from atari_vlm.runs.curve import MEANINGS, Arm, ArmName, Curve, Point
-from atari_vlm.stats import format_score
+from atari_vlm.stats import counted, format_score
 
 WIDTH, HEIGHT = 760, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 54, 58
@@ -197,7 +197,7 @@ def _mark(arm: Arm, point: Point, x: float, y: float) -> str:
 
 
 def _named(arm: Arm, point: Point) -> str:
-    return f"{MEANINGS[arm.name]}, after {point.after} episodes: {point.mean}"
+    return f"{MEANINGS[arm.name]}, after {counted(point.after, 'episode')}: {point.mean}"
 
 
 def _labels(curve: Curve, scale: _Scale) -> Iterator[str]:

@@ -25,6 +25,7 @@ from atari_vlm.report.replay import (
 from atari_vlm.runs.playback import recording
 from atari_vlm.runs.run import FOREIGN, EpisodeRow, Run
 from atari_vlm.runs.runner import LAST_ANSWER
+from atari_vlm.stats import counted
 from atari_vlm.types import Call, Decision, Frame, Message, Step
 
 APART = 500_000
@@ -214,7 +215,7 @@ def _status(row: EpisodeRow, last: Step | None, settings: dict[str, Any]) -> str
     if row.cut:
         return f"cut short: {row.message}"
     return (
-        f"cut short after {settings['max_decisions']} decisions"
+        f"cut short after {counted(settings['max_decisions'], 'decision')}"
         if _capped(settings)
         else (f"time limit of {settings['max_frames']} frames")
     )

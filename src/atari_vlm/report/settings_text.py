@@ -10,6 +10,7 @@ from atari_vlm.options import abouts
 from atari_vlm.players import EMBEDDED, NO_PROMPT, Options
 from atari_vlm.runs.results import Summary
 from atari_vlm.runs.seeds import seed_text
+from atari_vlm.stats import counted
 
 _RENAMED = {
     "examples": "icl examples",
@@ -113,7 +114,9 @@ def settings_line(summary: Summary) -> str:
         seed_text([row.seed for row in summary.episodes]),
     ]
     cut = settings.get("max_decisions")
-    warning = f" Cut short after {cut} decisions: not scores of whole games." if cut else ""
+    warning = (
+        f" Cut short after {counted(cut, 'decision')}: not scores of whole games." if cut else ""
+    )
     if summary.cut:
         short = f"{summary.cut} of {len(summary.episodes)} episodes"
         warning += f" The budget cut {short} short: not scores of whole games."

@@ -276,7 +276,7 @@ def must_match(
         names -= {*SOURCES}  # nothing of them is shown before a training
     different = {
         name: f"{setting(name) if name in OPTIONS else name} {before.get(name)!r}, "
-        f"not {now.get(name)!r}"
+        f"not {now.get(name)!r}{_decided_by(name, before, now)}"
         for name in sorted(names)
         if before.get(name) != now.get(name)
     }
@@ -296,6 +296,13 @@ def must_match(
         raise StoreError(
             f"{folder} holds another run: it has {'; '.join(different.values())}. {advice}"
         )
+
+
+def _decided_by(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The option that decides a setting with another name, in brackets; "" if none is known."""
+    given = before.get("examples_from") or now.get("examples_from")
+    own = name == "examples_of_own" or (name == "examples" and not given)
+    return f" ({setting('use_in_context_learning')})" if own else ""
 
 
 def folder_identity(settings: Mapping[str, Any]) -> dict[str, Any]:

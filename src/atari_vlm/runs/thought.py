@@ -11,7 +11,7 @@ from atari_vlm.policies.think.budgets import NO_ROOM
 from atari_vlm.policies.think.confidence import UNSAID
 from atari_vlm.policies.think.effort import NOT, NOTE, notes_in
 from atari_vlm.runs.reader import RunReader
-from atari_vlm.stats import times
+from atari_vlm.stats import counted, times
 from atari_vlm.types import Spent, Thinking
 
 
@@ -43,22 +43,20 @@ class Thought:
     @property
     def line(self) -> str:
         """In one line."""
-        longer = _counted(self.decisions, "decision")
+        longer = counted(self.decisions, "decision")
         parts = [
             f"{longer} thought longer: {_took(self.spent)}"
             if self.decisions
             else "no decision thought longer",
-            f"{_counted(self.glances, 'glance')} took {_took(self.glanced)}"
-            if self.glances
-            else "",
-            f"{_counted(self.notes, 'note')}: {_took(self.noted)}".removesuffix(": ")
+            f"{counted(self.glances, 'glance')} took {_took(self.glanced)}" if self.glances else "",
+            f"{counted(self.notes, 'note')}: {_took(self.noted)}".removesuffix(": ")
             if self.notes
             else "",
             f"{self.stopped} had no budget left" if self.stopped else "",
-            f"{self.unanswered} of {_counted(self.notes, 'note')} had no answer"
+            f"{self.unanswered} of {counted(self.notes, 'note')} had no answer"
             if self.unanswered
             else "",
-            f"in {_counted(self.unsaid, 'vote')} no answer said how sure it is, so all counted the "
+            f"in {counted(self.unsaid, 'vote')} no answer said how sure it is, so all counted the "
             "same"
             if self.unsaid
             else "",
@@ -127,14 +125,10 @@ class _Sum:
             self.spent = self.spent.plus(took)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
 def _took(spent: Spent) -> str:
     calls, tokens, dollars, frames = spent
     took = [
-        f"{_counted(calls, 'more call')}, {tokens:,} more tokens" if calls else "",
+        f"{counted(calls, 'more call')}, {tokens:,} more tokens" if calls else "",
         "price unknown" if dollars is None else format_dollars(dollars) if dollars else "",
         f"{frames:,} simulated frames" if frames else "",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from atari_vlm import play
 from atari_vlm.errors import InvalidSetting, ModelFault, ModelUnusable
 from atari_vlm.policies.think.best_of import BestOf
 from atari_vlm.trainer import VLMTrainer
@@ -142,3 +143,20 @@ def test_who_cannot_judge_is_refused(name, says):
 def test_the_best_of_one_is_refused(count):
     with pytest.raises(InvalidSetting, match=f"number of answers, 2 to 100, not '{count}'"):
         VLMTrainer("pong", f"answers+best-of:{count}", model=Answers([]))
+
+
+def test_a_run_knows_the_judge_by_its_version_too(tmp_path):
+    def played(place, version=None):
+        def judge(observation, candidates):
+            return place
+
+        if version is not None:
+            judge.version = version
+        policy = BestOf(asked(Answers(THREE)), samples=3, judge=judge)
+        return play("breakout", policy, max_decisions=1, save_dir=tmp_path)
+
+    first, other = played(0, "1"), played(1, "2")
+    assert first.folder != other.folder
+    assert played(0, "1").folder == first.folder
+    assert played(0).folder not in (first.folder, other.folder)  # as runs of before have it
+    assert "judge_version" not in BestOf(asked(Answers(THREE)), judge=max).settings

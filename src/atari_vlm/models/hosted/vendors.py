@@ -86,8 +86,14 @@ class Vendor:
 
     @property
     def key_advice(self) -> str:
-        """How to give a key."""
-        return f"Set {self.key_variables[0]} or pass {setting('api_key')}."
+        """How to give a key; of another server, that those of vendors are not sent there."""
+        how = f"Set {self.key_variables[0]} or pass {setting('api_key')}"
+        every = [name for vendor in VENDORS.values() for name in vendor.key_variables]
+        others = (name for name in every if name not in self.key_variables)
+        unused = next(filter(os.environ.get, others), None)
+        if self.address or unused is None:
+            return f"{how}."
+        return f"{how}; {unused} is not sent to this server."
 
     def key(self, name: str, given: str | None) -> Key:
         """The key, as given or from the environment.

@@ -30,7 +30,7 @@ from atari_vlm.policies.think.samples import (
 )
 from atari_vlm.policies.think.vote import elected
 from atari_vlm.policies.vlm import VLMPolicy
-from atari_vlm.protocols import Policy
+from atari_vlm.protocols import Policy, version_of
 from atari_vlm.replies.plan_parser import thoughts_of
 from atari_vlm.types import Call, Decision, Frame, Message, Observation, Prompt, Step
 
@@ -55,7 +55,8 @@ class BestOf(WithPriorOfInside):
     Args:
         policy: asked for the candidates.
         samples: how many candidates, 2 to 100.
-        judge: a judge of the caller's own; None for the model of the policy inside.
+        judge: a judge of the caller's own; None for the model of the policy inside. A run knows it
+            by its name, and by its attribute `version` if it has one.
     """
 
     policy: Policy
@@ -86,7 +87,9 @@ class BestOf(WithPriorOfInside):
     def settings(self) -> dict[str, Any]:
         """For the record of a run."""
         judge = None if self.judge is None else getattr(self.judge, "__name__", repr(self.judge))
-        return {"samples": self.samples, "judge": judge}
+        version = None if self.judge is None else version_of(self.judge, "")
+        told = {} if version is None else {"judge_version": version}
+        return {"samples": self.samples, "judge": judge, **told}
 
     @property
     def asked(self) -> Policy:
