@@ -69,7 +69,7 @@ class Session:
         if self.options.run_folder:
             check_own(Path(self.options.run_folder), folder)
         learning = purpose == "train"
-        nothing = taught is not None and taught.count == 0
+        nothing = taught is not None and taught.count == taught.edits == 0
         player = taught_nothing(self.player) if nothing else self.player
         settings = {
             **self.player.settings,
