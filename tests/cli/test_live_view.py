@@ -77,7 +77,7 @@ def test_an_output_that_cannot_redraw_gets_whole_lines(console):
     text = shown(40, steps=2, **console)
     assert "\x1b" not in text
     first, second = text.splitlines()
-    assert first.startswith("pong · gpt-4o, episode 0: score 4 after 1 decisions (")
+    assert first.startswith("pong · gpt-4o, episode 0: score 4 after 1 decision (")
     assert second.endswith("$0.5000)")
 
 
