@@ -24,7 +24,7 @@ def test_the_line_below_a_score_names_what_was_chosen(tmp_path):
     cut = " Cut short after 2 decisions: not scores of whole games."
     assert line("plain") == plain + cut
     assert ", history 6, nudge, stuck-after 9, " in line("b", history=6, nudge=True, stuck_after=9)
-    VLMTrainer("pong", "random", max_decisions=2, run_folder=tmp_path / "random").train(1)
+    VLMTrainer("pong", "random", max_decisions=100, run_folder=tmp_path / "random").train(1)
     shown = line("examples", examples_from=tmp_path / "random", example_pictures=False)
     assert ", no example pictures, examples 1 episode of random (" in shown
     assert "icl examples 3" in shown
