@@ -11,23 +11,15 @@ import argparse
 import asyncio
 import time
 
+from long_episode import NoLog
+from think import GAMES
+
 from atari_vlm.env import AtariVLMEnvironment
 from atari_vlm.players import Options, resolve
 from atari_vlm.rollout import steps
-from atari_vlm.types import Decision, Limits, Observation, Step
+from atari_vlm.types import Limits
 
-GAMES = ("pong", "breakout", "ms_pacman", "space_invaders", "montezuma_revenge")
 WARM = 10
-
-
-class _NoLog:
-    """Writes nothing down."""
-
-    def decided(self, observation: Observation, decision: Decision, latency: float) -> None:
-        pass
-
-    def rewarded(self, step: Step) -> None:
-        pass
 
 
 async def milliseconds(game: str, name: str, decisions: int) -> float:
@@ -36,7 +28,7 @@ async def milliseconds(game: str, name: str, decisions: int) -> float:
     env = AtariVLMEnvironment(game, resize_shape=None)
     limits = Limits(decisions=WARM + decisions, fallbacks=WARM)
     played, begun = 0, 0.0
-    async for _ in steps(env, policy, _NoLog(), seed=0, limits=limits):
+    async for _ in steps(env, policy, NoLog(), seed=0, limits=limits):
         played += 1
         if played == WARM:
             begun = time.process_time()
