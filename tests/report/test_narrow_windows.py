@@ -133,3 +133,10 @@ def test_what_the_lines_of_a_curve_are_is_in_the_window_and_that_it_scrolls_is_s
     assert said == scrolls
     assert said or width != PHONE
     assert browser.boxes(".legend li")
+
+
+def test_the_paper_of_a_curve_fills_a_wide_window(browser, training, window):
+    window(1400, 844)
+    browser.driver.get((training / "learning.html").as_uri())
+    whole = browser.run("return getComputedStyle(document.documentElement).backgroundColor")
+    assert whole in ("rgb(245, 244, 240)", "rgb(15, 17, 20)")  # --paper, light or dark
